@@ -1,0 +1,33 @@
+/* safetensors: reader for untrusted files, and an atomic writer of whole files. */
+#ifndef FORMATS_SAFETENSORS_H
+#define FORMATS_SAFETENSORS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compute/formats/model_file.h"
+#include "ground/base/err.h"
+
+struct safetensors;
+int safetensors_open(struct safetensors **out, const char *path, struct err *e) MUST_CHECK;
+void safetensors_close(struct safetensors *s);
+size_t safetensors_n_tensor(const struct safetensors *s);
+const struct tensor_info *safetensors_tensor(const struct safetensors *s, size_t idx);
+const struct tensor_info *safetensors_find(const struct safetensors *s, const char *name);
+int safetensors_read(const struct safetensors *s, const struct tensor_info *t, void *p, uint64_t offset, size_t n,
+                     struct err *e) MUST_CHECK;
+/* A whole tensor as float32 (from F32, F16, BF16, F64), n = its number of values. */
+int safetensors_read_f32(const struct safetensors *s, const struct tensor_info *t, float *p, size_t n, struct err *e) MUST_CHECK;
+
+struct safetensors_item {
+    const char *name;
+    enum tensor_type type;
+    uint64_t shape[TENSOR_MAX_DIM];
+    int n_dim;
+    const void *data;
+};
+/* Atomic; tensors in the given order; metadata: pairs key, value, ... NULL (or NULL for none). */
+int safetensors_save(const char *path, const struct safetensors_item *items, size_t n, const char *const *metadata,
+                     struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,136 @@
+/* CPU kernels: one table of functions. The scalar file is the definition; AVX2, AVX-512 and AMX files overwrite
+ * entries. What the table holds:
+ *
+ *   - quantization readers (one file a quantization): the packed block, 16 output rows x 32 inputs;
+ *   - products of a panel with rows, in the `reference` order and in the fast order;
+ *   - products of packed quantized weights with int8 activations;
+ *   - element-wise steps, which have ONE arithmetic, equal bit for bit on every instruction set.
+ *
+ * Arithmetic of the reference entries and of every element-wise entry: no fused multiply-add; a sum over k goes into
+ * 16 lanes (lane = k mod 16, k ascending), then lane[i] += lane[i+8], += lane[i+4], += lane[i+2], += lane[i+1];
+ * exp, tanh, sin, cos from kmath.h. So their bits do not depend on instruction set, threads, batch or schedule.
+ * Fast entries: float sums use fused multiply-add with k ascending, one accumulator per output, whatever n_row:
+ * the bits of a row never depend on how many rows are computed with it. */
+#ifndef KERNELS_KERN_H
+#define KERNELS_KERN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ground/base/err.h"
+
+enum { KERN_ROWS = 16, KERN_K = 32 }; /* a packed block: 16 output rows x 32 inputs */
+
+enum quant_type { QUANT_F32, QUANT_F16, QUANT_BF16, QUANT_Q8_0, QUANT_Q4_0, QUANT_Q4_1, QUANT_COUNT };
+
+/* Levels by generation; each includes the one before. AVX512 = F BW DQ VL VNNI; AMX = tile int8 bf16 (+ permission). */
+enum kern_isa { KERN_SCALAR, KERN_AVX2, KERN_AVX512, KERN_AMX };
+
+/* Facts about a quantization that do not depend on the instruction set. */
+struct quant {
+    const char *name;    /* "Q4_1" */
+    int block_len;       /* values in a block of the file format: 1 (floats) or 32 */
+    size_t block_bytes;  /* bytes of that block in a file */
+    size_t packed_bytes; /* bytes of one packed block (16 x 32): at most 1.05 x the file's */
+    /* file -> float32, bit for bit as ggml; n values, a multiple of block_len */
+    void (*dequantize)(float *y, const void *blocks, size_t n);
+    /* float32 -> file, round to nearest as ggml's reference quantizer */
+    void (*quantize)(void *blocks, const float *x, size_t n);
+    /* One packed block from 16 rows of the file format. row[i] points at the 32 values (one block, or 32 floats)
+     * of row i; NULL packs zeros (rows or inputs that pad the matrix to 16 x 32). n_k <= 32 values are present. */
+    void (*pack)(void *packed, const void *const row[KERN_ROWS], int n_k);
+};
+extern const struct quant *const quants[QUANT_COUNT];
+
+/* n_k activations quantized to int8 in blocks of 32: x ~ d[b] * q[k]; sum[b] = sum of q over the block. */
+struct q8_rows {
+    int8_t *q;    /* [n_row][n_k]      n_k a multiple of 32 (padded with zeros) */
+    float *d;     /* [n_row][n_k / 32] */
+    int32_t *sum; /* [n_row][n_k / 32] */
+    size_t n_k;
+};
+
+/* Readers of one quantization. `packed` points at the first packed block wanted; the blocks of one group of 16 rows
+ * are consecutive along k. */
+struct kern_quant {
+    /* panel[n_block * 32][16] float32: the dequantized weights, k-major */
+    void (*panel)(float *panel, const void *packed, size_t n_block);
+    /* one block as rows: out[16][ld] float32 (32 columns written): for products with the transpose */
+    void (*rows)(float *out, size_t ld, const void *packed);
+    /* AMX only (NULL elsewhere): the same two in bf16, in pairs along the reduction:
+     * panel_bf16[n_block * 16][16][2] (k pairs), rows_bf16: out[8][ld][2] (row pairs; 32 columns written) */
+    void (*panel_bf16)(uint16_t *panel, const void *packed, size_t n_block);
+    void (*rows_bf16)(uint16_t *out, size_t ld, const void *packed);
+    /* y[n_row][ldy] (16 columns written) = x . W^T for one group of 16 rows; x has n_block * 32 inputs.
+     * NULL for float types. x rows start at row x_row of x. */
+    void (*gemm_q8)(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
+                    size_t n_block);
+};
+
+/* y[r][c] (= or +=) sum_k x[r * x_row + k * x_k] * p[k * ldp + c],  r < n_row, c < n_col, k < n_k.
+ * The one float product: forward, backward (transposed x by strides), attention. Any n_row, n_col, n_k >= 1. */
+typedef void (*kern_gemm_fn)(float *y, size_t ldy, const float *x, size_t x_row, size_t x_k, const float *p, size_t ldp,
+                             size_t n_row, size_t n_col, size_t n_k, bool accumulate);
+
+struct kern {
+    enum kern_isa isa;
+    struct kern_quant quant[QUANT_COUNT];
+
+    kern_gemm_fn gemm_ref; /* reference order */
+    kern_gemm_fn gemm_f32; /* fast order: fma, k ascending; accumulate continues from y */
+    /* AMX only, NULL elsewhere. y[n_row][ldy] (16 * n_group columns) (+)= x . p; x bf16 [n_row][ldx];
+     * p: n_group panels [n_k / 2][16][2], each p_stride elements after the one before. n_k a multiple of 32. */
+    void (*gemm_bf16)(float *y, size_t ldy, const uint16_t *x, size_t ldx, const uint16_t *p, size_t p_stride,
+                      size_t n_row, size_t n_group, size_t n_k, bool accumulate);
+
+    /* x[n_row][ldx] float32 -> x8 rows 0..n_row-1 (round to nearest even, scale = max|x| / 127) */
+    void (*quantize_q8)(struct q8_rows *x8, const float *x, size_t ldx, size_t n_row, size_t n_in);
+    void (*f32_to_f16)(uint16_t *y, const float *x, size_t n); /* round to nearest even */
+    void (*f16_to_f32)(float *y, const uint16_t *x, size_t n);
+    void (*f32_to_bf16)(uint16_t *y, const float *x, size_t n); /* round to nearest even, NaN kept */
+
+    /* y = x / sqrt(mean(x^2) + eps) * w; returns 1 / sqrt(mean(x^2) + eps). y may be x. */
+    float (*rms_norm)(float *y, const float *x, const float *w, size_t n, float eps);
+    /* dx += gradient through rms_norm, with inv_rms as rms_norm returned it */
+    void (*rms_norm_backward)(float *dx, const float *dy, const float *x, const float *w, size_t n, float inv_rms);
+    /* y = silu(gate) * up */
+    void (*swiglu)(float *y, const float *gate, const float *up, size_t n);
+    void (*swiglu_backward)(float *dgate, float *dup, const float *dy, const float *gate, const float *up, size_t n);
+    /* x = softmax(x * scale) in place over n values; returns log(sum(exp(x * scale))) */
+    float (*softmax)(float *x, size_t n, float scale);
+    /* sum in the 16-lane order: of x, of x * y */
+    float (*dot)(const float *x, const float *y, size_t n);
+    /* log-sum-exp of x (float32 in, double out is not needed): max + log(sum exp(x - max)) */
+    float (*log_sum_exp)(const float *x, size_t n);
+    /* g = (exp(x - lse) - onehot(target)) * weight : gradient of cross-entropy on logits; g may be x */
+    void (*cross_entropy_backward)(float *g, const float *x, size_t n, float lse, size_t target, float weight);
+    void (*add)(float *y, const float *x, size_t n);            /* y += x */
+    void (*axpy)(float *y, float a, const float *x, size_t n);  /* y += a * x */
+    void (*scale)(float *y, float a, size_t n);                 /* y *= a */
+    /* Rotate n_head heads of d_head values: the first n_rot of each, pairs (2i, 2i+1) or, when halves,
+     * (i, i + n_rot/2), by cos[i], sin[i], i < n_rot/2. sign -1 is the inverse (backward). */
+    void (*rope)(float *x, size_t n_head, size_t d_head, size_t n_rot, const float *cos, const float *sin, bool halves,
+                 float sign);
+    /* AdamW with decoupled decay on n values: m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
+     * p -= lr * decay * p; p -= lr * (m / c1) / (sqrt(v / c2) + eps)      c1 = 1 - b1^t, c2 = 1 - b2^t */
+    void (*adamw)(float *p, float *m, float *v, const float *g, size_t n, float lr, float b1, float b2, float eps,
+                  float decay, float c1, float c2);
+};
+
+/* The highest level this CPU and kernel offer (cpuid, xgetbv, AMX permission). */
+enum kern_isa kern_isa_detect(void);
+const char *kern_isa_name(enum kern_isa isa); /* "scalar" "avx2" "avx512" "amx" */
+/* -ERR_USAGE when name is none of them. */
+int kern_isa_parse(const char *name, enum kern_isa *out, struct err *e) MUST_CHECK;
+
+/* Fill the table for a level (not above what the CPU has), run the self-test of every entry against scalar, and fall
+ * back entry by entry level with a warning in the log that names what was wrong. Never fails: scalar is the floor. */
+void kern_init(struct kern *k, enum kern_isa isa);
+/* Compare every entry of k with scalar on fixed random and extreme input; NULL, or the name of the first wrong entry. */
+const char *kern_self_test(const struct kern *k);
+
+/* QUANT_* by its name ("Q4_1", as GGUF spells it, case-insensitive), -1 when unknown. */
+int quant_find(const char *name);
+
+#endif
