@@ -1,0 +1,222 @@
+/* The one interface that model code computes through: a short table of coarse operations on device memory.
+ * The CPU implements it and is the oracle; a GPU implements the same functions.
+ *
+ * Device memory is written `float *` here, but the host never dereferences it: dev_write and dev_read move data.
+ * Operations are coarse (norm + projections + rotation + store is one), so that a device can fuse them. They do not
+ * fail: shapes are checked when a model is bound, memory is reserved before a step. Operations run in the order they
+ * are called; one thread at a time calls a device.
+ *
+ * Layouts: activations [n_tok][width] float32, row-major. A batch is a flat list of tokens cut into segments. */
+#ifndef DEVICE_DEVICE_H
+#define DEVICE_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compute/kernels/kern.h"
+#include "ground/base/err.h"
+
+enum precision { PRECISION_AUTO, PRECISION_DETERMINISTIC, PRECISION_REFERENCE };
+
+/* Serving multiplies quantized weights with int8 activations (or bf16 panels on AMX); training multiplies dequantized
+ * weights in float32 (bf16 on AMX). In PRECISION_REFERENCE both are the same bits. */
+enum dev_mode { DEV_SERVE, DEV_TRAIN };
+
+struct dev;
+struct dev_options {
+    int n_thread; /* >= 1 */
+    enum precision precision;
+    enum kern_isa isa;
+};
+int dev_cpu_new(struct dev **out, const struct dev_options *opt, struct err *e) MUST_CHECK;
+void dev_free(struct dev *d);
+enum precision dev_precision(const struct dev *d);
+int dev_n_thread(const struct dev *d);
+enum kern_isa dev_isa(const struct dev *d);
+
+/* Zeroed device memory for n floats; -ERR_NOMEM says how much was wanted. */
+int dev_alloc(struct dev *d, float **out, size_t n, struct err *e) MUST_CHECK;
+void dev_release(struct dev *d, float *p);
+void dev_write(struct dev *d, float *dst, const float *src, size_t n);
+void dev_read(struct dev *d, float *dst, const float *src, size_t n);
+void dev_zero(struct dev *d, float *p, size_t n);
+
+/* --- weights --- */
+
+/* A packed matrix [n_out][n_in]: one copy, which decode, prefill and the backward pass read. */
+struct dev_mat;
+int dev_mat_new(struct dev *d, struct dev_mat **out, enum quant_type type, size_t n_out, size_t n_in, struct err *e) MUST_CHECK;
+/* Pack rows [row0, row0 + n_row) given in the file format (host memory); row0 a multiple of 16. */
+void dev_mat_put(struct dev *d, struct dev_mat *m, const void *rows, size_t row0, size_t n_row);
+void dev_mat_free(struct dev_mat *m);
+size_t dev_mat_bytes(const struct dev_mat *m);
+size_t dev_mat_n_out(const struct dev_mat *m);
+size_t dev_mat_n_in(const struct dev_mat *m);
+
+/* --- keys and values --- */
+
+enum { DEV_PAGE = 32 }; /* tokens a page */
+
+/* Pages of keys and values: serving's cache (one page holds all layers) and training's tape alike.
+ * Elements are float32 in PRECISION_REFERENCE and in DEV_TRAIN, else float16. */
+struct dev_kv;
+struct dev_kv_shape {
+    int n_layer, n_kv_head, d_head;
+};
+int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *shape, enum dev_mode mode, int n_page,
+               struct err *e) MUST_CHECK;
+void dev_kv_free(struct dev_kv *kv);
+size_t dev_kv_page_bytes(const struct dev_kv *kv);
+/* Copy the first n_tok tokens of a page, all layers (copy on write). */
+void dev_kv_copy(struct dev *d, struct dev_kv *kv, int dst_page, int src_page, int n_tok);
+void dev_kv_zero(struct dev *d, struct dev_kv *kv);
+
+/* One entry of a block table: a page and how many of its tokens count (a shared prefix may end inside a page). */
+struct dev_block {
+    int32_t page, n_tok;
+};
+
+/* Consecutive tokens of one sequence in a batch. Its keys and values, from position 0, are those of its blocks in
+ * order; the blocks cover first_pos + n_tok positions, and the segment's own tokens are written into the last ones. */
+struct dev_segment {
+    int first_tok, n_tok; /* rows of the batch */
+    int first_pos;
+    const struct dev_block *block;
+    int n_block;
+    int adapter; /* index into lora[], -1: none */
+};
+
+/* --- adapters --- */
+
+/* LoRA on one matrix: y += scale * B (A x). A [rank][n_in], B [n_out][rank] in device memory, as PEFT stores them. */
+struct dev_lora;
+/* a, b: device memory (not owned) whose contents may change; dev_lora_update after every change. */
+int dev_lora_new(struct dev *d, struct dev_lora **out, const float *a, const float *b, int rank, size_t n_in, size_t n_out,
+                 float scale, struct err *e) MUST_CHECK;
+void dev_lora_update(struct dev *d, struct dev_lora *l);
+void dev_lora_free(struct dev_lora *l);
+int dev_lora_rank(const struct dev_lora *l);
+
+/* --- a batch --- */
+
+struct dev_batch {
+    enum dev_mode mode;
+    int n_tok;
+    const struct dev_segment *segment;
+    int n_segment;
+};
+
+/* A matrix with its bias and adapters: lora[adapter], each may be NULL; u, when not NULL, keeps A x for the
+ * backward pass: [n_tok][rank] (training has one adapter). */
+struct dev_proj {
+    const struct dev_mat *w;
+    const float *bias; /* [n_out] device memory, or NULL */
+    const struct dev_lora *const *lora;
+    int n_lora;
+    float *u;
+};
+
+/* --- forward --- */
+
+/* x[n_tok][n_embd] = rows ids of the embedding. ids: host memory, checked by the caller. */
+void dev_embed(struct dev *d, float *x, const struct dev_mat *embedding, const int32_t *ids, int n_tok);
+
+/* Rotary tables: inv_freq[n_rot/2] host memory, frequency i already divided by its scaling factor. */
+struct dev_rope {
+    int n_rot;
+    bool halves; /* pairs (i, i + n_rot/2), else (2i, 2i+1) */
+    const float *inv_freq;
+};
+
+/* h = rms_norm(x) * norm; q, k, v = projections of h; q and k rotated by position; k, v stored in kv at layer.
+ * q: [n_tok][n_head * d_head] out. inv_rms: [n_tok] out, or NULL. */
+struct dev_attn_in {
+    const float *norm;
+    float eps;
+    struct dev_proj q, k, v;
+    const struct dev_rope *rope;
+    int n_head, n_kv_head, d_head;
+};
+void dev_attention_in(struct dev *d, const struct dev_batch *b, const struct dev_attn_in *p, const float *x, float *q,
+                      float *inv_rms, struct dev_kv *kv, int layer);
+
+/* out[n_tok][n_head * d_head] = softmax(q K^T * scale, causal, within window when > 0) V over each segment's blocks.
+ * lse: [n_tok][n_head] log-sum-exp of the scaled scores, kept for the backward pass, or NULL. */
+struct dev_attn {
+    int n_head, n_kv_head, d_head, window;
+    float scale;
+};
+void dev_attention(struct dev *d, const struct dev_batch *b, const struct dev_attn *p, const float *q, float *out, float *lse,
+                   const struct dev_kv *kv, int layer);
+
+/* x[n_tok][n_out] += w y (residual connection). */
+void dev_linear_add(struct dev *d, const struct dev_batch *b, const struct dev_proj *p, const float *y, float *x);
+
+/* h = rms_norm(x) * norm; gate, up = projections of h; act = silu(gate) * up. gate_out, up_out: [n_tok][n_ff] kept for the
+ * backward pass, or NULL. act may be NULL when both are kept (dev_swiglu makes it later). */
+struct dev_gate_up {
+    const float *norm;
+    float eps;
+    struct dev_proj gate, up;
+};
+void dev_gate_up(struct dev *d, const struct dev_batch *b, const struct dev_gate_up *p, const float *x, float *act,
+                 float *gate_out, float *up_out, float *inv_rms);
+void dev_swiglu(struct dev *d, float *act, const float *gate, const float *up, size_t n_tok, size_t n_ff);
+
+/* logits[n_row][n_vocab] = w rms_norm(x[rows]) * norm, for chosen rows (host indices). logits: HOST memory. */
+struct dev_head {
+    const float *norm;
+    float eps;
+    struct dev_proj out;
+};
+void dev_head(struct dev *d, const struct dev_batch *b, const struct dev_head *p, const float *x, const int32_t *rows, int n_row,
+              float *logits);
+
+/* --- backward: every *_backward ADDS into the gradients of parameters and of x, in fixed order --- */
+
+/* Gradients of one adapter matrix; NULL members are not wanted. da [rank][n_in], db [n_out][rank] device memory. */
+struct dev_lora_grad {
+    float *da, *db;
+};
+
+/* Cross-entropy on chosen rows, forward and backward at once, in chunks, no logits kept.
+ * loss[n_row] (host, may be NULL) = -log p(target); dx[rows] += weight[i] * gradient of loss[i] (dx NULL: loss only).
+ * correct[n_row] (host, may be NULL): 1 where the target is the most likely token. */
+void dev_head_loss(struct dev *d, const struct dev_batch *b, const struct dev_head *p, const float *x, const int32_t *rows,
+                   const int32_t *target, const float *weight, int n_row, float *loss, uint8_t *correct, float *dx);
+
+/* dy[n_tok][n_out] -> dx[n_tok][n_in] += dy W (+ adapter); adapter gradients from input y (as forward had it).
+ * The caller zeroes dx when it starts from nothing. */
+void dev_linear_backward(struct dev *d, const struct dev_batch *b, const struct dev_proj *p, const struct dev_lora_grad *g,
+                         const float *dy, const float *y, float *dx);
+
+/* dact -> dgate, dup (out; may overwrite gate and up). */
+void dev_swiglu_backward(struct dev *d, float *dgate, float *dup, const float *dact, const float *gate, const float *up,
+                         size_t n_tok, size_t n_ff);
+
+/* dx += through gate and up and the norm before them. h is recomputed from x and inv_rms. */
+void dev_gate_up_backward(struct dev *d, const struct dev_batch *b, const struct dev_gate_up *p, const struct dev_lora_grad g[2],
+                          const float *dgate, const float *dup, const float *x, const float *inv_rms, float *dx);
+
+/* dout -> dq (out), dkv (added; a dev_kv of the same pages as kv, one layer or the same layers).
+ * Keys of a prefix that several segments share receive the sum over those segments in segment order. */
+void dev_attention_backward(struct dev *d, const struct dev_batch *b, const struct dev_attn *p, const float *dout,
+                            const float *out, const float *q, const float *lse, const struct dev_kv *kv, struct dev_kv *dkv,
+                            int layer, int dkv_layer, float *dq);
+
+/* dq and dkv -> dx: inverse rotation, projections, norm. dq is overwritten. */
+void dev_attention_in_backward(struct dev *d, const struct dev_batch *b, const struct dev_attn_in *p,
+                               const struct dev_lora_grad g[3], float *dq, const struct dev_kv *dkv, int dkv_layer,
+                               const float *x, const float *inv_rms, float *dx);
+
+/* sum of g^2 over n values, in double, fixed order whatever the threads. */
+double dev_sum_squares(struct dev *d, const float *g, size_t n);
+/* g *= a. */
+void dev_scale(struct dev *d, float *g, float a, size_t n);
+struct dev_adamw {
+    float lr, b1, b2, eps, decay, c1, c2; /* as kern.adamw */
+};
+void dev_adamw(struct dev *d, float *p, float *m, float *v, const float *g, size_t n, const struct dev_adamw *opt);
+
+#endif

@@ -1,0 +1,50 @@
+/* A LoRA adapter: all its parameters in one flat float32 array (AdamW, checkpoints and reductions see one array), and
+ * views of it for every matrix it sits on. PEFT directories are read and written; where the base keeps Q and K rows in
+ * rotary pairs (GGUF llama) the rows of B are permuted at the border, so files are always in Hugging Face's order. */
+#ifndef MODEL_ADAPTER_H
+#define MODEL_ADAPTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compute/model/model.h"
+#include "ground/base/err.h"
+
+enum adapter_site { SITE_Q, SITE_K, SITE_V, SITE_O, SITE_GATE, SITE_UP, SITE_DOWN, SITE_COUNT };
+/* "q_proj" ... "down_proj", as PEFT's target_modules spell them. */
+extern const char *const adapter_site_name[SITE_COUNT];
+int adapter_site_find(const char *name); /* -1: unknown */
+
+struct adapter_options {
+    int rank;
+    float alpha;
+    bool use_rslora;     /* scale = alpha / sqrt(rank), else alpha / rank */
+    unsigned sites;      /* bit SITE_x: targeted */
+    uint64_t seed;       /* A: Kaiming uniform(a = sqrt 5) as PEFT, B: zeros */
+};
+
+int adapter_new(struct adapter **out, const struct model *m, const struct adapter_options *opt, struct err *e) MUST_CHECK;
+/* A PEFT directory (adapter_config.json, adapter_model.safetensors). -ERR_UNSUPPORTED names what cannot be computed
+ * (DoRA, modules_to_save, embeddings); -ERR_INPUT a shape that does not fit the model. */
+int adapter_load(struct adapter **out, const struct model *m, const char *dir, struct err *e) MUST_CHECK;
+/* PEFT layout, written atomically (the directory appears complete or not at all, replacing an older one).
+ * base_name: value of base_model_name_or_path. metadata: pairs key, value ... NULL kept in the config under "tailor". */
+int adapter_save(const struct adapter *a, const char *dir, const char *base_name, const char *const *metadata,
+                 struct err *e) MUST_CHECK;
+void adapter_free(struct adapter *a);
+
+const struct adapter_options *adapter_get_options(const struct adapter *a);
+size_t adapter_n_param(const struct adapter *a);
+/* All parameters, and gradients of the same layout (allocated at first call of adapter_grads): device memory. */
+float *adapter_params(struct adapter *a);
+int adapter_grads(struct adapter *a, float **out, struct err *e) MUST_CHECK;
+/* After the parameters changed. */
+void adapter_update(struct adapter *a);
+/* What model code multiplies with; NULL where the adapter does not sit. grad members NULL before adapter_grads. */
+const struct dev_lora *adapter_lora(const struct adapter *a, int layer, enum adapter_site site);
+struct dev_lora_grad adapter_grad(const struct adapter *a, int layer, enum adapter_site site);
+/* Multiply the scale (interface.md: --adapter A,scale=S). */
+void adapter_set_scale(struct adapter *a, float factor);
+
+#endif

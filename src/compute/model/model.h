@@ -1,0 +1,50 @@
+/* A model: weights bound to a device, and the one forward pass that training, evaluation and serving share.
+ * Immutable after load. One file a family (llama.c); the others know no family. */
+#ifndef MODEL_MODEL_H
+#define MODEL_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compute/device/device.h"
+#include "compute/formats/model_file.h"
+#include "ground/base/err.h"
+
+struct model;
+struct adapter; /* adapter.h */
+struct tape;    /* tape.h */
+
+/* Read and pack all weights of an open file. -ERR_INPUT: a tensor is missing or has another shape than the
+ * hyper-parameters say (both are named); -ERR_UNSUPPORTED: a type that cannot be computed; -ERR_NOMEM says how much. */
+int model_load(struct model **out, struct dev *d, const struct model_file *f, struct err *e) MUST_CHECK;
+void model_free(struct model *m);
+const struct model_params *model_params(const struct model *m);
+struct dev *model_dev(const struct model *m);
+uint64_t model_weight_bytes(const struct model *m); /* packed, in memory */
+/* Weight bytes that one decode step of one sequence reads (the embedding counts one row, a tied head counts whole). */
+uint64_t model_step_bytes(const struct model *m);
+/* Parameters of matrix products a token: layers only, and the head. */
+uint64_t model_n_layer_param(const struct model *m);
+uint64_t model_n_head_param(const struct model *m);
+
+/* Keys and values for serving: n_page pages of DEV_PAGE tokens. */
+int model_kv_new(const struct model *m, struct dev_kv **out, int n_page, struct err *e) MUST_CHECK;
+/* Bytes one page would take, without making one. */
+size_t model_kv_page_bytes(const struct model *m);
+
+/* One step. ids[n_tok] are checked (-ERR_INPUT names the first outside the vocabulary). */
+struct model_batch {
+    struct dev_batch dev;   /* mode DEV_SERVE (DEV_TRAIN: the arithmetic of training, kv then float32) */
+    const int32_t *ids;     /* [n_tok] */
+    const int32_t *out_row; /* rows whose logits are wanted, ascending */
+    int n_out;
+    const struct adapter *const *adapter; /* segments name these by index */
+    int n_adapter;
+};
+/* logits: host memory [n_out][n_vocab]. Memory for steps of up to max_tok tokens is reserved by model_reserve. */
+int model_forward(struct model *m, const struct model_batch *b, struct dev_kv *kv, float *logits, struct err *e) MUST_CHECK;
+/* Reserve activations for steps of up to max_tok tokens, so that later steps allocate nothing. */
+int model_reserve(struct model *m, int max_tok, struct err *e) MUST_CHECK;
+
+#endif

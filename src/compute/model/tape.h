@@ -1,0 +1,50 @@
+/* The forward pass with a tape, and the backward pass: what training needs beside model.h.
+ *
+ * Segments here may share a prefix: a parent segment's tokens are computed once, its children's blocks begin with the
+ * parent's. Keys and values live in pages of the tape; the gradients of a shared prefix are summed over its children in
+ * segment order. With recompute, only the input of each layer is kept and a layer is run again before its backward
+ * step: the same bits, less memory. */
+#ifndef MODEL_TAPE_H
+#define MODEL_TAPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compute/model/adapter.h"
+#include "compute/model/model.h"
+#include "ground/base/err.h"
+
+struct tape_segment {
+    int n_tok;
+    int parent; /* index of an earlier segment whose tokens are this one's prefix, -1: none */
+};
+
+/* Tokens of a micro-batch: flat list, segments in order. */
+struct tape_batch {
+    const int32_t *ids; /* [n_tok] */
+    int n_tok;
+    const struct tape_segment *segment;
+    int n_segment;
+    /* trained positions: the logits at row[i] predict target[i]; loss and gradient are multiplied by weight[i] */
+    const int32_t *row, *target;
+    const float *weight;
+    int n_target;
+};
+
+struct tape_options {
+    int max_tok, max_segment; /* of a micro-batch */
+    bool recompute;
+    size_t max_bytes; /* refuse to take more; 0: no limit */
+};
+int tape_new(struct tape **out, struct model *m, const struct tape_options *opt, struct err *e) MUST_CHECK;
+void tape_free(struct tape *t);
+/* Bytes that tape_new would take. */
+size_t tape_bytes(const struct model *m, const struct tape_options *opt);
+
+/* Forward, loss and (when backward) gradients ADDED to the adapter's. loss[n_target]: host, unweighted -log p;
+ * correct may be NULL. adapter may be NULL when not backward. */
+int tape_step(struct tape *t, const struct tape_batch *b, struct adapter *a, bool backward, float *loss, uint8_t *correct,
+              struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,51 @@
+/* Commands: what main() knows of them. A command is one file cmd_NAME.c that fills a struct command; the table in
+ * commands.c lists them. run() parses nothing: it reads the values, calls functions of modules, prints. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "compute/device/device.h"
+#include "ground/base/err.h"
+#include "ground/param/param.h"
+
+/* The options of every command, resolved: command line over TAILOR_* over config.yaml over defaults. */
+struct cli {
+    const char *home; /* directory, exists */
+    enum lang lang;
+    int threads; /* >= 1 */
+    enum precision precision;
+    enum kern_isa isa; /* TAILOR_ISA, else what the machine has */
+    bool json;
+    bool stderr_is_tty;
+};
+
+/* Exit statuses of interface.md. */
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_VERDICT_FAIL = 3, EXIT_INCONCLUSIVE = 4, EXIT_INTERRUPTED = 130 };
+
+struct command {
+    const char *name;
+    const char *summary_en, *summary_zh;
+    const char *usage; /* "MODEL (--text S | --file F) [--raw]" */
+    const char *example;
+    const struct param *params;
+    size_t n_param;
+    /* Returns an exit status >= 0, or -ERR_* with *e set (printed once by main, mapped to an exit status). */
+    int (*run)(const struct cli *c, const struct param_set *args, struct err *e);
+};
+
+extern const struct command *const commands[]; /* NULL-terminated, in the order of help */
+
+/* The one result of a command: with --json the object on one line; takes the reference. */
+void cli_print_json(json_t *object);
+/* MODEL of a command: a path as it is, else a registry name name[:version|@alias] resolved to a path (mem_free). */
+int cli_model_path(const struct cli *c, const char *model, char **path, struct err *e) MUST_CHECK;
+/* A device of this process by the options. */
+int cli_device(const struct cli *c, struct dev **out, struct err *e) MUST_CHECK;
+/* Set by SIGINT/SIGTERM: long work looks at it between steps and returns -ERR_INTERRUPTED. */
+bool cli_interrupted(void);
+/* Text in the language of this run. */
+#define cli_text(c, en, zh) ((c)->lang == LANG_ZH ? (zh) : (en))
+
+#endif
