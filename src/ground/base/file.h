@@ -32,12 +32,15 @@ void file_atomic_abort(struct file_atomic *f);
 /* Append one record and fsync it (events, audit): the bytes are durable when it returns 0. */
 int file_append_sync(int fd, const char *path, const void *p, size_t n, struct err *e) MUST_CHECK;
 
+/* Something is at path; links are followed. */
 bool file_exists(const char *path);
+/* A directory is at path; links are followed. */
 bool file_is_dir(const char *path);
 /* Create a directory and its parents (0755); an existing directory is fine. */
 int file_mkdirs(const char *path, struct err *e) MUST_CHECK;
 /* Remove a file or a directory tree; a missing path is fine. Does not follow links. */
 int file_remove_tree(const char *path, struct err *e) MUST_CHECK;
+/* fsync of a directory: names created or renamed in it are durable. */
 int file_sync_dir(const char *path, struct err *e) MUST_CHECK;
 /* "a/b" in newly allocated memory (mem_free). */
 char *path_join(const char *a, const char *b) MUST_CHECK;

@@ -1,4 +1,4 @@
-/* Strings: comparisons, number parsing that refuses rubbish, and sizes for people. */
+/* Strings: comparisons, number parsing that refuses rubbish, sizes for people, and text made safe to print. */
 #ifndef BASE_STR_H
 #define BASE_STR_H
 
@@ -8,16 +8,28 @@
 
 #include "ground/base/attr.h"
 
-bool str_eq(const char *a, const char *b); /* NULL equals only NULL */
+/* Equal contents; NULL equals only NULL. */
+bool str_eq(const char *a, const char *b);
+/* s begins with prefix. */
 bool str_starts(const char *s, const char *prefix);
+/* s ends with suffix. */
 bool str_ends(const char *s, const char *suffix);
-/* Whole string or nothing; false on overflow, empty, trailing rubbish (NaN and infinity refused for double). */
+/* Whole string or nothing; false on overflow, empty, spaces, trailing rubbish. Decimal; a sign is allowed. */
 bool str_to_i64(const char *s, int64_t *out) MUST_CHECK;
+/* As str_to_i64, without a sign. */
 bool str_to_u64(const char *s, uint64_t *out) MUST_CHECK;
+/* Decimal with optional exponent, '.' as the point; NaN, infinity, hexadecimal and overflow are refused. */
 bool str_to_double(const char *s, double *out) MUST_CHECK;
 /* "1.5 GB" (powers of 1000), size >= 16. */
 void str_format_bytes(uint64_t bytes, char *out, size_t size);
 /* Levenshtein distance, for "did you mean"; capped at 63 characters each. */
 int str_distance(const char *a, const char *b);
+/* Length in bytes (1-4) of the valid UTF-8 character at p, of which n bytes may be read; 0 when there is none.
+ * Overlong forms, surrogates and values past U+10FFFF are not valid (Unicode 15, table 3-7). */
+int str_utf8_char(const char *p, size_t n);
+/* Remove an incomplete UTF-8 character from the end of s, as truncation leaves it. */
+void str_cut_utf8(char *s);
+/* Replace control characters and bytes that are not UTF-8 by '?', in place: fit for terminals and JSON. */
+void str_make_printable(char *s);
 
 #endif

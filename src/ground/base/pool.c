@@ -1,0 +1,256 @@
+/* The thread pool. Owns its threads and the words they wait on. What always holds: a waiter spins at most SPIN_NS and
+ * then sleeps on a futex, so a worker that lost its core gets the core of one that only waits; every hand-over is an
+ * atomic release paired with an acquire, so fn sees what its caller wrote and the caller what fn wrote. */
+#include "ground/base/pool.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "ground/base/clock.h"
+#include "ground/base/mem.h"
+
+enum { SPIN_NS = 30000, PAUSES_PER_LOOK = 8, MAX_THREADS = 1024 };
+
+/* A word that is waited on, with the number of those asleep on it, alone on two cache lines (adjacent-line prefetch). */
+struct wait_word {
+    _Alignas(128) _Atomic uint32_t value;
+    _Atomic uint32_t n_asleep;
+};
+
+struct worker {
+    struct pool *pool;
+    pthread_t thread;
+    int idx, cpu; /* cpu -1: not pinned */
+};
+
+struct pool {
+    struct wait_word run;   /* number of the current run; stop is looked at when it changes */
+    struct wait_word done;  /* workers that finished it, of n_thread - 1 */
+    struct wait_word phase; /* barriers passed */
+    _Alignas(128) _Atomic uint32_t n_arrived; /* at the barrier */
+    _Alignas(128) pool_fn fn;
+    void *arg;
+    bool stop;
+    int n_thread;
+    uint64_t spin_ns; /* 0 when there are more threads than CPUs: the one waited for may need this one */
+    struct worker *workers; /* [n_thread - 1] */
+};
+
+static void cpu_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t value)
+{
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); /* EAGAIN, EINTR: the caller looks again */
+}
+
+static void futex_wake_all(_Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+}
+
+/* Wait while w->value == old; returns the new value. n_asleep goes up before the kernel compares the word, and wake()
+ * reads it after the word changed, both sequentially consistent: one of the two sees the other. */
+static uint32_t wait_change(struct wait_word *w, uint32_t old, uint64_t spin_ns)
+{
+    uint32_t now;
+    uint64_t start = 0;
+    while ((now = atomic_load_explicit(&w->value, memory_order_acquire)) == old) {
+        for (int i = 0; i < PAUSES_PER_LOOK && spin_ns; i++)
+            cpu_relax();
+        uint64_t t = clock_ns();
+        start = start ? start : t;
+        if (t - start < spin_ns)
+            continue;
+        atomic_fetch_add(&w->n_asleep, 1);
+        futex_wait(&w->value, old);
+        atomic_fetch_sub(&w->n_asleep, 1);
+    }
+    return now;
+}
+
+static void wake(struct wait_word *w)
+{
+    if (atomic_load(&w->n_asleep))
+        futex_wake_all(&w->value);
+}
+
+static void pin_to(int cpu)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    pthread_setaffinity_np(pthread_self(), sizeof set, &set); /* the set may have shrunk meanwhile: unpinned then */
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    struct pool *p = w->pool;
+    if (w->cpu >= 0)
+        pin_to(w->cpu);
+    for (uint32_t run = 0;;) {
+        run = wait_change(&p->run, run, p->spin_ns);
+        if (p->stop)
+            return NULL;
+        p->fn(p->arg, w->idx, p->n_thread);
+        if (atomic_fetch_add(&p->done.value, 1) + 1 == (uint32_t)p->n_thread - 1)
+            wake(&p->done);
+    }
+}
+
+/* The CPU for each worker when the process was given fewer CPUs than the machine has; all -1 otherwise. Worker 0 is
+ * the caller's thread and is left alone: its affinity is not ours to change. */
+static void choose_cpus(struct pool *p)
+{
+    cpu_set_t set;
+    long n_machine = sysconf(_SC_NPROCESSORS_ONLN);
+    bool known = sched_getaffinity(0, sizeof set, &set) == 0;
+    bool pin = known && CPU_COUNT(&set) < n_machine && p->n_thread <= CPU_COUNT(&set);
+    int cpu = -1;
+    for (int i = -1; i < p->n_thread - 1; i++) {
+        do
+            cpu++;
+        while (pin && !CPU_ISSET(cpu, &set));
+        if (i >= 0)
+            p->workers[i].cpu = pin ? cpu : -1;
+    }
+}
+
+/* Workers take no signals: those are for main(). */
+static int start_workers(struct pool *p, int *n_started, struct err *e)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int number = 0;
+    for (*n_started = 0; *n_started < p->n_thread - 1 && number == 0; *n_started += number == 0) {
+        struct worker *w = &p->workers[*n_started];
+        w->pool = p;
+        w->idx = *n_started + 1;
+        number = pthread_create(&w->thread, NULL, worker_main, w);
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (number == 0)
+        return 0;
+    errno = number;
+    return err_set_errno(e, "threads", "cannot start thread %d of %d", *n_started + 2, p->n_thread);
+}
+
+static void stop_workers(struct pool *p, int n_started)
+{
+    p->stop = true;
+    atomic_fetch_add(&p->run.value, 1);
+    wake(&p->run);
+    for (int i = 0; i < n_started; i++)
+        pthread_join(p->workers[i].thread, NULL);
+}
+
+static void free_memory(struct pool *p)
+{
+    mem_free(p->workers);
+    mem_free(p);
+}
+
+int pool_new(struct pool **out, int n_thread, struct err *e)
+{
+    if (n_thread < 1 || n_thread > MAX_THREADS)
+        return err_set(e, ERR_INPUT, "threads", "cannot use %d threads: 1 to %d are possible", n_thread,
+                       (int)MAX_THREADS);
+    struct pool *p = mem_try_aligned(sizeof *p + 64);
+    struct worker *workers = mem_try_array((size_t)n_thread, sizeof *workers);
+    if (!p || !workers) {
+        mem_free(p);
+        mem_free(workers);
+        return err_set(e, ERR_NOMEM, "threads", "cannot start %d threads: out of memory", n_thread);
+    }
+    memset(p, 0, sizeof *p);
+    p->n_thread = n_thread;
+    p->workers = workers;
+    p->spin_ns = n_thread <= pool_cpus_available() ? SPIN_NS : 0;
+    choose_cpus(p);
+    int n_started, rc = start_workers(p, &n_started, e);
+    if (rc) {
+        stop_workers(p, n_started);
+        free_memory(p);
+        return rc;
+    }
+    *out = p;
+    return 0;
+}
+
+void pool_free(struct pool *p)
+{
+    if (!p)
+        return;
+    stop_workers(p, p->n_thread - 1);
+    free_memory(p);
+}
+
+int pool_size(const struct pool *p)
+{
+    return p->n_thread;
+}
+
+void pool_run(struct pool *p, pool_fn fn, void *arg)
+{
+    uint32_t n_other = (uint32_t)p->n_thread - 1;
+    p->fn = fn;
+    p->arg = arg;
+    if (n_other) {
+        atomic_store_explicit(&p->done.value, 0, memory_order_relaxed);
+        atomic_fetch_add(&p->run.value, 1);
+        wake(&p->run);
+    }
+    fn(arg, 0, p->n_thread);
+    uint32_t done = atomic_load_explicit(&p->done.value, memory_order_acquire);
+    while (done != n_other)
+        done = wait_change(&p->done, done, p->spin_ns);
+}
+
+/* The phase is the sense of a sense-reversing barrier, counted instead of flipped. */
+void pool_barrier(struct pool *p)
+{
+    if (p->n_thread == 1)
+        return;
+    uint32_t phase = atomic_load_explicit(&p->phase.value, memory_order_acquire);
+    if (atomic_fetch_add(&p->n_arrived, 1) + 1 == (uint32_t)p->n_thread) {
+        atomic_store_explicit(&p->n_arrived, 0, memory_order_relaxed);
+        atomic_fetch_add(&p->phase.value, 1);
+        wake(&p->phase);
+    } else {
+        wait_change(&p->phase, phase, p->spin_ns);
+    }
+}
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+void pool_share(size_t n, size_t grain, int worker, int n_worker, size_t *begin, size_t *end)
+{
+    size_t n_grain = n / grain + (n % grain != 0), workers = (size_t)n_worker, w = (size_t)worker;
+    size_t each = n_grain / workers, extra = n_grain % workers;
+    /* The last workers take the grain more, since the last grain of all may be a short one. */
+    size_t first_extra = workers - extra;
+    size_t from = w * each + (w > first_extra ? w - first_extra : 0);
+    size_t to = from + each + (w >= first_extra);
+    *begin = min_size(from * grain, n);
+    *end = min_size(to * grain, n);
+}

@@ -1,0 +1,186 @@
+/* Strings: comparisons, numbers, sizes, and what makes foreign bytes printable. Owns no memory and no state. The
+ * number parsers rely on the "C" locale, which holds because nothing in the program calls setlocale. */
+#include "ground/base/str.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool str_eq(const char *a, const char *b)
+{
+    if (!a || !b)
+        return a == b;
+    return strcmp(a, b) == 0;
+}
+
+bool str_starts(const char *s, const char *prefix)
+{
+    return strncmp(s, prefix, strlen(prefix)) == 0;
+}
+
+bool str_ends(const char *s, const char *suffix)
+{
+    size_t n = strlen(s), m = strlen(suffix);
+    return n >= m && memcmp(s + n - m, suffix, m) == 0;
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+bool str_to_i64(const char *s, int64_t *out)
+{
+    const char *digits = s + (*s == '-' || *s == '+');
+    if (!is_digit(*digits))
+        return false;
+    char *end;
+    errno = 0;
+    long long v = strtoll(s, &end, 10);
+    if (errno || *end)
+        return false;
+    *out = v;
+    return true;
+}
+
+bool str_to_u64(const char *s, uint64_t *out)
+{
+    if (!is_digit(*s))
+        return false;
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(s, &end, 10);
+    if (errno || *end)
+        return false;
+    *out = v;
+    return true;
+}
+
+bool str_to_double(const char *s, double *out)
+{
+    if (!*s || s[strspn(s, "0123456789+-.eE")])
+        return false; /* keeps out spaces, hexadecimal, nan and inf, which strtod takes */
+    char *end;
+    double v = strtod(s, &end);
+    if (end == s || *end || !isfinite(v))
+        return false; /* underflow to a denormal or zero is the nearest value and fine */
+    *out = v;
+    return true;
+}
+
+void str_format_bytes(uint64_t bytes, char *out, size_t size)
+{
+    static const char *const unit[] = {"kB", "MB", "GB", "TB", "PB", "EB"};
+    if (bytes < 1000) {
+        snprintf(out, size, "%llu B", (unsigned long long)bytes);
+        return;
+    }
+    double v = (double)bytes / 1e3;
+    size_t i = 0;
+    while (v >= 999.95 && i + 1 < N_ELEM(unit)) { /* would print as 1000.0 */
+        v /= 1e3;
+        i++;
+    }
+    snprintf(out, size, "%.1f %s", v, unit[i]);
+}
+
+static int min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+int str_distance(const char *a, const char *b)
+{
+    enum { MAX = 63 };
+    int n = (int)strnlen(a, MAX), m = (int)strnlen(b, MAX);
+    int row[MAX + 1];
+    for (int j = 0; j <= m; j++)
+        row[j] = j;
+    for (int i = 1; i <= n; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= m; j++) {
+            int above = row[j];
+            int change = diagonal + (a[i - 1] != b[j - 1]);
+            row[j] = min_int(change, min_int(above, row[j - 1]) + 1);
+            diagonal = above;
+        }
+    }
+    return row[m];
+}
+
+/* Range of the second byte by the first (Unicode 15, table 3-7). */
+static bool second_byte_ok(unsigned char first, unsigned char second)
+{
+    switch (first) {
+    case 0xE0:
+        return second >= 0xA0 && second <= 0xBF;
+    case 0xED:
+        return second >= 0x80 && second <= 0x9F;
+    case 0xF0:
+        return second >= 0x90 && second <= 0xBF;
+    case 0xF4:
+        return second >= 0x80 && second <= 0x8F;
+    default:
+        return second >= 0x80 && second <= 0xBF;
+    }
+}
+
+static int utf8_want(unsigned char first)
+{
+    if (first < 0x80)
+        return 1;
+    if (first >= 0xC2 && first <= 0xDF)
+        return 2;
+    if (first >= 0xE0 && first <= 0xEF)
+        return 3;
+    return first >= 0xF0 && first <= 0xF4 ? 4 : 0;
+}
+
+int str_utf8_char(const char *p, size_t n)
+{
+    if (n == 0)
+        return 0;
+    int want = utf8_want((unsigned char)p[0]);
+    if (want == 0 || (size_t)want > n)
+        return 0;
+    if (want > 1 && !second_byte_ok((unsigned char)p[0], (unsigned char)p[1]))
+        return 0;
+    for (int i = 2; i < want; i++) {
+        if (((unsigned char)p[i] & 0xC0) != 0x80)
+            return 0;
+    }
+    return want;
+}
+
+void str_cut_utf8(char *s)
+{
+    size_t n = strlen(s), back = 0;
+    while (back < 3 && back < n && ((unsigned char)s[n - 1 - back] & 0xC0) == 0x80)
+        back++;
+    if (back == n)
+        return;
+    size_t start = n - 1 - back;
+    size_t want = (size_t)utf8_want((unsigned char)s[start]);
+    if (want > back + 1)
+        s[start] = '\0';
+}
+
+void str_make_printable(char *s)
+{
+    size_t n = strlen(s);
+    for (size_t i = 0; i < n;) {
+        int len = str_utf8_char(s + i, n - i);
+        unsigned char c = (unsigned char)s[i];
+        bool c1 = len == 2 && c == 0xC2 && (unsigned char)s[i + 1] < 0xA0; /* U+0080..U+009F */
+        if (len == 0 || c < 0x20 || c == 0x7F) {
+            s[i] = '?';
+            len = 1;
+        } else if (c1) {
+            s[i] = s[i + 1] = '?';
+        }
+        i += (size_t)len;
+    }
+}
