@@ -1,45 +1,112 @@
-# The whole build: one non-recursive Makefile. `make` leaves build/tailor; MODE=release|debug|asan|tsan picks the tree.
+# The whole build: one non-recursive Makefile.
+#   make            build/tailor                 make test       ./test without installing anything
+#   make units      the unit test programs       make accept     what the features promise on the real model
+#   make asan tsan  the same under sanitizers    make soak fuzz  hours, minutes a parser (FUZZ_S=1800)
+#   make bench      measure against the peers    make install DESTDIR= PREFIX=/usr/local
+#   make compile_commands.json
+# MODE=release|debug|asan|tsan picks the tree under build/. CFLAGS and LDFLAGS are yours; ours are kept apart.
 MODE ?= release
 O := build$(if $(filter-out release,$(MODE)),/$(MODE))
-CC ?= gcc
+CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
+CLANG ?= clang-14
+PREFIX ?= /usr/local
+FUZZ_S ?= 1800
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wdouble-promotion -Wstrict-prototypes \
         -Wmissing-prototypes -Wcast-qual -Wpointer-arith -Wwrite-strings -Wundef -Wvla -Wformat=2 -Werror
-ALL_CFLAGS := -std=c17 -D_GNU_SOURCE -Isrc -pthread -fno-math-errno -ffp-contract=off $(WARN) -MMD -MP
-CFLAGS_release := -O2 -g
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+# contraction off: clang would fuse a*b+c and gcc not, and two compilers would give different logits
+BASE_CFLAGS := -std=c17 -D_GNU_SOURCE -Isrc -pthread -fno-math-errno -ffp-contract=off $(WARN)
+CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 CFLAGS_debug := -O0 -g
 CFLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 CFLAGS_tsan := -O1 -g -fsanitize=thread
-ALL_CFLAGS += $(CFLAGS_$(MODE)) $(CFLAGS)
+ALL_CFLAGS := $(BASE_CFLAGS) $(CFLAGS_$(MODE)) $(CFLAGS)
 LIBS := -ljansson -lmicrohttpd -lyaml -lcrypto -lm -lpthread
 
 SRC := $(wildcard src/*/*/*.c src/*/*/*/*.c)
 OBJ := $(SRC:%.c=$(O)/%.o)
 LIB_OBJ := $(filter-out $(O)/src/doors/cli/main.o,$(OBJ))
-UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
+TSAN_UNIT := $(patsubst %,build/tsan/tests/unit/%,test_pool test_engine test_device)
+FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all units clean
+.PHONY: all units clean test accept soak asan tsan fuzz bench install check-headers format
 .SECONDARY:
 all: $(O)/tailor
 units: $(UNIT)
 
 $(O)/tailor: $(OBJ)
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-%_avx2.o: ISA := -mavx2 -mfma -mf16c
-%_avx512.o: ISA := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni
-%_amx.o: ISA := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16 -mamx-tile -mamx-int8 -mamx-bf16
+# instruction-set flags belong to single files
+AVX2 := -mavx2 -mfma -mf16c
+AVX512 := $(AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni
+AMX := $(AVX512) -mavx512bf16 -mamx-tile -mamx-int8 -mamx-bf16
+%_avx2.o: ISA := $(AVX2)
+%_avx512.o: ISA := $(AVX512)
+%_amx.o: ISA := $(AMX)
+
+$(O)/src/doors/cli/cmd_version.o: ISA := -DTAILOR_VERSION='"$(VERSION)"'
+
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ISA) -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
 
 $(O)/libtailor.a: $(LIB_OBJ)
 	@rm -f $@
 	ar rcs $@ $^
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libtailor.a
-	$(CC) $(ALL_CFLAGS) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
+
+test: all units
+	$(MAKE) asan tsan
+	python3 tests/run.py
+
+asan:
+	$(MAKE) MODE=asan all units
+tsan:
+	$(MAKE) MODE=tsan $(TSAN_UNIT)
+
+accept: all
+	tests/accept.sh
+soak: all
+	tests/soak.sh
+bench: all
+	bench/run.sh
+
+# One libFuzzer program a parser, on its own corpus; stops at the first finding.
+build/fuzz/%: tests/fuzz/fuzz_%.c $(SRC)
+	@mkdir -p $(@D)
+	$(MAKE) MODE=fuzz CC=$(CLANG) CFLAGS_fuzz="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" build/fuzz/libtailor.a
+	$(CLANG) $(BASE_CFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -o $@ $< build/fuzz/libtailor.a $(LIBS)
+fuzz: $(FUZZ:%=build/fuzz/%)
+	@for f in $(FUZZ); do mkdir -p build/fuzz/corpus/$$f tests/fuzz/corpus/$$f && \
+	  build/fuzz/$$f -max_total_time=$(FUZZ_S) -rss_limit_mb=2048 -timeout=20 -max_len=65536 \
+	    build/fuzz/corpus/$$f tests/fuzz/corpus/$$f || exit 1; done
+
+check-headers:
+	@for h in $$(find src -name '*.h'); do \
+	  echo "#include \"$${h#src/}\"" | $(CC) $(BASE_CFLAGS) $(AMX) -x c -fsyntax-only - || { echo "$$h is not self-contained"; exit 1; }; done
+
+format:
+	clang-format-14 -i $$(git ls-files 'src/*.[ch]' 'tests/*.c')
+
+install: all
+	install -D -m 755 $(O)/tailor $(DESTDIR)$(PREFIX)/bin/tailor
+	install -D -m 644 catalog/models.csv $(DESTDIR)$(PREFIX)/share/tailor/catalog/models.csv
+	for l in en zh; do mkdir -p $(DESTDIR)$(PREFIX)/share/doc/tailor/$$l && \
+	  install -m 644 docs/manual/$$l/*.md $(DESTDIR)$(PREFIX)/share/doc/tailor/$$l/; done
+	mkdir -p $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(O)/tailor completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tailor
+
+compile_commands.json: Makefile
+	@{ echo '['; sep=; for f in $(SRC); do \
+	  case $$f in *_avx2.c) i='$(AVX2)';; *_avx512.c) i='$(AVX512)';; *_amx.c) i='$(AMX)';; *) i=;; esac; \
+	  printf '%s{"directory":"%s","file":"%s","command":"%s %s %s -c %s"}\n' "$$sep" "$(CURDIR)" "$$f" "$(CC)" \
+	    "$(BASE_CFLAGS) $(CFLAGS_release)" "$$i" "$$f"; sep=,; done; echo ']'; } >$@
 
 clean:
-	rm -rf build
+	rm -rf build compile_commands.json
 -include $(OBJ:.o=.d) $(UNIT:=.d)
