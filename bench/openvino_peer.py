@@ -1,0 +1,21 @@
+#!/usr/bin/env python3
+"""OpenVINO GenAI on a GGUF file: prefill and decode tokens a second. usage: openvino_peer.py MODEL.gguf PREFILL DECODE"""
+import json, sys, time
+import numpy as np
+import openvino as ov
+import openvino_genai as og
+
+model, n_prefill, n_decode = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+pipe = og.LLMPipeline(model, 'CPU')
+ids = ov.Tensor(np.arange(100, 100 + n_prefill, dtype=np.int64).reshape(1, -1) % 40000)
+mask = ov.Tensor(np.ones((1, n_prefill), dtype=np.int64))
+
+
+def seconds(n):
+    config = og.GenerationConfig(max_new_tokens=n, ignore_eos=True, do_sample=False)
+    t = time.perf_counter(); pipe.generate(og.TokenizedInputs(ids, mask), config); return time.perf_counter() - t
+
+
+seconds(2)
+one, many = min(seconds(1) for _ in range(2)), min(seconds(1 + n_decode) for _ in range(2))
+print(json.dumps({'prefill_tok_s': n_prefill / one, 'decode_tok_s': n_decode / (many - one)}))
