@@ -1,0 +1,182 @@
+/* Private to the CPU device: what its files share.
+ *
+ * Scratch. Operations allocate nothing. One shared area and one area a worker are carved anew by every operation
+ * (struct carve). They grow only in dev_mat_new, dev_kv_new and dev_lora_new (cpu_limits_grow), which know the largest
+ * shapes, and in cpu_reserve, which the backward pass calls when a tape is made. Token blocks of TOK_BLOCK rows keep
+ * every need independent of the size of a batch.
+ *
+ * Work is split by groups of 16 output rows, by heads or by tokens, never along the sum. */
+#ifndef DEVICE_CPU_INT_H
+#define DEVICE_CPU_INT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compute/device/device.h"
+#include "compute/kernels/kern.h"
+#include "ground/base/err.h"
+#include "ground/base/pool.h"
+
+enum {
+    TOK_BLOCK = 256,     /* rows of a batch that an operation prepares at a time */
+    TILE_GROUPS = 8,     /* groups of 16 outputs that a worker computes before it finishes them */
+    TILE_COLS = TILE_GROUPS * KERN_ROWS,
+    PANEL_K = 512,       /* inputs of a dequantized panel: 8 groups x 512 x 16 floats = 256 KiB stay in L2 */
+    FEW_ROWS = 4,        /* up to so many rows every worker prepares the input itself: cheaper than a barrier */
+    MAX_PROJ = 3,        /* projections of one input */
+    ROPE_SLOTS = 1024    /* rows whose rotary tables are kept from layer to layer */
+};
+
+/* The largest shapes that operations were promised; scratch is reserved for them. */
+struct cpu_limits {
+    size_t n_in, n_out; /* of any matrix */
+    size_t rank;        /* of any adapter */
+    size_t n_pos;       /* positions of a segment: at most all pages of the largest dev_kv */
+    size_t d_head, n_kv_dim; /* n_kv_dim = n_kv_head * d_head */
+};
+
+struct scratch {
+    uint8_t *base; /* 64-byte aligned */
+    size_t size_bytes;
+};
+
+/* Rotary tables of the rows of the last batch: slot = row % ROPE_SLOTS, valid where pos agrees. */
+struct rope_cache {
+    int n_rot; /* 0: empty */
+    float inv_freq[512];
+    int32_t pos[ROPE_SLOTS]; /* -1: empty */
+    float *cos, *sin;        /* [ROPE_SLOTS][n_rot / 2] in one allocation of ROPE_SLOTS * d_head floats */
+    size_t d_head;           /* what it is allocated for */
+};
+
+struct dev {
+    struct dev_options opt;
+    struct pool *pool;
+    struct kern kern;
+    struct cpu_limits limits;
+    struct scratch shared;  /* for all workers of an operation */
+    struct scratch *worker; /* [opt.n_thread] */
+    struct rope_cache rope;
+};
+
+/* Packed blocks: groups of 16 output rows, each n_block blocks of 16 x 32 along the inputs; padded with zeros. */
+struct dev_mat {
+    struct dev *dev;
+    enum quant_type type;
+    size_t n_out, n_in;
+    size_t n_group, n_block; /* ceil(n_out / 16), ceil(n_in / 32) */
+    size_t group_bytes;      /* n_block * packed_bytes */
+    uint8_t *packed;         /* [n_group][n_block] packed blocks; QUANT_F32: the panel [n_block * 32][16] itself */
+};
+
+/* Keys and values by page, then layer, then K before V. Within a page a head is contiguous:
+ *   K of a head: [d_head][DEV_PAGE], transposed, so that it is the panel of the product with queries as it stands;
+ *   V of a head: [DEV_PAGE][d_head], the panel of the product with weights.
+ * Elements float32 (is_f16 false) or float16. */
+struct dev_kv {
+    struct dev *dev;
+    struct dev_kv_shape shape;
+    int n_page;
+    bool is_f16;
+    size_t elem_bytes;
+    size_t head_len; /* d_head * DEV_PAGE elements: one head of K or of V */
+    uint8_t *data;
+};
+
+/* LoRA. a, b: row-major as PEFT, borrowed. at, bt: copies that are unit-stride panels for both forward products:
+ * u = x at, y += scale * (u bt). Refreshed by dev_lora_update. */
+struct dev_lora {
+    struct dev *dev;
+    const float *a, *b; /* [rank][n_in], [n_out][rank] */
+    float *at, *bt;     /* [n_in][rank], [rank][n_out] */
+    int rank;
+    size_t n_in, n_out;
+    float scale;
+};
+
+/* --- scratch --- */
+
+/* Grow the shared area and every worker's area to at least these sizes; contents are lost. */
+int cpu_reserve(struct dev *d, size_t shared_bytes, size_t worker_bytes, struct err *e) MUST_CHECK;
+/* Raise the limits to at least l and reserve what the forward operations need for them. */
+int cpu_limits_grow(struct dev *d, const struct cpu_limits *l, struct err *e) MUST_CHECK;
+
+/* A cursor over a scratch area. */
+struct carve {
+    uint8_t *at, *end;
+};
+static inline struct carve carve_begin(const struct scratch *s)
+{
+    return (struct carve){s->base, s->base + s->size_bytes};
+}
+/* n bytes, 64-byte aligned, not zeroed; asserts that they were reserved. */
+void *carve_take(struct carve *c, size_t n_bytes);
+
+/* --- keys and values --- */
+
+/* First element of a head of K ([d_head][DEV_PAGE]) or V ([DEV_PAGE][d_head]) as bytes; float * when !is_f16. */
+static inline size_t kv_offset(const struct dev_kv *kv, int32_t page, int layer, bool is_v, int head)
+{
+    size_t plane = ((size_t)page * (size_t)kv->shape.n_layer + (size_t)layer) * 2 + (is_v ? 1 : 0);
+    return (plane * (size_t)kv->shape.n_kv_head + (size_t)head) * kv->head_len * kv->elem_bytes;
+}
+static inline void *kv_head(const struct dev_kv *kv, int32_t page, int layer, bool is_v, int head)
+{
+    return kv->data + kv_offset(kv, page, layer, is_v, head);
+}
+
+/* Where a token of a batch stands. */
+struct row_place {
+    int32_t page, slot, pos;
+};
+/* Places of rows [row0, row0 + n_row) of a batch. Rows of no segment get page -1. */
+void cpu_row_places(const struct dev_batch *b, int row0, int n_row, struct row_place *out);
+
+/* --- products --- */
+
+/* How a product is computed. The bits of a row depend on the path and on nothing else. */
+enum cpu_path {
+    PATH_REF,  /* dequantized panel, 16-lane order */
+    PATH_F32,  /* dequantized panel, fused multiply-add */
+    PATH_Q8,   /* packed weights with int8 activations */
+    PATH_BF16  /* AMX: panel and activations in bfloat16 */
+};
+enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quant_type type, size_t n_row);
+
+/* Rows of an input in the forms that paths want; a form that is not needed stays NULL. */
+struct cpu_rows {
+    const float *x;
+    size_t ldx;
+    struct q8_rows q8;
+    uint16_t *bf16; /* [n_row][ld_bf16], padded with zeros to a multiple of 32 */
+    size_t ld_bf16;
+    size_t n_row;
+};
+/* y[n_row][ldy] = x W^T for output groups [g0, g1), at most TILE_GROUPS of them. y points at the first column of g0;
+ * 16 * (g1 - g0) columns are written. c: the worker's scratch for panels. */
+void cpu_product(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct cpu_rows *x, size_t g0,
+                 size_t g1, float *y, size_t ldy, struct carve c);
+/* Worker scratch that cpu_product needs for matrices of n_in inputs. */
+size_t cpu_product_bytes(size_t n_in);
+
+/* The float product of a precision: gemm_ref in PRECISION_REFERENCE, else gemm_f32. */
+static inline kern_gemm_fn cpu_gemm(const struct dev *d)
+{
+    return d->opt.precision == PRECISION_REFERENCE ? d->kern.gemm_ref : d->kern.gemm_f32;
+}
+
+/* The adapter of a segment on a projection, or NULL. */
+static inline const struct dev_lora *cpu_lora(const struct dev_proj *p, const struct dev_segment *s)
+{
+    return s->adapter >= 0 && s->adapter < p->n_lora ? p->lora[s->adapter] : NULL;
+}
+
+/* --- rotary tables --- */
+
+/* Make the cache hold tables of this rope (empties it when it held another). Before workers start. */
+void cpu_rope_begin(struct dev *d, const struct dev_rope *rope);
+/* cos and sin [n_rot / 2] of position pos, kept in the slot of a batch row. Different rows from different workers only. */
+void cpu_rope_row(struct dev *d, size_t row, int32_t pos, const float **cos, const float **sin);
+
+#endif
