@@ -1,0 +1,151 @@
+/* The table: which level this CPU has, which functions a level consists of, and the fall-back when an entry gives
+ * wrong results. Owns no arithmetic. The scalar level always works. */
+#include <string.h>
+#include <strings.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#include "compute/kernels/kern_int.h"
+#include "ground/base/log.h"
+
+static const char *const isa_names[] = {
+    [KERN_SCALAR] = "scalar", [KERN_AVX2] = "avx2", [KERN_AVX512] = "avx512", [KERN_AMX] = "amx"};
+
+#if defined(__x86_64__)
+struct cpu {
+    unsigned l1_ecx, l7_ebx, l7_ecx, l7_edx; /* cpuid leaves 1 and 7 */
+    unsigned xcr0;                           /* register state that the operating system saves */
+};
+
+static bool has(unsigned reg, unsigned bits)
+{
+    return (reg & bits) == bits;
+}
+
+static bool cpu_read(struct cpu *c)
+{
+    unsigned a, b, d;
+    if (!__get_cpuid(1, &a, &b, &c->l1_ecx, &d) || !has(c->l1_ecx, bit_OSXSAVE) ||
+        !__get_cpuid_count(7, 0, &a, &c->l7_ebx, &c->l7_ecx, &c->l7_edx)) {
+        return false;
+    }
+    unsigned high;
+    __asm__ volatile("xgetbv" : "=a"(c->xcr0), "=d"(high) : "c"(0));
+    return true;
+}
+
+/* Linux hands out the 8 KiB of tile registers on request only, to the whole process. */
+static bool amx_permitted(void)
+{
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+
+enum kern_isa kern_isa_detect(void)
+{
+    enum { XCR0_AVX = 0x6, XCR0_AVX512 = 0xe6, XCR0_AMX = 0x60000 };
+    enum { L7_EDX_AMX_BF16 = 1 << 22, L7_EDX_AMX_TILE = 1 << 24, L7_EDX_AMX_INT8 = 1 << 25 };
+    struct cpu c;
+    if (!cpu_read(&c) || !has(c.xcr0, XCR0_AVX) || !has(c.l7_ebx, bit_AVX2) || !has(c.l1_ecx, bit_FMA | bit_F16C)) {
+        return KERN_SCALAR;
+    }
+    if (!has(c.xcr0, XCR0_AVX512) || !has(c.l7_ecx, bit_AVX512VNNI) ||
+        !has(c.l7_ebx, (unsigned)bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | (unsigned)bit_AVX512VL)) {
+        return KERN_AVX2;
+    }
+    if (!has(c.xcr0, XCR0_AMX) || !has(c.l7_edx, L7_EDX_AMX_BF16 | L7_EDX_AMX_TILE | L7_EDX_AMX_INT8) ||
+        !amx_permitted()) {
+        return KERN_AVX512;
+    }
+    return KERN_AMX;
+}
+#else
+enum kern_isa kern_isa_detect(void)
+{
+    return KERN_SCALAR;
+}
+#endif
+
+const char *kern_isa_name(enum kern_isa isa)
+{
+    return isa_names[isa];
+}
+
+int kern_isa_parse(const char *name, enum kern_isa *out, struct err *e)
+{
+    for (size_t i = 0; i < N_ELEM(isa_names); i++) {
+        if (strcasecmp(name, isa_names[i]) == 0) {
+            *out = (enum kern_isa)i;
+            return 0;
+        }
+    }
+    return err_set(e, ERR_USAGE, name, "cannot use instruction set \"%s\": expected scalar, avx2, avx512 or amx", name);
+}
+
+void kern_fill(struct kern *k, enum kern_isa isa)
+{
+    memset(k, 0, sizeof(*k));
+    k->isa = isa;
+    kern_gemm_fill_scalar(k);
+    kern_rows_fill_scalar(k);
+    kern_train_fill_scalar(k);
+    kern_convert_fill_scalar(k);
+}
+
+static void copy_entry(struct kern *to, const struct kern *from, const struct kern_entry *entry)
+{
+    memcpy((char *)to + entry->offset, (const char *)from + entry->offset, sizeof(void (*)(void)));
+}
+
+/* The tile products come with their readers or not at all. */
+static void drop_amx(struct kern *k)
+{
+    k->isa = KERN_AVX512;
+    k->gemm_bf16 = NULL;
+    for (int i = 0; i < QUANT_COUNT; i++) {
+        k->quant[i].panel_bf16 = NULL;
+        k->quant[i].rows_bf16 = NULL;
+    }
+}
+
+void kern_choose(struct kern *k, const struct kern *level, enum kern_isa isa)
+{
+    *k = level[isa];
+    for (size_t i = 0; i < kern_n_entry; i++) {
+        const struct kern_entry *entry = &kern_entries[i];
+        int at = isa;
+        while (at >= (int)entry->since && at > KERN_SCALAR && !entry->same(k, &level[KERN_SCALAR])) {
+            at--;
+            copy_entry(k, &level[at], entry);
+            log_warn("kernel %s of %s gives wrong results on this CPU: using %s", entry->name, isa_names[at + 1],
+                     isa_names[at]);
+        }
+        if (entry->since == KERN_AMX && at < KERN_AMX && k->isa == KERN_AMX) {
+            drop_amx(k);
+        }
+    }
+}
+
+void kern_init(struct kern *k, enum kern_isa isa)
+{
+    struct kern level[KERN_AMX + 1];
+    for (int i = KERN_SCALAR; i <= (int)isa; i++) {
+        kern_fill(&level[i], (enum kern_isa)i);
+    }
+    kern_choose(k, level, isa);
+}
+
+const char *kern_self_test(const struct kern *k)
+{
+    struct kern scalar;
+    kern_fill(&scalar, KERN_SCALAR);
+    for (size_t i = 0; i < kern_n_entry; i++) {
+        if (k->isa >= kern_entries[i].since && !kern_entries[i].same(k, &scalar)) {
+            return kern_entries[i].name;
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,78 @@
+/* Conversions between number formats, scalar, and the int8 quantization of activations. */
+#include <math.h>
+#include <string.h>
+
+#include "compute/kernels/half.h"
+#include "compute/kernels/kern_int.h"
+
+/* One block of 32. The maximum is taken over the bits of |x|, where NaN is above infinity is above all numbers: a
+ * scale that is not finite makes the whole block not finite, so a broken activation is never hidden. Blocks whose
+ * largest value is below 2^-100 become zero. */
+static void quantize_block(int8_t *q, float *d, int32_t *sum, const float *x)
+{
+    uint32_t bits = 0;
+    for (size_t i = 0; i < KERN_K; i++) {
+        uint32_t a = f32_bits(x[i]) & 0x7fffffffu;
+        bits = a > bits ? a : bits;
+    }
+    float amax = bits_f32(bits);
+    *sum = 0;
+    *d = amax < 0x1p-100f ? 0.0f : amax / 127.0f;
+    if (!(amax >= 0x1p-100f && amax < INFINITY)) {
+        memset(q, 0, KERN_K);
+        return;
+    }
+    float inv = 127.0f / amax;
+    for (size_t i = 0; i < KERN_K; i++) {
+        q[i] = (int8_t)lrintf(x[i] * inv);
+        *sum += q[i];
+    }
+}
+
+static void quantize_q8(struct q8_rows *x8, const float *x, size_t ldx, size_t n_row, size_t n_in)
+{
+    size_t n_scale = x8->n_k / KERN_K;
+    for (size_t r = 0; r < n_row; r++) {
+        for (size_t b = 0; b < n_scale; b++) {
+            float padded[KERN_K] = {0};
+            size_t at = b * KERN_K, n = at >= n_in ? 0 : (n_in - at < KERN_K ? n_in - at : KERN_K);
+            memcpy(padded, x + r * ldx + (n ? at : 0), n * sizeof(float));
+            quantize_block(x8->q + r * x8->n_k + at, x8->d + r * n_scale + b, x8->sum + r * n_scale + b, padded);
+        }
+    }
+}
+
+static void f32_to_f16(uint16_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        y[i] = f16_bits(x[i]);
+    }
+}
+
+static void f16_to_f32(float *y, const uint16_t *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        y[i] = f16_value(x[i]);
+    }
+}
+
+static void f32_to_bf16(uint16_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        y[i] = bf16_bits(x[i]);
+    }
+}
+
+void kern_convert_fill_scalar(struct kern *k)
+{
+    k->quantize_q8 = quantize_q8;
+    k->f32_to_f16 = f32_to_f16;
+    k->f16_to_f32 = f16_to_f32;
+    k->f32_to_bf16 = f32_to_bf16;
+    k->quant[QUANT_F32] = quant_f32_scalar;
+    k->quant[QUANT_F16] = quant_f16_scalar;
+    k->quant[QUANT_BF16] = quant_bf16_scalar;
+    k->quant[QUANT_Q8_0] = quant_q8_0_scalar;
+    k->quant[QUANT_Q4_0] = quant_q4_0_scalar;
+    k->quant[QUANT_Q4_1] = quant_q4_1_scalar;
+}

@@ -1,0 +1,441 @@
+/* The self-test: every entry of a table against the scalar one, on fixed input: random values of ordinary size, with
+ * zeros, subnormals, large and very negative ones among them, and sizes that leave tails. It runs at every start, so
+ * it is small (well under 10 ms); the unit tests go much further. Where the contract promises equal bits, bits are
+ * compared; else the tolerance is relative to the sum of absolute products. */
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "compute/kernels/half.h"
+#include "compute/kernels/kern_int.h"
+
+enum { N = 173, SEED = 20261125 };
+
+/* A small multiplicative generator (Numerical Recipes' "ranqd1"): quality does not matter here. */
+static uint32_t next(uint32_t *state)
+{
+    return *state = *state * 1664525u + 1013904223u;
+}
+
+static float next_float(uint32_t *state)
+{
+    return (float)(int32_t)(next(state) >> 8) * 0x1p-22f - 2.0f;
+}
+
+static void fill(float *x, size_t n, uint32_t seed)
+{
+    for (size_t i = 0; i < n; i++) {
+        x[i] = next_float(&seed);
+    }
+}
+
+/* Values that kernels get wrong, spread through x. */
+static void fill_extreme(float *x, size_t n, uint32_t seed)
+{
+    static const float hard[] = {0.0f,    -0.0f,   0x1p-140f, -0x1p-130f, 90.0f, -95.0f,
+                                 -104.5f, -120.0f, 1e9f,      65519.0f,   6e-8f};
+    fill(x, n, seed);
+    for (size_t i = 0; i < n; i += 7) {
+        x[i] = hard[i / 7 % N_ELEM(hard)];
+    }
+}
+
+static bool same_bits(const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (f32_bits(a[i]) != f32_bits(b[i]) && !(isnan(a[i]) && isnan(b[i]))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* --- products --- */
+
+enum { G_ROW = 15, G_COL = 37, G_K = 45 };
+struct gemm_case {
+    float x[G_ROW * G_K], p[G_K * G_COL], a[G_ROW * G_COL], b[G_ROW * G_COL];
+};
+
+static bool gemm_close(const struct gemm_case *c, bool exact)
+{
+    for (size_t r = 0; r < G_ROW; r++) {
+        for (size_t j = 0; j < G_COL; j++) {
+            float got = c->a[r * G_COL + j], want = c->b[r * G_COL + j], size = 1;
+            for (size_t k = 0; k < G_K; k++) {
+                size += fabsf(c->x[r * G_K + k] * c->p[k * G_COL + j]);
+            }
+            if (exact ? f32_bits(got) != f32_bits(want) : !(fabsf(got - want) <= 1e-5f * size)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static bool gemm_same(kern_gemm_fn got, kern_gemm_fn want, bool exact)
+{
+    struct gemm_case c;
+    fill(c.x, N_ELEM(c.x), SEED);
+    fill(c.p, N_ELEM(c.p), SEED + 1);
+    fill(c.a, N_ELEM(c.a), SEED + 2);
+    memcpy(c.b, c.a, sizeof(c.a));
+    got(c.a, G_COL, c.x, G_K, 1, c.p, G_COL, G_ROW, G_COL, G_K, true);
+    want(c.b, G_COL, c.x, G_K, 1, c.p, G_COL, G_ROW, G_COL, G_K, true);
+    if (!gemm_close(&c, exact)) {
+        return false;
+    }
+    got(c.a, G_COL, c.x, G_K, 1, c.p, G_COL, G_ROW, G_COL, G_K, false);
+    want(c.b, G_COL, c.x, G_K, 1, c.p, G_COL, G_ROW, G_COL, G_K, false);
+    return gemm_close(&c, exact);
+}
+
+static bool gemm_ref_same(const struct kern *k, const struct kern *s)
+{
+    return gemm_same(k->gemm_ref, s->gemm_ref, true);
+}
+
+static bool gemm_f32_same(const struct kern *k, const struct kern *s)
+{
+    return gemm_same(k->gemm_f32, s->gemm_f32, false);
+}
+
+/* --- quantizations --- */
+
+enum { Q_BLOCK = 3, Q_ROW = 6, Q_K = Q_BLOCK * KERN_K };
+union packed_any {
+    struct packed_32 largest;
+    uint8_t bytes[Q_BLOCK * sizeof(struct packed_32)];
+};
+
+/* Q_BLOCK packed blocks of random weights. */
+static void pack_random(const struct quant *q, union packed_any *packed)
+{
+    uint8_t file[KERN_ROWS][KERN_K * sizeof(float)];
+    float x[KERN_K];
+    for (size_t b = 0; b < Q_BLOCK; b++) {
+        const void *row[KERN_ROWS];
+        for (size_t r = 0; r < KERN_ROWS; r++) {
+            fill(x, KERN_K, SEED + (uint32_t)(b * KERN_ROWS + r));
+            q->quantize(file[r], x, KERN_K);
+            row[r] = file[r];
+        }
+        q->pack(packed->bytes + b * q->packed_bytes, row, KERN_K);
+    }
+}
+
+static bool panel_same(const struct kern *k, const struct kern *s, int type)
+{
+    union packed_any packed;
+    float a[Q_K * KERN_ROWS], b[Q_K * KERN_ROWS];
+    pack_random(quants[type], &packed);
+    k->quant[type].panel(a, packed.bytes, Q_BLOCK);
+    s->quant[type].panel(b, packed.bytes, Q_BLOCK);
+    return same_bits(a, b, N_ELEM(a));
+}
+
+static bool rows_same(const struct kern *k, const struct kern *s, int type)
+{
+    enum { LD = KERN_K + 3 };
+    union packed_any packed;
+    float a[KERN_ROWS * LD] = {0}, b[KERN_ROWS * LD] = {0};
+    pack_random(quants[type], &packed);
+    k->quant[type].rows(a, LD, packed.bytes);
+    s->quant[type].rows(b, LD, packed.bytes);
+    return same_bits(a, b, N_ELEM(a));
+}
+
+struct q8_case {
+    int8_t q[Q_ROW * Q_K];
+    float d[Q_ROW * Q_BLOCK];
+    int32_t sum[Q_ROW * Q_BLOCK];
+    struct q8_rows rows;
+};
+
+static void q8_quantize(struct q8_case *c, const struct kern *k, uint32_t seed)
+{
+    float x[Q_ROW * Q_K];
+    fill(x, N_ELEM(x), seed);
+    memset(x + Q_K, 0, KERN_K * sizeof(float)); /* a block of zeros */
+    *c = (struct q8_case){.rows = {.n_k = Q_K}};
+    c->rows.q = c->q;
+    c->rows.d = c->d;
+    c->rows.sum = c->sum;
+    k->quantize_q8(&c->rows, x, Q_K, Q_ROW, Q_K - 5);
+}
+
+static bool quantize_q8_same(const struct kern *k, const struct kern *s)
+{
+    struct q8_case a, b;
+    q8_quantize(&a, k, SEED);
+    q8_quantize(&b, s, SEED);
+    return memcmp(a.q, b.q, sizeof(a.q)) == 0 && memcmp(a.d, b.d, sizeof(a.d)) == 0 &&
+           memcmp(a.sum, b.sum, sizeof(a.sum)) == 0;
+}
+
+static bool gemm_q8_same(const struct kern *k, const struct kern *s, int type)
+{
+    union packed_any packed;
+    struct q8_case x;
+    float a[Q_ROW * KERN_ROWS], b[Q_ROW * KERN_ROWS];
+    pack_random(quants[type], &packed);
+    q8_quantize(&x, s, SEED + 3);
+    k->quant[type].gemm_q8(a, KERN_ROWS, packed.bytes, &x.rows, 1, Q_ROW - 1, Q_BLOCK);
+    s->quant[type].gemm_q8(b, KERN_ROWS, packed.bytes, &x.rows, 1, Q_ROW - 1, Q_BLOCK);
+    return same_bits(a, b, (Q_ROW - 1) * KERN_ROWS);
+}
+
+/* --- conversions --- */
+
+static bool f32_to_f16_same(const struct kern *k, const struct kern *s)
+{
+    float x[N];
+    uint16_t a[N], b[N];
+    fill_extreme(x, N, SEED);
+    k->f32_to_f16(a, x, N);
+    s->f32_to_f16(b, x, N);
+    return memcmp(a, b, sizeof(a)) == 0;
+}
+
+static bool f16_to_f32_same(const struct kern *k, const struct kern *s)
+{
+    uint16_t x[N];
+    float a[N], b[N];
+    for (uint32_t i = 0; i < N; i++) {
+        x[i] = (uint16_t)(i * 379);
+    }
+    k->f16_to_f32(a, x, N);
+    s->f16_to_f32(b, x, N);
+    return same_bits(a, b, N);
+}
+
+static bool f32_to_bf16_same(const struct kern *k, const struct kern *s)
+{
+    float x[N];
+    uint16_t a[N], b[N];
+    fill_extreme(x, N, SEED);
+    k->f32_to_bf16(a, x, N);
+    s->f32_to_bf16(b, x, N);
+    return memcmp(a, b, sizeof(a)) == 0;
+}
+
+/* --- rows --- */
+
+/* Four inputs, and two copies of the outputs: a from the entry under test, b from scalar. */
+struct rows_case {
+    float x[N], y[N], z[N], w[N];
+    float a[4][N], b[4][N];
+    float ret_a, ret_b;
+};
+
+static void rows_begin(struct rows_case *c)
+{
+    memset(c, 0, sizeof(*c));
+    fill_extreme(c->x, N, SEED);
+    fill(c->y, N, SEED + 1);
+    fill(c->z, N, SEED + 2);
+    fill(c->w, N, SEED + 3);
+    for (uint32_t i = 0; i < 4; i++) {
+        fill(c->a[i], N, SEED + 4 + i);
+        memcpy(c->b[i], c->a[i], sizeof(c->a[i]));
+    }
+}
+
+static bool rows_equal(const struct rows_case *c)
+{
+    return same_bits(c->a[0], c->b[0], N_ELEM(c->a) * N) && same_bits(&c->ret_a, &c->ret_b, 1);
+}
+
+static bool rms_norm_same(const struct kern *k, const struct kern *s)
+{
+    struct rows_case c;
+    rows_begin(&c);
+    c.ret_a = k->rms_norm(c.a[0], c.x, c.w, N, 1e-5f);
+    c.ret_b = s->rms_norm(c.b[0], c.x, c.w, N, 1e-5f);
+    return rows_equal(&c);
+}
+
+static bool rms_norm_backward_same(const struct kern *k, const struct kern *s)
+{
+    struct rows_case c;
+    rows_begin(&c);
+    k->rms_norm_backward(c.a[0], c.y, c.z, c.w, N, 0.7f);
+    s->rms_norm_backward(c.b[0], c.y, c.z, c.w, N, 0.7f);
+    return rows_equal(&c);
+}
+
+static bool swiglu_same(const struct kern *k, const struct kern *s)
+{
+    struct rows_case c;
+    rows_begin(&c);
+    k->swiglu(c.a[0], c.x, c.y, N);
+    s->swiglu(c.b[0], c.x, c.y, N);
+    return rows_equal(&c);
+}
+
+static bool swiglu_backward_same(const struct kern *k, const struct kern *s)
+{
+    struct rows_case c;
+    rows_begin(&c);
+    k->swiglu_backward(c.a[0], c.a[1], c.z, c.x, c.y, N);
+    s->swiglu_backward(c.b[0], c.b[1], c.z, c.x, c.y, N);
+    return rows_equal(&c);
+}
+
+static bool softmax_same(const struct kern *k, const struct kern *s)
+{
+    struct rows_case c;
+    rows_begin(&c);
+    c.ret_a = k->softmax(c.a[0], N, 3.7f);
+    c.ret_b = s->softmax(c.b[0], N, 3.7f);
+    return rows_equal(&c);
+}
+
+static bool dot_same(const struct kern *k, const struct kern *s)
+{
+    struct rows_case c;
+    rows_begin(&c);
+    c.ret_a = k->dot(c.x, c.y, N);
+    c.ret_b = s->dot(c.x, c.y, N);
+    return rows_equal(&c);
+}
+
+static bool log_sum_exp_same(const struct kern *k, const struct kern *s)
+{
+    struct rows_case c;
+    rows_begin(&c);
+    c.ret_a = k->log_sum_exp(c.y, N);
+    c.ret_b = s->log_sum_exp(c.y, N);
+    return rows_equal(&c);
+}
+
+static bool cross_entropy_backward_same(const struct kern *k, const struct kern *s)
+{
+    struct rows_case c;
+    rows_begin(&c);
+    k->cross_entropy_backward(c.a[0], c.y, N, 5.5f, 17, 0.3f);
+    s->cross_entropy_backward(c.b[0], c.y, N, 5.5f, 17, 0.3f);
+    return rows_equal(&c);
+}
+
+static bool add_same(const struct kern *k, const struct kern *s)
+{
+    struct rows_case c;
+    rows_begin(&c);
+    k->add(c.a[0], c.x, N);
+    s->add(c.b[0], c.x, N);
+    return rows_equal(&c);
+}
+
+static bool axpy_same(const struct kern *k, const struct kern *s)
+{
+    struct rows_case c;
+    rows_begin(&c);
+    k->axpy(c.a[0], 0.3f, c.x, N);
+    s->axpy(c.b[0], 0.3f, c.x, N);
+    return rows_equal(&c);
+}
+
+static bool scale_same(const struct kern *k, const struct kern *s)
+{
+    struct rows_case c;
+    rows_begin(&c);
+    k->scale(c.a[0], 0.3f, N);
+    s->scale(c.b[0], 0.3f, N);
+    return rows_equal(&c);
+}
+
+static bool rope_same(const struct kern *k, const struct kern *s)
+{
+    enum { N_HEAD = 3, D_HEAD = 50, N_ROT = 42 };
+    struct rows_case c;
+    rows_begin(&c);
+    for (int halves = 0; halves < 2; halves++) {
+        k->rope(c.a[halves], N_HEAD, D_HEAD, N_ROT, c.y, c.z, halves, -1);
+        s->rope(c.b[halves], N_HEAD, D_HEAD, N_ROT, c.y, c.z, halves, -1);
+    }
+    return rows_equal(&c);
+}
+
+static bool adamw_same(const struct kern *k, const struct kern *s)
+{
+    struct rows_case c;
+    rows_begin(&c);
+    for (size_t i = 0; i < N; i++) {
+        c.a[2][i] = c.b[2][i] = fabsf(c.a[2][i]);
+    }
+    k->adamw(c.a[0], c.a[1], c.a[2], c.y, N, 1e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.1f, 1e-3f);
+    s->adamw(c.b[0], c.b[1], c.b[2], c.y, N, 1e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.1f, 1e-3f);
+    return rows_equal(&c);
+}
+
+/* --- the list --- */
+
+#define FLOAT_QUANT(TYPE)                                                     \
+    static bool TYPE##_panel_same(const struct kern *k, const struct kern *s) \
+    {                                                                         \
+        return panel_same(k, s, QUANT_##TYPE);                                \
+    }                                                                         \
+    static bool TYPE##_rows_same(const struct kern *k, const struct kern *s)  \
+    {                                                                         \
+        return rows_same(k, s, QUANT_##TYPE);                                 \
+    }
+#define INT_QUANT(TYPE)                                                         \
+    FLOAT_QUANT(TYPE)                                                           \
+    static bool TYPE##_gemm_q8_same(const struct kern *k, const struct kern *s) \
+    {                                                                           \
+        return gemm_q8_same(k, s, QUANT_##TYPE);                                \
+    }
+FLOAT_QUANT(F32)
+FLOAT_QUANT(F16)
+FLOAT_QUANT(BF16)
+INT_QUANT(Q8_0)
+INT_QUANT(Q4_0)
+INT_QUANT(Q4_1)
+
+#define ENTRY(field)                                                    \
+    {                                                                   \
+#field, offsetof(struct kern, field), KERN_SCALAR, field##_same \
+    }
+#define QUANT_ENTRY(TYPE, field)                                                                               \
+    {                                                                                                          \
+#TYPE " " #field, offsetof(struct kern, quant[QUANT_##TYPE].field), KERN_SCALAR, TYPE##_##field##_same \
+    }
+
+const struct kern_entry kern_entries[] = {
+    ENTRY(gemm_ref),
+    ENTRY(gemm_f32),
+    ENTRY(quantize_q8),
+    ENTRY(f32_to_f16),
+    ENTRY(f16_to_f32),
+    ENTRY(f32_to_bf16),
+    ENTRY(rms_norm),
+    ENTRY(rms_norm_backward),
+    ENTRY(swiglu),
+    ENTRY(swiglu_backward),
+    ENTRY(softmax),
+    ENTRY(dot),
+    ENTRY(log_sum_exp),
+    ENTRY(cross_entropy_backward),
+    ENTRY(add),
+    ENTRY(axpy),
+    ENTRY(scale),
+    ENTRY(rope),
+    ENTRY(adamw),
+    QUANT_ENTRY(F32, panel),
+    QUANT_ENTRY(F32, rows),
+    QUANT_ENTRY(F16, panel),
+    QUANT_ENTRY(F16, rows),
+    QUANT_ENTRY(BF16, panel),
+    QUANT_ENTRY(BF16, rows),
+    QUANT_ENTRY(Q8_0, panel),
+    QUANT_ENTRY(Q8_0, rows),
+    QUANT_ENTRY(Q8_0, gemm_q8),
+    QUANT_ENTRY(Q4_0, panel),
+    QUANT_ENTRY(Q4_0, rows),
+    QUANT_ENTRY(Q4_0, gemm_q8),
+    QUANT_ENTRY(Q4_1, panel),
+    QUANT_ENTRY(Q4_1, rows),
+    QUANT_ENTRY(Q4_1, gemm_q8),
+};
+const size_t kern_n_entry = N_ELEM(kern_entries);
