@@ -81,7 +81,7 @@ def main():
             fn(p)
             print(f'{p}{tag}: {time.monotonic() - t:.1f} s', flush=True)
 
-    each(glob.glob('tests/structure/*.py'), lambda p: script(p, env, c))
+    each(glob.glob('tests/structure/*.py') + glob.glob('tests/structure/*.sh'), lambda p: script(p, env, c))
     units = [os.path.splitext(os.path.basename(p))[0] for p in glob.glob('tests/unit/test_*.c')]
     each([f'build/tests/unit/{u}' for u in units], lambda p: unit(p, '', env, c))
     each([f'build/asan/tests/unit/{u}' for u in units if u not in NOT_UNDER_ASAN], lambda p: unit(p, ' (asan)', env, c))
