@@ -32,17 +32,19 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, unsi
                      struct err *e) MUST_CHECK;
 /* A rendered template made of spans: text of the template parses control tokens, text that came from a user does not.
  * Pre-tokenization runs over each run of text between control tokens, across spans. span_end[i] receives the number of
- * ids in out after span i's last byte was covered (may be NULL); a token that crosses a border counts to the later span. */
+ * ids in out after span i's last byte was covered (may be NULL); a token that crosses a border counts to the later
+ * span. */
 struct text_span {
     const char *text;
     size_t n;
     bool from_user;
 };
-int tokenizer_encode_spans(const struct tokenizer *t, const struct text_span *span, size_t n_span, struct token_list *out,
-                           size_t *span_end, struct err *e) MUST_CHECK;
+int tokenizer_encode_spans(const struct tokenizer *t, const struct text_span *span, size_t n_span,
+                           struct token_list *out, size_t *span_end, struct err *e) MUST_CHECK;
 
 size_t tokenizer_n_vocab(const struct tokenizer *t);
-/* Bytes of one token ("" for control tokens unless with_special); borrowed, not NUL-terminated. -ERR_INPUT: id out of range. */
+/* Bytes of one token ("" for control tokens unless with_special); borrowed, not NUL-terminated. -ERR_INPUT: id out of
+ * range. */
 int tokenizer_token(const struct tokenizer *t, int32_t id, bool with_special, const char **bytes, size_t *n) MUST_CHECK;
 bool tokenizer_is_control(const struct tokenizer *t, int32_t id);
 /* End of generation: eos, eot, eom and tokens known by their text (<|im_end|>, <|endoftext|> ...). */

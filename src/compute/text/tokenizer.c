@@ -1,0 +1,354 @@
+/* Building a tokenizer from a vocabulary, and look-ups in it. The vocabulary comes from a file that nobody vouches for:
+ * counts, lengths and ids are checked here, and what cannot be used is an error that says what. After tokenizer_new
+ * nothing changes any more. Encoding is in encode.c, decoding in detokenize.c. */
+#include "compute/text/tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "compute/text/byte_map.h"
+#include "compute/text/tokenizer_int.h"
+#include "ground/base/mem.h"
+#include "ground/base/str.h"
+
+enum { MAX_TOKENS = 1 << 24, MAX_TOKEN_BYTES = 1 << 15 };
+
+/* GGUF token types. */
+enum { TYPE_NORMAL = 1, TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER_DEFINED = 4 };
+
+/* Tokens that end a turn or a text in one family or another, whatever ids the file declares. They count as control
+ * tokens however the file types them. */
+static const char *const end_texts[] = {
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end|>",
+    "<|end_of_text|>",
+    "<|return|>",
+    "<|call|>",
+    "<end_of_turn>",
+    "<end_of_utterance>",
+    "<|end_of_role|>",
+    "<EOT>",
+    "_<EOT>",
+    "<|turn_end|>",
+    "<turn|>",
+    "<\xEF\xBD\x9C"
+    "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
+};
+
+static int no_memory(struct err *e)
+{
+    return err_set(e, ERR_NOMEM, NULL, "cannot use the tokenizer: out of memory");
+}
+
+static int check_id(int id, size_t n_token, const char *name, struct err *e)
+{
+    if (id < -1 || (id >= 0 && (size_t)id >= n_token)) {
+        return err_set(e, ERR_INPUT, name, "cannot use the tokenizer: %s is %d, the vocabulary has %zu tokens", name,
+                       id, n_token);
+    }
+    return 0;
+}
+
+static int check_source(const struct vocab_source *v, struct err *e)
+{
+    if (!v->model || strcmp(v->model, "gpt2") != 0) {
+        return err_set(
+            e, ERR_UNSUPPORTED, "tokenizer.ggml.model",
+            "cannot use the tokenizer: model \"%.64s\" is not supported; supported is \"gpt2\" (byte-level BPE)",
+            v->model ? v->model : "");
+    }
+    if (v->n_token == 0 || v->n_token > MAX_TOKENS) {
+        return err_set(e, ERR_INPUT, "tokenizer.ggml.tokens", "cannot use the tokenizer: %zu tokens, expected 1 to %d",
+                       v->n_token, MAX_TOKENS);
+    }
+    for (size_t i = 0; i < v->n_token; i++) {
+        if (v->token_len[i] > MAX_TOKEN_BYTES) {
+            return err_set(e, ERR_INPUT, "tokenizer.ggml.tokens",
+                           "cannot use the tokenizer: token %zu has %u bytes, at most %d are accepted", i,
+                           v->token_len[i], MAX_TOKEN_BYTES);
+        }
+    }
+    const struct {
+        const char *name;
+        int id;
+    } ids[] = {{"bos_token_id", v->bos_id},
+               {"eos_token_id", v->eos_id},
+               {"eot_token_id", v->eot_id},
+               {"eom_token_id", v->eom_id},
+               {"unknown_token_id", v->unk_id}};
+    for (size_t i = 0; i < N_ELEM(ids); i++) {
+        int rc = check_id(ids[i].id, v->n_token, ids[i].name, e);
+        if (rc) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static int alloc_tokens(struct tokenizer *t, const struct vocab_source *v)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < v->n_token; i++) {
+        total += 2 * (size_t)v->token_len[i] + 1;
+    }
+    t->n_token = v->n_token;
+    t->text = mem_try_array(v->n_token, sizeof *t->text);
+    t->bytes = mem_try_array(v->n_token, sizeof *t->bytes);
+    t->n_text = mem_try_array(v->n_token, sizeof *t->n_text);
+    t->n_bytes = mem_try_array(v->n_token, sizeof *t->n_bytes);
+    t->flags = mem_try_array(v->n_token, sizeof *t->flags);
+    t->blob = mem_try_alloc(total);
+    return t->text && t->bytes && t->n_text && t->n_bytes && t->flags && t->blob ? 0 : -ERR_NOMEM;
+}
+
+static uint8_t flags_of_type(const struct vocab_source *v, size_t id)
+{
+    int type = v->type ? v->type[id] : TYPE_NORMAL;
+    if (type == TYPE_CONTROL || type == TYPE_UNKNOWN) {
+        return TOKEN_CONTROL;
+    }
+    return type == TYPE_USER_DEFINED ? TOKEN_USER_DEFINED : 0;
+}
+
+/* Copies the texts; a normal token stands for the bytes it spells, a special one for its text. */
+static int copy_tokens(struct tokenizer *t, const struct vocab_source *v)
+{
+    char *p = t->blob;
+    for (size_t i = 0; i < v->n_token; i++) {
+        size_t n = v->token_len[i], n_bytes = n;
+        memcpy(p, v->token[i], n);
+        t->text[i] = t->bytes[i] = p;
+        t->n_text[i] = (uint32_t)n;
+        t->flags[i] = flags_of_type(v, i);
+        p += n;
+        if (t->flags[i] == 0 && byte_map_unspell(t->text[i], n, p, &n_bytes)) {
+            t->bytes[i] = p;
+            p += n_bytes;
+        } else {
+            n_bytes = n;
+        }
+        t->n_bytes[i] = (uint32_t)n_bytes;
+    }
+    if (token_index_init(&t->by_text, v->n_token)) {
+        return -ERR_NOMEM;
+    }
+    for (size_t i = 0; i < v->n_token; i++) {
+        token_index_put(&t->by_text, t->text[i], t->n_text[i], (uint32_t)i);
+    }
+    return 0;
+}
+
+static void mark_ends(struct tokenizer *t, const struct vocab_source *v)
+{
+    const int ids[] = {v->eos_id, v->eot_id, v->eom_id};
+    for (size_t i = 0; i < N_ELEM(ids); i++) {
+        if (ids[i] >= 0) {
+            t->flags[ids[i]] |= TOKEN_END;
+        }
+    }
+    for (size_t i = 0; i < N_ELEM(end_texts); i++) {
+        int id = tokenizer_find(t, end_texts[i]);
+        if (id >= 0) {
+            t->flags[id] = (uint8_t)((t->flags[id] & ~TOKEN_USER_DEFINED) | TOKEN_CONTROL | TOKEN_END);
+            t->bytes[id] = t->text[id];
+            t->n_bytes[id] = t->n_text[id];
+        }
+    }
+}
+
+static int longer_first(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static bool is_special(const struct tokenizer *t, size_t id)
+{
+    return (t->flags[id] & (TOKEN_CONTROL | TOKEN_USER_DEFINED)) && t->n_text[id] > 0;
+}
+
+/* For every first byte the distinct lengths of special tokens, longest first. */
+static int index_special(struct tokenizer *t)
+{
+    struct special_starts *s = &t->special;
+    uint32_t count[256] = {0}, n = 0;
+    for (size_t i = 0; i < t->n_token; i++) {
+        if (is_special(t, i)) {
+            count[(unsigned char)t->text[i][0]]++;
+            n++;
+        }
+    }
+    s->length = mem_try_array((size_t)n + 1, sizeof *s->length);
+    if (!s->length) {
+        return -ERR_NOMEM;
+    }
+    uint32_t fill[256];
+    for (uint32_t b = 0, from = 0; b < 256; b++) {
+        fill[b] = from;
+        from += count[b];
+    }
+    for (size_t i = 0; i < t->n_token; i++) {
+        if (is_special(t, i)) {
+            s->length[fill[(unsigned char)t->text[i][0]]++] = t->n_text[i];
+        }
+    }
+    uint32_t out = 0;
+    for (uint32_t b = 0, at = 0; b < 256; b++) {
+        qsort(s->length + at, count[b], sizeof *s->length, longer_first);
+        s->from[b] = out;
+        for (uint32_t k = 0; k < count[b]; k++) {
+            uint32_t len = s->length[at + k];
+            if (out == s->from[b] || s->length[out - 1] != len) {
+                s->length[out++] = len;
+            }
+        }
+        at += count[b];
+    }
+    s->from[256] = out;
+    return 0;
+}
+
+int64_t special_match(const struct tokenizer *t, const char *s, size_t n, size_t max_control)
+{
+    unsigned char first = (unsigned char)s[0];
+    for (uint32_t i = t->special.from[first]; i < t->special.from[first + 1]; i++) {
+        size_t len = t->special.length[i];
+        int64_t id = len <= n ? token_index_find(&t->by_text, s, len) : -1;
+        if (id < 0) {
+            continue;
+        }
+        if ((t->flags[id] & TOKEN_USER_DEFINED) || ((t->flags[id] & TOKEN_CONTROL) && len <= max_control)) {
+            return id;
+        }
+    }
+    return -1;
+}
+
+/* The merges, and the token of each single byte. */
+static int build_bpe(struct tokenizer *t, const struct vocab_source *v, struct err *e)
+{
+    bool *usable = mem_try_array(v->n_token, sizeof *usable);
+    if (!usable) {
+        return no_memory(e);
+    }
+    for (size_t i = 0; i < v->n_token; i++) {
+        usable[i] = !(t->flags[i] & TOKEN_CONTROL);
+    }
+    int rc = bpe_init(&t->bpe, v, t->text, usable, e);
+    mem_free(usable);
+    if (rc) {
+        return rc;
+    }
+    for (int b = 0; b < 256; b++) {
+        uint32_t s = t->bpe.byte_symbol[b];
+        t->byte_id[b] = s < t->n_token ? (int32_t)s : -1;
+    }
+    if (!v->ignore_merges) {
+        token_index_deinit(&t->bpe.symbol); /* only whole pre-tokens are looked up there */
+    }
+    return 0;
+}
+
+static int build(struct tokenizer *t, const struct vocab_source *v, struct err *e)
+{
+    t->bos_id = v->bos_id;
+    t->eos_id = v->eos_id;
+    t->unk_id = v->unk_id;
+    t->add_bos = v->add_bos && v->bos_id >= 0;
+    t->add_eos = v->add_eos && v->eos_id >= 0;
+    if (alloc_tokens(t, v) || copy_tokens(t, v)) {
+        return no_memory(e);
+    }
+    mark_ends(t, v);
+    return index_special(t) ? no_memory(e) : build_bpe(t, v, e);
+}
+
+int tokenizer_new(struct tokenizer **out, const struct vocab_source *v, struct err *e)
+{
+    enum pretoken_kind kind;
+    int rc = check_source(v, e);
+    if (!rc) {
+        rc = pretoken_kind_find(v->pre, &kind, e);
+    }
+    if (rc) {
+        return rc;
+    }
+    struct tokenizer *t = mem_try_alloc(sizeof *t);
+    if (!t) {
+        return no_memory(e);
+    }
+    t->pretoken = kind;
+    rc = build(t, v, e);
+    if (rc) {
+        tokenizer_free(t);
+        return rc;
+    }
+    *out = t;
+    return 0;
+}
+
+void tokenizer_free(struct tokenizer *t)
+{
+    if (!t) {
+        return;
+    }
+    mem_free(t->text);
+    mem_free(t->n_text);
+    mem_free(t->bytes);
+    mem_free(t->n_bytes);
+    mem_free(t->flags);
+    mem_free(t->blob);
+    mem_free(t->special.length);
+    token_index_deinit(&t->by_text);
+    bpe_deinit(&t->bpe);
+    mem_free(t);
+}
+
+size_t tokenizer_n_vocab(const struct tokenizer *t)
+{
+    return t->n_token;
+}
+
+int tokenizer_token(const struct tokenizer *t, int32_t id, bool with_special, const char **bytes, size_t *n)
+{
+    if (id < 0 || (size_t)id >= t->n_token) {
+        return -ERR_INPUT;
+    }
+    bool hidden = (t->flags[id] & TOKEN_CONTROL) && !with_special;
+    *bytes = hidden ? "" : t->bytes[id];
+    *n = hidden ? 0 : t->n_bytes[id];
+    return 0;
+}
+
+bool tokenizer_is_control(const struct tokenizer *t, int32_t id)
+{
+    return id >= 0 && (size_t)id < t->n_token && (t->flags[id] & TOKEN_CONTROL);
+}
+
+bool tokenizer_is_end(const struct tokenizer *t, int32_t id)
+{
+    return id >= 0 && (size_t)id < t->n_token && (t->flags[id] & TOKEN_END);
+}
+
+int tokenizer_bos(const struct tokenizer *t)
+{
+    return t->bos_id;
+}
+
+int tokenizer_eos(const struct tokenizer *t)
+{
+    return t->eos_id;
+}
+
+bool tokenizer_adds_bos(const struct tokenizer *t)
+{
+    return t->add_bos;
+}
+
+int tokenizer_find(const struct tokenizer *t, const char *text)
+{
+    return (int)token_index_find(&t->by_text, text, strlen(text));
+}
