@@ -1,0 +1,105 @@
+/* Real vocabularies against published ids: tests/data/tokenizers/NAME.gguf with NAME.gguf.inp (texts, separated by a
+ * line) and NAME.gguf.out (one line of ids each), from llama.cpp (MIT). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compute/formats/model_file.h"
+#include "compute/text/tokenizer.h"
+#include "ground/base/file.h"
+#include "ground/base/mem.h"
+
+#define SEPARATOR "\n__ggml_vocab_test__\n"
+
+static char *load(const char *path)
+{
+    char *data;
+    size_t n;
+    struct err e;
+    if (file_read_all(path, 1 << 20, &data, &n, &e)) {
+        fail_msg("%s", e.msg);
+    }
+    return data;
+}
+
+static void check_line(const struct tokenizer *t, const char *text, size_t n, char **line)
+{
+    struct token_list l = {0};
+    struct err e = {0};
+    if (tokenizer_encode(t, text, n, 0, &l, &e)) {
+        fail_msg("%s", e.msg);
+    }
+    size_t i = 0;
+    char *p = *line;
+    for (; *p && *p != '\n'; i++) {
+        while (*p == ' ') p++;
+        char *end;
+        long want = strtol(p, &end, 10);
+        if (end == p) {
+            break;
+        }
+        if (i >= l.n || l.ids[i] != want) {
+            fail_msg("id %zu of \"%.*s\": %d, expected %ld", i, (int)n, text, i < l.n ? (int)l.ids[i] : -1, want);
+        }
+        p = end;
+    }
+    assert_int_equal(i, l.n);
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    struct detokenizer d;
+    detokenizer_init(&d, t, true);
+    for (i = 0; i < l.n; i++) {
+        assert_int_equal(detokenizer_push(&d, l.ids[i], &out), 0);
+    }
+    assert_int_equal(out.len, n);
+    assert_true(n == 0 || memcmp(out.data, text, n) == 0);
+    buf_deinit(&out);
+    token_list_deinit(&l);
+    *line = p + strcspn(p, "\n");
+    *line += **line == '\n';
+}
+
+static void check_file(const char *name)
+{
+    char path[256];
+    struct model_file *f;
+    struct vocab_source v;
+    struct tokenizer *t;
+    struct err e;
+    snprintf(path, sizeof path, "tests/data/tokenizers/%s", name);
+    if (model_file_open(&f, path, &e) || model_file_vocab(f, &v, &e) || tokenizer_new(&t, &v, &e)) {
+        fail_msg("%s", e.msg);
+    }
+    model_file_close(f); /* the tokenizer keeps nothing of it */
+    snprintf(path, sizeof path, "tests/data/tokenizers/%s.inp", name);
+    char *inp = load(path);
+    snprintf(path, sizeof path, "tests/data/tokenizers/%s.out", name);
+    char *out = load(path), *line = out;
+    int n_test = 0;
+    for (char *text = inp; text; n_test++) {
+        char *end = strstr(text, SEPARATOR);
+        check_line(t, text, end ? (size_t)(end - text) : strlen(text), &line);
+        text = end ? end + strlen(SEPARATOR) : NULL;
+    }
+    assert_int_equal(n_test, 46);
+    mem_free(inp);
+    mem_free(out);
+    tokenizer_free(t);
+}
+
+static void gpt2(void **state)
+{
+    (void)state;
+    check_file("ggml-vocab-gpt-2.gguf");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gpt2)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
