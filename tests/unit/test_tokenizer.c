@@ -324,25 +324,30 @@ static void refuses(void **state)
     assert_int_equal(tokenizer_new(&t, &v, &e), -ERR_INPUT);
 }
 
-/* A byte that the vocabulary lacks is the unknown token, or an error where there is none; never silently dropped. */
+/* A byte that the vocabulary lacks is the unknown token or U+FFFD, an error where there is neither; never dropped. */
 static void missing_byte(void **state)
 {
     (void)state;
     struct vocab_source v = vocabulary();
     texts[byte_id('q')][0] = '\x01';
+    v.unk_id = 3; /* a control token: no text may become it */
     struct tokenizer *t = make(&v);
+    EXPECT(t, "aq", 0, byte_id('a'), byte_id('\xEF'), byte_id('\xBF'), byte_id('\xBD'));
+    tokenizer_free(t);
+    types[0] = 2;
+    v.unk_id = 0;
+    t = make(&v);
+    EXPECT(t, "aq", 0, byte_id('a'), 0);
+    tokenizer_free(t);
+    v = vocabulary();
+    texts[byte_id('q')][0] = texts[byte_id('\xBD')][0] = '\x01';
+    t = make(&v);
     struct token_list l = {0};
     struct err e = {0};
     assert_int_equal(tokenizer_encode(t, "aq", 2, 0, &l, &e), -ERR_INPUT);
     assert_non_null(strstr(e.msg, "0x71"));
     assert_int_equal(l.n, 0);
     token_list_deinit(&l);
-    tokenizer_free(t);
-    v = vocabulary();
-    texts[byte_id('q')][0] = '\x01';
-    v.unk_id = 0;
-    t = make(&v);
-    EXPECT(t, "aq", 0, byte_id('a'), 0);
     tokenizer_free(t);
 }
 

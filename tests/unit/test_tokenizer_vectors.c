@@ -86,7 +86,7 @@ static void check_file(const char *name)
         check_line(t, text, end ? (size_t)(end - text) : strlen(text), &line);
         text = end ? end + strlen(SEPARATOR) : NULL;
     }
-    assert_int_equal(n_test, 46);
+    assert_int_equal(n_test, 47);
     mem_free(inp);
     mem_free(out);
     tokenizer_free(t);

@@ -67,22 +67,29 @@ static int emit(struct encoder *c, int32_t id, size_t n)
     return token_list_add(c->out, id) ? out_of_memory(c) : 0;
 }
 
+/* A byte that has no token. */
+static int emit_missing(struct encoder *c, unsigned char byte)
+{
+    if (c->t->n_missing == 0) {
+        return err_set(c->e, ERR_INPUT, NULL,
+                       "cannot tokenize: the vocabulary has no token for byte 0x%02X, none for U+FFFD and no unknown token", byte);
+    }
+    int rc = 0;
+    for (int i = 0; !rc && i < c->t->n_missing; i++) {
+        rc = emit(c, c->t->missing[i], i == 0 ? 1 : 0);
+    }
+    return rc;
+}
+
 /* Bytes that no merge made a token of. */
 static int emit_bytes(struct encoder *c, const char *s, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        unsigned char b = (unsigned char)s[i];
-        int id = c->t->byte_id[b] >= 0 ? c->t->byte_id[b] : c->t->unk_id;
-        if (id < 0) {
-            return err_set(c->e, ERR_INPUT, NULL,
-                           "cannot tokenize: the vocabulary has no token for byte 0x%02X and no unknown token", b);
-        }
-        int rc = emit(c, id, 1);
-        if (rc) {
-            return rc;
-        }
+    int rc = 0;
+    for (size_t i = 0; !rc && i < n; i++) {
+        int id = c->t->byte_id[(unsigned char)s[i]];
+        rc = id >= 0 ? emit(c, id, 1) : emit_missing(c, (unsigned char)s[i]);
     }
-    return 0;
+    return rc;
 }
 
 static int encode_piece(struct encoder *c, const char *s, size_t n)

@@ -252,18 +252,46 @@ static int build_bpe(struct tokenizer *t, const struct vocab_source *v, struct e
     return 0;
 }
 
+/* What to write for a byte that has no token: the unknown token where the vocabulary has a real one (some name a control
+ * token so, which text from users must not become), else U+FFFD. */
+static int find_missing(struct tokenizer *t, const struct vocab_source *v, struct err *e)
+{
+    if (v->unk_id >= 0 && v->type && v->type[v->unk_id] == TYPE_UNKNOWN && !(t->flags[v->unk_id] & TOKEN_END)) {
+        t->missing[t->n_missing++] = v->unk_id;
+        return 0;
+    }
+    struct bpe_work w = {0};
+    if (bpe_run(&t->bpe, &w, "\xEF\xBF\xBD", 3)) {
+        bpe_work_deinit(&w);
+        return no_memory(e);
+    }
+    for (uint32_t i = 0; i != UINT32_MAX; i = w.sym[i].next) {
+        if (w.sym[i].symbol < t->n_token) {
+            t->missing[t->n_missing++] = (int32_t)w.sym[i].symbol;
+        } else {
+            t->n_missing = 0;
+            break;
+        }
+    }
+    bpe_work_deinit(&w);
+    return 0;
+}
+
 static int build(struct tokenizer *t, const struct vocab_source *v, struct err *e)
 {
     t->bos_id = v->bos_id;
     t->eos_id = v->eos_id;
-    t->unk_id = v->unk_id;
     t->add_bos = v->add_bos && v->bos_id >= 0;
     t->add_eos = v->add_eos && v->eos_id >= 0;
     if (alloc_tokens(t, v) || copy_tokens(t, v)) {
         return no_memory(e);
     }
     mark_ends(t, v);
-    return index_special(t) ? no_memory(e) : build_bpe(t, v, e);
+    if (index_special(t)) {
+        return no_memory(e);
+    }
+    int rc = build_bpe(t, v, e);
+    return rc ? rc : find_missing(t, v, e);
 }
 
 int tokenizer_new(struct tokenizer **out, const struct vocab_source *v, struct err *e)

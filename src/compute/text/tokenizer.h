@@ -12,6 +12,7 @@
 #include "ground/base/err.h"
 
 struct tokenizer;
+
 /* -ERR_UNSUPPORTED names the kind or pre-tokenizer that is not there; -ERR_INPUT a broken vocabulary. */
 int tokenizer_new(struct tokenizer **out, const struct vocab_source *v, struct err *e) MUST_CHECK;
 void tokenizer_free(struct tokenizer *t);
@@ -21,13 +22,16 @@ struct token_list {
     size_t n, cap;
 };
 void token_list_deinit(struct token_list *l);
+/* 0 or -ERR_NOMEM. */
 int token_list_add(struct token_list *l, int32_t id) MUST_CHECK;
 
 enum {
     TOKENIZE_SPECIAL = 1, /* text that spells a control token becomes it (templates; never text from users) */
     TOKENIZE_ENDS = 2,    /* add BOS / EOS where the model asks for them */
 };
-/* Appends to out. Any bytes are accepted (broken UTF-8 goes through byte by byte). */
+/* Appends to out. Any bytes are accepted: broken UTF-8 goes through byte by byte, and a byte that the vocabulary lacks
+ * becomes its unknown token or U+FFFD (-ERR_INPUT where it has neither). TOKENIZE_ENDS adds no BOS where the text spelled
+ * it already, nor EOS. */
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, unsigned flags, struct token_list *out,
                      struct err *e) MUST_CHECK;
 /* A rendered template made of spans: text of the template parses control tokens, text that came from a user does not.

@@ -36,7 +36,9 @@ struct tokenizer {
     struct token_index by_text;
     struct special_starts special;
     struct bpe bpe;
-    int bos_id, eos_id, unk_id;
+    int32_t missing[3]; /* what stands for a byte that the vocabulary lacks; n_missing 0: nothing does */
+    int n_missing;
+    int bos_id, eos_id;
     bool add_bos, add_eos;
 };
 
