@@ -29,6 +29,7 @@ struct dev_options {
     enum precision precision;
     enum kern_isa isa;
 };
+/* The CPU as a device: a thread pool, the kernels of opt->isa, scratch memory. dev_free ends the threads. */
 int dev_cpu_new(struct dev **out, const struct dev_options *opt, struct err *e) MUST_CHECK;
 void dev_free(struct dev *d);
 enum precision dev_precision(const struct dev *d);
@@ -174,6 +175,16 @@ void dev_head(struct dev *d, const struct dev_batch *b, const struct dev_head *p
               float *logits);
 
 /* --- backward: every *_backward ADDS into the gradients of parameters and of x, in fixed order --- */
+
+/* Reserve scratch for the backward operations, before they are called. */
+struct dev_train_shape {
+    int max_tok, max_segment, n_page; /* of a batch, and of its dev_kv */
+    int n_embd, n_head, n_kv_head, d_head, n_ff, n_vocab;
+    int rank; /* of the adapter, 0: none */
+};
+int dev_train_reserve(struct dev *d, const struct dev_train_shape *s, struct err *e) MUST_CHECK;
+/* Bytes of it, for plans. */
+size_t dev_train_bytes(const struct dev *d, const struct dev_train_shape *s);
 
 /* Gradients of one adapter matrix; NULL members are not wanted. da [rank][n_in], db [n_out][rank] device memory. */
 struct dev_lora_grad {

@@ -105,6 +105,7 @@ struct engine_stats { /* counters read without locks */
     uint64_t n_step, n_prompt_tok, n_cached_tok, n_answer_tok;
     int n_waiting, n_running, n_page, n_page_free;
 };
+/* A snapshot; any thread, never blocks the engine. */
 void engine_get_stats(const struct engine *g, struct engine_stats *s);
 
 /* Convenience for programs without a server: run one request to its end. The caller releases *out. */

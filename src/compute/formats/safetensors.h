@@ -9,6 +9,7 @@
 #include "ground/base/err.h"
 
 struct safetensors;
+/* Header and offsets are checked at open; tensor data is read by pread, thread-safe. Names and infos are borrowed. */
 int safetensors_open(struct safetensors **out, const char *path, struct err *e) MUST_CHECK;
 void safetensors_close(struct safetensors *s);
 size_t safetensors_n_tensor(const struct safetensors *s);
@@ -17,7 +18,8 @@ const struct tensor_info *safetensors_find(const struct safetensors *s, const ch
 int safetensors_read(const struct safetensors *s, const struct tensor_info *t, void *p, uint64_t offset, size_t n,
                      struct err *e) MUST_CHECK;
 /* A whole tensor as float32 (from F32, F16, BF16, F64), n = its number of values. */
-int safetensors_read_f32(const struct safetensors *s, const struct tensor_info *t, float *p, size_t n, struct err *e) MUST_CHECK;
+int safetensors_read_f32(const struct safetensors *s, const struct tensor_info *t, float *p, size_t n,
+                         struct err *e) MUST_CHECK;
 
 struct safetensors_item {
     const char *name;

@@ -24,6 +24,7 @@ struct adapter_options {
     uint64_t seed;       /* A: Kaiming uniform(a = sqrt 5) as PEFT, B: zeros */
 };
 
+/* A fresh adapter: with B zero it changes nothing until it is trained. */
 int adapter_new(struct adapter **out, const struct model *m, const struct adapter_options *opt, struct err *e) MUST_CHECK;
 /* A PEFT directory (adapter_config.json, adapter_model.safetensors). -ERR_UNSUPPORTED names what cannot be computed
  * (DoRA, modules_to_save, embeddings); -ERR_INPUT a shape that does not fit the model. */
@@ -34,6 +35,7 @@ int adapter_save(const struct adapter *a, const char *dir, const char *base_name
                  struct err *e) MUST_CHECK;
 void adapter_free(struct adapter *a);
 
+/* As it was made or loaded; the number of float32 parameters, those of padding included. */
 const struct adapter_options *adapter_get_options(const struct adapter *a);
 size_t adapter_n_param(const struct adapter *a);
 /* All parameters, and gradients of the same layout (allocated at first call of adapter_grads): device memory. */

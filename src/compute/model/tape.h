@@ -37,6 +37,7 @@ struct tape_options {
     bool recompute;
     size_t max_bytes; /* refuse to take more; 0: no limit */
 };
+/* Reserve all memory of micro-batches up to the given size. -ERR_LIMIT beyond max_bytes names both numbers. */
 int tape_new(struct tape **out, struct model *m, const struct tape_options *opt, struct err *e) MUST_CHECK;
 void tape_free(struct tape *t);
 /* Bytes that tape_new would take. */

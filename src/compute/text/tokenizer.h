@@ -21,6 +21,7 @@ struct token_list {
     int32_t *ids; /* mem_free through token_list_deinit */
     size_t n, cap;
 };
+/* A growing list of ids: zero-initialise, add, deinit. */
 void token_list_deinit(struct token_list *l);
 /* 0 or -ERR_NOMEM. */
 int token_list_add(struct token_list *l, int32_t id) MUST_CHECK;
@@ -46,6 +47,7 @@ struct text_span {
 int tokenizer_encode_spans(const struct tokenizer *t, const struct text_span *span, size_t n_span,
                            struct token_list *out, size_t *span_end, struct err *e) MUST_CHECK;
 
+/* Number of tokens, gaps included. */
 size_t tokenizer_n_vocab(const struct tokenizer *t);
 /* Bytes of one token ("" for control tokens unless with_special); borrowed, not NUL-terminated. -ERR_INPUT: id out of
  * range. */

@@ -2,9 +2,9 @@
 #ifndef BASE_ATTR_H
 #define BASE_ATTR_H
 
-#define MUST_CHECK __attribute__((warn_unused_result))
+#define MUST_CHECK                    __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt_idx, arg_idx) __attribute__((format(printf, fmt_idx, arg_idx)))
-#define UNUSED __attribute__((unused))
+#define UNUSED                        __attribute__((unused))
 
 /* Number of elements of an array (not of a pointer). */
 #define N_ELEM(a) (sizeof(a) / sizeof((a)[0]))

@@ -22,19 +22,14 @@ void buf_deinit(struct buf *b)
 
 static int reserve(struct buf *b, size_t n)
 {
-    if (n > b->max - b->len)
-        return -ERR_LIMIT;
+    if (n > b->max - b->len) return -ERR_LIMIT;
     size_t need = b->len + n;
-    if (b->data && need <= b->cap)
-        return 0;
+    if (b->data && need <= b->cap) return 0;
     size_t cap = b->cap < b->max / 2 ? b->cap * 2 : b->max;
-    if (cap < 64)
-        cap = b->max < 64 ? b->max : 64;
-    if (cap < need)
-        cap = need;
+    if (cap < 64) cap = b->max < 64 ? b->max : 64;
+    if (cap < need) cap = need;
     char *data = mem_try_realloc(b->data, cap + 1);
-    if (!data)
-        return -ERR_NOMEM;
+    if (!data) return -ERR_NOMEM;
     b->data = data;
     b->cap = cap;
     b->data[b->len] = '\0';
@@ -44,10 +39,8 @@ static int reserve(struct buf *b, size_t n)
 int buf_add(struct buf *b, const void *p, size_t n)
 {
     int rc = reserve(b, n);
-    if (rc)
-        return rc;
-    if (n)
-        memcpy(b->data + b->len, p, n);
+    if (rc) return rc;
+    if (n) memcpy(b->data + b->len, p, n);
     b->len += n;
     b->data[b->len] = '\0';
     return 0;
@@ -82,17 +75,14 @@ int buf_printf(struct buf *b, const char *fmt, ...)
 void buf_clear(struct buf *b)
 {
     b->len = 0;
-    if (b->data)
-        b->data[0] = '\0';
+    if (b->data) b->data[0] = '\0';
 }
 
 char *buf_take(struct buf *b, size_t *len)
 {
-    if (reserve(b, 0))
-        return NULL;
+    if (reserve(b, 0)) return NULL;
     char *data = b->data;
-    if (len)
-        *len = b->len;
+    if (len) *len = b->len;
     buf_init(b, b->max);
     return data;
 }

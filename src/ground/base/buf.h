@@ -12,6 +12,7 @@ struct buf {
     size_t len, cap, max;
 };
 
+/* An empty buffer that never holds more than max_bytes; deinit frees it (also after take). */
 void buf_init(struct buf *b, size_t max_bytes);
 void buf_deinit(struct buf *b);
 /* 0, -ERR_LIMIT (max reached) or -ERR_NOMEM. */

@@ -27,6 +27,5 @@ void clock_format_utc(int64_t unix_ms, char *out, size_t size)
 {
     time_t s = (time_t)((unix_ms - (unix_ms < 0 ? 999 : 0)) / 1000); /* floor, before 1970 too */
     struct tm tm;
-    if (!gmtime_r(&s, &tm) || strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-        snprintf(out, size, "invalid time");
+    if (!gmtime_r(&s, &tm) || strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0) snprintf(out, size, "invalid time");
 }

@@ -31,17 +31,14 @@ int file_mkdirs(const char *path, struct err *e)
     int rc = 0;
     for (char *at = p + 1; *p && rc == 0; at++) {
         bool end = *at == '\0';
-        if (!end && *at != '/')
-            continue;
+        if (!end && *at != '/') continue;
         *at = '\0';
         if (mkdir(p, 0755) && (errno != EEXIST || !file_is_dir(p)))
             rc = err_set_errno(e, path, "cannot create directory \"%s\"", p);
-        if (end)
-            break;
+        if (end) break;
         *at = '/';
     }
-    if (!*p)
-        rc = err_set(e, ERR_INPUT, "", "cannot create directory \"\": the path is empty");
+    if (!*p) rc = err_set(e, ERR_INPUT, "", "cannot create directory \"\": the path is empty");
     mem_free(p);
     return rc;
 }
@@ -64,11 +61,9 @@ static int remove_entries(int fd, int depth)
     int rc = 0;
     struct dirent *entry;
     while (rc == 0 && (errno = 0, entry = readdir(d))) {
-        if (!is_dot_name(entry->d_name))
-            rc = remove_at(dirfd(d), entry->d_name, depth + 1);
+        if (!is_dot_name(entry->d_name)) rc = remove_at(dirfd(d), entry->d_name, depth + 1);
     }
-    if (rc == 0 && errno)
-        rc = -1;
+    if (rc == 0 && errno) rc = -1;
     int saved_errno = errno;
     closedir(d);
     errno = saved_errno;
@@ -77,32 +72,27 @@ static int remove_entries(int fd, int depth)
 
 static int remove_at(int dir_fd, const char *name, int depth)
 {
-    if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
-        return 0;
-    if (errno != EISDIR && errno != EPERM)
-        return -1;
+    if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT) return 0;
+    if (errno != EISDIR && errno != EPERM) return -1;
     if (depth > TREE_DEPTH_MAX) {
         errno = ELOOP;
         return -1;
     }
     int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || remove_entries(fd, depth))
-        return -1;
+    if (fd < 0 || remove_entries(fd, depth)) return -1;
     return unlinkat(dir_fd, name, AT_REMOVEDIR);
 }
 
 int file_remove_tree(const char *path, struct err *e)
 {
-    if (remove_at(AT_FDCWD, path, 0))
-        return err_set_errno(e, path, "cannot remove \"%s\"", path);
+    if (remove_at(AT_FDCWD, path, 0)) return err_set_errno(e, path, "cannot remove \"%s\"", path);
     return 0;
 }
 
 int file_sync_dir(const char *path, struct err *e)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return err_set_errno(e, path, "cannot open directory \"%s\"", path);
+    if (fd < 0) return err_set_errno(e, path, "cannot open directory \"%s\"", path);
     int rc = 0;
     if (fsync(fd) && errno != EINVAL) /* EINVAL: a file system that has no such thing */
         rc = err_set_errno(e, path, "cannot write directory \"%s\" to disk", path);
@@ -116,8 +106,7 @@ char *path_join(const char *a, const char *b)
     bool slash = n > 0 && a[n - 1] != '/';
     char *p = mem_alloc(n + m + 2);
     memcpy(p, a, n);
-    if (slash)
-        p[n++] = '/';
+    if (slash) p[n++] = '/';
     memcpy(p + n, b, m);
     return p;
 }
@@ -135,8 +124,7 @@ static int compare_names(const void *a, const void *b)
 
 static void free_names(char **names, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        mem_free(names[i]);
+    for (size_t i = 0; i < n; i++) mem_free(names[i]);
     mem_free(names);
 }
 
@@ -147,8 +135,7 @@ static int add_name(char ***names, size_t *n, size_t *cap, const char *path, con
     if (*n == *cap) {
         size_t grown = *cap ? *cap * 2 : 32;
         char **p = mem_try_realloc(*names, grown * sizeof *p);
-        if (!p)
-            return err_set(e, ERR_NOMEM, path, "cannot list \"%s\": out of memory", path);
+        if (!p) return err_set(e, ERR_NOMEM, path, "cannot list \"%s\": out of memory", path);
         *names = p;
         *cap = grown;
     }
@@ -159,25 +146,21 @@ static int add_name(char ***names, size_t *n, size_t *cap, const char *path, con
 int file_list_dir(const char *path, char ***names, size_t *n, struct err *e)
 {
     DIR *d = opendir(path);
-    if (!d)
-        return err_set_errno(e, path, "cannot list \"%s\"", path);
+    if (!d) return err_set_errno(e, path, "cannot list \"%s\"", path);
     char **list = NULL;
     size_t count = 0, cap = 0;
     int rc = 0;
     struct dirent *entry;
     while (rc == 0 && (errno = 0, entry = readdir(d))) {
-        if (!is_dot_name(entry->d_name))
-            rc = add_name(&list, &count, &cap, path, entry->d_name, e);
+        if (!is_dot_name(entry->d_name)) rc = add_name(&list, &count, &cap, path, entry->d_name, e);
     }
-    if (rc == 0 && errno)
-        rc = err_set_errno(e, path, "cannot list \"%s\"", path);
+    if (rc == 0 && errno) rc = err_set_errno(e, path, "cannot list \"%s\"", path);
     closedir(d);
     if (rc) {
         free_names(list, count);
         return rc;
     }
-    if (count > 1)
-        qsort(list, count, sizeof *list, compare_names);
+    if (count > 1) qsort(list, count, sizeof *list, compare_names);
     *names = list;
     *n = count;
     return 0;

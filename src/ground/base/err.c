@@ -14,8 +14,7 @@ static void copy_clean(char *out, size_t size, const char *s)
     size_t n = strnlen(s, size - 1);
     memcpy(out, s, n);
     out[n] = '\0';
-    if (n == size - 1)
-        str_cut_utf8(out); /* a character cut in half goes whole */
+    if (n == size - 1) str_cut_utf8(out); /* a character cut in half goes whole */
     str_make_printable(out);
 }
 
@@ -26,8 +25,7 @@ static void set_object(struct err *e, const char *object)
 
 int err_set(struct err *e, int code, const char *object, const char *fmt, ...)
 {
-    if (!e)
-        return -code;
+    if (!e) return -code;
     char text[sizeof e->msg], name[sizeof e->object];
     va_list ap;
     va_start(ap, fmt);
@@ -42,8 +40,7 @@ int err_set(struct err *e, int code, const char *object, const char *fmt, ...)
 
 static int code_of_errno(int number)
 {
-    if (number == ENOENT)
-        return ERR_NOT_FOUND;
+    if (number == ENOENT) return ERR_NOT_FOUND;
     return number == ENOMEM ? ERR_NOMEM : ERR_IO;
 }
 
@@ -51,8 +48,7 @@ int err_set_errno(struct err *e, const char *object, const char *fmt, ...)
 {
     int number = errno;
     int code = code_of_errno(number);
-    if (!e)
-        return -code;
+    if (!e) return -code;
     char text[sizeof e->msg], reason[128];
     va_list ap;
     va_start(ap, fmt);
@@ -64,8 +60,7 @@ int err_set_errno(struct err *e, const char *object, const char *fmt, ...)
 
 int err_wrap(struct err *e, int rc, const char *fmt, ...)
 {
-    if (!e)
-        return rc;
+    if (!e) return rc;
     char prefix[sizeof e->msg], text[2 * sizeof e->msg + 4];
     va_list ap;
     va_start(ap, fmt);

@@ -11,16 +11,16 @@
 #include "ground/base/attr.h"
 
 /* name, number, text of the JSON "code". Append only: numbers are seen by scripts. */
-#define ERR_CODES(X)                   \
-    X(NOMEM, 1, "out_of_memory")       \
-    X(IO, 2, "io")                     \
-    X(INPUT, 3, "invalid_input")       \
-    X(USAGE, 4, "usage")               \
-    X(LIMIT, 5, "limit_exceeded")      \
-    X(NOT_FOUND, 6, "not_found")       \
-    X(UNSUPPORTED, 7, "unsupported")   \
-    X(INTERRUPTED, 8, "interrupted")   \
-    X(CONFLICT, 9, "conflict")         \
+#define ERR_CODES(X)                 \
+    X(NOMEM, 1, "out_of_memory")     \
+    X(IO, 2, "io")                   \
+    X(INPUT, 3, "invalid_input")     \
+    X(USAGE, 4, "usage")             \
+    X(LIMIT, 5, "limit_exceeded")    \
+    X(NOT_FOUND, 6, "not_found")     \
+    X(UNSUPPORTED, 7, "unsupported") \
+    X(INTERRUPTED, 8, "interrupted") \
+    X(CONFLICT, 9, "conflict")       \
     X(INTERNAL, 10, "internal")
 
 enum err_code {
@@ -30,9 +30,9 @@ enum err_code {
 };
 
 struct err {
-    int code;          /* ERR_*, 0 when no error was set */
-    char object[160];  /* the thing it is about: path, field, id; "" when there is none */
-    char msg[512];     /* complete text, fit to be shown alone */
+    int code;         /* ERR_*, 0 when no error was set */
+    char object[160]; /* the thing it is about: path, field, id; "" when there is none */
+    char msg[512];    /* complete text, fit to be shown alone */
 };
 
 /* Set *e (when not NULL) and return -code, so that `return err_set(...)` reads naturally.

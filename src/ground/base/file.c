@@ -15,12 +15,10 @@
 
 static int check_regular(int fd, const char *path, struct stat *st, struct err *e)
 {
-    if (fstat(fd, st))
-        return err_set_errno(e, path, "cannot read \"%s\"", path);
+    if (fstat(fd, st)) return err_set_errno(e, path, "cannot read \"%s\"", path);
     if (S_ISDIR(st->st_mode))
         return err_set(e, ERR_INPUT, path, "cannot read \"%s\": it is a directory, a regular file is needed", path);
-    if (!S_ISREG(st->st_mode))
-        return err_set(e, ERR_INPUT, path, "cannot read \"%s\": not a regular file", path);
+    if (!S_ISREG(st->st_mode)) return err_set(e, ERR_INPUT, path, "cannot read \"%s\": not a regular file", path);
     return 0;
 }
 
@@ -28,8 +26,7 @@ int file_open_read(const char *path, int *fd, uint64_t *size_bytes, struct err *
 {
     /* O_NONBLOCK: a FIFO without a writer must be refused, not waited for; it changes nothing for regular files. */
     int f = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (f < 0)
-        return err_set_errno(e, path, "cannot open \"%s\"", path);
+    if (f < 0) return err_set_errno(e, path, "cannot open \"%s\"", path);
     struct stat st;
     int rc = check_regular(f, path, &st, e);
     if (rc) {
@@ -37,16 +34,14 @@ int file_open_read(const char *path, int *fd, uint64_t *size_bytes, struct err *
         return rc;
     }
     *fd = f;
-    if (size_bytes)
-        *size_bytes = (uint64_t)st.st_size;
+    if (size_bytes) *size_bytes = (uint64_t)st.st_size;
     return 0;
 }
 
 static ssize_t read_some(int fd, void *p, size_t n)
 {
     ssize_t r;
-    do
-        r = read(fd, p, n);
+    do r = read(fd, p, n);
     while (r < 0 && errno == EINTR);
     return r;
 }
@@ -65,24 +60,20 @@ static int read_to_end(int fd, const char *path, size_t max_bytes, size_t hint, 
     ssize_t r = 1;
     while (p) {
         r = read_some(fd, p + len, cap - len);
-        if (r <= 0)
-            break;
+        if (r <= 0) break;
         len += (size_t)r;
         if (len > max_bytes) {
             mem_free(p);
             return too_large(path, max_bytes, e);
         }
-        if (len < cap)
-            continue;
+        if (len < cap) continue;
         size_t grown = cap < max_bytes / 2 ? cap * 2 : max_bytes + 1;
         char *q = mem_try_realloc(p, grown + 1);
-        if (!q)
-            mem_free(p);
+        if (!q) mem_free(p);
         p = q;
         cap = grown;
     }
-    if (!p)
-        return err_set(e, ERR_NOMEM, path, "cannot read \"%s\": out of memory", path);
+    if (!p) return err_set(e, ERR_NOMEM, path, "cannot read \"%s\": out of memory", path);
     if (r < 0) {
         int rc = err_set_errno(e, path, "cannot read \"%s\"", path);
         mem_free(p);
@@ -90,8 +81,7 @@ static int read_to_end(int fd, const char *path, size_t max_bytes, size_t hint, 
     }
     p[len] = '\0';
     *data = p;
-    if (size)
-        *size = len;
+    if (size) *size = len;
     return 0;
 }
 
@@ -99,11 +89,9 @@ int file_read_all(const char *path, size_t max_bytes, char **data, size_t *size,
 {
     int fd;
     uint64_t st_size;
-    if (max_bytes > SIZE_MAX - 2)
-        max_bytes = SIZE_MAX - 2;
+    if (max_bytes > SIZE_MAX - 2) max_bytes = SIZE_MAX - 2;
     int rc = file_open_read(path, &fd, &st_size, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     if (st_size > max_bytes)
         rc = too_large(path, max_bytes, e);
     else
@@ -117,11 +105,9 @@ int file_pread(int fd, const char *path, void *p, size_t n, uint64_t offset, str
     char *to = p;
     for (size_t done = 0; done < n;) {
         ssize_t r = pread(fd, to + done, n - done, (off_t)(offset + done));
-        if (r < 0 && errno == EINTR)
-            continue;
+        if (r < 0 && errno == EINTR) continue;
         if (r < 0)
-            return err_set_errno(e, path, "cannot read \"%s\" at byte %llu", path,
-                                 (unsigned long long)(offset + done));
+            return err_set_errno(e, path, "cannot read \"%s\" at byte %llu", path, (unsigned long long)(offset + done));
         if (r == 0)
             return err_set(e, ERR_INPUT, path, "cannot read \"%s\": it ends at byte %llu, %zu more bytes are needed",
                            path, (unsigned long long)(offset + done), n - done);
@@ -135,8 +121,7 @@ static int write_all(int fd, const void *p, size_t n)
     const char *from = p;
     for (size_t done = 0; done < n;) {
         ssize_t w = write(fd, from + done, n - done);
-        if (w < 0 && errno != EINTR)
-            return -1;
+        if (w < 0 && errno != EINTR) return -1;
         done += w > 0 ? (size_t)w : 0;
     }
     return 0;
@@ -145,8 +130,7 @@ static int write_all(int fd, const void *p, size_t n)
 static char *tmp_name(const char *path)
 {
     uint64_t r = 0;
-    if (getrandom(&r, sizeof r, 0) != sizeof r)
-        r = (uint64_t)getpid(); /* O_EXCL keeps it safe all the same */
+    if (getrandom(&r, sizeof r, 0) != sizeof r) r = (uint64_t)getpid(); /* O_EXCL keeps it safe all the same */
     size_t size = strlen(path) + 32;
     char *name = mem_alloc(size);
     snprintf(name, size, "%s.tmp-%016llx", path, (unsigned long long)r);
@@ -157,8 +141,7 @@ static char *tmp_name(const char *path)
 static int keep_mode(int fd, const char *path)
 {
     struct stat st;
-    if (stat(path, &st) || !S_ISREG(st.st_mode))
-        return 0;
+    if (stat(path, &st) || !S_ISREG(st.st_mode)) return 0;
     return fchmod(fd, st.st_mode & 0777);
 }
 
@@ -166,8 +149,7 @@ int file_atomic_begin(struct file_atomic *f, const char *path, struct err *e)
 {
     *f = (struct file_atomic){.fd = -1, .path = mem_strdup(path), .tmp_path = tmp_name(path)};
     f->fd = open(f->tmp_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (f->fd >= 0 && keep_mode(f->fd, path) == 0)
-        return 0;
+    if (f->fd >= 0 && keep_mode(f->fd, path) == 0) return 0;
     int rc = err_set_errno(e, path, "cannot write \"%s\"", path);
     file_atomic_abort(f);
     return rc;
@@ -175,16 +157,14 @@ int file_atomic_begin(struct file_atomic *f, const char *path, struct err *e)
 
 int file_atomic_write(struct file_atomic *f, const void *p, size_t n, struct err *e)
 {
-    if (write_all(f->fd, p, n))
-        return err_set_errno(e, f->path, "cannot write \"%s\"", f->path);
+    if (write_all(f->fd, p, n)) return err_set_errno(e, f->path, "cannot write \"%s\"", f->path);
     return 0;
 }
 
 static int sync_parent(const char *path, struct err *e)
 {
     const char *slash = strrchr(path, '/');
-    if (!slash)
-        return file_sync_dir(".", e);
+    if (!slash) return file_sync_dir(".", e);
     char *dir = mem_strndup(path, slash == path ? 1 : (size_t)(slash - path));
     int rc = file_sync_dir(dir, e);
     mem_free(dir);
@@ -194,13 +174,10 @@ static int sync_parent(const char *path, struct err *e)
 int file_atomic_commit(struct file_atomic *f, struct err *e)
 {
     int rc = 0;
-    if (fsync(f->fd))
-        rc = err_set_errno(e, f->path, "cannot write \"%s\" to disk", f->path);
-    if (close(f->fd) && rc == 0)
-        rc = err_set_errno(e, f->path, "cannot write \"%s\"", f->path);
+    if (fsync(f->fd)) rc = err_set_errno(e, f->path, "cannot write \"%s\" to disk", f->path);
+    if (close(f->fd) && rc == 0) rc = err_set_errno(e, f->path, "cannot write \"%s\"", f->path);
     f->fd = -1;
-    if (rc == 0 && rename(f->tmp_path, f->path))
-        rc = err_set_errno(e, f->path, "cannot replace \"%s\"", f->path);
+    if (rc == 0 && rename(f->tmp_path, f->path)) rc = err_set_errno(e, f->path, "cannot replace \"%s\"", f->path);
     if (rc) {
         file_atomic_abort(f);
         return rc;
@@ -214,10 +191,8 @@ int file_atomic_commit(struct file_atomic *f, struct err *e)
 
 void file_atomic_abort(struct file_atomic *f)
 {
-    if (f->fd >= 0)
-        close(f->fd);
-    if (f->tmp_path)
-        unlink(f->tmp_path);
+    if (f->fd >= 0) close(f->fd);
+    if (f->tmp_path) unlink(f->tmp_path);
     mem_free(f->path);
     mem_free(f->tmp_path);
     *f = (struct file_atomic){.fd = -1};
@@ -227,11 +202,9 @@ int file_write_atomic(const char *path, const void *data, size_t size, struct er
 {
     struct file_atomic f;
     int rc = file_atomic_begin(&f, path, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     rc = file_atomic_write(&f, data, size, e);
-    if (rc == 0)
-        return file_atomic_commit(&f, e);
+    if (rc == 0) return file_atomic_commit(&f, e);
     file_atomic_abort(&f);
     return rc;
 }

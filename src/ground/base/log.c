@@ -39,8 +39,7 @@ static size_t escape(char *out, size_t size, const char *s)
 {
     size_t n = 0;
     for (; *s && n + 2 < size; s++) {
-        if (*s == '"' || *s == '\\')
-            out[n++] = '\\';
+        if (*s == '"' || *s == '\\') out[n++] = '\\';
         out[n++] = *s;
     }
     out[n] = '\0';
@@ -50,8 +49,7 @@ static size_t escape(char *out, size_t size, const char *s)
 
 static size_t format_line(char *line, size_t size, enum log_level level, const char *text)
 {
-    if (!as_json)
-        return (size_t)snprintf(line, size, "tailor: %s: %s\n", level_name(level), text);
+    if (!as_json) return (size_t)snprintf(line, size, "tailor: %s: %s\n", level_name(level), text);
     char when[32], escaped[LINE_MAX_BYTES * 2];
     clock_format_utc(clock_unix_ms(), when, sizeof when);
     escape(escaped, sizeof escaped, text);
@@ -61,8 +59,7 @@ static size_t format_line(char *line, size_t size, enum log_level level, const c
 
 void log_write(enum log_level level, const char *fmt, ...)
 {
-    if (!log_enabled(level))
-        return;
+    if (!log_enabled(level)) return;
     int saved_errno = errno;
     char text[LINE_MAX_BYTES], line[LINE_MAX_BYTES * 2 + 128];
     va_list ap;
@@ -74,8 +71,7 @@ void log_write(enum log_level level, const char *fmt, ...)
     size_t n = format_line(line, sizeof line, level, text);
     for (size_t done = 0; done < n;) {
         ssize_t w = write(STDERR_FILENO, line + done, n - done);
-        if (w < 0 && errno != EINTR)
-            break; /* nowhere left to say it */
+        if (w < 0 && errno != EINTR) break; /* nowhere left to say it */
         done += w > 0 ? (size_t)w : 0;
     }
     errno = saved_errno;

@@ -17,8 +17,7 @@ void mem_fault_after(int64_t countdown)
 
 static bool fault(void)
 {
-    if (atomic_load_explicit(&fault_countdown, memory_order_relaxed) <= 0)
-        return false;
+    if (atomic_load_explicit(&fault_countdown, memory_order_relaxed) <= 0) return false;
     return atomic_fetch_sub(&fault_countdown, 1) == 1;
 }
 
@@ -44,8 +43,7 @@ void *mem_try_alloc(size_t size)
 void *mem_try_array(size_t n, size_t size)
 {
     size_t total;
-    if (!mul_size(n, size, &total))
-        return NULL;
+    if (!mul_size(n, size, &total)) return NULL;
     return mem_try_alloc(total);
 }
 
@@ -56,8 +54,7 @@ void *mem_try_realloc(void *p, size_t size)
 
 void *mem_try_aligned(size_t size)
 {
-    if (size > SIZE_MAX - 63 || fault())
-        return NULL;
+    if (size > SIZE_MAX - 63 || fault()) return NULL;
     return aligned_alloc(64, round_up(size ? size : 1, 64));
 }
 
@@ -96,16 +93,12 @@ void arena_init(struct arena *a, size_t max_bytes)
 static struct arena_block *arena_grow(struct arena *a, size_t need)
 {
     size_t size = a->first ? a->first->size * 2 : ARENA_BLOCK_MIN;
-    if (size > ARENA_BLOCK_MAX)
-        size = ARENA_BLOCK_MAX;
-    if (size < need)
-        size = need;
+    if (size > ARENA_BLOCK_MAX) size = ARENA_BLOCK_MAX;
+    if (size < need) size = need;
     size_t total;
-    if (!add_size(size, sizeof(struct arena_block), &total))
-        return NULL;
+    if (!add_size(size, sizeof(struct arena_block), &total)) return NULL;
     struct arena_block *b = mem_try_realloc(NULL, total);
-    if (!b)
-        return NULL;
+    if (!b) return NULL;
     b->next = a->first;
     b->used = 0;
     b->size = size;
@@ -115,16 +108,12 @@ static struct arena_block *arena_grow(struct arena *a, size_t need)
 
 void *arena_alloc(struct arena *a, size_t size)
 {
-    if (size > a->max_bytes || size > SIZE_MAX - 16)
-        return NULL;
+    if (size > a->max_bytes || size > SIZE_MAX - 16) return NULL;
     size_t need = round_up(size ? size : 1, 16);
-    if (a->used_bytes > a->max_bytes - size)
-        return NULL;
+    if (a->used_bytes > a->max_bytes - size) return NULL;
     struct arena_block *b = a->first;
-    if (!b || b->size - b->used < need)
-        b = arena_grow(a, need);
-    if (!b)
-        return NULL;
+    if (!b || b->size - b->used < need) b = arena_grow(a, need);
+    if (!b) return NULL;
     void *p = b->data + b->used;
     b->used += need;
     a->used_bytes += need;
@@ -135,8 +124,7 @@ char *arena_strndup(struct arena *a, const char *s, size_t n)
 {
     n = strnlen(s, n);
     char *copy = arena_alloc(a, n + 1);
-    if (copy)
-        memcpy(copy, s, n);
+    if (copy) memcpy(copy, s, n);
     return copy;
 }
 

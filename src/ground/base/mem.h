@@ -29,10 +29,19 @@ char *mem_strndup(const char *s, size_t n) MUST_CHECK;
 void mem_fault_after(int64_t countdown);
 
 /* out = a + b, out = a * b; false on overflow, *out is then undefined. */
-static inline bool add_size(size_t a, size_t b, size_t *out) { return !__builtin_add_overflow(a, b, out); }
-static inline bool mul_size(size_t a, size_t b, size_t *out) { return !__builtin_mul_overflow(a, b, out); }
+static inline bool add_size(size_t a, size_t b, size_t *out)
+{
+    return !__builtin_add_overflow(a, b, out);
+}
+static inline bool mul_size(size_t a, size_t b, size_t *out)
+{
+    return !__builtin_mul_overflow(a, b, out);
+}
 /* n rounded up to a multiple of m (m > 0, no overflow check: for sizes already checked). */
-static inline size_t round_up(size_t n, size_t m) { return (n + m - 1) / m * m; }
+static inline size_t round_up(size_t n, size_t m)
+{
+    return (n + m - 1) / m * m;
+}
 
 /* An arena: allocations that are freed together. Grows in blocks up to max_bytes. One thread. */
 struct arena {

@@ -20,7 +20,8 @@
 
 enum { SPIN_NS = 30000, PAUSES_PER_LOOK = 8, MAX_THREADS = 1024 };
 
-/* A word that is waited on, with the number of those asleep on it, alone on two cache lines (adjacent-line prefetch). */
+/* A word that is waited on, with the number of those asleep on it, alone on two cache lines (adjacent-line prefetch).
+ */
 struct wait_word {
     _Alignas(128) _Atomic uint32_t value;
     _Atomic uint32_t n_asleep;
@@ -33,15 +34,15 @@ struct worker {
 };
 
 struct pool {
-    struct wait_word run;   /* number of the current run; stop is looked at when it changes */
-    struct wait_word done;  /* workers that finished it, of n_thread - 1 */
-    struct wait_word phase; /* barriers passed */
+    struct wait_word run;                     /* number of the current run; stop is looked at when it changes */
+    struct wait_word done;                    /* workers that finished it, of n_thread - 1 */
+    struct wait_word phase;                   /* barriers passed */
     _Alignas(128) _Atomic uint32_t n_arrived; /* at the barrier */
     _Alignas(128) pool_fn fn;
     void *arg;
     bool stop;
     int n_thread;
-    uint64_t spin_ns; /* 0 when there are more threads than CPUs: the one waited for may need this one */
+    uint64_t spin_ns;       /* 0 when there are more threads than CPUs: the one waited for may need this one */
     struct worker *workers; /* [n_thread - 1] */
 };
 
@@ -71,12 +72,10 @@ static uint32_t wait_change(struct wait_word *w, uint32_t old, uint64_t spin_ns)
     uint32_t now;
     uint64_t start = 0;
     while ((now = atomic_load_explicit(&w->value, memory_order_acquire)) == old) {
-        for (int i = 0; i < PAUSES_PER_LOOK && spin_ns; i++)
-            cpu_relax();
+        for (int i = 0; i < PAUSES_PER_LOOK && spin_ns; i++) cpu_relax();
         uint64_t t = clock_ns();
         start = start ? start : t;
-        if (t - start < spin_ns)
-            continue;
+        if (t - start < spin_ns) continue;
         atomic_fetch_add(&w->n_asleep, 1);
         futex_wait(&w->value, old);
         atomic_fetch_sub(&w->n_asleep, 1);
@@ -86,8 +85,7 @@ static uint32_t wait_change(struct wait_word *w, uint32_t old, uint64_t spin_ns)
 
 static void wake(struct wait_word *w)
 {
-    if (atomic_load(&w->n_asleep))
-        futex_wake_all(&w->value);
+    if (atomic_load(&w->n_asleep)) futex_wake_all(&w->value);
 }
 
 static void pin_to(int cpu)
@@ -102,15 +100,12 @@ static void *worker_main(void *arg)
 {
     struct worker *w = arg;
     struct pool *p = w->pool;
-    if (w->cpu >= 0)
-        pin_to(w->cpu);
+    if (w->cpu >= 0) pin_to(w->cpu);
     for (uint32_t run = 0;;) {
         run = wait_change(&p->run, run, p->spin_ns);
-        if (p->stop)
-            return NULL;
+        if (p->stop) return NULL;
         p->fn(p->arg, w->idx, p->n_thread);
-        if (atomic_fetch_add(&p->done.value, 1) + 1 == (uint32_t)p->n_thread - 1)
-            wake(&p->done);
+        if (atomic_fetch_add(&p->done.value, 1) + 1 == (uint32_t)p->n_thread - 1) wake(&p->done);
     }
 }
 
@@ -124,11 +119,9 @@ static void choose_cpus(struct pool *p)
     bool pin = known && CPU_COUNT(&set) < n_machine && p->n_thread <= CPU_COUNT(&set);
     int cpu = -1;
     for (int i = -1; i < p->n_thread - 1; i++) {
-        do
-            cpu++;
+        do cpu++;
         while (pin && !CPU_ISSET(cpu, &set));
-        if (i >= 0)
-            p->workers[i].cpu = pin ? cpu : -1;
+        if (i >= 0) p->workers[i].cpu = pin ? cpu : -1;
     }
 }
 
@@ -146,8 +139,7 @@ static int start_workers(struct pool *p, int *n_started, struct err *e)
         number = pthread_create(&w->thread, NULL, worker_main, w);
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (number == 0)
-        return 0;
+    if (number == 0) return 0;
     errno = number;
     return err_set_errno(e, "threads", "cannot start thread %d of %d", *n_started + 2, p->n_thread);
 }
@@ -157,8 +149,7 @@ static void stop_workers(struct pool *p, int n_started)
     p->stop = true;
     atomic_fetch_add(&p->run.value, 1);
     wake(&p->run);
-    for (int i = 0; i < n_started; i++)
-        pthread_join(p->workers[i].thread, NULL);
+    for (int i = 0; i < n_started; i++) pthread_join(p->workers[i].thread, NULL);
 }
 
 static void free_memory(struct pool *p)
@@ -196,8 +187,7 @@ int pool_new(struct pool **out, int n_thread, struct err *e)
 
 void pool_free(struct pool *p)
 {
-    if (!p)
-        return;
+    if (!p) return;
     stop_workers(p, p->n_thread - 1);
     free_memory(p);
 }
@@ -219,15 +209,13 @@ void pool_run(struct pool *p, pool_fn fn, void *arg)
     }
     fn(arg, 0, p->n_thread);
     uint32_t done = atomic_load_explicit(&p->done.value, memory_order_acquire);
-    while (done != n_other)
-        done = wait_change(&p->done, done, p->spin_ns);
+    while (done != n_other) done = wait_change(&p->done, done, p->spin_ns);
 }
 
 /* The phase is the sense of a sense-reversing barrier, counted instead of flipped. */
 void pool_barrier(struct pool *p)
 {
-    if (p->n_thread == 1)
-        return;
+    if (p->n_thread == 1) return;
     uint32_t phase = atomic_load_explicit(&p->phase.value, memory_order_acquire);
     if (atomic_fetch_add(&p->n_arrived, 1) + 1 == (uint32_t)p->n_thread) {
         atomic_store_explicit(&p->n_arrived, 0, memory_order_relaxed);

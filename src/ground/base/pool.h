@@ -16,11 +16,13 @@ typedef void (*pool_fn)(void *arg, int worker, int n_worker);
 int pool_new(struct pool **out, int n_thread, struct err *e) MUST_CHECK;
 void pool_free(struct pool *p);
 int pool_size(const struct pool *p);
-/* Run fn on all workers and return when all are done. Not reentrant; one caller at a time, not always the same thread. */
+/* Run fn on all workers and return when all are done. Not reentrant; one caller at a time, not always the same thread.
+ */
 void pool_run(struct pool *p, pool_fn fn, void *arg);
 /* Inside fn: wait for all workers of this run (sense-reversing, on cache lines of its own). */
 void pool_barrier(struct pool *p);
-/* The share [*begin, *end) of n items, in multiples of `grain`, that a worker takes: contiguous, sizes differ by <= grain. */
+/* The share [*begin, *end) of n items, in multiples of `grain`, that a worker takes: contiguous, sizes differ by <=
+ * grain. */
 void pool_share(size_t n, size_t grain, int worker, int n_worker, size_t *begin, size_t *end);
 /* CPUs this process may use: affinity mask and cgroup quota, at least 1. */
 int pool_cpus_available(void);

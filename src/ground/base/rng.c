@@ -75,8 +75,7 @@ uint64_t rng_below(uint64_t n, uint64_t seed, uint64_t stream, uint64_t counter)
     uint64_t r[2], value = 0;
     for (;;) {
         draw(seed, stream, counter, r);
-        if (take_below(r[0], n, &value) || take_below(r[1], n, &value))
-            return value;
+        if (take_below(r[0], n, &value) || take_below(r[1], n, &value)) return value;
         seed += 0x9E3779B97F4A7C15u; /* rejected twice: other draws for this counter alone */
     }
 }

@@ -10,8 +10,7 @@
 
 bool str_eq(const char *a, const char *b)
 {
-    if (!a || !b)
-        return a == b;
+    if (!a || !b) return a == b;
     return strcmp(a, b) == 0;
 }
 
@@ -34,26 +33,22 @@ static bool is_digit(char c)
 bool str_to_i64(const char *s, int64_t *out)
 {
     const char *digits = s + (*s == '-' || *s == '+');
-    if (!is_digit(*digits))
-        return false;
+    if (!is_digit(*digits)) return false;
     char *end;
     errno = 0;
     long long v = strtoll(s, &end, 10);
-    if (errno || *end)
-        return false;
+    if (errno || *end) return false;
     *out = v;
     return true;
 }
 
 bool str_to_u64(const char *s, uint64_t *out)
 {
-    if (!is_digit(*s))
-        return false;
+    if (!is_digit(*s)) return false;
     char *end;
     errno = 0;
     unsigned long long v = strtoull(s, &end, 10);
-    if (errno || *end)
-        return false;
+    if (errno || *end) return false;
     *out = v;
     return true;
 }
@@ -96,8 +91,7 @@ int str_distance(const char *a, const char *b)
     enum { MAX = 63 };
     int n = (int)strnlen(a, MAX), m = (int)strnlen(b, MAX);
     int row[MAX + 1];
-    for (int j = 0; j <= m; j++)
-        row[j] = j;
+    for (int j = 0; j <= m; j++) row[j] = j;
     for (int i = 1; i <= n; i++) {
         int diagonal = row[0];
         row[0] = i;
@@ -130,27 +124,20 @@ static bool second_byte_ok(unsigned char first, unsigned char second)
 
 static int utf8_want(unsigned char first)
 {
-    if (first < 0x80)
-        return 1;
-    if (first >= 0xC2 && first <= 0xDF)
-        return 2;
-    if (first >= 0xE0 && first <= 0xEF)
-        return 3;
+    if (first < 0x80) return 1;
+    if (first >= 0xC2 && first <= 0xDF) return 2;
+    if (first >= 0xE0 && first <= 0xEF) return 3;
     return first >= 0xF0 && first <= 0xF4 ? 4 : 0;
 }
 
 int str_utf8_char(const char *p, size_t n)
 {
-    if (n == 0)
-        return 0;
+    if (n == 0) return 0;
     int want = utf8_want((unsigned char)p[0]);
-    if (want == 0 || (size_t)want > n)
-        return 0;
-    if (want > 1 && !second_byte_ok((unsigned char)p[0], (unsigned char)p[1]))
-        return 0;
+    if (want == 0 || (size_t)want > n) return 0;
+    if (want > 1 && !second_byte_ok((unsigned char)p[0], (unsigned char)p[1])) return 0;
     for (int i = 2; i < want; i++) {
-        if (((unsigned char)p[i] & 0xC0) != 0x80)
-            return 0;
+        if (((unsigned char)p[i] & 0xC0) != 0x80) return 0;
     }
     return want;
 }
@@ -158,14 +145,11 @@ int str_utf8_char(const char *p, size_t n)
 void str_cut_utf8(char *s)
 {
     size_t n = strlen(s), back = 0;
-    while (back < 3 && back < n && ((unsigned char)s[n - 1 - back] & 0xC0) == 0x80)
-        back++;
-    if (back == n)
-        return;
+    while (back < 3 && back < n && ((unsigned char)s[n - 1 - back] & 0xC0) == 0x80) back++;
+    if (back == n) return;
     size_t start = n - 1 - back;
     size_t want = (size_t)utf8_want((unsigned char)s[start]);
-    if (want > back + 1)
-        s[start] = '\0';
+    if (want > back + 1) s[start] = '\0';
 }
 
 void str_make_printable(char *s)
