@@ -28,7 +28,9 @@ struct engine_options {
 /* tok may be NULL (ids in, ids out; no text, no end of generation by text). The model and tokenizer must outlive it. */
 int engine_new(struct engine **out, struct model *m, const struct tokenizer *tok, const struct engine_options *opt,
                struct err *e) MUST_CHECK;
+/* Sequences that still run end as cancelled. Every sequence must have been released before. */
 void engine_free(struct engine *g);
+/* The longest sequence, prompt and answer together. */
 int engine_n_ctx(const struct engine *g);
 /* Adapters that sequences may name by the returned index (>= 0) or -ERR_*; owned by the caller. Not while stepping. */
 int engine_add_adapter(struct engine *g, const struct adapter *a, struct err *e) MUST_CHECK;
@@ -52,6 +54,7 @@ int sampling_check(const struct sampling *s, struct err *e) MUST_CHECK;
 struct choice_set;
 /* Each text is tokenized as text (no control tokens). n >= 1, duplicates refused. */
 int choice_set_new(struct choice_set **out, const struct tokenizer *t, const char *const *text, size_t n, struct err *e) MUST_CHECK;
+/* After the sequences that use it have ended. */
 void choice_set_free(struct choice_set *c);
 
 enum finish_reason { FINISH_NONE, FINISH_STOP, FINISH_LENGTH, FINISH_CANCELLED, FINISH_ERROR };
@@ -80,13 +83,18 @@ struct sequence_request {
 int engine_submit(struct engine *g, const struct sequence_request *r, struct sequence **out, struct err *e) MUST_CHECK;
 /* Ask to end; it ends with FINISH_CANCELLED at the next step and its pages are freed. Thread-safe. */
 void engine_cancel(struct engine *g, struct sequence *s);
+/* Go on after fn paused the sequence; remembered when it comes before the pause takes hold. A pause of two minutes ends
+ * the sequence as cancelled. Thread-safe. */
 void engine_resume(struct engine *g, struct sequence *s);
+/* The caller is done with s; NULL is fine. One that has not ended is cancelled, and fn may still be running or be called
+ * once more in the stepping thread. May be called from fn. Thread-safe. */
 void sequence_release(struct engine *g, struct sequence *s);
 
 /* One step; returns the number of sequences that are alive (0: nothing to do) or -ERR_*. */
 int engine_step(struct engine *g, struct err *e) MUST_CHECK;
-/* Block until there is work, engine_wake is called, or timeout_ms passed. */
+/* Block until a step can do something, engine_wake is called, or timeout_ms passed. The stepping thread only. */
 void engine_wait(struct engine *g, int timeout_ms);
+/* Make engine_wait return. Thread-safe. */
 void engine_wake(struct engine *g);
 
 /* The answer so far (valid from the callback, and after the end until release). */
@@ -99,6 +107,7 @@ struct sequence_result {
     size_t n_prompt, n_cached; /* prompt tokens, and those found in the prefix cache */
     double queue_s, prefill_s, decode_s, ttft_s;
 };
+/* Times are of wall clock; a sequence that has not ended is measured until now. */
 void sequence_get(const struct sequence *s, struct sequence_result *r);
 
 struct engine_stats { /* counters read without locks */
@@ -106,12 +115,14 @@ struct engine_stats { /* counters read without locks */
     int n_waiting, n_running, n_page, n_page_free;
 };
 /* A snapshot; any thread, never blocks the engine. */
+/* A snapshot; never waits for a step. Thread-safe. */
 void engine_get_stats(const struct engine *g, struct engine_stats *s);
 
 /* Convenience for programs without a server: run one request to its end. The caller releases *out. */
 int engine_generate(struct engine *g, const struct sequence_request *r, struct sequence **out, struct err *e) MUST_CHECK;
 /* Logits of given tokens, in chunks: fn sees [n_row][n_vocab] for positions first_pos ... (perplexity, logits files).
- * A value != 0 from fn ends the pass and is returned. */
+ * A value != 0 from fn ends the pass and is returned. -ERR_LIMIT when n exceeds the context or the free pages. The
+ * stepping thread only. */
 typedef int (*logits_fn)(void *arg, int first_pos, int n_row, const float *logits, struct err *e);
 int engine_logits(struct engine *g, const int32_t *ids, size_t n, int adapter, logits_fn fn, void *arg, struct err *e) MUST_CHECK;
 

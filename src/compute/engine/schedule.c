@@ -1,0 +1,288 @@
+/* The scheduler: who runs, and what a step holds. Owns admission, pages of running sequences, preemption and the step
+ * budget; it computes nothing.
+ *
+ * Decoding sequences come first, one token each, oldest first. Prompt chunks fill the rest, limited by chunk_tok and,
+ * when something decodes, by time, so that a long prompt does not stall answers. When pages run out, the youngest
+ * running sequence gives its pages back and waits at the head of the queue; its full pages stay in the prefix index.
+ *
+ * Never a deadlock: the oldest sequence may take the pages of all others, and submit refused what does not fit alone.
+ */
+#include <string.h>
+
+#include "compute/engine/engine_int.h"
+#include "ground/base/clock.h"
+
+static size_t n_left(const struct sequence *s)
+{
+    return s->n_id - s->n_done;
+}
+
+/* --- the waiting list --- */
+
+static void wait_first(struct engine *g, struct sequence *s)
+{
+    pthread_mutex_lock(&g->lock);
+    s->next = g->waiting_first;
+    g->waiting_first = s;
+    if (!g->waiting_last) g->waiting_last = s;
+    g->n_waiting++;
+    pthread_mutex_unlock(&g->lock);
+}
+
+static struct sequence *take_first(struct engine *g)
+{
+    pthread_mutex_lock(&g->lock);
+    struct sequence *s = g->waiting_first;
+    g->waiting_first = s->next;
+    if (!g->waiting_first) g->waiting_last = NULL;
+    s->next = NULL;
+    g->n_waiting--;
+    pthread_mutex_unlock(&g->lock);
+    return s;
+}
+
+/* Unlink the first waiting sequence that was cancelled; NULL: none. */
+static struct sequence *take_cancelled(struct engine *g)
+{
+    struct sequence *before = NULL;
+    pthread_mutex_lock(&g->lock);
+    struct sequence *s = g->waiting_first;
+    while (s && !atomic_load(&s->cancelled)) {
+        before = s;
+        s = s->next;
+    }
+    if (s) {
+        if (before)
+            before->next = s->next;
+        else
+            g->waiting_first = s->next;
+        if (g->waiting_last == s) g->waiting_last = before;
+        s->next = NULL;
+        g->n_waiting--;
+    }
+    pthread_mutex_unlock(&g->lock);
+    return s;
+}
+
+/* --- running sequences --- */
+
+static int find_run(const struct engine *g, const struct sequence *s)
+{
+    int i = 0;
+    while (g->run[i] != s) i++;
+    return i;
+}
+
+void schedule_remove(struct engine *g, const struct sequence *s)
+{
+    int i = find_run(g, s);
+    memmove(&g->run[i], &g->run[i + 1], (size_t)(--g->n_run - i) * sizeof(struct sequence *));
+}
+
+static void sweep_running(struct engine *g)
+{
+    double now = clock_s();
+    for (int i = g->n_run; i-- > 0;) {
+        struct sequence *s = g->run[i];
+        if (atomic_exchange(&s->resumed, false)) s->paused = false;
+        bool too_long = s->paused && now - s->pause_s > ENGINE_PAUSE_MAX_S;
+        if (!atomic_load(&s->cancelled) && !too_long) continue;
+        schedule_remove(g, s);
+        sequence_end(g, s, FINISH_CANCELLED);
+    }
+}
+
+void schedule_sweep(struct engine *g)
+{
+    sweep_running(g);
+    for (struct sequence *s = take_cancelled(g); s; s = take_cancelled(g)) sequence_end(g, s, FINISH_CANCELLED);
+}
+
+/* Take pages of the prefix index for whole pages of the sequence that are not computed yet. At least one id is left to
+ * compute: its logits are needed. Returns the number of ids that need no computing any more. */
+static size_t adopt_prefix(struct engine *g, struct sequence *s)
+{
+    size_t before = s->n_done;
+    while (s->n_done % DEV_PAGE == 0 && (size_t)s->n_block * DEV_PAGE == s->n_done && s->n_done + DEV_PAGE < s->n_id) {
+        int page = page_find(&g->pages, s->serial, s->ids + s->n_done);
+        if (page < 0) break;
+        page_ref(&g->pages, page);
+        s->block[s->n_block++] = (struct dev_block){.page = page, .n_tok = DEV_PAGE};
+        s->serial = g->pages.page[page].serial;
+        s->n_published = s->n_block;
+        s->n_done += DEV_PAGE;
+    }
+    return s->n_done - before;
+}
+
+static void count_cached(struct engine *g, struct sequence *s, size_t n)
+{
+    if (s->restarted) return;
+    s->n_cached += n;
+    atomic_fetch_add_explicit(&g->n_cached_tok, n, memory_order_relaxed);
+}
+
+/* Pages for all known ids and the next, or what the whole answer may need if that is less. */
+static int pages_wanted(const struct sequence *s)
+{
+    size_t n = s->n_id + 1 < s->n_limit ? s->n_id + 1 : s->n_limit;
+    return (int)((n + DEV_PAGE - 1) / DEV_PAGE) - s->n_block;
+}
+
+/* Pages that running sequences have been promised and have not taken yet. */
+static int pages_promised(const struct engine *g)
+{
+    int n = 0;
+    for (int i = 0; i < g->n_run; i++) n += pages_wanted(g->run[i]);
+    return n;
+}
+
+void schedule_admit(struct engine *g)
+{
+    while (g->n_run < g->max_batch) {
+        pthread_mutex_lock(&g->lock);
+        struct sequence *s = g->waiting_first;
+        pthread_mutex_unlock(&g->lock);
+        if (!s) return;
+        size_t n = adopt_prefix(g, s);
+        if (g->n_run > 0 && pages_wanted(s) + pages_promised(g) > page_pool_available(&g->pages)) {
+            sequence_drop_pages(g, s);
+            return;
+        }
+        count_cached(g, s, n);
+        take_first(g);
+        if (!(s->start_s > 0)) s->start_s = clock_s();
+        g->run[g->n_run++] = s;
+    }
+}
+
+static void preempt(struct engine *g, struct sequence *s)
+{
+    schedule_remove(g, s);
+    sequence_drop_pages(g, s);
+    s->restarted = true;
+    wait_first(g, s);
+}
+
+/* The youngest sequence that is not in this step, paused ones before others; it may be the one that asks. */
+static struct sequence *find_victim(struct engine *g)
+{
+    for (int want_paused = 1; want_paused >= 0; want_paused--)
+        for (int i = g->n_run; i-- > 0;)
+            if (!g->run[i]->n_step && (g->run[i]->paused || !want_paused)) return g->run[i];
+    return NULL;
+}
+
+/* Pages for n more ids. With force, others are preempted; false when s itself had to give way. Without force, returns
+ * whether there are pages for at least one id; the caller looks at how far they reach. */
+static bool get_pages(struct engine *g, struct sequence *s, size_t n, bool force)
+{
+    while ((size_t)s->n_block * DEV_PAGE < s->n_done + n) {
+        int page = page_take(&g->pages);
+        if (page >= 0) {
+            s->block[s->n_block++] = (struct dev_block){.page = page, .n_tok = DEV_PAGE};
+            continue;
+        }
+        if (!force) break;
+        struct sequence *victim = find_victim(g);
+        preempt(g, victim);
+        if (victim == s) return false;
+    }
+    return (size_t)s->n_block * DEV_PAGE > s->n_done;
+}
+
+/* --- building a step --- */
+
+static void add_segment(struct engine *g, struct sequence *s, size_t n)
+{
+    bool last = s->n_done + n == s->n_id;
+    memcpy(g->step_ids + g->n_tok, s->ids + s->n_done, n * sizeof(*s->ids));
+    size_t n_end = s->n_done + n;
+    int n_block = (int)((n_end + DEV_PAGE - 1) / DEV_PAGE);
+    for (int i = 0; i < n_block; i++) s->block[i].n_tok = DEV_PAGE;
+    s->block[n_block - 1].n_tok = (int32_t)(n_end - (size_t)(n_block - 1) * DEV_PAGE);
+    g->segment[g->n_segment] = (struct dev_segment){.first_tok = g->n_tok,
+                                                    .n_tok = (int)n,
+                                                    .first_pos = (int)s->n_done,
+                                                    .block = s->block,
+                                                    .n_block = n_block,
+                                                    .adapter = s->adapter};
+    g->owner[g->n_segment++] = s;
+    g->n_tok += (int)n;
+    s->n_step = (int)n;
+    if (last) g->out_row[g->n_out++] = g->n_tok - 1;
+}
+
+static void add_decodes(struct engine *g)
+{
+    for (int i = 0; i < g->n_run; i++) {
+        struct sequence *s = g->run[i];
+        if (s->paused || n_left(s) != 1) continue;
+        if (!get_pages(g, s, 1, true)) return; /* it gave way itself, so no younger one is left */
+        add_segment(g, s, 1);
+        i = find_run(g, s); /* older ones may have been preempted */
+    }
+}
+
+/* Somebody in this step computes the page that s would begin with: wait and share it. */
+static bool being_computed(const struct engine *g, const struct sequence *s)
+{
+    if (!g->pages.sharing || s->n_done % DEV_PAGE || s->n_done + DEV_PAGE >= s->n_id) return false;
+    for (int i = 0; i < g->n_segment; i++) {
+        const struct sequence *o = g->owner[i];
+        if (o->n_step >= DEV_PAGE && o->n_done == s->n_done && o->serial == s->serial &&
+            !memcmp(o->ids + o->n_done, s->ids + s->n_done, DEV_PAGE * sizeof(*s->ids)))
+            return true;
+    }
+    return false;
+}
+
+/* Prompt tokens that this step may take. */
+static size_t prompt_budget(const struct engine *g)
+{
+    if (!g->n_segment) return (size_t)g->chunk_tok;
+    if (!(g->prefill_tok_s > 0)) /* nothing was measured yet */
+        return (size_t)(g->chunk_tok < 4 * DEV_PAGE ? g->chunk_tok : 4 * DEV_PAGE);
+    double step = 2 * g->decode_s > ENGINE_STEP_BUDGET_S ? 2 * g->decode_s : ENGINE_STEP_BUDGET_S;
+    double n = (step - g->decode_s) / g->prefill_tok_s;
+    if (n >= g->chunk_tok) return (size_t)g->chunk_tok;
+    return n > DEV_PAGE || g->chunk_tok < DEV_PAGE ? (size_t)n + 1 : DEV_PAGE;
+}
+
+static void add_prompts(struct engine *g)
+{
+    size_t budget = prompt_budget(g);
+    for (int i = 0; i < g->n_run && budget > 0; i++) {
+        struct sequence *s = g->run[i];
+        if (s->paused || s->n_step || n_left(s) < 2) continue;
+        count_cached(g, s, adopt_prefix(g, s));
+        if (being_computed(g, s)) continue;
+        size_t n = n_left(s) < budget ? n_left(s) : budget;
+        if (!get_pages(g, s, n, false)) continue;
+        size_t room = (size_t)s->n_block * DEV_PAGE - s->n_done;
+        n = n < room ? n : room;
+        add_segment(g, s, n);
+        budget -= n;
+    }
+}
+
+/* Nothing could be added for want of pages: the oldest takes them from the others. */
+static void add_oldest(struct engine *g)
+{
+    for (int i = 0; i < g->n_run; i++) {
+        struct sequence *s = g->run[i];
+        if (s->paused) continue;
+        size_t n = n_left(s) < DEV_PAGE ? n_left(s) : DEV_PAGE;
+        if (get_pages(g, s, n, true)) add_segment(g, s, n);
+        return;
+    }
+}
+
+void schedule_build(struct engine *g)
+{
+    g->n_tok = g->n_segment = g->n_out = 0;
+    for (int i = 0; i < g->n_run; i++) g->run[i]->n_step = 0;
+    add_decodes(g);
+    add_prompts(g);
+    if (!g->n_segment) add_oldest(g);
+}
