@@ -1,0 +1,185 @@
+/* What the files of formats/ share: the type codes of the containers, limits on untrusted input, and the open model.
+ * Private to this folder (and to its fuzz targets). */
+#ifndef FORMATS_FORMATS_INT_H
+#define FORMATS_FORMATS_INT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compute/formats/gguf.h"
+#include "compute/formats/model_file.h"
+#include "compute/formats/safetensors.h"
+#include "ground/base/err.h"
+#include "ground/base/mem.h"
+
+enum {
+    LIMIT_KEYS = 1 << 16,
+    LIMIT_TENSORS = 1 << 20,
+    LIMIT_KEY_BYTES = 1 << 16,
+    LIMIT_NAME_BYTES = 1024,
+    LIMIT_STRING_BYTES = 16 << 20,
+    LIMIT_PARTS = 1024,
+    LIMIT_SAFETENSORS_HEADER = 100 * 1000 * 1000,
+    LIMIT_JSON_FILE = 128 << 20,
+    LIMIT_CONFIG_FILE = 1 << 20,
+    LIMIT_JSON_DEPTH = 64,
+    SHOWN_ARRAY_LEN = 64, /* longer arrays are summarized in the metadata */
+};
+#define LIMIT_TENSOR_VALUES ((uint64_t)1 << 48)
+
+/* ggml's number of a type and back; -1 when there is none. */
+int tensor_type_to_ggml(enum tensor_type t);
+int tensor_type_from_ggml(uint32_t ggml);
+/* safetensors spelling of a type; NULL when that container has none. */
+const char *tensor_type_to_safetensors(enum tensor_type t);
+/* Bytes of a tensor; false when the product passes LIMIT_TENSOR_VALUES or the last dimension is no whole block. */
+bool tensor_n_bytes(enum tensor_type t, const uint64_t *shape, int n_dim, uint64_t *n_bytes);
+
+/* Names in sorted order, for lookup and for finding duplicates in n log n whatever the input. */
+struct name_index {
+    uint32_t *order; /* [n] positions, sorted by name */
+    size_t n;
+};
+typedef const char *(*name_at_fn)(const void *items, size_t idx);
+/* *dup is the position of a name that stands twice, or n. */
+int name_index_init(struct name_index *x, const void *items, size_t n, name_at_fn name_at, size_t *dup) MUST_CHECK;
+void name_index_deinit(struct name_index *x);
+/* Position of a name, or n. */
+size_t name_index_find(const struct name_index *x, const void *items, name_at_fn name_at, const char *name);
+
+/* A new JSON string of any bytes; what is not UTF-8 becomes U+FFFD. NULL without memory. */
+json_t *json_from_bytes(const char *s, size_t n);
+bool bytes_are_utf8(const char *s, size_t n);
+/* Deepest nesting of brackets outside strings, and how many of [ { , there are: seen before a parser allocates. */
+void json_measure(const char *s, size_t n, int *depth, size_t *n_mark);
+/* A JSON object from text: duplicates refused, depth limited; the message names path and line. */
+int json_parse_object(json_t **out, const char *path, const char *text, size_t n, struct err *e) MUST_CHECK;
+/* The same from a file of at most max_bytes. */
+int json_load_object(json_t **out, const char *path, size_t max_bytes, struct err *e) MUST_CHECK;
+
+/* One metadata value. Arrays: fixed-size elements as they stand in the file (data), strings as pointers and lengths. */
+struct gguf_value {
+    enum gguf_value_type type;
+    union {
+        uint64_t u; /* U8 U16 U32 U64 BOOL */
+        int64_t i;  /* I8 I16 I32 I64 */
+        double f;   /* F32 F64 */
+        struct {
+            const char *p;
+            uint32_t len;
+        } str;
+        struct {
+            enum gguf_value_type type;
+            size_t n;
+            const void *data;        /* [n] packed elements */
+            const char *const *str;  /* [n] GGUF_STRING */
+            const uint32_t *str_len; /* [n] */
+        } arr;
+    };
+};
+struct gguf_kv {
+    const char *key;
+    struct gguf_value v;
+};
+
+/* A tensor and where its bytes are. */
+struct stored_tensor {
+    struct tensor_info info; /* first: callers hold a pointer to it */
+    uint32_t part;
+    uint64_t offset; /* in the file of the part */
+};
+
+/* The parsed header of one GGUF file. Strings live in mem. */
+struct gguf_file {
+    int fd;
+    uint64_t size_bytes;
+    uint32_t version;
+    uint64_t alignment;
+    struct arena mem;
+    struct gguf_kv *kv;
+    size_t n_kv;
+    struct name_index kv_index;
+    struct stored_tensor *tensor; /* offsets from the start of the file */
+    size_t n_tensor;
+};
+int gguf_file_open(struct gguf_file *g, const char *path, struct err *e) MUST_CHECK;
+void gguf_file_close(struct gguf_file *g);
+const struct gguf_value *gguf_find(const struct gguf_file *g, const char *key);
+/* Typed access: false when the key is absent or of another type. Integers of every width are accepted. */
+bool gguf_get_int(const struct gguf_file *g, const char *key, int64_t *out);
+bool gguf_get_float(const struct gguf_file *g, const char *key, double *out);
+bool gguf_get_bool(const struct gguf_file *g, const char *key, bool *out);
+const char *gguf_get_str(const struct gguf_file *g, const char *key);
+/* Bytes of an element of a fixed-size type; 0 for strings, arrays and unknown types. */
+size_t gguf_type_size(uint32_t type);
+const char *gguf_type_name(uint32_t type);
+/* All metadata as a new JSON object; NULL without memory. */
+json_t *gguf_metadata_json(const struct gguf_file *g);
+/* -ERR_* as model_file_params; n_part files hold the tensors of f. */
+int gguf_params(const struct model_file *f, struct model_params *p, struct err *e) MUST_CHECK;
+int gguf_vocab(const struct gguf_file *g, struct vocab_source *v, struct err *e) MUST_CHECK;
+
+/* The open descriptor, now the caller's, and its size: a model keeps the file and lets the table go. */
+int safetensors_take_file(struct safetensors *s, uint64_t *size_bytes);
+
+/* One file that holds tensor data. */
+struct model_part {
+    char *path;
+    int fd;
+    uint64_t size_bytes;
+};
+
+/* A Hugging Face directory beside its tensors. Strings of the vocabulary live in mem. */
+struct hf_vocab {
+    struct arena mem;
+    struct vocab_source v;
+};
+
+struct model_file {
+    char *path;
+    bool is_gguf;
+    struct gguf_file gguf; /* is_gguf: the first file */
+    json_t *config;        /* Hugging Face: config.json */
+    json_t *metadata;      /* shown to users */
+    struct model_part *part;
+    size_t n_part;
+    struct arena names; /* tensor names of Hugging Face directories */
+    struct stored_tensor *tensor;
+    size_t n_tensor;
+    struct name_index index;
+    struct hf_vocab hf;
+    int vocab_rc; /* outcome of reading the vocabulary, given to whoever asks for it */
+    struct err vocab_err;
+    struct vocab_source vocab;
+};
+
+/* Fill f from a GGUF file (and the others of its split), a directory, a tokenizer.json. */
+int model_open_gguf(struct model_file *f, const char *path, struct err *e) MUST_CHECK;
+int model_open_hf(struct model_file *f, const char *path, struct err *e) MUST_CHECK;
+int model_open_tokenizer_json(struct model_file *f, const char *path, struct err *e) MUST_CHECK;
+/* Add a part and take fd. */
+int model_add_part(struct model_file *f, const char *path, int fd, uint64_t size_bytes, struct err *e) MUST_CHECK;
+/* Build the name index over f->tensor; a duplicate is an error. */
+int model_index_tensors(struct model_file *f, struct err *e) MUST_CHECK;
+
+/* Hyper-parameters of a config.json; needs no tensors, so p->tied_head is the config's word alone. */
+int hf_config_params(const json_t *config, const char *path, struct model_params *p, struct err *e) MUST_CHECK;
+int hf_params(const struct model_file *f, struct model_params *p, struct err *e) MUST_CHECK;
+/* Vocabulary of tokenizer.json; tokenizer_config, special tokens and config may be NULL. */
+int hf_vocab_parse(struct hf_vocab *h, const char *path, const json_t *tokenizer, const json_t *tokenizer_config,
+                   const json_t *config, struct err *e) MUST_CHECK;
+/* The files of dir that make a vocabulary; a directory without tokenizer.json leaves v.model NULL. */
+int hf_vocab_load(struct hf_vocab *h, const char *dir, const json_t *config, struct err *e) MUST_CHECK;
+/* GGUF pre-tokenizer name of the pre_tokenizer of a tokenizer.json; NULL when unknown. */
+const char *hf_pre_tokenizer_name(const json_t *tokenizer, bool *byte_level, bool *prefix_space);
+/* GGUF name of a tensor of the llama family in out, or false when it has none. */
+bool hf_tensor_name(const char *hf, char *out, size_t size);
+
+/* Ranges and divisibility that every family needs. */
+int params_check(const struct model_params *p, const char *path, struct err *e) MUST_CHECK;
+/* Shapes of the tensors against the hyper-parameters: embedding, norms, projections of every layer. */
+int params_check_tensors(const struct model_file *f, const struct model_params *p, struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,508 @@
+/* Models as files: the same golden model seen as GGUF and as a Hugging Face directory agrees tensor by tensor;
+ * vocabularies, hyper-parameters and the refusal of what is not supported; config.json and tokenizer.json in their
+ * variants. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "compute/formats/formats_int.h"
+#include "ground/base/file.h"
+#include "ground/base/str.h"
+
+#define GOLDEN "tests/data/golden/"
+
+static struct model_file *open_model(const char *path)
+{
+    struct model_file *f;
+    struct err e = {0};
+    if (model_file_open(&f, path, &e)) {
+        fail_msg("%s", e.msg);
+    }
+    return f;
+}
+
+static struct model_params params_of(const struct model_file *f)
+{
+    struct model_params p;
+    struct err e = {0};
+    if (model_file_params(f, &p, &e)) {
+        fail_msg("%s", e.msg);
+    }
+    return p;
+}
+
+static void *read_tensor(const struct model_file *f, const struct tensor_info *t)
+{
+    struct err e = {0};
+    void *p = mem_alloc(t->n_bytes);
+    if (model_file_read(f, t, p, 0, t->n_bytes, &e)) {
+        fail_msg("%s", e.msg);
+    }
+    return p;
+}
+
+/* Hugging Face row (halves) that GGUF row `row` (adjacent pairs) of a q or k projection holds. */
+static uint64_t hf_row(uint64_t row, uint64_t d_head)
+{
+    uint64_t in_head = row % d_head;
+    return row - in_head + (in_head % 2) * d_head / 2 + in_head / 2;
+}
+
+static void assert_same_tensor(const struct model_file *gguf, const struct model_file *hf, const struct tensor_info *t,
+                               uint64_t d_head)
+{
+    const struct tensor_info *u = model_file_find(hf, t->name);
+    bool permuted = strstr(t->name, "attn_q.") || strstr(t->name, "attn_k.");
+    if (!u) {
+        fail_msg("%s is not in the Hugging Face directory", t->name);
+    }
+    assert_int_equal(t->n_dim, u->n_dim);
+    assert_memory_equal(t->shape, u->shape, (size_t)t->n_dim * sizeof t->shape[0]);
+    assert_int_equal(t->n_bytes, u->n_bytes);
+    char *a = read_tensor(gguf, t);
+    char *b = read_tensor(hf, u);
+    size_t row_bytes = t->n_bytes / t->shape[0];
+    for (uint64_t r = 0; r < t->shape[0]; r++) {
+        uint64_t from = permuted ? hf_row(r, d_head) : r;
+        if (memcmp(a + r * row_bytes, b + from * row_bytes, row_bytes) != 0) {
+            fail_msg("%s differs in row %llu", t->name, (unsigned long long)r);
+        }
+    }
+    mem_free(a);
+    mem_free(b);
+}
+
+static void assert_same_params(const struct model_params *a, const struct model_params *b)
+{
+    assert_string_equal(a->architecture, b->architecture);
+    assert_int_equal(a->n_layer, b->n_layer);
+    assert_int_equal(a->n_embd, b->n_embd);
+    assert_int_equal(a->n_head, b->n_head);
+    assert_int_equal(a->n_kv_head, b->n_kv_head);
+    assert_int_equal(a->d_head, b->d_head);
+    assert_int_equal(a->n_ff, b->n_ff);
+    assert_int_equal(a->n_vocab, b->n_vocab);
+    assert_int_equal(a->n_ctx_train, b->n_ctx_train);
+    assert_int_equal(a->n_rot, b->n_rot);
+    assert_int_equal(a->tied_head, b->tied_head);
+    assert_int_equal(a->sliding_window, b->sliding_window);
+    assert_int_equal(a->bos_id, b->bos_id);
+    assert_int_equal(a->eos_id, b->eos_id);
+    assert_true(a->rms_eps == b->rms_eps);
+    assert_true(a->rope_theta == b->rope_theta);
+    for (int i = 0; i < a->n_rot / 2; i++) {
+        if (fabsf(a->rope_factor[i] - b->rope_factor[i]) > 1e-5f * a->rope_factor[i]) {
+            fail_msg("rope_factor[%d]: %.9g and %.9g", i, (double)a->rope_factor[i], (double)b->rope_factor[i]);
+        }
+    }
+}
+
+static void compare_views(const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof path, GOLDEN "gguf/%s.gguf", name);
+    struct model_file *gguf = open_model(path);
+    snprintf(path, sizeof path, GOLDEN "models/%s", name);
+    struct model_file *hf = open_model(path);
+    struct model_params a = params_of(gguf);
+    struct model_params b = params_of(hf);
+    assert_same_params(&a, &b);
+    assert_false(a.rope_halves);
+    assert_true(b.rope_halves);
+    size_t n = 0;
+    for (size_t i = 0; i < model_file_n_tensor(gguf); i++) {
+        const struct tensor_info *t = model_file_tensor(gguf, i);
+        if (!str_eq(t->name, "rope_freqs.weight")) { /* the directory has it as config */
+            assert_same_tensor(gguf, hf, t, (uint64_t)a.d_head);
+            n++;
+        }
+    }
+    assert_int_equal(n, model_file_n_tensor(hf));
+    model_file_close(gguf);
+    model_file_close(hf);
+}
+
+static void test_views_agree(void **state)
+{
+    (void)state;
+    compare_views("llama");
+    compare_views("llama-mqa");
+    compare_views("mistral");
+}
+
+static void test_llama_params(void **state)
+{
+    (void)state;
+    struct model_file *f = open_model(GOLDEN "gguf/llama.gguf");
+    struct model_params p = params_of(f);
+    assert_true(model_file_is_gguf(f));
+    assert_int_equal(model_file_size(f), 845824);
+    assert_string_equal(p.architecture, "llama");
+    assert_int_equal(p.n_layer, 4);
+    assert_int_equal(p.n_vocab, 288);
+    assert_int_equal(p.n_ff, 160);
+    assert_false(p.tied_head);
+    assert_int_equal(p.bos_id, 1);
+    assert_true(p.rope_factor[0] == 1.0f);
+    assert_true(p.rope_factor[7] == 8.0f);
+    model_file_close(f);
+    f = open_model(GOLDEN "gguf/llama-mqa.gguf");
+    p = params_of(f);
+    assert_true(p.tied_head);
+    assert_int_equal(p.n_kv_head, 1);
+    model_file_close(f);
+}
+
+static void test_vocab(void **state)
+{
+    (void)state;
+    struct vocab_source v;
+    struct err e = {0};
+    struct model_file *f = open_model("tests/data/tokenizers/ggml-vocab-gpt-2.gguf");
+    assert_int_equal(model_file_vocab(f, &v, &e), 0);
+    assert_string_equal(v.model, "gpt2");
+    assert_string_equal(v.pre, "gpt-2");
+    assert_int_equal(v.n_token, 50257);
+    assert_int_equal(v.n_merge, 50000);
+    assert_string_equal(v.token[0], "!");
+    assert_int_equal(v.token_len[50256], strlen("<|endoftext|>"));
+    assert_int_equal(v.eos_id, 50256);
+    assert_int_equal(v.pad_id, -1);
+    assert_false(v.add_bos);
+    struct model_params p;
+    assert_int_equal(model_file_params(f, &p, &e), -ERR_UNSUPPORTED);
+    assert_non_null(strstr(e.msg, "gpt2"));
+    const json_t *summary = json_object_get(model_file_metadata(f), "tokenizer.ggml.tokens");
+    assert_int_equal(json_integer_value(json_object_get(summary, "n")), 50257);
+    model_file_close(f);
+    f = open_model(GOLDEN "models/llama");
+    assert_int_equal(model_file_vocab(f, &v, &e), 0);
+    assert_null(v.model);
+    model_file_close(f);
+}
+
+static void test_missing(void **state)
+{
+    (void)state;
+    struct model_file *f;
+    struct err e = {0};
+    assert_int_equal(model_file_open(&f, "tests/data/no-such-file.gguf", &e), -ERR_NOT_FOUND);
+    assert_null(f);
+    assert_int_equal(model_file_open(&f, "tests/data/tokenizers", &e), -ERR_NOT_FOUND);
+    assert_int_equal(model_file_open(&f, "tests/data/README.md", &e), -ERR_INPUT);
+    model_file_close(NULL);
+}
+
+/* Every GGUF can be opened, whatever its architecture; those without a forward pass are refused by name. */
+static void test_other_architectures(void **state)
+{
+    (void)state;
+    static const char *const name[] = {"gguf/deepseek2-lite", "gguf/gemma3", "gguf/phi3", "gguf/mixtral",
+                                       "gguf/qwen3moe"};
+    if (!file_is_dir("../shared/data/golden/gguf")) {
+        print_message("skipped: ../shared/data/golden/gguf is not there\n");
+        skip();
+    }
+    for (size_t i = 0; i < N_ELEM(name); i++) {
+        char path[128];
+        struct model_params p;
+        struct vocab_source v;
+        struct err e = {0};
+        snprintf(path, sizeof path, "../shared/data/golden/%s.gguf", name[i]);
+        struct model_file *f = open_model(path);
+        assert_int_equal(model_file_params(f, &p, &e), -ERR_UNSUPPORTED);
+        assert_int_equal(model_file_vocab(f, &v, &e), 0);
+        assert_true(v.n_token > 0);
+        model_file_close(f);
+    }
+}
+
+static void test_qwen2(void **state)
+{
+    (void)state;
+    if (!file_is_dir("../shared/data/golden/gguf")) {
+        print_message("skipped: ../shared/data/golden/gguf is not there\n");
+        skip();
+    }
+    struct model_file *gguf = open_model("../shared/data/golden/gguf/qwen2.gguf");
+    struct model_file *hf = open_model("../shared/data/golden/models/qwen2");
+    struct model_params a = params_of(gguf);
+    struct model_params b = params_of(hf);
+    assert_same_params(&a, &b);
+    assert_true(a.rope_halves);
+    for (size_t i = 0; i < model_file_n_tensor(gguf); i++) {
+        const struct tensor_info *t = model_file_tensor(gguf, i);
+        const struct tensor_info *u = model_file_find(hf, t->name);
+        assert_non_null(u);
+        void *x = read_tensor(gguf, t);
+        void *y = read_tensor(hf, u);
+        assert_memory_equal(x, y, t->n_bytes); /* qwen2 is not permuted */
+        mem_free(x);
+        mem_free(y);
+    }
+    model_file_close(gguf);
+    model_file_close(hf);
+}
+
+/* One config.json text through hf_config_params. */
+static int config_params(const char *text, struct model_params *p, struct err *e)
+{
+    json_t *j = json_loads(text, 0, NULL);
+    assert_non_null(j);
+    memset(p, 0, sizeof *p);
+    int rc = hf_config_params(j, "config.json", p, e);
+    json_decref(j);
+    return rc;
+}
+
+#define SIZES \
+    "\"num_hidden_layers\":2,\"hidden_size\":64,\"intermediate_size\":96,\"vocab_size\":100,\"num_attention_heads\":4"
+
+static void test_config_variants(void **state)
+{
+    (void)state;
+    struct model_params p;
+    struct err e = {0};
+    assert_int_equal(config_params("{\"model_type\":\"llama\"," SIZES "}", &p, &e), 0);
+    assert_int_equal(p.d_head, 16);
+    assert_int_equal(p.n_kv_head, 4);
+    assert_int_equal(p.n_ctx_train, 2048);
+    assert_int_equal(p.bos_id, -1);
+    assert_true(p.rope_theta == 10000);
+    assert_int_equal(
+        config_params("{\"model_type\":\"llama\",\"rope_theta\":500000.0,\"eos_token_id\":[7,8],\"rope_scaling\":"
+                      "{\"type\":\"linear\",\"factor\":4}," SIZES "}",
+                      &p, &e),
+        0);
+    assert_true(p.rope_factor[0] == 4.0f && p.rope_factor[7] == 4.0f);
+    assert_int_equal(p.eos_id, 7);
+    assert_int_equal(
+        config_params("{\"model_type\":\"llama\",\"rope_theta\":500000.0,\"rope_scaling\":{\"rope_type\":\"llama3\","
+                      "\"factor\":8,\"low_freq_factor\":1,\"high_freq_factor\":4,"
+                      "\"original_max_position_embeddings\":32}," SIZES "}",
+                      &p, &e),
+        0);
+    assert_true(p.rope_factor[0] == 1.0f && p.rope_factor[7] == 8.0f);
+    assert_int_equal(config_params("{\"model_type\":\"mistral\",\"sliding_window\":null," SIZES "}", &p, &e), 0);
+    assert_int_equal(p.sliding_window, 0);
+    assert_int_equal(
+        config_params("{\"model_type\":\"mistral\",\"sliding_window\":8,\"head_dim\":32," SIZES "}", &p, &e), 0);
+    assert_int_equal(p.sliding_window, 8);
+    assert_int_equal(p.d_head, 32);
+    assert_string_equal(p.architecture, "llama");
+}
+
+static void test_config_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int rc;
+    } bad[] = {
+        {"{\"model_type\":\"mamba\"," SIZES "}", -ERR_UNSUPPORTED},
+        {"{" SIZES "}", -ERR_UNSUPPORTED},
+        {"{\"model_type\":\"llama\"}", -ERR_INPUT},
+        {"{\"model_type\":\"llama\",\"hidden_act\":\"gelu\"," SIZES "}", -ERR_UNSUPPORTED},
+        {"{\"model_type\":\"llama\",\"quantization_config\":{}," SIZES "}", -ERR_UNSUPPORTED},
+        {"{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4}," SIZES "}", -ERR_UNSUPPORTED},
+        {"{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"linear\"}," SIZES "}", -ERR_INPUT},
+        {"{\"model_type\":\"llama\",\"head_dim\":5000," SIZES "}", -ERR_UNSUPPORTED},
+        {"{\"model_type\":\"llama\",\"head_dim\":-1," SIZES "}", -ERR_INPUT},
+        {"{\"model_type\":\"llama\",\"rms_norm_eps\":\"x\"," SIZES "}", -ERR_INPUT},
+        {"{\"model_type\":\"qwen2\",\"use_sliding_window\":true," SIZES "}", -ERR_UNSUPPORTED},
+    };
+    for (size_t i = 0; i < N_ELEM(bad); i++) {
+        struct model_params p;
+        struct err e = {0};
+        int rc = config_params(bad[i].text, &p, &e);
+        if (rc != bad[i].rc) {
+            fail_msg("%s: %d, %s", bad[i].text, rc, e.msg);
+        }
+    }
+}
+
+static void write_text(const char *dir, const char *name, const char *text)
+{
+    struct err e = {0};
+    char *path = path_join(dir, name);
+    if (file_write_atomic(path, text, strlen(text), &e)) {
+        fail_msg("%s", e.msg);
+    }
+    mem_free(path);
+}
+
+#define BYTE_LEVEL "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true}"
+#define VOCAB_MODEL                                                                                                  \
+    "\"model\":{\"type\":\"BPE\",\"ignore_merges\":true,\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"abb\":4},\"merges\":[" \
+    "\"a b\",[\"ab\",\"b\"]]}"
+#define ADDED                                                                                                      \
+    "\"added_tokens\":[{\"id\":5,\"content\":\"<s>\",\"special\":true},{\"id\":6,\"content\":\"<u>\",\"special\":" \
+    "false}]"
+
+static void test_tokenizer_json(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/tailor-test-XXXXXX";
+    struct vocab_source v;
+    struct err e = {0};
+    struct model_params p;
+    assert_non_null(mkdtemp(dir));
+    write_text(
+        dir, "tokenizer.json",
+        "{" ADDED ",\"pre_tokenizer\":" BYTE_LEVEL ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":"
+        "[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}]}," VOCAB_MODEL
+        "}");
+    write_text(dir, "tokenizer_config.json",
+               "{\"bos_token\":\"<s>\",\"eos_token\":{\"content\":\"<u>\"},\"chat_template\":\"old\"}");
+    struct model_file *f = open_model(dir);
+    assert_int_equal(model_file_vocab(f, &v, &e), 0);
+    assert_string_equal(v.model, "gpt2");
+    assert_string_equal(v.pre, "gpt-2");
+    assert_int_equal(v.n_token, 7);
+    assert_string_equal(v.token[3], "[PAD3]");
+    assert_int_equal(v.type[3], 5);
+    assert_int_equal(v.type[5], 3);
+    assert_int_equal(v.type[6], 4);
+    assert_int_equal(v.n_merge, 2);
+    assert_string_equal(v.merge[1], "ab b");
+    assert_int_equal(v.bos_id, 5);
+    assert_int_equal(v.eos_id, 6);
+    assert_true(v.add_bos && !v.add_eos && v.ignore_merges);
+    assert_string_equal(v.chat_template, "old");
+    assert_int_equal(model_file_params(f, &p, &e), -ERR_INPUT);
+    model_file_close(f);
+    write_text(dir, "chat_template.jinja", "new");
+    f = open_model(dir);
+    assert_int_equal(model_file_vocab(f, &v, &e), 0);
+    assert_string_equal(v.chat_template, "new");
+    model_file_close(f);
+    char *path = path_join(dir, "tokenizer.json");
+    f = open_model(path);
+    assert_int_equal(model_file_vocab(f, &v, &e), 0);
+    assert_int_equal(v.n_token, 7);
+    model_file_close(f);
+    mem_free(path);
+    assert_int_equal(file_remove_tree(dir, &e), 0);
+}
+
+static void test_pre_tokenizer_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *name;
+    } row[] = {
+        {"{\"pre_tokenizer\":" BYTE_LEVEL "}", "gpt-2"},
+        {"{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\",\"individual_digits\":true}"
+         "," BYTE_LEVEL "]}}",
+         "smollm"},
+        {"{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\",\"individual_digits\":"
+         "false}," BYTE_LEVEL "]}}",
+         NULL},
+        {"{\"normalizer\":{\"type\":\"Lowercase\"},\"pre_tokenizer\":" BYTE_LEVEL "}", NULL},
+        {"{\"pre_tokenizer\":{\"type\":\"Whitespace\"}}", NULL},
+        {"{}", NULL},
+        {"{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(?"
+         "i:'s|'t|'re|'ve|'m|'ll|"
+         "'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| "
+         "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!"
+         "\\\\S)|\\\\s+\"},\"behavior\":\"Isolated\",\"invert\":false},{\"type\":\"ByteLevel\",\"add_prefix_space\":"
+         "false,\"use_regex\":"
+         "false}]}}",
+         "llama-bpe"},
+    };
+    for (size_t i = 0; i < N_ELEM(row); i++) {
+        bool byte_level;
+        bool prefix_space;
+        json_t *j = json_loads(row[i].text, 0, NULL);
+        assert_non_null(j);
+        const char *name = hf_pre_tokenizer_name(j, &byte_level, &prefix_space);
+        if (!str_eq(name, row[i].name)) {
+            fail_msg("%s: %s", row[i].text, name ? name : "NULL");
+        }
+        json_decref(j);
+    }
+}
+
+static void copy_file(const char *from, const char *dir, const char *name)
+{
+    char *data;
+    size_t n;
+    struct err e = {0};
+    char *to = path_join(dir, name);
+    assert_int_equal(file_read_all(from, 1 << 24, &data, &n, &e), 0);
+    assert_int_equal(file_write_atomic(to, data, n, &e), 0);
+    mem_free(data);
+    mem_free(to);
+}
+
+static void test_index(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/tailor-test-XXXXXX";
+    struct err e = {0};
+    struct model_file *f;
+    assert_non_null(mkdtemp(dir));
+    copy_file(GOLDEN "models/llama/config.json", dir, "config.json");
+    copy_file(GOLDEN "models/llama/model.safetensors", dir, "a.safetensors");
+    copy_file(GOLDEN "models/llama/golden.safetensors", dir, "b.safetensors");
+    write_text(dir, "model.safetensors.index.json",
+               "{\"metadata\":{},\"weight_map\":{\"lm_head.weight\":\"a.safetensors\",\"logits\":\"b.safetensors\"}}");
+    f = open_model(dir);
+    assert_int_equal(model_file_n_tensor(f), 39 + 3);
+    assert_non_null(model_file_find(f, "logits"));
+    assert_non_null(model_file_find(f, "output.weight"));
+    struct model_params p; /* a tensor that the forward pass would leave out is not passed over */
+    assert_int_equal(model_file_params(f, &p, &e), -ERR_UNSUPPORTED);
+    model_file_close(f);
+    static const char *const bad[] = {
+        "{}",
+        "{\"weight_map\":{}}",
+        "{\"weight_map\":{\"x\":\"a.safetensors\"}}",
+        "{\"weight_map\":{\"logits\":\"../b.safetensors\"}}",
+        "{\"weight_map\":{\"logits\":7}}",
+        "{\"weight_map\":{\"logits\":\"none.safetensors\"}}",
+        "[]",
+        "{",
+        "{\"weight_map\":{\"lm_head.weight\":\"a.safetensors\",\"lm_head.weight\":\"a.safetensors\"}}"};
+    for (size_t i = 0; i < N_ELEM(bad); i++) {
+        write_text(dir, "model.safetensors.index.json", bad[i]);
+        if (model_file_open(&f, dir, &e) == 0) {
+            fail_msg("accepted: %s", bad[i]);
+        }
+    }
+    assert_int_equal(file_remove_tree(dir, &e), 0);
+}
+
+static void test_count_bad(void **state)
+{
+    (void)state;
+    float f[4] = {0, INFINITY, NAN, 1};
+    unsigned char q4[36] = {0};
+    unsigned char q6[210] = {0};
+    assert_int_equal(tensor_count_bad(TENSOR_F32, f, sizeof f), 2);
+    assert_int_equal(tensor_count_bad(TENSOR_Q4_0, q4, sizeof q4), 0);
+    q4[18 + 1] = 0x7c; /* infinity */
+    assert_int_equal(tensor_count_bad(TENSOR_Q4_0, q4, sizeof q4), 1);
+    q6[209] = 0xfe; /* NaN */
+    assert_int_equal(tensor_count_bad(TENSOR_Q6_K, q6, sizeof q6), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_views_agree),     cmocka_unit_test(test_llama_params),
+        cmocka_unit_test(test_vocab),           cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_qwen2),           cmocka_unit_test(test_other_architectures),
+        cmocka_unit_test(test_config_variants), cmocka_unit_test(test_config_refused),
+        cmocka_unit_test(test_tokenizer_json),  cmocka_unit_test(test_pre_tokenizer_names),
+        cmocka_unit_test(test_index),           cmocka_unit_test(test_count_bad),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
