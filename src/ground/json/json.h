@@ -26,12 +26,12 @@ int json_read_file(const char *path, size_t max_bytes, json_t **out, struct err 
 /* JSON Lines: one object a line. Blank lines are skipped, a byte order mark at the start and CR LF are accepted.
  * After a line that was refused the next call goes on with the line after it. */
 struct json_lines {
-    uint64_t line_no;  /* of the last line returned or refused, from 1 */
-    const char *text;  /* that line without its end, text_len bytes; valid until the next call */
+    uint64_t line_no; /* of the last line returned or refused, from 1 */
+    const char *text; /* that line without its end, text_len bytes; valid until the next call */
     size_t text_len;
     char *path;
-    int fd;            /* -1 when reading from memory */
-    char *data;        /* read but not yet returned: [begin, end) */
+    int fd;     /* -1 when reading from memory */
+    char *data; /* read but not yet returned: [begin, end) */
     size_t begin, end, cap, max_line_bytes;
     bool eof;
 };
@@ -55,7 +55,8 @@ int json_get_float(const json_t *obj, const char *key, double min, double max, d
                    struct err *e) MUST_CHECK;
 int json_get_bool(const json_t *obj, const char *key, bool *out, const char *where, struct err *e) MUST_CHECK;
 int json_get_array(const json_t *obj, const char *key, const json_t **out, const char *where, struct err *e) MUST_CHECK;
-int json_get_object(const json_t *obj, const char *key, const json_t **out, const char *where, struct err *e) MUST_CHECK;
+int json_get_object(const json_t *obj, const char *key, const json_t **out, const char *where,
+                    struct err *e) MUST_CHECK;
 
 /* Optional members: when absent or null, *out keeps the value it had. A wrong type is an error all the same. */
 int json_opt_str(const json_t *obj, const char *key, const char **out, const char *where, struct err *e) MUST_CHECK;
@@ -65,7 +66,8 @@ int json_opt_float(const json_t *obj, const char *key, double min, double max, d
                    struct err *e) MUST_CHECK;
 int json_opt_bool(const json_t *obj, const char *key, bool *out, const char *where, struct err *e) MUST_CHECK;
 int json_opt_array(const json_t *obj, const char *key, const json_t **out, const char *where, struct err *e) MUST_CHECK;
-int json_opt_object(const json_t *obj, const char *key, const json_t **out, const char *where, struct err *e) MUST_CHECK;
+int json_opt_object(const json_t *obj, const char *key, const json_t **out, const char *where,
+                    struct err *e) MUST_CHECK;
 
 /* "a string", "an integer", ... : what a value is, for errors; NULL is "missing". */
 const char *json_kind(const json_t *v);

@@ -17,7 +17,7 @@
 enum lang { LANG_EN, LANG_ZH };
 
 enum param_type {
-    PARAM_BOOL,   /* --flag / --no-flag; true/false in files */
+    PARAM_BOOL, /* --flag / --no-flag; true/false in files */
     PARAM_INT,
     PARAM_FLOAT,
     PARAM_STRING,
@@ -30,23 +30,24 @@ enum param_type {
 enum {
     PARAM_POSITIONAL = 1, /* taken in order from the arguments that are not flags */
     PARAM_REQUIRED = 2,
-    PARAM_REPEAT = 4,     /* may be given several times (PARAM_STRING): --adapter A --adapter B */
-    PARAM_REST = 8        /* positional that takes all remaining arguments (PARAM_STRING) */
+    PARAM_REPEAT = 4, /* may be given several times (PARAM_STRING): --adapter A --adapter B */
+    PARAM_REST = 8    /* positional that takes all remaining arguments (PARAM_STRING) */
 };
 
 struct param {
     const char *name; /* snake_case */
     enum param_type type;
     unsigned flags;
-    const char *unit;     /* "tokens", "s", "bytes", ... or NULL */
-    double min, max;      /* numbers (each element of a list); both 0: no range */
-    const char *choices;  /* PARAM_CHOICE: "auto|deterministic|reference" */
-    const char *initial;  /* default as text, NULL: unset */
-    const char *metavar;  /* what stands for the value in the help: "FILE", "N"; NULL: from the type */
+    const char *unit;    /* "tokens", "s", "bytes", ... or NULL */
+    double min, max;     /* numbers (each element of a list); both 0: no range */
+    const char *choices; /* PARAM_CHOICE: "auto|deterministic|reference" */
+    const char *initial; /* default as text, NULL: unset */
+    const char *metavar; /* what stands for the value in the help: "FILE", "N"; NULL: from the type */
     const char *help_en, *help_zh;
 };
 
-/* Values for one table. Values keep their source order; later sources override (defaults < config < environment < flags). */
+/* Values for one table. Values keep their source order; later sources override (defaults < config < environment <
+ * flags). */
 struct param_set;
 struct param_set *param_set_new(const struct param *table, size_t n);
 void param_set_free(struct param_set *s);
@@ -59,6 +60,8 @@ int param_set_json(struct param_set *s, const char *name, const json_t *value, s
 int param_set_object(struct param_set *s, const json_t *object, struct err *e) MUST_CHECK;
 /* A YAML run file: a mapping of scalars and flow/block sequences. Errors name file, line and key. */
 int param_set_yaml(struct param_set *s, const char *path, struct err *e) MUST_CHECK;
+/* The same from n bytes of text; where stands for the path in errors. */
+int param_set_yaml_text(struct param_set *s, const char *where, const char *text, size_t n, struct err *e) MUST_CHECK;
 /* Command line: flags "--name value", "--name=value", positionals; "--" ends flags. */
 int param_set_args(struct param_set *s, int argc, char *const *argv, struct err *e) MUST_CHECK;
 /* -ERR_USAGE naming the first PARAM_REQUIRED that is unset. */

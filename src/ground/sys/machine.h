@@ -6,10 +6,10 @@
 #include <stdint.h>
 
 struct machine {
-    char cpu_name[128]; /* "AMD EPYC", "unknown" */
-    int n_cpu;          /* logical processors online */
-    int n_core;         /* physical cores, n_cpu where that is not known */
-    int n_cpu_usable;   /* by this process: affinity and quota */
+    char cpu_name[128];                     /* "AMD EPYC", "unknown" */
+    int n_cpu;                              /* logical processors online */
+    int n_core;                             /* physical cores, n_cpu where that is not known */
+    int n_cpu_usable;                       /* by this process: affinity and quota */
     uint64_t l1d_bytes, l2_bytes, l3_bytes; /* of the first processor; 0: none or not known */
     uint64_t memory_bytes;                  /* of the machine, or the control group's limit when that is less */
     uint64_t memory_available_bytes;        /* without swapping, by the kernel's estimate and the control group */

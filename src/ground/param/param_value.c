@@ -1,0 +1,294 @@
+/* Values: text and JSON checked against one parameter, and back to JSON. Owns nothing; values live in the set. */
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ground/base/mem.h"
+#include "ground/base/str.h"
+#include "ground/json/json.h"
+#include "ground/param/param_int.h"
+
+/* Limits past which a bound is not worth naming: "at least 1" instead of "from 1 to 1e+300". */
+static const double BOUND_SHOWN_MAX = 1e15;
+
+bool param_is_list(const struct param *p)
+{
+    return p->type == PARAM_LIST || p->type == PARAM_FLOATS || p->type == PARAM_INTS ||
+           p->flags & (PARAM_REPEAT | PARAM_REST);
+}
+
+static bool has_range(const struct param *p)
+{
+    return p->min < 0 || p->min > 0 || p->max < 0 || p->max > 0;
+}
+
+static void range_text(const struct param *p, char *out, size_t size)
+{
+    out[0] = '\0';
+    if (!has_range(p)) return;
+    if (p->max >= BOUND_SHOWN_MAX)
+        snprintf(out, size, " of at least %.15g", p->min);
+    else if (p->min <= -BOUND_SHOWN_MAX)
+        snprintf(out, size, " of at most %.15g", p->max);
+    else
+        snprintf(out, size, " from %.15g to %.15g", p->min, p->max);
+}
+
+static void choice_text(const struct param *p, char *out, size_t size)
+{
+    size_t n = (size_t)snprintf(out, size, "one of ");
+    for (const char *c = p->choices; *c && n + 4 < size; c++) {
+        if (*c == '|') {
+            out[n++] = ',';
+            out[n++] = ' ';
+        } else {
+            out[n++] = *c;
+        }
+    }
+    out[n] = '\0';
+}
+
+void param_needed(const struct param *p, char *out, size_t size)
+{
+    char range[80], unit[48] = "";
+    range_text(p, range, sizeof range);
+    if (p->unit) snprintf(unit, sizeof unit, " (%s)", p->unit);
+    switch (p->type) {
+    case PARAM_BOOL:
+        snprintf(out, size, "true or false");
+        return;
+    case PARAM_INT:
+    case PARAM_INTS:
+        snprintf(out, size, "an integer%s%s", range, unit);
+        return;
+    case PARAM_FLOAT:
+    case PARAM_FLOATS:
+        snprintf(out, size, "a number%s%s", range, unit);
+        return;
+    case PARAM_CHOICE:
+        choice_text(p, out, size);
+        return;
+    default:
+        snprintf(out, size, "%s", p->metavar ? p->metavar : "text");
+    }
+}
+
+static int refuse(const struct param_set *s, const struct param *p, const char *text, struct err *e)
+{
+    char shown[PARAM_NAME_SIZE], need[256];
+    param_shown_name(p, s->as_flags, shown);
+    param_needed(p, need, sizeof need);
+    return err_set(e, ERR_USAGE, p->name, "cannot set \"%s\": \"%.80s\" is not %s", shown, text, need);
+}
+
+static bool in_range(const struct param *p, double v)
+{
+    return !has_range(p) || (v >= p->min && v <= p->max);
+}
+
+static bool is_choice(const struct param *p, const char *text)
+{
+    size_t n = strlen(text);
+    for (const char *c = p->choices; n > 0;) {
+        size_t len = strcspn(c, "|");
+        if (len == n && memcmp(c, text, n) == 0) return true;
+        if (!c[len]) break;
+        c += len + 1;
+    }
+    return false;
+}
+
+static bool is_utf8(const char *text)
+{
+    size_t n = strlen(text);
+    for (size_t i = 0; i < n;) {
+        int len = str_utf8_char(text + i, n - i);
+        if (len == 0) return false;
+        i += (size_t)len;
+    }
+    return true;
+}
+
+/* Whether text is a value of p; numbers go to *out, text is left to the caller. */
+static bool read_item(const struct param *p, const char *text, struct item *out)
+{
+    switch (p->type) {
+    case PARAM_BOOL:
+        out->integer = str_eq(text, "true");
+        return out->integer || str_eq(text, "false");
+    case PARAM_INT:
+    case PARAM_INTS:
+        return str_to_i64(text, &out->integer) && in_range(p, (double)out->integer);
+    case PARAM_FLOAT:
+    case PARAM_FLOATS:
+        return str_to_double(text, &out->number) && in_range(p, out->number);
+    case PARAM_CHOICE:
+        return is_choice(p, text);
+    default:
+        return is_utf8(text);
+    }
+}
+
+static bool keeps_text(const struct param *p)
+{
+    return p->type == PARAM_STRING || p->type == PARAM_CHOICE || p->type == PARAM_LIST;
+}
+
+void param_put_empty(struct param_set *s, size_t idx)
+{
+    struct value *v = &s->value[idx];
+    for (size_t i = 0; i < v->n; i++) mem_free(v->item[i].text);
+    mem_free(v->item);
+    *v = (struct value){.item = mem_alloc(sizeof *v->item), .source = s->source};
+}
+
+int param_put_text(struct param_set *s, size_t idx, const char *text, bool first, struct err *e)
+{
+    const struct param *p = &s->table[idx];
+    struct value *v = &s->value[idx];
+    struct item item = {0};
+    if (!read_item(p, text, &item)) return refuse(s, p, text, e);
+    if (first || !v->item) param_put_empty(s, idx);
+    if (v->n >= PARAM_ITEMS_MAX)
+        return err_set(e, ERR_LIMIT, p->name, "cannot set \"%s\": more than %d values", p->name, (int)PARAM_ITEMS_MAX);
+    struct item *grown = mem_try_realloc(v->item, (v->n + 1) * sizeof *grown);
+    if (!grown) return err_set(e, ERR_NOMEM, p->name, "cannot set \"%s\": out of memory", p->name);
+    if (keeps_text(p)) item.text = mem_strdup(text);
+    grown[v->n++] = item;
+    v->item = grown;
+    return 0;
+}
+
+/* Comma-separated elements; the empty text is the empty list. */
+static int put_list(struct param_set *s, size_t idx, const char *text, struct err *e)
+{
+    param_put_empty(s, idx);
+    int rc = 0;
+    for (const char *at = text; *text && rc == 0;) {
+        size_t len = strcspn(at, ",");
+        char *element = mem_strndup(at, len);
+        rc = len ? param_put_text(s, idx, element, false, e) : refuse(s, &s->table[idx], "", e);
+        mem_free(element);
+        if (!at[len]) break;
+        at += len + 1;
+    }
+    return rc;
+}
+
+int param_set_text(struct param_set *s, const char *name, const char *text, struct err *e)
+{
+    size_t idx;
+    int rc = param_find(s, name, &idx, e);
+    if (rc) return rc;
+    const struct param *p = &s->table[idx];
+    if (p->flags & (PARAM_REPEAT | PARAM_REST))
+        return param_put_text(s, idx, text, s->value[idx].source != s->source, e);
+    if (param_is_list(p)) return put_list(s, idx, text, e);
+    return param_put_text(s, idx, text, true, e);
+}
+
+/* --- JSON --- */
+
+static bool json_type_fits(const struct param *p, const json_t *v)
+{
+    switch (p->type) {
+    case PARAM_BOOL:
+        return json_is_boolean(v);
+    case PARAM_INT:
+    case PARAM_INTS:
+        return json_is_integer(v);
+    case PARAM_FLOAT:
+    case PARAM_FLOATS:
+        return json_is_number(v);
+    default:
+        return json_is_string(v);
+    }
+}
+
+/* A scalar as the text that the table reads; buf holds numbers. */
+static const char *json_scalar_text(const json_t *v, char buf[64])
+{
+    if (json_is_string(v)) return json_string_value(v);
+    if (json_is_boolean(v)) return json_is_true(v) ? "true" : "false";
+    if (json_is_integer(v))
+        snprintf(buf, 64, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+    else
+        snprintf(buf, 64, "%.17g", json_real_value(v));
+    return buf;
+}
+
+static int put_json(struct param_set *s, size_t idx, const json_t *v, bool first, struct err *e)
+{
+    const struct param *p = &s->table[idx];
+    char number[64], need[256];
+    if (json_type_fits(p, v)) return param_put_text(s, idx, json_scalar_text(v, number), first, e);
+    param_needed(p, need, sizeof need);
+    return err_set(e, ERR_USAGE, p->name, "cannot set \"%s\": it is %s, %s is needed", p->name, json_kind(v), need);
+}
+
+static int put_json_array(struct param_set *s, size_t idx, const json_t *array, struct err *e)
+{
+    param_put_empty(s, idx);
+    int rc = 0;
+    for (size_t i = 0; i < json_array_size(array) && rc == 0; i++)
+        rc = put_json(s, idx, json_array_get(array, i), false, e);
+    return rc;
+}
+
+int param_set_json(struct param_set *s, const char *name, const json_t *value, struct err *e)
+{
+    size_t idx;
+    int rc = param_find(s, name, &idx, e);
+    if (rc) return rc;
+    if (json_is_array(value) && param_is_list(&s->table[idx])) return put_json_array(s, idx, value, e);
+    return put_json(s, idx, value, true, e);
+}
+
+int param_set_object(struct param_set *s, const json_t *object, struct err *e)
+{
+    if (!json_is_object(object))
+        return err_set(e, ERR_USAGE, "", "cannot set parameters: the value is %s, an object is needed",
+                       json_kind(object));
+    param_begin_source(s, false);
+    union {
+        const json_t *in;
+        json_t *out;
+    } iterable = {.in = object}; /* jansson's iterators want it without const and change nothing */
+    int rc = 0;
+    for (void *at = json_object_iter(iterable.out); at && rc == 0; at = json_object_iter_next(iterable.out, at)) {
+        const json_t *v = json_object_iter_value(at);
+        if (!json_is_null(v)) /* null: as if it were not there */
+            rc = param_set_json(s, json_object_iter_key(at), v, e);
+    }
+    return rc;
+}
+
+static json_t *item_json(const struct param *p, const struct item *item)
+{
+    switch (p->type) {
+    case PARAM_BOOL:
+        return json_boolean(item->integer);
+    case PARAM_INT:
+    case PARAM_INTS:
+        return json_integer(item->integer);
+    case PARAM_FLOAT:
+    case PARAM_FLOATS:
+        return json_finite(item->number);
+    default:
+        return json_string(item->text);
+    }
+}
+
+json_t *param_value_json(const struct param *p, const struct value *v)
+{
+    if (!param_is_list(p)) return item_json(p, &v->item[0]);
+    json_t *array = json_array();
+    for (size_t i = 0; i < v->n; i++) {
+        if (json_array_append_new(array, item_json(p, &v->item[i]))) {
+            json_decref(array);
+            return NULL;
+        }
+    }
+    return array;
+}
