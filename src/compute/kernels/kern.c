@@ -93,6 +93,24 @@ void kern_fill(struct kern *k, enum kern_isa isa)
     kern_rows_fill_scalar(k);
     kern_train_fill_scalar(k);
     kern_convert_fill_scalar(k);
+#if defined(__x86_64__)
+    if (isa >= KERN_AVX2) {
+        kern_gemm_fill_avx2(k);
+        kern_q8_fill_avx2(k);
+        kern_panel_fill_avx2(k);
+        kern_rows_fill_avx2(k);
+        kern_train_fill_avx2(k);
+        kern_convert_fill_avx2(k);
+    }
+    if (isa >= KERN_AVX512) {
+        kern_gemm_fill_avx512(k);
+        kern_q8_fill_avx512(k);
+        kern_panel_fill_avx512(k);
+        kern_rows_fill_avx512(k);
+        kern_train_fill_avx512(k);
+        kern_convert_fill_avx512(k);
+    }
+#endif
 }
 
 static void copy_entry(struct kern *to, const struct kern *from, const struct kern_entry *entry)

@@ -105,9 +105,9 @@ struct kern {
     float (*log_sum_exp)(const float *x, size_t n);
     /* g = (exp(x - lse) - onehot(target)) * weight : gradient of cross-entropy on logits; g may be x */
     void (*cross_entropy_backward)(float *g, const float *x, size_t n, float lse, size_t target, float weight);
-    void (*add)(float *y, const float *x, size_t n);            /* y += x */
-    void (*axpy)(float *y, float a, const float *x, size_t n);  /* y += a * x */
-    void (*scale)(float *y, float a, size_t n);                 /* y *= a */
+    void (*add)(float *y, const float *x, size_t n);           /* y += x */
+    void (*axpy)(float *y, float a, const float *x, size_t n); /* y += a * x */
+    void (*scale)(float *y, float a, size_t n);                /* y *= a */
     /* Rotate n_head heads of d_head values: the first n_rot of each, pairs (2i, 2i+1) or, when halves,
      * (i, i + n_rot/2), by cos[i], sin[i], i < n_rot/2. sign -1 is the inverse (backward). */
     void (*rope)(float *x, size_t n_head, size_t d_head, size_t n_rot, const float *cos, const float *sin, bool halves,
@@ -127,7 +127,8 @@ int kern_isa_parse(const char *name, enum kern_isa *out, struct err *e) MUST_CHE
 /* Fill the table for a level (not above what the CPU has), run the self-test of every entry against scalar, and fall
  * back entry by entry level with a warning in the log that names what was wrong. Never fails: scalar is the floor. */
 void kern_init(struct kern *k, enum kern_isa isa);
-/* Compare every entry of k with scalar on fixed random and extreme input; NULL, or the name of the first wrong entry. */
+/* Compare every entry of k with scalar on fixed random and extreme input; NULL, or the name of the first wrong entry.
+ */
 const char *kern_self_test(const struct kern *k);
 
 /* QUANT_* by its name ("Q4_1", as GGUF spells it, case-insensitive), -1 when unknown. */

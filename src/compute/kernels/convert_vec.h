@@ -1,0 +1,89 @@
+/* Conversions between number formats, vectors of 16, and the int8 quantization of activations: the bits of
+ * kern_convert_scalar.c. Include after vec_avx2.h or vec_avx512.h. */
+#ifndef KERNELS_CONVERT_VEC_H
+#define KERNELS_CONVERT_VEC_H
+
+#include <math.h>
+#include <string.h>
+
+#include "compute/kernels/half.h"
+#include "compute/kernels/kern_int.h"
+
+static inline void quantize_block(int8_t *q, float *d, int32_t *sum, v16 x0, v16 x1)
+{
+    const i16 no_sign = i16_set(INT32_MAX);
+    float amax =
+        bits_f32((uint32_t)i16_max_lane(i16_max(i16_and(v16_bits(x0), no_sign), i16_and(v16_bits(x1), no_sign))));
+    *d = amax < 0x1p-100f ? 0.0f : amax / 127.0f;
+    if (!(amax >= 0x1p-100f && amax < INFINITY)) {
+        *sum = 0;
+        memset(q, 0, KERN_K);
+        return;
+    }
+    v16 inv = v16_set(127.0f / amax);
+    i16 a = v16_round(v16_mul(x0, inv)), b = v16_round(v16_mul(x1, inv));
+    i16_to_s8(q, a, b);
+    *sum = i16_sum(i16_add(a, b));
+}
+
+static inline v16 load_up_to_16(const float *p, size_t n)
+{
+    return n >= 16 ? v16_load(p) : v16_load_n(p, n);
+}
+
+static void quantize_q8(struct q8_rows *x8, const float *x, size_t ldx, size_t n_row, size_t n_in)
+{
+    size_t n_scale = x8->n_k / KERN_K;
+    for (size_t r = 0; r < n_row; r++, x += ldx) {
+        int8_t *q = x8->q + r * x8->n_k;
+        for (size_t b = 0; b < n_scale; b++) {
+            size_t at = b * KERN_K;
+            v16 x0 = at < n_in ? load_up_to_16(x + at, n_in - at) : v16_set(0);
+            v16 x1 = at + 16 < n_in ? load_up_to_16(x + at + 16, n_in - at - 16) : v16_set(0);
+            quantize_block(q + at, x8->d + r * n_scale + b, x8->sum + r * n_scale + b, x0, x1);
+        }
+    }
+}
+
+static void f32_to_f16(uint16_t *y, const float *x, size_t n)
+{
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        v16_to_f16(y + i, v16_load(x + i));
+    }
+    for (; i < n; i++) {
+        y[i] = f16_bits(x[i]);
+    }
+}
+
+static void f16_to_f32(float *y, const uint16_t *x, size_t n)
+{
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        v16_store(y + i, v16_from_f16(x + i));
+    }
+    for (; i < n; i++) {
+        y[i] = f16_value(x[i]);
+    }
+}
+
+static void f32_to_bf16(uint16_t *y, const float *x, size_t n)
+{
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        i16_to_u16(y + i, bf16_round(v16_load(x + i)));
+    }
+    for (; i < n; i++) {
+        y[i] = bf16_bits(x[i]);
+    }
+}
+
+static void convert_fill(struct kern *k)
+{
+    k->quantize_q8 = quantize_q8;
+    k->f32_to_f16 = f32_to_f16;
+    k->f16_to_f32 = f16_to_f32;
+    k->f32_to_bf16 = f32_to_bf16;
+}
+
+#endif

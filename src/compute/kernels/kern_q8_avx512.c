@@ -1,0 +1,152 @@
+/* Products of packed weights with int8 activations for AVX-512: VPDPBUSD, one 32-bit lane an output row, four inputs
+ * a step, the activations broadcast from memory. A weight block is unpacked into eight registers and used for up to
+ * TILE activation rows; their sums stand in registers over all of k, so the order of a row's sum is k alone. */
+#include "compute/kernels/kern_int.h"
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <string.h>
+
+#include "compute/kernels/unroll.h"
+
+enum { TILE = 8, QUADS = 8 };
+
+/* One weight block, ready for the dot products: bytes are unsigned. */
+struct block {
+    __m512i w[QUADS]; /* inputs 4j..4j+3 of 16 rows */
+    __m512 d, m;
+};
+
+ALWAYS_INLINE __m512 scales(const uint16_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)p));
+}
+
+ALWAYS_INLINE void unpack_nibbles(struct block *b, const uint8_t q[4][64])
+{
+    const __m512i low = _mm512_set1_epi8(15);
+    UNROLL
+    for (int j = 0; j < 4; j++) {
+        __m512i line = _mm512_loadu_si512(q[j]);
+        b->w[j] = _mm512_and_si512(line, low);
+        b->w[j + 4] = _mm512_and_si512(_mm512_srli_epi16(line, 4), low);
+    }
+}
+
+ALWAYS_INLINE void unpack(struct block *b, const void *packed, enum quant_type type)
+{
+    if (type == QUANT_Q4_0) {
+        const struct packed_q4_0 *p = packed;
+        b->d = scales(p->d);
+        unpack_nibbles(b, p->q);
+    } else if (type == QUANT_Q4_1) {
+        const struct packed_q4_1 *p = packed;
+        b->d = scales(p->d);
+        b->m = scales(p->m);
+        unpack_nibbles(b, p->q);
+    } else {
+        const struct packed_q8_0 *p = packed;
+        b->d = scales(p->d);
+        UNROLL
+        for (int j = 0; j < QUADS; j++) { /* q + 128 */
+            b->w[j] = _mm512_xor_si512(_mm512_loadu_si512(p->q[j]), _mm512_set1_epi8(-128));
+        }
+    }
+}
+
+ALWAYS_INLINE __m512i quad(const int8_t *q)
+{
+    int32_t word;
+    memcpy(&word, q, sizeof(word));
+    return _mm512_set1_epi32(word);
+}
+
+/* acc + (block . q) * d of one activation row */
+ALWAYS_INLINE __m512 block_dot(__m512 acc, const struct block *b, const int8_t *q, float d, int32_t sum,
+                               enum quant_type type)
+{
+    __m512i s = _mm512_setzero_si512();
+    UNROLL
+    for (int j = 0; j < QUADS; j++) {
+        s = _mm512_dpbusd_epi32(s, b->w[j], quad(q + 4 * j));
+    }
+    if (type == QUANT_Q4_1) {
+        __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(s), b->d);
+        t = _mm512_fmadd_ps(b->m, _mm512_cvtepi32_ps(_mm512_set1_epi32(sum)), t);
+        return _mm512_fmadd_ps(t, _mm512_set1_ps(d), acc);
+    }
+    /* what the unsigned bytes have too much: 8 or 128 times the sum of the activations */
+    s = _mm512_sub_epi32(s, _mm512_slli_epi32(_mm512_set1_epi32(sum), type == QUANT_Q4_0 ? 3 : 7));
+    return _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(s), b->d), _mm512_set1_ps(d), acc);
+}
+
+/* n_row activation rows, a constant up to TILE. */
+ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t x_row,
+                        const int n_row, size_t n_block, enum quant_type type, size_t block_bytes)
+{
+    size_t n_k = x->n_k, n_scale = x->n_k / KERN_K;
+    const int8_t *q = x->q + x_row * n_k;
+    const float *d = x->d + x_row * n_scale;
+    const int32_t *sum = x->sum + x_row * n_scale;
+    __m512 acc[TILE];
+    UNROLL
+    for (int r = 0; r < n_row; r++) {
+        acc[r] = _mm512_setzero_ps();
+    }
+    for (size_t i = 0; i < n_block; i++, packed += block_bytes, q += KERN_K, d++, sum++) {
+        struct block b;
+        unpack(&b, packed, type);
+        UNROLL
+        for (int r = 0; r < n_row; r++) {
+            size_t at = (size_t)r;
+            acc[r] = block_dot(acc[r], &b, q + at * n_k, d[at * n_scale], sum[at * n_scale], type);
+        }
+    }
+    UNROLL
+    for (int r = 0; r < n_row; r++) {
+        _mm512_storeu_ps(y + (size_t)r * ldy, acc[r]);
+    }
+}
+
+ALWAYS_INLINE void gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row,
+                           size_t n_row, size_t n_block, enum quant_type type, size_t block_bytes)
+{
+    size_t r = 0;
+    for (; r + TILE <= n_row; r += TILE) {
+        tile(y + r * ldy, ldy, packed, x, x_row + r, TILE, n_block, type, block_bytes);
+    }
+    for (; r + 4 <= n_row; r += 4) {
+        tile(y + r * ldy, ldy, packed, x, x_row + r, 4, n_block, type, block_bytes);
+    }
+    for (; r + 2 <= n_row; r += 2) {
+        tile(y + r * ldy, ldy, packed, x, x_row + r, 2, n_block, type, block_bytes);
+    }
+    if (r < n_row) {
+        tile(y + r * ldy, ldy, packed, x, x_row + r, 1, n_block, type, block_bytes);
+    }
+}
+
+static void q8_0_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
+                         size_t n_block)
+{
+    gemm_q8(y, ldy, packed, x, x_row, n_row, n_block, QUANT_Q8_0, sizeof(struct packed_q8_0));
+}
+
+static void q4_0_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
+                         size_t n_block)
+{
+    gemm_q8(y, ldy, packed, x, x_row, n_row, n_block, QUANT_Q4_0, sizeof(struct packed_q4_0));
+}
+
+static void q4_1_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
+                         size_t n_block)
+{
+    gemm_q8(y, ldy, packed, x, x_row, n_row, n_block, QUANT_Q4_1, sizeof(struct packed_q4_1));
+}
+
+void kern_q8_fill_avx512(struct kern *k)
+{
+    k->quant[QUANT_Q8_0].gemm_q8 = q8_0_gemm_q8;
+    k->quant[QUANT_Q4_0].gemm_q8 = q4_0_gemm_q8;
+    k->quant[QUANT_Q4_1].gemm_q8 = q4_1_gemm_q8;
+}
+#endif
