@@ -1,0 +1,374 @@
+/* Backward pass of linear operations on the CPU: products with the transpose of packed matrices, adapters, and the norm
+ * before them. Attention, the head and the optimizer have files of their own.
+ *
+ * With y = x W^T + scale * (x A^T) B^T:  dU = scale * dy B,  dx = dy W + dU A,  dA = dU^T x,  dB = scale * dy^T U.
+ * Every one of them is the float product with other strides. Work is split by tokens (dU), by columns (dx, dA) or by
+ * rows of dB, never along a sum, so bits do not depend on the number of workers. */
+#include "compute/device/cpu_backward_int.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "ground/base/mem.h"
+
+/* --- products with the transpose --- */
+
+enum cpu_path back_path(const struct dev *d, const struct dev_mat *m, size_t n_row)
+{
+    enum cpu_path path = cpu_path_choose(d, DEV_TRAIN, m->type, n_row);
+    /* the bf16 product writes whole groups of columns */
+    return path == PATH_BF16 && m->n_in % KERN_K != 0 ? PATH_F32 : path;
+}
+
+size_t back_columns_bytes(void)
+{
+    return (size_t)BACK_K * BACK_BLOCKS * KERN_K * sizeof(float) + KERN_ROWS * KERN_K * sizeof(uint16_t) + 128;
+}
+
+static const void *packed_block(const struct dev_mat *m, size_t group, size_t block)
+{
+    return m->packed + group * m->group_bytes + block * quants[m->type]->packed_bytes;
+}
+
+static void columns_float(const struct dev *d, kern_gemm_fn gemm, const struct dev_mat *m, const struct back_rows *r,
+                          size_t b0, size_t b1, float *dx, size_t lddx, bool accumulate, struct carve c)
+{
+    size_t ld = (b1 - b0) * KERN_K, n_col = (b1 * KERN_K < m->n_in ? b1 * KERN_K : m->n_in) - b0 * KERN_K;
+    float *panel = carve_take(&c, (size_t)BACK_K * ld * sizeof(float));
+    for (size_t k0 = 0; k0 < m->n_out; k0 += BACK_K) {
+        size_t n_k = m->n_out - k0 < BACK_K ? m->n_out - k0 : BACK_K;
+        for (size_t g = 0; g * KERN_ROWS < n_k; g++) {
+            for (size_t b = b0; b < b1; b++)
+                d->kern.quant[m->type].rows(panel + g * KERN_ROWS * ld + (b - b0) * KERN_K, ld,
+                                            packed_block(m, k0 / KERN_ROWS + g, b));
+        }
+        gemm(dx + b0 * KERN_K, lddx, r->dy + k0, r->ldy, 1, panel, ld, r->n_row, n_col, n_k, accumulate || k0 > 0);
+    }
+}
+
+/* One block of 16 rows x 32 columns into two panels of 16 columns, rows in pairs. */
+static void put_block_bf16(const struct dev *d, const struct dev_mat *m, size_t group, size_t block, uint16_t *left,
+                           uint16_t *right, uint16_t *tmp)
+{
+    d->kern.quant[m->type].rows_bf16(tmp, KERN_K, packed_block(m, group, block));
+    for (size_t pair = 0; pair < KERN_ROWS / 2; pair++) {
+        memcpy(left + pair * 32, tmp + pair * 64, 32 * sizeof(uint16_t));
+        memcpy(right + pair * 32, tmp + pair * 64 + 32, 32 * sizeof(uint16_t));
+    }
+}
+
+static void columns_bf16(const struct dev *d, const struct dev_mat *m, const struct back_rows *r, size_t b0, size_t b1,
+                         float *dx, size_t lddx, bool accumulate, struct carve c)
+{
+    uint16_t *tmp = carve_take(&c, KERN_ROWS * KERN_K * sizeof(uint16_t));
+    uint16_t *panel = carve_take(&c, (size_t)BACK_K * BACK_BLOCKS * KERN_K * sizeof(uint16_t));
+    size_t n_group = m->n_group;
+    for (size_t g0 = 0; g0 < n_group; g0 += BACK_K / KERN_ROWS) {
+        size_t n = n_group - g0 < BACK_K / KERN_ROWS ? n_group - g0 : BACK_K / KERN_ROWS;
+        size_t n_k = round_up(n * KERN_ROWS, KERN_K), stride = n_k * KERN_ROWS;
+        if (n % 2 != 0) memset(panel, 0, 2 * (b1 - b0) * stride * sizeof(uint16_t));
+        for (size_t g = 0; g < n; g++) {
+            for (size_t b = b0; b < b1; b++) {
+                uint16_t *left = panel + 2 * (b - b0) * stride + g * KERN_ROWS * KERN_ROWS;
+                put_block_bf16(d, m, g0 + g, b, left, left + stride, tmp);
+            }
+        }
+        d->kern.gemm_bf16(dx + b0 * KERN_K, lddx, r->bf16 + g0 * KERN_ROWS, r->ld_bf16, panel, stride, r->n_row,
+                          2 * (b1 - b0), n_k, accumulate || g0 > 0);
+    }
+}
+
+void back_columns(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct back_rows *r, size_t b0,
+                  size_t b1, float *dx, size_t lddx, bool accumulate, struct carve c)
+{
+    kern_gemm_fn gemm = path == PATH_REF ? d->kern.gemm_ref : d->kern.gemm_f32;
+    size_t n_tile = (b1 - b0 + BACK_BLOCKS - 1) / BACK_BLOCKS;
+    for (size_t t = 0; t < n_tile; t++) {
+        size_t from = b0 + (b1 - b0) * t / n_tile, to = b0 + (b1 - b0) * (t + 1) / n_tile;
+        if (path == PATH_BF16) columns_bf16(d, m, r, from, to, dx, lddx, accumulate, c);
+        else columns_float(d, gemm, m, r, from, to, dx, lddx, accumulate, c);
+    }
+}
+
+void back_convert(const struct dev *d, enum cpu_path path, const struct back_rows *r, size_t n_out, size_t row0, size_t row1)
+{
+    if (path != PATH_BF16) return;
+    for (size_t i = row0; i < row1; i++) {
+        d->kern.f32_to_bf16(r->bf16 + i * r->ld_bf16, r->dy + i * r->ldy, n_out);
+        memset(r->bf16 + i * r->ld_bf16 + n_out, 0, (r->ld_bf16 - n_out) * sizeof(uint16_t));
+    }
+}
+
+/* --- projections that share an input --- */
+
+void back_proj_init(struct back_linear *w, int idx, const struct dev_batch *b, const struct dev_proj *p,
+                    const struct dev_lora_grad *g, const float *dy, struct carve *c)
+{
+    struct back_proj *q = &w->proj[idx];
+    const struct dev_mat *m = p->w;
+    *q = (struct back_proj){.p = p, .l = cpu_lora(p, &b->segment[0]), .path = back_path(w->d, m, w->n_tok)};
+    q->rows = (struct back_rows){.dy = dy, .ldy = m->n_out, .n_row = w->n_tok, .ld_bf16 = round_up(m->n_out, KERN_K)};
+    if (q->path == PATH_BF16) q->rows.bf16 = carve_take(c, w->n_tok * q->rows.ld_bf16 * sizeof(uint16_t));
+    if (q->l == NULL) return;
+    if (g != NULL) q->g = *g;
+    assert(q->g.db == NULL || p->u != NULL);
+    q->du = carve_take(c, w->n_tok * (size_t)q->l->rank * sizeof(float));
+    q->su = carve_take(c, w->n_tok * (size_t)q->l->rank * sizeof(float));
+}
+
+static bool wants_input(const struct back_linear *w)
+{
+    for (int i = 0; i < w->n_proj; i++)
+        if (w->proj[i].g.da != NULL) return true;
+    return false;
+}
+
+/* What needs whole rows of tokens: the input again, dU, scaled U. */
+static void prepare_rows(const struct back_linear *w, size_t row0, size_t row1)
+{
+    const struct kern *k = &w->d->kern;
+    if (row0 == row1) return;
+    if (w->norm.x != NULL && wants_input(w)) {
+        for (size_t i = row0; i < row1; i++)
+            k->rms_norm(w->h + i * w->n_in, w->norm.x + i * w->n_in, w->norm.w, w->n_in, w->norm.eps);
+    }
+    for (int i = 0; i < w->n_proj; i++) {
+        const struct back_proj *q = &w->proj[i];
+        size_t n_out = q->p->w->n_out;
+        back_convert(w->d, q->path, &q->rows, n_out, row0, row1);
+        if (q->l == NULL) continue;
+        size_t rank = (size_t)q->l->rank, n = (row1 - row0) * rank;
+        cpu_gemm(w->d)(q->du + row0 * rank, rank, q->rows.dy + row0 * n_out, n_out, 1, q->l->b, rank, row1 - row0, rank,
+                       n_out, false);
+        k->scale(q->du + row0 * rank, q->l->scale, n);
+        if (q->g.db == NULL) continue;
+        memcpy(q->su + row0 * rank, q->p->u + row0 * rank, n * sizeof(float));
+        k->scale(q->su + row0 * rank, q->l->scale, n);
+    }
+}
+
+/* Columns [32 b0, 32 b1) of the input: its gradient, and dA. */
+static void finish_columns(const struct back_linear *w, size_t b0, size_t b1, struct carve c)
+{
+    if (b0 == b1) return;
+    size_t c0 = b0 * KERN_K, n_col = (b1 * KERN_K < w->n_in ? b1 * KERN_K : w->n_in) - c0;
+    const float *input = w->norm.x != NULL ? w->h : w->input;
+    kern_gemm_fn gemm = cpu_gemm(w->d);
+    for (int i = 0; i < w->n_proj; i++) {
+        const struct back_proj *q = &w->proj[i];
+        back_columns(w->d, q->path, q->p->w, &q->rows, b0, b1, w->dinput, w->n_in, w->accumulate || i > 0, c);
+        if (q->l == NULL) continue;
+        size_t rank = (size_t)q->l->rank;
+        gemm(w->dinput + c0, w->n_in, q->du, rank, 1, q->l->a + c0, w->n_in, w->n_tok, n_col, rank, true);
+        if (q->g.da != NULL)
+            gemm(q->g.da + c0, w->n_in, q->du, 1, rank, input + c0, w->n_in, rank, n_col, w->n_tok, true);
+    }
+}
+
+/* dB[n_out][rank] += dy^T (scale U) */
+static void finish_b(const struct back_linear *w, int worker, int n_worker)
+{
+    for (int i = 0; i < w->n_proj; i++) {
+        const struct back_proj *q = &w->proj[i];
+        if (q->l == NULL || q->g.db == NULL) continue;
+        size_t begin, end, rank = (size_t)q->l->rank, n_out = q->p->w->n_out;
+        pool_share(n_out, KERN_ROWS, worker, n_worker, &begin, &end);
+        if (begin == end) continue;
+        cpu_gemm(w->d)(q->g.db + begin * rank, rank, q->rows.dy + begin, 1, n_out, q->su, rank, end - begin, rank,
+                       w->n_tok, true);
+    }
+}
+
+static void linear_worker(void *arg, int worker, int n_worker)
+{
+    const struct back_linear *w = arg;
+    size_t begin, end;
+    pool_share(w->n_tok, 8, worker, n_worker, &begin, &end);
+    prepare_rows(w, begin, end);
+    pool_barrier(w->d->pool);
+    pool_share((w->n_in + KERN_K - 1) / KERN_K, 1, worker, n_worker, &begin, &end);
+    finish_columns(w, begin, end, carve_begin(&w->d->worker[worker]));
+    finish_b(w, worker, n_worker);
+    if (w->norm.x == NULL) return;
+    pool_barrier(w->d->pool);
+    pool_share(w->n_tok, 1, worker, n_worker, &begin, &end);
+    for (size_t i = begin; i < end; i++)
+        w->d->kern.rms_norm_backward(w->norm.dx + i * w->n_in, w->dinput + i * w->n_in, w->norm.x + i * w->n_in,
+                                     w->norm.w, w->n_in, w->norm.inv_rms[i]);
+}
+
+void back_linear_run(struct back_linear *w)
+{
+    pool_run(w->d->pool, linear_worker, w);
+}
+
+static struct back_linear linear_begin(struct dev *d, const struct dev_batch *b, const struct dev_proj *first)
+{
+    return (struct back_linear){.d = d, .n_tok = (size_t)b->n_tok, .n_in = first->w->n_in};
+}
+
+/* Scratch for the normalized input and its gradient. */
+static void linear_take_norm(struct back_linear *w, const float *norm, float eps, const float *x, const float *inv_rms,
+                             float *dx, struct carve *c)
+{
+    w->norm = (struct back_norm){.x = x, .w = norm, .inv_rms = inv_rms, .eps = eps, .dx = dx};
+    w->h = carve_take(c, w->n_tok * w->n_in * sizeof(float));
+    w->dinput = carve_take(c, w->n_tok * w->n_in * sizeof(float));
+}
+
+void dev_linear_backward(struct dev *d, const struct dev_batch *b, const struct dev_proj *p, const struct dev_lora_grad *g,
+                         const float *dy, const float *y, float *dx)
+{
+    struct carve c = carve_begin(&d->shared);
+    struct back_linear w = linear_begin(d, b, p);
+    w.n_proj = 1;
+    back_proj_init(&w, 0, b, p, g, dy, &c);
+    w.input = y;
+    w.dinput = dx;
+    w.accumulate = true;
+    back_linear_run(&w);
+}
+
+void dev_gate_up_backward(struct dev *d, const struct dev_batch *b, const struct dev_gate_up *p, const struct dev_lora_grad g[2],
+                          const float *dgate, const float *dup, const float *x, const float *inv_rms, float *dx)
+{
+    struct carve c = carve_begin(&d->shared);
+    struct back_linear w = linear_begin(d, b, &p->gate);
+    w.n_proj = 2;
+    back_proj_init(&w, 0, b, &p->gate, &g[0], dgate, &c);
+    back_proj_init(&w, 1, b, &p->up, &g[1], dup, &c);
+    linear_take_norm(&w, p->norm, p->eps, x, inv_rms, dx, &c);
+    back_linear_run(&w);
+}
+
+/* --- what stands before and after attention --- */
+
+/* Gradients of rotated queries and keys turned back, keys and values gathered from their pages by row. */
+struct unrotate {
+    struct dev *d;
+    const struct dev_batch *b;
+    const struct dev_attn_in *p;
+    const struct dev_kv *dkv;
+    int layer;
+    float *dq, *dk, *dv;
+};
+
+static void unrotate_row(const struct unrotate *u, size_t row, const struct row_place *at)
+{
+    const struct dev_attn_in *p = u->p;
+    const struct kern *k = &u->d->kern;
+    size_t d_head = (size_t)p->d_head, n_kv = (size_t)p->n_kv_head, n_rot = (size_t)p->rope->n_rot;
+    const float *cos, *sin;
+    float *dk = u->dk + row * n_kv * d_head, *dv = u->dv + row * n_kv * d_head;
+    cpu_rope_row(u->d, row, at->pos, &cos, &sin);
+    for (size_t h = 0; h < n_kv; h++) {
+        const float *from_k = kv_head(u->dkv, at->page, u->layer, false, (int)h);
+        const float *from_v = kv_head(u->dkv, at->page, u->layer, true, (int)h);
+        memcpy(dk + h * d_head, from_k + (size_t)at->slot * d_head, d_head * sizeof(float));
+        memcpy(dv + h * d_head, from_v + (size_t)at->slot * d_head, d_head * sizeof(float));
+    }
+    k->rope(dk, n_kv, d_head, n_rot, cos, sin, p->rope->halves, -1.0f);
+    k->rope(u->dq + row * (size_t)p->n_head * d_head, (size_t)p->n_head, d_head, n_rot, cos, sin, p->rope->halves, -1.0f);
+}
+
+static void unrotate_worker(void *arg, int worker, int n_worker)
+{
+    const struct unrotate *u = arg;
+    size_t n_tok = (size_t)u->b->n_tok, begin, end;
+    /* the cache of rotary tables holds ROPE_SLOTS rows, one slot each: not more at a time */
+    for (size_t row0 = 0; row0 < n_tok; row0 += ROPE_SLOTS) {
+        size_t n = n_tok - row0 < ROPE_SLOTS ? n_tok - row0 : ROPE_SLOTS;
+        pool_share(n, 1, worker, n_worker, &begin, &end);
+        for (size_t i = row0 + begin; i < row0 + end; i++) {
+            struct row_place at;
+            cpu_row_places(u->b, (int)i, 1, &at);
+            unrotate_row(u, i, &at);
+        }
+        if (row0 + n < n_tok) pool_barrier(u->d->pool);
+    }
+}
+
+void dev_attention_in_backward(struct dev *d, const struct dev_batch *b, const struct dev_attn_in *p,
+                               const struct dev_lora_grad g[3], float *dq, const struct dev_kv *dkv, int dkv_layer,
+                               const float *x, const float *inv_rms, float *dx)
+{
+    assert(!dkv->is_f16);
+    struct carve c = carve_begin(&d->shared);
+    struct back_linear w = linear_begin(d, b, &p->q);
+    size_t kv_bytes = w.n_tok * (size_t)(p->n_kv_head * p->d_head) * sizeof(float);
+    struct unrotate u = {.d = d, .b = b, .p = p, .dkv = dkv, .layer = dkv_layer, .dq = dq};
+    u.dk = carve_take(&c, kv_bytes);
+    u.dv = carve_take(&c, kv_bytes);
+    cpu_rope_begin(d, p->rope);
+    pool_run(d->pool, unrotate_worker, &u);
+    w.n_proj = 3;
+    back_proj_init(&w, 0, b, &p->q, &g[0], dq, &c);
+    back_proj_init(&w, 1, b, &p->k, &g[1], u.dk, &c);
+    back_proj_init(&w, 2, b, &p->v, &g[2], u.dv, &c);
+    linear_take_norm(&w, p->norm, p->eps, x, inv_rms, dx, &c);
+    back_linear_run(&w);
+}
+
+/* --- the gated product --- */
+
+struct swiglu_back {
+    struct dev *d;
+    float *dgate, *dup;
+    const float *dact, *gate, *up;
+    size_t n_tok, n_ff;
+};
+
+static void swiglu_worker(void *arg, int worker, int n_worker)
+{
+    const struct swiglu_back *s = arg;
+    size_t begin, end;
+    pool_share(s->n_tok, 1, worker, n_worker, &begin, &end);
+    for (size_t i = begin * s->n_ff; i < end * s->n_ff; i += s->n_ff)
+        s->d->kern.swiglu_backward(s->dgate + i, s->dup + i, s->dact + i, s->gate + i, s->up + i, s->n_ff);
+}
+
+void dev_swiglu_backward(struct dev *d, float *dgate, float *dup, const float *dact, const float *gate, const float *up,
+                         size_t n_tok, size_t n_ff)
+{
+    struct swiglu_back s = {d, dgate, dup, dact, gate, up, n_tok, n_ff};
+    pool_run(d->pool, swiglu_worker, &s);
+}
+
+/* --- scratch --- */
+
+size_t back_linear_bytes(const struct dev *d, const struct dev_train_shape *s)
+{
+    size_t n_tok = (size_t)s->max_tok, rank = round_up((size_t)(s->rank > 0 ? s->rank : 1), 16);
+    size_t per_tok = 2 * (size_t)s->n_embd + 2 * (size_t)(s->n_kv_head * s->d_head) + MAX_PROJ * 2 * rank;
+    size_t attn_out = (size_t)((s->n_head + 2 * s->n_kv_head) * s->d_head), ff_out = 2 * (size_t)s->n_ff;
+    size_t bytes = n_tok * per_tok * sizeof(float);
+    if (d->kern.gemm_bf16 != NULL)
+        bytes += n_tok * ((attn_out > ff_out ? attn_out : ff_out) + MAX_PROJ * KERN_K) * sizeof(uint16_t);
+    return bytes + 64 * 16; /* each piece begins on a cache line */
+}
+
+static size_t max_size(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static size_t shared_bytes(const struct dev *d, const struct dev_train_shape *s)
+{
+    return max_size(back_linear_bytes(d, s), max_size(back_attention_bytes(s), back_head_bytes(d, s)));
+}
+
+static size_t worker_bytes(const struct dev_train_shape *s)
+{
+    size_t widest = (size_t)(s->n_ff > s->n_embd ? s->n_ff : s->n_embd);
+    return max_size(back_columns_bytes(), max_size(back_attention_worker_bytes(s), cpu_product_bytes(widest)));
+}
+
+int dev_train_reserve(struct dev *d, const struct dev_train_shape *s, struct err *e)
+{
+    return cpu_reserve(d, shared_bytes(d, s), worker_bytes(s), e);
+}
+
+size_t dev_train_bytes(const struct dev *d, const struct dev_train_shape *s)
+{
+    return shared_bytes(d, s) + (size_t)d->opt.n_thread * worker_bytes(s);
+}

@@ -1,0 +1,153 @@
+/* The loss on chosen rows and its gradient, on the CPU. Logits exist for HEAD_ROWS rows at a time and become their own
+ * gradient in place: loss = lse - logit[target], dlogits = (softmax - onehot) weight, dh = dlogits W, then the norm. */
+#include <assert.h>
+#include <string.h>
+
+#include "compute/device/cpu_backward_int.h"
+#include "ground/base/mem.h"
+
+struct head_loss {
+    struct dev *d;
+    const struct dev_head *p;
+    const float *x;
+    float *dx;
+    size_t n_embd, n_vocab, ld_logits;
+    enum cpu_path path, back; /* forward and transposed product */
+    /* the chunk in hand */
+    const int32_t *rows, *target;
+    const float *weight;
+    float *loss;
+    uint8_t *correct;
+    size_t n_row;
+    /* scratch */
+    struct cpu_rows h;
+    float *h_rows, *inv_rms, *logits, *dh; /* [HEAD_ROWS][n_embd], [HEAD_ROWS], [HEAD_ROWS][ld_logits], [HEAD_ROWS][n_embd] */
+    struct back_rows dlogits;
+};
+
+static void normalize(const struct head_loss *w, int worker, int n_worker)
+{
+    size_t begin, end;
+    pool_share(w->n_row, 1, worker, n_worker, &begin, &end);
+    for (size_t i = begin; i < end; i++) {
+        float *h = w->h_rows + i * w->n_embd;
+        w->inv_rms[i] = w->d->kern.rms_norm(h, w->x + (size_t)w->rows[i] * w->n_embd, w->p->norm, w->n_embd, w->p->eps);
+        if (w->path != PATH_BF16) continue;
+        uint16_t *h16 = w->h.bf16 + i * w->h.ld_bf16;
+        w->d->kern.f32_to_bf16(h16, h, w->n_embd);
+        memset(h16 + w->n_embd, 0, (w->h.ld_bf16 - w->n_embd) * sizeof(uint16_t));
+    }
+}
+
+static void make_logits(const struct head_loss *w, int worker, int n_worker)
+{
+    const struct dev_mat *m = w->p->out.w;
+    size_t begin, end;
+    pool_share(m->n_group, TILE_GROUPS, worker, n_worker, &begin, &end);
+    for (size_t g = begin; g < end; g += TILE_GROUPS) {
+        size_t to = g + TILE_GROUPS < end ? g + TILE_GROUPS : end;
+        cpu_product(w->d, w->path, m, &w->h, g, to, w->logits + g * KERN_ROWS, w->ld_logits,
+                    carve_begin(&w->d->worker[worker]));
+    }
+}
+
+static bool is_most_likely(const float *logits, size_t n, size_t target)
+{
+    float at_target = logits[target];
+    for (size_t i = 0; i < n; i++)
+        if (logits[i] > at_target) return false;
+    return true;
+}
+
+static void take_loss(const struct head_loss *w, int worker, int n_worker)
+{
+    const struct kern *k = &w->d->kern;
+    size_t begin, end;
+    pool_share(w->n_row, 1, worker, n_worker, &begin, &end);
+    for (size_t i = begin; i < end; i++) {
+        float *logits = w->logits + i * w->ld_logits;
+        size_t target = (size_t)w->target[i];
+        if (w->p->out.bias != NULL) k->add(logits, w->p->out.bias, w->n_vocab);
+        float lse = k->log_sum_exp(logits, w->n_vocab);
+        if (w->loss != NULL) w->loss[i] = lse - logits[target];
+        if (w->correct != NULL) w->correct[i] = is_most_likely(logits, w->n_vocab, target);
+        if (w->dx != NULL) k->cross_entropy_backward(logits, logits, w->n_vocab, lse, target, w->weight[i]);
+    }
+}
+
+static void head_back(const struct head_loss *w, int worker, int n_worker)
+{
+    size_t begin, end;
+    pool_share(w->n_row, 1, worker, n_worker, &begin, &end);
+    back_convert(w->d, w->back, &w->dlogits, w->n_vocab, begin, end);
+    if (w->back == PATH_BF16) pool_barrier(w->d->pool);
+    pool_share((w->n_embd + KERN_K - 1) / KERN_K, 1, worker, n_worker, &begin, &end);
+    if (begin < end)
+        back_columns(w->d, w->back, w->p->out.w, &w->dlogits, begin, end, w->dh, w->n_embd, false,
+                     carve_begin(&w->d->worker[worker]));
+    pool_barrier(w->d->pool);
+    /* equal rows stand together and stay with one worker */
+    pool_share(w->n_row, 1, worker, n_worker, &begin, &end);
+    while (begin > 0 && begin < w->n_row && w->rows[begin] == w->rows[begin - 1]) begin++;
+    while (end > 0 && end < w->n_row && w->rows[end] == w->rows[end - 1]) end++;
+    for (size_t i = begin; i < end; i++) {
+        size_t at = (size_t)w->rows[i] * w->n_embd;
+        w->d->kern.rms_norm_backward(w->dx + at, w->dh + i * w->n_embd, w->x + at, w->p->norm, w->n_embd, w->inv_rms[i]);
+    }
+}
+
+static void head_worker(void *arg, int worker, int n_worker)
+{
+    const struct head_loss *w = arg;
+    normalize(w, worker, n_worker);
+    pool_barrier(w->d->pool);
+    make_logits(w, worker, n_worker);
+    pool_barrier(w->d->pool);
+    take_loss(w, worker, n_worker);
+    if (w->dx == NULL) return;
+    pool_barrier(w->d->pool);
+    head_back(w, worker, n_worker);
+}
+
+static void take_scratch(struct head_loss *w, struct carve *c)
+{
+    w->h_rows = carve_take(c, HEAD_ROWS * w->n_embd * sizeof(float));
+    w->inv_rms = carve_take(c, HEAD_ROWS * sizeof(float));
+    w->dh = carve_take(c, HEAD_ROWS * w->n_embd * sizeof(float));
+    w->logits = carve_take(c, HEAD_ROWS * w->ld_logits * sizeof(float));
+    w->h = (struct cpu_rows){.x = w->h_rows, .ldx = w->n_embd, .ld_bf16 = round_up(w->n_embd, KERN_K)};
+    w->dlogits = (struct back_rows){.dy = w->logits, .ldy = w->ld_logits, .ld_bf16 = round_up(w->n_vocab, KERN_K)};
+    if (w->path == PATH_BF16) w->h.bf16 = carve_take(c, HEAD_ROWS * w->h.ld_bf16 * sizeof(uint16_t));
+    if (w->back == PATH_BF16) w->dlogits.bf16 = carve_take(c, HEAD_ROWS * w->dlogits.ld_bf16 * sizeof(uint16_t));
+}
+
+void dev_head_loss(struct dev *d, const struct dev_batch *b, const struct dev_head *p, const float *x, const int32_t *rows,
+                   const int32_t *target, const float *weight, int n_row, float *loss, uint8_t *correct, float *dx)
+{
+    const struct dev_mat *m = p->out.w;
+    assert(cpu_lora(&p->out, &b->segment[0]) == NULL);
+    struct head_loss w = {.d = d, .p = p, .x = x, .dx = dx, .n_embd = m->n_in, .n_vocab = m->n_out};
+    w.ld_logits = m->n_group * KERN_ROWS;
+    w.path = cpu_path_choose(d, DEV_TRAIN, m->type, (size_t)n_row);
+    w.back = back_path(d, m, (size_t)n_row);
+    struct carve c = carve_begin(&d->shared);
+    take_scratch(&w, &c);
+    for (size_t i = 0; i < (size_t)n_row; i += w.n_row) {
+        w.n_row = (size_t)n_row - i < HEAD_ROWS ? (size_t)n_row - i : HEAD_ROWS;
+        w.rows = rows + i;
+        w.target = target + i;
+        w.weight = weight == NULL ? NULL : weight + i;
+        w.loss = loss == NULL ? NULL : loss + i;
+        w.correct = correct == NULL ? NULL : correct + i;
+        w.h.n_row = w.dlogits.n_row = w.n_row;
+        pool_run(d->pool, head_worker, &w);
+    }
+}
+
+size_t back_head_bytes(const struct dev *d, const struct dev_train_shape *s)
+{
+    size_t n_embd = (size_t)s->n_embd, n_vocab = round_up((size_t)s->n_vocab, KERN_K);
+    size_t bytes = HEAD_ROWS * (2 * n_embd + n_vocab + 1) * sizeof(float);
+    if (d->kern.gemm_bf16 != NULL) bytes += HEAD_ROWS * (n_embd + KERN_K + n_vocab) * sizeof(uint16_t);
+    return bytes + 64 * 8;
+}

@@ -1,0 +1,73 @@
+/* Private to the backward operations of the CPU device: products with the transpose of a packed matrix, the backward
+ * pass of projections that share an input, and the sizes of their scratch. */
+#ifndef DEVICE_CPU_BACKWARD_INT_H
+#define DEVICE_CPU_BACKWARD_INT_H
+
+#include "compute/device/cpu_int.h"
+
+enum {
+    BACK_K = 512,    /* output rows of a dequantized panel */
+    BACK_BLOCKS = 4, /* its columns, in blocks of 32: 512 x 128 floats = 256 KiB stay in L2 */
+    HEAD_ROWS = 128, /* rows whose logits exist at a time */
+    ATTN_ROWS = 64,  /* query rows of an attention tile */
+    ATTN_LD = 48     /* its row stride: a page of scores and one value more, in whole cache lines */
+};
+
+/* The gradient that enters a product, and in bfloat16 where the path wants that (padded to a multiple of 32). */
+struct back_rows {
+    const float *dy; /* [n_row][ldy] */
+    size_t ldy;
+    uint16_t *bf16; /* [n_row][ld_bf16] */
+    size_t ld_bf16;
+    size_t n_row;
+};
+
+/* How the transpose product of a matrix is computed in training: PATH_REF, PATH_F32 or PATH_BF16. */
+enum cpu_path back_path(const struct dev *d, const struct dev_mat *m, size_t n_row);
+/* Columns [32 b0, 32 b1) of dx[n_row][lddx] (+)= dy W. c: the worker's scratch. */
+void back_columns(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct back_rows *r, size_t b0,
+                  size_t b1, float *dx, size_t lddx, bool accumulate, struct carve c);
+/* Worker scratch that back_columns needs. */
+size_t back_columns_bytes(void);
+/* bf16 copy of rows [row0, row1) of r, where the path is PATH_BF16. */
+void back_convert(const struct dev *d, enum cpu_path path, const struct back_rows *r, size_t n_out, size_t row0, size_t row1);
+
+/* One projection on its way back. */
+struct back_proj {
+    const struct dev_proj *p;
+    const struct dev_lora *l; /* NULL: none */
+    struct dev_lora_grad g;
+    struct back_rows rows;
+    enum cpu_path path;
+    float *du, *su; /* scratch [n_tok][rank]: scale * dy B; scale * u */
+};
+/* The norm before the projections; x NULL: there is none. */
+struct back_norm {
+    const float *x, *w, *inv_rms;
+    float eps;
+    float *dx; /* the gradient of x is added here */
+};
+/* Projections of one input [n_tok][n_in], input and gradient row-major without gaps. Without norm: input is what forward
+ * multiplied and dinput receives (adds) its gradient. With norm: both are scratch. */
+struct back_linear {
+    struct dev *d;
+    size_t n_tok, n_in;
+    int n_proj;
+    struct back_proj proj[MAX_PROJ];
+    const float *input;
+    float *h, *dinput;
+    bool accumulate;
+    struct back_norm norm;
+};
+/* Fill in proj[idx] for a batch, taking scratch from c. */
+void back_proj_init(struct back_linear *w, int idx, const struct dev_batch *b, const struct dev_proj *p,
+                    const struct dev_lora_grad *g, const float *dy, struct carve *c);
+void back_linear_run(struct back_linear *w);
+
+/* Shared and worker scratch of the parts, for dev_train_reserve. */
+size_t back_linear_bytes(const struct dev *d, const struct dev_train_shape *s);
+size_t back_attention_bytes(const struct dev_train_shape *s);
+size_t back_attention_worker_bytes(const struct dev_train_shape *s);
+size_t back_head_bytes(const struct dev *d, const struct dev_train_shape *s);
+
+#endif

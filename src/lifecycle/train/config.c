@@ -1,0 +1,156 @@
+/* Reads a param_set into struct train_config. Owns the table; keeps nothing else. What always holds: a config that was
+ * read without error can be honoured in full by the trainer. */
+#include "lifecycle/train/config.h"
+
+#include <string.h>
+
+#include "compute/model/adapter.h"
+#include "ground/base/mem.h"
+#include "ground/base/str.h"
+#include "lifecycle/train/params.h"
+
+static const struct param table[] = {TRAIN_PARAMS};
+const struct param *const train_params = table;
+const size_t train_n_param = N_ELEM(table);
+
+static int need(const struct param_set *s, const char *name, const char **out, struct err *e)
+{
+    *out = param_str(s, name);
+    if (*out == NULL || **out == '\0')
+        return err_set(e, ERR_USAGE, name, "cannot tune: \"%s\" is not given", name);
+    return 0;
+}
+
+static int check_supported(const struct param_set *s, struct err *e)
+{
+    const char *method = param_str(s, "method"), *adapter = param_str(s, "adapter");
+    if (!str_eq(method, "sft"))
+        return err_set(e, ERR_UNSUPPORTED, "method", "cannot tune with method \"%s\": this version has sft", method);
+    if (str_eq(adapter, "lora") || str_eq(adapter, "qlora")) return 0;
+    return err_set(e, ERR_UNSUPPORTED, "adapter", "cannot tune with adapter \"%s\": this version has lora and qlora",
+                   adapter);
+}
+
+static int read_sites(struct train_config *c, const struct param_set *s, struct err *e)
+{
+    size_t n = param_count(s, "target_modules");
+    c->sites = 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *name = param_str_at(s, "target_modules", i);
+        if (str_eq(name, "all-linear") && n == 1) {
+            c->sites = (1U << SITE_COUNT) - 1;
+            return 0;
+        }
+        int site = adapter_site_find(name);
+        if (site < 0)
+            return err_set(e, ERR_USAGE, name,
+                           "cannot tune target_modules \"%s\": known are q_proj, k_proj, v_proj, o_proj, gate_proj, "
+                           "up_proj, down_proj, and all-linear alone",
+                           name);
+        c->sites |= 1U << site;
+    }
+    if (c->sites == 0) return err_set(e, ERR_USAGE, "target_modules", "cannot tune: target_modules is empty");
+    return 0;
+}
+
+static int read_adapter(struct train_config *c, const struct param_set *s, struct err *e)
+{
+    c->rank = (int)param_int(s, "rank");
+    c->alpha = (float)param_float(s, "alpha");
+    c->use_rslora = param_bool(s, "use_rslora");
+    c->adapter_init = param_str(s, "adapter_init");
+    c->shape_given = param_is_set(s, "rank") || param_is_set(s, "alpha") || param_is_set(s, "use_rslora") ||
+                     param_is_set(s, "target_modules");
+    return read_sites(c, s, e);
+}
+
+static int read_optimizer(struct train_config *c, const struct param_set *s, struct err *e)
+{
+    const char *schedule = param_str(s, "schedule");
+    c->lr = param_float(s, "lr");
+    c->schedule = str_eq(schedule, "constant") ? SCHEDULE_CONSTANT
+                  : str_eq(schedule, "linear") ? SCHEDULE_LINEAR
+                                               : SCHEDULE_COSINE;
+    c->warmup_steps = (int)param_int(s, "warmup_steps");
+    if (param_count(s, "betas") != 2)
+        return err_set(e, ERR_USAGE, "betas", "cannot tune: betas has %zu values, two are needed",
+                       param_count(s, "betas"));
+    c->beta1 = param_float_at(s, "betas", 0);
+    c->beta2 = param_float_at(s, "betas", 1);
+    c->eps = param_float(s, "eps");
+    c->weight_decay = param_float(s, "weight_decay");
+    c->max_grad_norm = param_float(s, "max_grad_norm");
+    if (!str_eq(param_str(s, "optimizer"), "adamw"))
+        return err_set(e, ERR_UNSUPPORTED, "optimizer", "cannot tune with optimizer \"%s\": this version has adamw",
+                       param_str(s, "optimizer"));
+    return 0;
+}
+
+static int read_length(struct train_config *c, struct param_set *s, struct err *e)
+{
+    bool has_epochs = param_is_set(s, "epochs"), has_steps = param_is_set(s, "max_steps");
+    if (has_epochs && has_steps)
+        return err_set(e, ERR_USAGE, "max_steps", "cannot tune: both epochs and max_steps are given, one is needed");
+    if (!has_epochs && !has_steps) {
+        int rc = param_set_text(s, "epochs", "1", e);
+        if (rc != 0) return rc;
+        has_epochs = true;
+    }
+    c->epochs = has_epochs ? (int)param_int(s, "epochs") : 0;
+    c->max_steps = has_steps ? (int)param_int(s, "max_steps") : 0;
+    c->batch_size = (int)param_int(s, "batch_size");
+    c->grad_accum = (int)param_int(s, "grad_accum");
+    return 0;
+}
+
+static int read_eval(struct train_config *c, const struct param_set *s, struct err *e)
+{
+    c->eval_data = param_str(s, "eval_data");
+    c->eval_every = (int)param_int(s, "eval_every");
+    c->early_stop = (int)param_int(s, "early_stop");
+    c->save_every = (int)param_int(s, "save_every");
+    if (c->eval_data == NULL && (c->eval_every > 0 || c->early_stop > 0))
+        return err_set(e, ERR_USAGE, "eval_data", "cannot tune: %s needs eval_data",
+                       c->eval_every > 0 ? "eval_every" : "early_stop");
+    if (c->early_stop > 0 && c->eval_every == 0)
+        return err_set(e, ERR_USAGE, "early_stop", "cannot tune: early_stop needs eval_every above 0");
+    return 0;
+}
+
+static void read_rest(struct train_config *c, const struct param_set *s)
+{
+    const char *recompute = param_str(s, "recompute");
+    c->data_format = str_eq(param_str(s, "data_format"), "tokens") ? DATA_TOKENS : DATA_CHAT;
+    c->shuffle = param_bool(s, "shuffle");
+    c->packing = param_bool(s, "packing");
+    c->token_budget = (int)param_int(s, "token_budget");
+    c->max_length = (int)param_int(s, "max_length");
+    c->drop_too_long = str_eq(param_str(s, "too_long"), "drop");
+    c->seed = (uint64_t)param_int(s, "seed");
+    c->recompute = str_eq(recompute, "on") ? RECOMPUTE_ON : str_eq(recompute, "off") ? RECOMPUTE_OFF : RECOMPUTE_AUTO;
+    c->memory_limit_bytes = (uint64_t)param_int(s, "memory_limit");
+}
+
+int train_config_read(struct train_config *c, struct param_set *s, struct err *e)
+{
+    *c = (struct train_config){0};
+    int rc;
+    if ((rc = check_supported(s, e)) != 0) return rc;
+    if ((rc = need(s, "base", &c->base, e)) != 0) return rc;
+    if ((rc = need(s, "data", &c->data, e)) != 0) return rc;
+    if ((rc = need(s, "output", &c->output, e)) != 0) return rc;
+    if ((rc = read_adapter(c, s, e)) != 0) return rc;
+    if ((rc = read_optimizer(c, s, e)) != 0) return rc;
+    if ((rc = read_length(c, s, e)) != 0) return rc;
+    if ((rc = read_eval(c, s, e)) != 0) return rc;
+    read_rest(c, s);
+    return 0;
+}
+
+enum precision train_config_precision(const struct param_set *s, enum precision fallback)
+{
+    const char *p = param_str(s, "precision");
+    if (p == NULL) return fallback;
+    if (str_eq(p, "reference")) return PRECISION_REFERENCE;
+    return str_eq(p, "deterministic") ? PRECISION_DETERMINISTIC : PRECISION_AUTO;
+}

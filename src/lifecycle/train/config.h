@@ -1,0 +1,54 @@
+/* What a tuning run is told: the one table of its fields (command line, run files and help are read from it) and the
+ * struct that the trainer works with. Values are checked here; what this version cannot do is refused by name. */
+#ifndef TRAIN_CONFIG_H
+#define TRAIN_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compute/device/device.h"
+#include "ground/base/err.h"
+#include "ground/param/param.h"
+
+enum train_schedule { SCHEDULE_CONSTANT, SCHEDULE_LINEAR, SCHEDULE_COSINE };
+enum train_data_format { DATA_CHAT, DATA_TOKENS };
+enum train_recompute { RECOMPUTE_AUTO, RECOMPUTE_ON, RECOMPUTE_OFF };
+
+/* Strings are borrowed from the param_set it was read from. */
+struct train_config {
+    const char *base, *data, *eval_data, *output, *adapter_init;
+    enum train_data_format data_format;
+    int rank;
+    float alpha;
+    bool use_rslora;
+    unsigned sites; /* bits of enum adapter_site */
+    bool shape_given; /* rank, alpha, use_rslora or target_modules were given, so an adapter_init must agree with them */
+    int epochs, max_steps; /* exactly one is > 0 */
+    int batch_size, grad_accum;
+    bool shuffle, packing;
+    int token_budget;
+    double lr;
+    enum train_schedule schedule;
+    int warmup_steps;
+    double beta1, beta2, eps, weight_decay, max_grad_norm; /* max_grad_norm 0: no clipping */
+    int max_length; /* tokens of a row; 0: the model's training context */
+    bool drop_too_long;
+    int eval_every, early_stop, save_every; /* 0: off */
+    uint64_t seed;
+    enum train_recompute recompute;
+    uint64_t memory_limit_bytes; /* of the tape; 0: half of the memory that is available */
+};
+
+/* The table. A param_set over it holds one run's fields. */
+extern const struct param *const train_params;
+extern const size_t train_n_param;
+
+/* Read and check all fields of a set over train_params (or a table that contains it), filling in what depends on
+ * others (one epoch where neither epochs nor max_steps is given), so that the set is complete afterwards.
+ * -ERR_USAGE: a field is missing or two contradict each other; -ERR_UNSUPPORTED: a value this version cannot honour. */
+int train_config_read(struct train_config *c, struct param_set *s, struct err *e) MUST_CHECK;
+/* The field `precision`, or fallback where it is not set. */
+enum precision train_config_precision(const struct param_set *s, enum precision fallback);
+
+#endif

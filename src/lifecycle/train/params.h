@@ -1,0 +1,94 @@
+/* The fields of `tune`, as initializers of struct param: one list, used by the table of the trainer and, joined with
+ * what only a command line has (run, set, resume, from), by the command. */
+#ifndef TRAIN_PARAMS_H
+#define TRAIN_PARAMS_H
+
+/* clang-format off */
+#define TRAIN_PARAMS                                                                                                    \
+    {.name = "base", .type = PARAM_STRING, .metavar = "MODEL",                                                          \
+     .help_en = "model to tune: GGUF file, Hugging Face directory or registry name",                                    \
+     .help_zh = "要微调的模型：GGUF 文件、Hugging Face 目录或注册名"},                                                  \
+    {.name = "method", .type = PARAM_CHOICE, .choices = "sft|dpo|orpo|kto|grpo", .initial = "sft",                      \
+     .help_en = "training method", .help_zh = "训练方法"},                                                              \
+    {.name = "adapter", .type = PARAM_CHOICE, .choices = "lora|qlora|dora|full", .initial = "lora",                     \
+     .help_en = "what is trained; lora on a quantized base is what others call qlora",                                  \
+     .help_zh = "训练的部分；在量化基座上的 lora 即通常所说的 qlora"},                                                  \
+    {.name = "rank", .type = PARAM_INT, .min = 1, .max = 1024, .initial = "16",                                         \
+     .help_en = "rank of the adapter", .help_zh = "适配器的秩"},                                                        \
+    {.name = "alpha", .type = PARAM_FLOAT, .min = 1e-6, .max = 1e6, .initial = "32",                                    \
+     .help_en = "the adapter is multiplied by alpha / rank", .help_zh = "适配器乘以 alpha / rank"},                     \
+    {.name = "use_rslora", .type = PARAM_BOOL, .initial = "false",                                                      \
+     .help_en = "multiply by alpha / sqrt(rank) instead", .help_zh = "改为乘以 alpha / sqrt(rank)"},                    \
+    {.name = "target_modules", .type = PARAM_LIST, .initial = "all-linear", .metavar = "NAMES",                         \
+     .help_en = "matrices with an adapter: q_proj k_proj v_proj o_proj gate_proj up_proj down_proj, or all-linear",     \
+     .help_zh = "带适配器的矩阵：q_proj k_proj v_proj o_proj gate_proj up_proj down_proj，或 all-linear"},              \
+    {.name = "adapter_init", .type = PARAM_STRING, .metavar = "DIR",                                                    \
+     .help_en = "start from this PEFT adapter", .help_zh = "从此 PEFT 适配器开始"},                                     \
+    {.name = "data", .type = PARAM_STRING, .metavar = "FILE",                                                           \
+     .help_en = "training rows, JSON Lines", .help_zh = "训练数据，JSON Lines"},                                        \
+    {.name = "data_format", .type = PARAM_CHOICE, .choices = "chat|tokens", .initial = "chat",                          \
+     .help_en = "chat: rows with messages, or prompt and completion; tokens: rows with ids and labels (-100 = not "     \
+                "trained)",                                                                                             \
+     .help_zh = "chat：含 messages 或 prompt 与 completion 的行；tokens：含 ids 与 labels 的行（-100 表示不训练）"},    \
+    {.name = "eval_data", .type = PARAM_STRING, .metavar = "FILE",                                                      \
+     .help_en = "rows of the same format whose loss is measured", .help_zh = "用于测量损失的同格式数据"},               \
+    {.name = "eval_every", .type = PARAM_INT, .unit = "steps", .min = 0, .max = 1e9, .initial = "0",                    \
+     .help_en = "measure the loss on eval_data every N steps; 0: before and after training only",                       \
+     .help_zh = "每 N 步在 eval_data 上测量损失；0：仅训练前后"},                                                       \
+    {.name = "early_stop", .type = PARAM_INT, .unit = "evaluations", .min = 0, .max = 1e6, .initial = "0",              \
+     .help_en = "stop after N evaluations without a better loss and keep the best adapter; 0: never",                   \
+     .help_zh = "连续 N 次评估无改善则停止并保留最佳适配器；0：不启用"},                                                \
+    {.name = "epochs", .type = PARAM_INT, .min = 1, .max = 1e6,                                                         \
+     .help_en = "passes over the data (1 where max_steps is not given)", .help_zh = "遍历数据的次数（未给 max_steps 时为 1）"}, \
+    {.name = "max_steps", .type = PARAM_INT, .unit = "steps", .min = 1, .max = 1e9,                                     \
+     .help_en = "optimizer steps, instead of epochs", .help_zh = "优化器步数，代替 epochs"},                            \
+    {.name = "batch_size", .type = PARAM_INT, .unit = "rows", .min = 1, .max = 65536, .initial = "8",                   \
+     .help_en = "rows of a micro-batch", .help_zh = "每个微批的行数"},                                                  \
+    {.name = "grad_accum", .type = PARAM_INT, .min = 1, .max = 65536, .initial = "1",                                   \
+     .help_en = "micro-batches of an optimizer step", .help_zh = "每个优化器步的微批数"},                               \
+    {.name = "shuffle", .type = PARAM_BOOL, .initial = "true",                                                          \
+     .help_en = "another order of rows every epoch, from the seed", .help_zh = "每轮按种子重排数据"},                   \
+    {.name = "lr", .type = PARAM_FLOAT, .min = 0, .max = 100, .initial = "0.0002",                                      \
+     .help_en = "learning rate at its highest", .help_zh = "最高学习率"},                                               \
+    {.name = "schedule", .type = PARAM_CHOICE, .choices = "constant|linear|cosine", .initial = "cosine",                \
+     .help_en = "learning rate after the warm-up: to the end, linear or cosine to 0",                                   \
+     .help_zh = "预热后的学习率：不变、线性或余弦降至 0"},                                                              \
+    {.name = "warmup_steps", .type = PARAM_INT, .unit = "steps", .min = 0, .max = 1e9, .initial = "0",                  \
+     .help_en = "steps over which the learning rate rises", .help_zh = "学习率上升的步数"},                             \
+    {.name = "betas", .type = PARAM_FLOATS, .min = 0, .max = 0.999999, .initial = "0.9,0.999",                          \
+     .help_en = "AdamW: decay of the first and second moment", .help_zh = "AdamW：一阶与二阶矩的衰减"},                 \
+    {.name = "eps", .type = PARAM_FLOAT, .min = 1e-20, .max = 1, .initial = "1e-8",                                     \
+     .help_en = "AdamW: added to the root of the second moment", .help_zh = "AdamW：加在二阶矩平方根上的数"},           \
+    {.name = "optimizer", .type = PARAM_CHOICE, .choices = "adamw", .initial = "adamw",                                 \
+     .help_en = "optimizer", .help_zh = "优化器"},                                                                      \
+    {.name = "weight_decay", .type = PARAM_FLOAT, .min = 0, .max = 10, .initial = "0",                                  \
+     .help_en = "decoupled weight decay", .help_zh = "解耦的权重衰减"},                                                 \
+    {.name = "max_grad_norm", .type = PARAM_FLOAT, .min = 0, .max = 1e9, .initial = "1",                                \
+     .help_en = "clip the gradient to this norm; 0: no clipping", .help_zh = "将梯度裁剪到此范数；0：不裁剪"},          \
+    {.name = "max_length", .type = PARAM_INT, .unit = "tokens", .min = 0, .max = 1e7, .initial = "0",                   \
+     .help_en = "longest row; 0: the model's training context", .help_zh = "最长的行；0：模型的训练上下文"},            \
+    {.name = "too_long", .type = PARAM_CHOICE, .choices = "refuse|drop", .initial = "refuse",                           \
+     .help_en = "what happens to rows longer than max_length", .help_zh = "对超过 max_length 的行的处理"},              \
+    {.name = "packing", .type = PARAM_BOOL, .initial = "true",                                                          \
+     .help_en = "compute what rows of a micro-batch begin with in common once (same gradients)",                        \
+     .help_zh = "微批中各行的公共前缀只计算一次（梯度相同）"},                                                          \
+    {.name = "token_budget", .type = PARAM_INT, .unit = "tokens", .min = 1, .max = 1e7, .initial = "2048",              \
+     .help_en = "most tokens computed at once; a larger micro-batch is computed in parts",                              \
+     .help_zh = "一次计算的最多 token 数；更大的微批分批计算"},                                                         \
+    {.name = "seed", .type = PARAM_INT, .min = 0, .max = 9e15, .initial = "0",                                          \
+     .help_en = "of the adapter's start and of the order of rows", .help_zh = "适配器初值与数据顺序的种子"},            \
+    {.name = "precision", .type = PARAM_CHOICE, .choices = "auto|deterministic|reference",                              \
+     .help_en = "arithmetic of the run", .help_zh = "计算精度"},                                                        \
+    {.name = "output", .type = PARAM_STRING, .metavar = "DIR",                                                          \
+     .help_en = "the run directory, which must not exist", .help_zh = "运行目录，不得已存在"},                          \
+    {.name = "recompute", .type = PARAM_CHOICE, .choices = "auto|on|off", .initial = "auto",                            \
+     .help_en = "compute layers again in the backward pass, for less memory; auto: where memory_limit asks for it",     \
+     .help_zh = "反向时重新计算各层以节省内存；auto：受 memory_limit 所限时启用"},                                      \
+    {.name = "memory_limit", .type = PARAM_INT, .unit = "bytes", .min = 0, .max = 9e15, .initial = "0",                 \
+     .help_en = "most memory for what the backward pass needs; 0: half of what is available",                           \
+     .help_zh = "反向传播所需内存的上限；0：可用内存的一半"},                                                           \
+    {.name = "save_every", .type = PARAM_INT, .unit = "steps", .min = 0, .max = 1e9, .initial = "0",                    \
+     .help_en = "write a checkpoint every N steps; 0: about ten a run", .help_zh = "每 N 步写检查点；0：每次运行约十个"}
+/* clang-format on */
+
+#endif
