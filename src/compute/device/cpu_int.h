@@ -102,6 +102,11 @@ int cpu_reserve(struct dev *d, size_t shared_bytes, size_t worker_bytes, struct 
 /* Raise the limits to at least l and reserve what the forward operations need for them. */
 int cpu_limits_grow(struct dev *d, const struct cpu_limits *l, struct err *e) MUST_CHECK;
 
+/* What forward operations carve at most. */
+size_t cpu_linear_shared_bytes(const struct cpu_limits *l);
+size_t cpu_linear_worker_bytes(const struct cpu_limits *l);
+size_t cpu_attention_worker_bytes(const struct dev *d, const struct cpu_limits *l);
+
 /* A cursor over a scratch area. */
 struct carve {
     uint8_t *at, *end;

@@ -1,0 +1,281 @@
+/* Attention over block tables, forward. The unit of work is an item: a run of query tokens of one segment with all heads
+ * that share a key-value head, so that K and V are read (and converted) once for all of them.
+ *
+ * The scores of a row are kept whole: softmax sees them by absolute position, its 16 lanes start at a multiple of 16, and
+ * the sum over V ascends (PRECISION_REFERENCE: 16 lanes by position). So no bit depends on blocks, runs or batch. */
+#include <assert.h>
+#include <string.h>
+
+#include "compute/device/cpu_int.h"
+#include "ground/base/mem.h"
+
+enum {
+    MAX_ROWS = 128,             /* query rows (tokens x heads) of an item */
+    SCORE_FLOATS = 96 << 10,    /* scores of an item: 384 KiB stay in L2 */
+    WIDE_ROWS = 8,              /* however long the context, so many rows share one reading of K and V */
+    ITEM_COST = 64,             /* of starting an item, in rows x positions */
+    LANES = 16
+};
+static const float MASKED = -1e30f; /* exp is 0 after any scale, and no infinity meets a subtraction */
+
+struct attention {
+    struct dev *d;
+    const struct dev_batch *b;
+    const struct dev_attn *p;
+    const float *q;
+    float *out, *lse;
+    const struct dev_kv *kv;
+    int layer;
+};
+
+struct item {
+    const struct dev_segment *s;
+    int tok0, n_tok;   /* query tokens, counted from the segment's first */
+    int head0, n_head; /* query heads */
+    int kv_head;
+};
+
+/* Scratch of an item. */
+struct work {
+    float *q, *out;       /* [n_row][d_head], row = token * n_head + head */
+    float *score;         /* [n_row][ld] from position base */
+    float *k, *v;         /* converted pages: [d_head][DEV_PAGE], [DEV_PAGE][d_head] */
+    float *v_all;         /* PRECISION_REFERENCE: [end - base][d_head] */
+    int base, end;        /* positions that any row sees; base a multiple of 16 */
+    size_t ld;
+};
+
+static int min_int(int a, int b) { return a < b ? a : b; }
+static int max_int(int a, int b) { return a > b ? a : b; }
+
+static size_t score_floats(size_t n_pos)
+{
+    size_t wide = WIDE_ROWS * (round_up(n_pos, LANES) + LANES);
+    return wide > SCORE_FLOATS ? wide : SCORE_FLOATS;
+}
+
+size_t cpu_attention_worker_bytes(const struct dev *d, const struct cpu_limits *l)
+{
+    size_t floats = 2 * MAX_ROWS * l->d_head + score_floats(l->n_pos) + 2 * DEV_PAGE * l->d_head;
+    if (d->opt.precision == PRECISION_REFERENCE) {
+        floats += l->n_pos * l->d_head;
+    }
+    return floats * sizeof(float) + 6 * 64;
+}
+
+/* Rows that an item over n_pos positions may have. */
+static int max_rows(int n_pos)
+{
+    size_t ld = round_up((size_t)n_pos, LANES) + LANES;
+    int n = (int)(SCORE_FLOATS / ld);
+    return n < WIDE_ROWS ? WIDE_ROWS : n > MAX_ROWS ? MAX_ROWS : n;
+}
+
+/* --- items, in a fixed order --- */
+
+typedef void (*item_fn)(void *arg, const struct item *it);
+
+static void each_item_of_segment(const struct attention *p, const struct dev_segment *s, item_fn fn, void *arg)
+{
+    int group = p->p->n_head / p->p->n_kv_head, cap = max_rows(s->first_pos + s->n_tok);
+    int heads = min_int(group, cap), toks = max_int(1, cap / group);
+    for (int t = 0; t < s->n_tok; t += toks) {
+        for (int h = 0; h < p->p->n_kv_head; h++) {
+            for (int g = 0; g < group; g += heads) {
+                struct item it = {s, t, min_int(toks, s->n_tok - t), h * group + g, min_int(heads, group - g), h};
+                fn(arg, &it);
+            }
+        }
+    }
+}
+
+static void each_item(const struct attention *p, item_fn fn, void *arg)
+{
+    for (int i = 0; i < p->b->n_segment; i++) {
+        each_item_of_segment(p, &p->b->segment[i], fn, arg);
+    }
+}
+
+/* First position that token t of a segment sees. */
+static int first_seen(const struct attention *p, const struct dev_segment *s, int t)
+{
+    return p->p->window > 0 ? max_int(0, s->first_pos + t - p->p->window + 1) : 0;
+}
+
+static uint64_t item_cost(const struct attention *p, const struct item *it)
+{
+    int last = it->s->first_pos + it->tok0 + it->n_tok;
+    return (uint64_t)(it->n_tok * it->n_head) * (uint64_t)(last - first_seen(p, it->s, it->tok0)) + ITEM_COST;
+}
+
+/* --- one item --- */
+
+static void load_queries(const struct attention *p, const struct item *it, struct work *w)
+{
+    size_t dh = (size_t)p->p->d_head, width = (size_t)p->p->n_head * dh, n = (size_t)it->n_head * dh;
+    for (int t = 0; t < it->n_tok; t++) {
+        size_t row = (size_t)(it->s->first_tok + it->tok0 + t);
+        memcpy(w->q + (size_t)t * n, p->q + row * width + (size_t)it->head0 * dh, n * sizeof(float));
+    }
+}
+
+/* What a visitor of blocks is told: positions [pos, pos + n) are slots [slot, slot + n) of a page. */
+struct span {
+    int pos, n, slot;
+    int32_t page;
+    size_t row0; /* first row of the item that sees any of them */
+};
+typedef void (*span_fn)(const struct attention *p, const struct item *it, struct work *w, const struct span *at);
+
+static void each_span(const struct attention *p, const struct item *it, struct work *w, span_fn fn)
+{
+    int pos = 0, first = it->s->first_pos + it->tok0;
+    for (int i = 0; i < it->s->n_block && pos < w->end; i++) {
+        const struct dev_block *blk = &it->s->block[i];
+        int from = max_int(pos, w->base), to = min_int(pos + blk->n_tok, w->end);
+        if (from < to) {
+            struct span at = {from, to - from, from - pos, blk->page, (size_t)(max_int(from - first, 0) * it->n_head)};
+            fn(p, it, w, &at);
+        }
+        pos += blk->n_tok;
+    }
+}
+
+/* The panel of a head of K or V: the page itself, or converted into scratch. */
+static const float *load_head(const struct attention *p, const struct item *it, const struct span *at, bool is_v, float *scratch)
+{
+    const void *head = kv_head(p->kv, at->page, p->layer, is_v, it->kv_head);
+    if (!p->kv->is_f16) {
+        return head;
+    }
+    size_t n = is_v ? (size_t)(at->slot + at->n) * (size_t)p->p->d_head : p->kv->head_len;
+    p->d->kern.f16_to_f32(scratch, head, n);
+    return scratch;
+}
+
+static void score_span(const struct attention *p, const struct item *it, struct work *w, const struct span *at)
+{
+    size_t dh = (size_t)p->p->d_head, n_row = (size_t)(it->n_tok * it->n_head) - at->row0;
+    const float *k = load_head(p, it, at, false, w->k);
+    cpu_gemm(p->d)(w->score + at->row0 * w->ld + (at->pos - w->base), w->ld, w->q + at->row0 * dh, dh, 1, k + at->slot, DEV_PAGE,
+                   n_row, (size_t)at->n, dh, false);
+}
+
+static void value_span(const struct attention *p, const struct item *it, struct work *w, const struct span *at)
+{
+    size_t dh = (size_t)p->p->d_head, n_row = (size_t)(it->n_tok * it->n_head) - at->row0;
+    const float *v = load_head(p, it, at, true, w->v);
+    p->d->kern.gemm_f32(w->out + at->row0 * dh, dh, w->score + at->row0 * w->ld + (at->pos - w->base), w->ld, 1,
+                        v + (size_t)at->slot * dh, dh, n_row, dh, (size_t)at->n, at->pos > w->base);
+}
+
+static void gather_span(const struct attention *p, const struct item *it, struct work *w, const struct span *at)
+{
+    size_t dh = (size_t)p->p->d_head;
+    const float *v = load_head(p, it, at, true, w->v);
+    memcpy(w->v_all + (size_t)(at->pos - w->base) * dh, v + (size_t)at->slot * dh, (size_t)at->n * dh * sizeof(float));
+}
+
+/* Softmax of every row over the positions it sees; weights of the others are 0. */
+static void soften(const struct attention *p, const struct item *it, struct work *w)
+{
+    for (int t = 0; t < it->n_tok; t++) {
+        int pos = it->s->first_pos + it->tok0 + t, seen = first_seen(p, it->s, it->tok0 + t);
+        int start = seen / LANES * LANES;
+        for (int h = 0; h < it->n_head; h++) {
+            float *row = w->score + (size_t)(t * it->n_head + h) * w->ld;
+            for (int i = start; i < seen; i++) {
+                row[i - w->base] = MASKED;
+            }
+            float lse = p->d->kern.softmax(row + (start - w->base), (size_t)(pos + 1 - start), p->p->scale);
+            memset(row, 0, (size_t)(start - w->base) * sizeof(float));
+            memset(row + (pos + 1 - w->base), 0, (size_t)(w->end - pos - 1) * sizeof(float));
+            if (p->lse) {
+                size_t tok = (size_t)(it->s->first_tok + it->tok0 + t);
+                p->lse[tok * (size_t)p->p->n_head + (size_t)(it->head0 + h)] = lse;
+            }
+        }
+    }
+}
+
+static void store_output(const struct attention *p, const struct item *it, const struct work *w)
+{
+    size_t dh = (size_t)p->p->d_head, width = (size_t)p->p->n_head * dh, n = (size_t)it->n_head * dh;
+    for (int t = 0; t < it->n_tok; t++) {
+        size_t row = (size_t)(it->s->first_tok + it->tok0 + t);
+        memcpy(p->out + row * width + (size_t)it->head0 * dh, w->out + (size_t)t * n, n * sizeof(float));
+    }
+}
+
+static struct work work_begin(const struct attention *p, const struct item *it, int worker)
+{
+    struct carve c = carve_begin(&p->d->worker[worker]);
+    size_t dh = (size_t)p->p->d_head, page = DEV_PAGE * dh * sizeof(float);
+    struct work w = {.base = first_seen(p, it->s, it->tok0) / LANES * LANES, .end = it->s->first_pos + it->tok0 + it->n_tok};
+    w.ld = round_up((size_t)(w.end - w.base), LANES) + LANES;
+    w.q = carve_take(&c, MAX_ROWS * dh * sizeof(float));
+    w.out = carve_take(&c, MAX_ROWS * dh * sizeof(float));
+    w.k = carve_take(&c, page);
+    w.v = carve_take(&c, page);
+    w.score = carve_take(&c, (size_t)(it->n_tok * it->n_head) * w.ld * sizeof(float));
+    if (p->d->opt.precision == PRECISION_REFERENCE) {
+        w.v_all = carve_take(&c, (size_t)(w.end - w.base) * dh * sizeof(float));
+    }
+    return w;
+}
+
+static void attend(const struct attention *p, const struct item *it, int worker)
+{
+    struct work w = work_begin(p, it, worker);
+    size_t dh = (size_t)p->p->d_head, n_row = (size_t)(it->n_tok * it->n_head);
+    load_queries(p, it, &w);
+    each_span(p, it, &w, score_span);
+    soften(p, it, &w);
+    if (w.v_all) {
+        each_span(p, it, &w, gather_span);
+        p->d->kern.gemm_ref(w.out, dh, w.score, w.ld, 1, w.v_all, dh, n_row, dh, (size_t)(w.end - w.base), false);
+    } else {
+        each_span(p, it, &w, value_span);
+    }
+    store_output(p, it, &w);
+}
+
+/* --- all items, balanced by cost --- */
+
+struct walk {
+    const struct attention *p;
+    int worker, n_worker;
+    uint64_t total, done;
+};
+
+static void add_cost(void *arg, const struct item *it)
+{
+    struct walk *w = arg;
+    w->total += item_cost(w->p, it);
+}
+
+/* An item belongs to the worker in whose share of the total cost its middle lies. */
+static void attend_if_mine(void *arg, const struct item *it)
+{
+    struct walk *w = arg;
+    uint64_t cost = item_cost(w->p, it), middle = w->done + cost / 2;
+    if ((int)(middle * (uint64_t)w->n_worker / w->total) == w->worker) {
+        attend(w->p, it, w->worker);
+    }
+    w->done += cost;
+}
+
+static void attention_run(void *arg, int worker, int n_worker)
+{
+    struct walk w = {.p = arg, .worker = worker, .n_worker = n_worker};
+    each_item(w.p, add_cost, &w);
+    each_item(w.p, attend_if_mine, &w);
+}
+
+void dev_attention(struct dev *d, const struct dev_batch *b, const struct dev_attn *a, const float *q, float *out, float *lse,
+                   const struct dev_kv *kv, int layer)
+{
+    struct attention p = {d, b, a, q, out, lse, kv, layer};
+    assert(a->d_head == kv->shape.d_head && a->n_kv_head == kv->shape.n_kv_head && a->n_head % a->n_kv_head == 0);
+    pool_run(d->pool, attention_run, &p);
+}

@@ -1,0 +1,166 @@
+/* Norm, projections to q, k, v, rotation, and the store of k and v into their pages. */
+#include <assert.h>
+#include <string.h>
+
+#include "compute/device/cpu_input.h"
+#include "ground/base/mem.h"
+
+struct attention_in {
+    struct dev *d;
+    struct cpu_input in;
+    const struct dev_attn_in *p;
+    float *q;
+    struct dev_kv *kv;
+    int layer;
+    size_t n_tok;
+};
+
+/* One block of rows in shared scratch. */
+struct attention_in_block {
+    struct cpu_prepared in;
+    struct row_place *place; /* [n_row] */
+    float *k, *v;            /* [n_row][n_kv_head * d_head] */
+};
+
+static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+
+/* Output groups [begin, end) of projection i. */
+static void project_share(const struct attention_in *p, const struct attention_in_block *b, int i, size_t begin, size_t end,
+                          struct carve c)
+{
+    size_t n_out = p->in.proj[i]->w->n_out;
+    float *out = i == 0 ? p->q + b->in.row0 * n_out : i == 1 ? b->k : b->v;
+    float *tile = carve_take(&c, (size_t)TOK_BLOCK * TILE_COLS * sizeof(float));
+    for (size_t g = begin; g < end; g += TILE_GROUPS) {
+        size_t g1 = min_size(g + TILE_GROUPS, end), col = g * KERN_ROWS, n_col = min_size(g1 * KERN_ROWS, n_out) - col;
+        cpu_project(p->d, &p->in, &b->in, i, g, g1, tile, TILE_COLS, c);
+        for (size_t r = 0; r < b->in.rows.n_row; r++) {
+            memcpy(out + r * n_out + col, tile + r * TILE_COLS, n_col * sizeof(float));
+        }
+    }
+}
+
+/* The groups of q, k and v are one list; each worker takes a contiguous share of it. */
+static void project_all(const struct attention_in *p, const struct attention_in_block *b, int worker, int n_worker, struct carve c)
+{
+    size_t total = 0, first = 0, begin, end;
+    for (int i = 0; i < 3; i++) {
+        total += p->in.proj[i]->w->n_group;
+    }
+    pool_share(total, 1, worker, n_worker, &begin, &end);
+    for (int i = 0; i < 3; i++) {
+        size_t n = p->in.proj[i]->w->n_group;
+        size_t from = begin > first ? begin - first : 0, to = end > first ? min_size(end - first, n) : 0;
+        if (from < to) {
+            project_share(p, b, i, from, to, c);
+        }
+        first += n;
+    }
+}
+
+/* Elements i at dst + i * stride, float32 or float16. */
+static void store_head(const struct dev *d, const struct dev_kv *kv, void *head, size_t offset, size_t stride, const float *x,
+                       size_t n, uint16_t *half)
+{
+    if (!kv->is_f16) {
+        float *dst = (float *)head + offset;
+        for (size_t i = 0; i < n; i++) {
+            dst[i * stride] = x[i];
+        }
+        return;
+    }
+    uint16_t *dst = (uint16_t *)head + offset;
+    if (stride == 1) {
+        d->kern.f32_to_f16(dst, x, n);
+        return;
+    }
+    d->kern.f32_to_f16(half, x, n);
+    for (size_t i = 0; i < n; i++) {
+        dst[i * stride] = half[i];
+    }
+}
+
+/* Heads [begin, end) of one row, counted over q, then k, then v: rotated, and k and v stored. */
+static void finish_row(const struct attention_in *p, const struct attention_in_block *b, size_t r, size_t begin, size_t end,
+                       uint16_t *half)
+{
+    const struct dev_attn_in *a = p->p;
+    size_t n_q = (size_t)a->n_head, n_kv = (size_t)a->n_kv_head, dh = (size_t)a->d_head;
+    const struct row_place *at = &b->place[r];
+    const float *cos = NULL, *sin = NULL;
+    cpu_rope_row(p->d, b->in.row0 + r, at->pos, &cos, &sin);
+    size_t n_rot = (size_t)a->rope->n_rot;
+    if (begin < n_q) {
+        float *q = p->q + ((b->in.row0 + r) * n_q + begin) * dh;
+        p->d->kern.rope(q, min_size(end, n_q) - begin, dh, n_rot, cos, sin, a->rope->halves, 1.0f);
+    }
+    for (size_t h = begin > n_q ? begin : n_q; h < end; h++) {
+        bool is_v = h >= n_q + n_kv;
+        size_t kv_idx = h - n_q - (is_v ? n_kv : 0);
+        float *x = (is_v ? b->v : b->k) + (r * n_kv + kv_idx) * dh;
+        if (!is_v) {
+            p->d->kern.rope(x, 1, dh, n_rot, cos, sin, a->rope->halves, 1.0f);
+        }
+        void *head = kv_head(p->kv, at->page, p->layer, is_v, (int)kv_idx);
+        size_t slot = (size_t)at->slot;
+        store_head(p->d, p->kv, head, is_v ? slot * dh : slot, is_v ? 1 : DEV_PAGE, x, dh, half);
+    }
+}
+
+static void finish(const struct attention_in *p, const struct attention_in_block *b, int worker, int n_worker, struct carve c)
+{
+    size_t per_row = (size_t)(p->p->n_head + 2 * p->p->n_kv_head), begin, end;
+    uint16_t *half = carve_take(&c, (size_t)p->p->d_head * sizeof(uint16_t));
+    pool_share(b->in.rows.n_row * per_row, 1, worker, n_worker, &begin, &end);
+    while (begin < end) {
+        size_t r = begin / per_row, stop = min_size(end, (r + 1) * per_row);
+        finish_row(p, b, r, begin - r * per_row, stop - r * per_row, half);
+        begin = stop;
+    }
+}
+
+/* Places and rotary tables of the block, each worker its rows; read after the next barrier. */
+static void place_rows(const struct attention_in *p, const struct attention_in_block *b, int worker, int n_worker)
+{
+    size_t begin, end;
+    pool_share(b->in.rows.n_row, 1, worker, n_worker, &begin, &end);
+    if (begin < end) {
+        cpu_row_places(p->in.b, (int)(b->in.row0 + begin), (int)(end - begin), b->place + begin);
+    }
+    for (size_t r = begin; r < end; r++) {
+        const float *cos, *sin;
+        cpu_rope_row(p->d, b->in.row0 + r, b->place[r].pos, &cos, &sin);
+    }
+}
+
+static void attention_in_run(void *arg, int worker, int n_worker)
+{
+    const struct attention_in *p = arg;
+    size_t kv_bytes = TOK_BLOCK * (size_t)(p->p->n_kv_head * p->p->d_head) * sizeof(float);
+    for (size_t row = 0; row < p->n_tok; row += TOK_BLOCK) {
+        struct carve shared = carve_begin(&p->d->shared), own = carve_begin(&p->d->worker[worker]);
+        struct attention_in_block b = {.place = carve_take(&shared, TOK_BLOCK * sizeof(struct row_place))};
+        b.k = carve_take(&shared, kv_bytes);
+        b.v = carve_take(&shared, kv_bytes);
+        cpu_prepare(p->d, &p->in, row, min_size(TOK_BLOCK, p->n_tok - row), worker, n_worker, &shared, &own, &b.in);
+        place_rows(p, &b, worker, n_worker);
+        project_all(p, &b, worker, n_worker, own);
+        pool_barrier(p->d->pool);
+        finish(p, &b, worker, n_worker, own);
+        if (row + TOK_BLOCK < p->n_tok) {
+            pool_barrier(p->d->pool);
+        }
+    }
+}
+
+void dev_attention_in(struct dev *d, const struct dev_batch *b, const struct dev_attn_in *a, const float *x, float *q,
+                      float *inv_rms, struct dev_kv *kv, int layer)
+{
+    struct attention_in p = {.d = d, .in = {.b = b, .x = x, .norm = a->norm, .eps = a->eps, .inv_rms = inv_rms},
+                             .p = a, .q = q, .kv = kv, .layer = layer, .n_tok = (size_t)b->n_tok};
+    assert(d == kv->dev && a->d_head == kv->shape.d_head && a->n_kv_head == kv->shape.n_kv_head);
+    const struct dev_proj *proj[] = {&a->q, &a->k, &a->v};
+    cpu_input_init(d, &p.in, proj, 3, p.n_tok);
+    cpu_rope_begin(d, a->rope);
+    pool_run(d->pool, attention_in_run, &p);
+}

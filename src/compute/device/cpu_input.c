@@ -1,0 +1,214 @@
+/* Preparing the input of a coarse operation, and one projection of it with bias and adapters. Everything here is local
+ * to a row, so its bits depend neither on blocks nor on threads. */
+#include "compute/device/cpu_input.h"
+
+#include <string.h>
+
+#include "ground/base/mem.h"
+
+static size_t max_rank(const struct dev_proj *p, size_t n)
+{
+    for (int i = 0; i < p->n_lora; i++) {
+        if (p->lora[i] && (size_t)p->lora[i]->rank > n) {
+            n = (size_t)p->lora[i]->rank;
+        }
+    }
+    return n;
+}
+
+void cpu_input_init(const struct dev *d, struct cpu_input *in, const struct dev_proj *const *proj, int n_proj, size_t n_row)
+{
+    in->n_proj = n_proj;
+    in->n_in = proj[0]->w->n_in;
+    in->ld_u = 0;
+    in->need_x = in->need_q8 = in->need_bf16 = false;
+    for (int i = 0; i < n_proj; i++) {
+        in->proj[i] = proj[i];
+        in->path[i] = cpu_path_choose(d, in->b->mode, proj[i]->w->type, n_row);
+        in->need_x |= in->path[i] == PATH_REF || in->path[i] == PATH_F32;
+        in->need_q8 |= in->path[i] == PATH_Q8;
+        in->need_bf16 |= in->path[i] == PATH_BF16;
+        in->ld_u = max_rank(proj[i], in->ld_u);
+    }
+    in->need_x |= in->ld_u > 0;
+}
+
+/* The forms are written, not only pointed at: there is something to prepare before the products. */
+static bool has_work(const struct cpu_input *in)
+{
+    return in->norm || in->pick || in->need_q8 || in->need_bf16 || in->ld_u > 0;
+}
+
+void cpu_prepared_carve(const struct cpu_input *in, size_t row0, size_t n_row, struct carve *c, struct cpu_prepared *p)
+{
+    size_t n_pad = round_up(in->n_in, KERN_K), n_block = n_pad / KERN_K;
+    *p = (struct cpu_prepared){.row0 = row0, .rows = {.x = in->x + row0 * in->n_in, .ldx = in->n_in, .n_row = n_row}};
+    if (in->norm || in->pick) {
+        p->h = carve_take(c, n_row * in->n_in * sizeof(float));
+        p->rows.x = p->h;
+    }
+    if (in->need_q8) {
+        p->rows.q8 = (struct q8_rows){.q = carve_take(c, n_row * n_pad), .n_k = n_pad};
+        p->rows.q8.d = carve_take(c, n_row * n_block * sizeof(float));
+        p->rows.q8.sum = carve_take(c, n_row * n_block * sizeof(int32_t));
+    }
+    if (in->need_bf16) {
+        p->rows.bf16 = carve_take(c, n_row * n_pad * sizeof(uint16_t));
+        p->rows.ld_bf16 = n_pad;
+    }
+    for (int i = 0; i < in->n_proj && in->ld_u > 0; i++) {
+        p->u[i] = carve_take(c, n_row * in->ld_u * sizeof(float));
+    }
+}
+
+size_t cpu_prepared_bytes(size_t n_row, size_t n_in, size_t rank)
+{
+    size_t n_pad = round_up(n_in, KERN_K), n_block = n_pad / KERN_K;
+    size_t row = n_in * sizeof(float) + n_pad + n_block * (sizeof(float) + sizeof(int32_t)) + n_pad * sizeof(uint16_t) +
+                 MAX_PROJ * rank * sizeof(float);
+    return n_row * row + (5 + MAX_PROJ) * 64;
+}
+
+static size_t batch_row(const struct cpu_input *in, size_t row)
+{
+    return in->pick ? (size_t)in->pick[row] : row;
+}
+
+static void fill_x(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin, size_t end, bool keep)
+{
+    for (size_t i = begin; i < end; i++) {
+        size_t row = batch_row(in, p->row0 + i);
+        float *h = p->h + i * in->n_in;
+        const float *x = in->x + row * in->n_in;
+        if (!in->norm) {
+            memcpy(h, x, in->n_in * sizeof(float));
+            continue;
+        }
+        float inv = d->kern.rms_norm(h, x, in->norm, in->n_in, in->eps);
+        if (keep && in->inv_rms) {
+            in->inv_rms[row] = inv;
+        }
+    }
+}
+
+static void fill_bf16(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin, size_t end)
+{
+    for (size_t i = begin; i < end; i++) {
+        uint16_t *y = p->rows.bf16 + i * p->rows.ld_bf16;
+        d->kern.f32_to_bf16(y, p->rows.x + i * in->n_in, in->n_in);
+        memset(y + in->n_in, 0, (p->rows.ld_bf16 - in->n_in) * sizeof(*y));
+    }
+}
+
+/* The segment of a batch row, NULL when it has none. */
+static const struct dev_segment *segment_of(const struct dev_batch *b, size_t row)
+{
+    for (int k = 0; k < b->n_segment; k++) {
+        size_t first = (size_t)b->segment[k].first_tok;
+        if (row >= first && row < first + (size_t)b->segment[k].n_tok) {
+            return &b->segment[k];
+        }
+    }
+    return NULL;
+}
+
+/* The adapter on projection i of block rows [begin, *stop): the longest run from begin that has one and the same. */
+static const struct dev_lora *lora_run(const struct cpu_input *in, const struct cpu_prepared *p, int i, size_t begin, size_t end,
+                                       size_t *stop)
+{
+    const struct dev_segment *s = segment_of(in->b, batch_row(in, p->row0 + begin));
+    size_t at = begin + 1;
+    if (s && !in->pick) {
+        size_t last = (size_t)s->first_tok + (size_t)s->n_tok - p->row0;
+        at = last < end ? last : end;
+    }
+    *stop = at;
+    return s ? cpu_lora(in->proj[i], s) : NULL;
+}
+
+static void fill_u(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, int i, size_t begin, size_t end,
+                   bool keep)
+{
+    for (size_t at = begin, stop; at < end; at = stop) {
+        const struct dev_lora *l = lora_run(in, p, i, at, end, &stop);
+        if (!l) {
+            continue;
+        }
+        size_t rank = (size_t)l->rank, n = stop - at;
+        float *u = p->u[i] + at * in->ld_u;
+        cpu_gemm(d)(u, in->ld_u, p->rows.x + at * p->rows.ldx, p->rows.ldx, 1, l->at, rank, n, rank, in->n_in, false);
+        for (size_t r = 0; r < n; r++) {
+            float *row = u + r * in->ld_u;
+            if (keep && in->proj[i]->u) {
+                memcpy(in->proj[i]->u + batch_row(in, p->row0 + at + r) * rank, row, rank * sizeof(float));
+            }
+            d->kern.scale(row, l->scale, rank);
+        }
+    }
+}
+
+void cpu_prepared_fill(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin, size_t end,
+                       bool keep)
+{
+    if (begin >= end) {
+        return;
+    }
+    if (in->norm || in->pick) {
+        fill_x(d, in, p, begin, end, keep);
+    }
+    if (in->need_q8) {
+        size_t n_block = p->rows.q8.n_k / KERN_K;
+        struct q8_rows part = {p->rows.q8.q + begin * p->rows.q8.n_k, p->rows.q8.d + begin * n_block,
+                               p->rows.q8.sum + begin * n_block, p->rows.q8.n_k};
+        d->kern.quantize_q8(&part, p->rows.x + begin * p->rows.ldx, p->rows.ldx, end - begin, in->n_in);
+    }
+    if (in->need_bf16) {
+        fill_bf16(d, in, p, begin, end);
+    }
+    for (int i = 0; i < in->n_proj && in->ld_u > 0; i++) {
+        fill_u(d, in, p, i, begin, end, keep);
+    }
+}
+
+void cpu_prepare(struct dev *d, const struct cpu_input *in, size_t row0, size_t n_row, int worker, int n_worker,
+                 struct carve *shared, struct carve *own, struct cpu_prepared *p)
+{
+    if (n_row <= FEW_ROWS) {
+        cpu_prepared_carve(in, row0, n_row, own, p);
+        cpu_prepared_fill(d, in, p, 0, n_row, worker == 0);
+        return;
+    }
+    cpu_prepared_carve(in, row0, n_row, shared, p);
+    if (has_work(in)) {
+        size_t begin, end;
+        pool_share(n_row, 1, worker, n_worker, &begin, &end);
+        cpu_prepared_fill(d, in, p, begin, end, true);
+        pool_barrier(d->pool);
+    }
+}
+
+static void add_bias(const struct dev *d, const float *bias, size_t n_row, size_t n_col, float *tile, size_t ld_tile)
+{
+    for (size_t r = 0; r < n_row; r++) {
+        d->kern.add(tile + r * ld_tile, bias, n_col);
+    }
+}
+
+void cpu_project(const struct dev *d, const struct cpu_input *in, const struct cpu_prepared *p, int i, size_t g0, size_t g1,
+                 float *tile, size_t ld_tile, struct carve c)
+{
+    const struct dev_mat *w = in->proj[i]->w;
+    size_t col0 = g0 * KERN_ROWS, n_row = p->rows.n_row;
+    size_t n_col = (g1 * KERN_ROWS < w->n_out ? g1 * KERN_ROWS : w->n_out) - col0;
+    cpu_product(d, in->path[i], w, &p->rows, g0, g1, tile, ld_tile, c);
+    if (in->proj[i]->bias) {
+        add_bias(d, in->proj[i]->bias + col0, n_row, n_col, tile, ld_tile);
+    }
+    for (size_t at = 0, stop; at < n_row && in->ld_u > 0; at = stop) {
+        const struct dev_lora *l = lora_run(in, p, i, at, n_row, &stop);
+        if (l) {
+            cpu_gemm(d)(tile + at * ld_tile, ld_tile, p->u[i] + at * in->ld_u, in->ld_u, 1, l->bt + col0, l->n_out, stop - at,
+                        n_col, (size_t)l->rank, true);
+        }
+    }
+}

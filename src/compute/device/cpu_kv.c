@@ -1,0 +1,114 @@
+/* Pages of keys and values, and the way from a row of a batch to its place in them. */
+#include "compute/device/cpu_int.h"
+
+#include <string.h>
+
+#include "ground/base/mem.h"
+
+static bool kv_is_f16(const struct dev *d, enum dev_mode mode)
+{
+    return d->opt.precision != PRECISION_REFERENCE && mode == DEV_SERVE;
+}
+
+int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *shape, enum dev_mode mode, int n_page,
+               struct err *e)
+{
+    *out = NULL;
+    struct dev_kv *kv = mem_try_alloc(sizeof(*kv));
+    if (!kv) {
+        return err_set(e, ERR_NOMEM, NULL, "cannot make a cache of keys and values: out of memory");
+    }
+    bool is_f16 = kv_is_f16(d, mode);
+    *kv = (struct dev_kv){.dev = d, .shape = *shape, .n_page = n_page, .is_f16 = is_f16, .elem_bytes = is_f16 ? 2 : 4,
+                          .head_len = (size_t)shape->d_head * DEV_PAGE};
+    size_t n_bytes;
+    bool fits = mul_size(dev_kv_page_bytes(kv), (size_t)n_page, &n_bytes);
+    kv->data = fits ? mem_try_aligned(n_bytes ? n_bytes : 1) : NULL;
+    int rc = 0;
+    if (!kv->data) {
+        rc = err_set(e, ERR_NOMEM, NULL, "cannot hold keys and values: %d pages of %zu bytes wanted", n_page,
+                     dev_kv_page_bytes(kv));
+        goto out;
+    }
+    rc = cpu_limits_grow(d, &(struct cpu_limits){.n_pos = (size_t)n_page * DEV_PAGE, .d_head = (size_t)shape->d_head,
+                                                 .n_kv_dim = (size_t)shape->n_kv_head * (size_t)shape->d_head}, e);
+    if (rc) {
+        goto out;
+    }
+    *out = kv;
+    kv = NULL;
+out:
+    dev_kv_free(kv);
+    return rc;
+}
+
+void dev_kv_free(struct dev_kv *kv)
+{
+    if (kv) {
+        mem_free(kv->data);
+        mem_free(kv);
+    }
+}
+
+size_t dev_kv_page_bytes(const struct dev_kv *kv)
+{
+    return (size_t)kv->shape.n_layer * 2 * (size_t)kv->shape.n_kv_head * kv->head_len * kv->elem_bytes;
+}
+
+static void copy_tokens(uint8_t *dst, const uint8_t *src, size_t n_line, size_t line_bytes, size_t n_bytes)
+{
+    for (size_t i = 0; i < n_line; i++) {
+        memcpy(dst + i * line_bytes, src + i * line_bytes, n_bytes);
+    }
+}
+
+void dev_kv_copy(struct dev *d, struct dev_kv *kv, int dst_page, int src_page, int n_tok)
+{
+    (void)d;
+    size_t d_head = (size_t)kv->shape.d_head, n = (size_t)n_tok * kv->elem_bytes;
+    for (int l = 0; l < kv->shape.n_layer; l++) {
+        for (int h = 0; h < kv->shape.n_kv_head; h++) {
+            copy_tokens(kv_head(kv, dst_page, l, false, h), kv_head(kv, src_page, l, false, h), d_head,
+                        DEV_PAGE * kv->elem_bytes, n);
+            memcpy(kv_head(kv, dst_page, l, true, h), kv_head(kv, src_page, l, true, h), n * d_head);
+        }
+    }
+}
+
+void dev_kv_zero(struct dev *d, struct dev_kv *kv)
+{
+    (void)d;
+    memset(kv->data, 0, dev_kv_page_bytes(kv) * (size_t)kv->n_page);
+}
+
+/* Places of tokens [first, end) of a segment, counted from its first token. */
+static void segment_places(const struct dev_segment *s, int first, int end, struct row_place *out)
+{
+    int base = 0; /* position of the first token of the block */
+    int i = first;
+    for (int k = 0; k < s->n_block && i < end; k++) {
+        int next = base + s->block[k].n_tok;
+        for (; i < end && s->first_pos + i < next; i++) {
+            out[i - first] = (struct row_place){s->block[k].page, s->first_pos + i - base, s->first_pos + i};
+        }
+        base = next;
+    }
+    for (; i < end; i++) {
+        out[i - first] = (struct row_place){-1, 0, s->first_pos + i};
+    }
+}
+
+void cpu_row_places(const struct dev_batch *b, int row0, int n_row, struct row_place *out)
+{
+    for (int i = 0; i < n_row; i++) {
+        out[i] = (struct row_place){-1, 0, 0};
+    }
+    for (int k = 0; k < b->n_segment; k++) {
+        const struct dev_segment *s = &b->segment[k];
+        int first = s->first_tok > row0 ? s->first_tok : row0;
+        int end = s->first_tok + s->n_tok < row0 + n_row ? s->first_tok + s->n_tok : row0 + n_row;
+        if (first < end) {
+            segment_places(s, first - s->first_tok, end - s->first_tok, out + (first - row0));
+        }
+    }
+}

@@ -1,0 +1,56 @@
+/* LoRA factors as the forward products want them: transposed copies, unit stride along the outputs. */
+#include "compute/device/cpu_int.h"
+
+#include "ground/base/mem.h"
+
+int dev_lora_new(struct dev *d, struct dev_lora **out, const float *a, const float *b, int rank, size_t n_in, size_t n_out,
+                 float scale, struct err *e)
+{
+    *out = NULL;
+    struct dev_lora *l = mem_try_alloc(sizeof(*l));
+    if (!l) {
+        return err_set(e, ERR_NOMEM, NULL, "cannot hold an adapter: out of memory");
+    }
+    *l = (struct dev_lora){.dev = d, .a = a, .b = b, .rank = rank, .n_in = n_in, .n_out = n_out, .scale = scale};
+    int rc = dev_alloc(d, &l->at, n_in * (size_t)rank, e);
+    if (!rc) {
+        rc = dev_alloc(d, &l->bt, n_out * (size_t)rank, e);
+    }
+    if (!rc) {
+        rc = cpu_limits_grow(d, &(struct cpu_limits){.n_in = n_in, .n_out = n_out, .rank = (size_t)rank}, e);
+    }
+    if (rc) {
+        dev_lora_free(l);
+        return rc;
+    }
+    dev_lora_update(d, l);
+    *out = l;
+    return 0;
+}
+
+static void transpose(float *dst, const float *src, size_t n_row, size_t n_col)
+{
+    for (size_t c = 0; c < n_col; c++) {
+        for (size_t r = 0; r < n_row; r++) {
+            dst[c * n_row + r] = src[r * n_col + c];
+        }
+    }
+}
+
+void dev_lora_update(struct dev *d, struct dev_lora *l)
+{
+    (void)d;
+    transpose(l->at, l->a, (size_t)l->rank, l->n_in);
+    transpose(l->bt, l->b, l->n_out, (size_t)l->rank);
+}
+
+void dev_lora_free(struct dev_lora *l)
+{
+    if (l) {
+        dev_release(l->dev, l->at);
+        dev_release(l->dev, l->bt);
+        mem_free(l);
+    }
+}
+
+int dev_lora_rank(const struct dev_lora *l) { return l->rank; }

@@ -1,0 +1,127 @@
+/* Packed matrices: made from rows in the file format, group by group, in parallel; and the embedding, which reads
+ * single rows of one. One packed copy serves decode, prefill and the backward pass. */
+#include "compute/device/cpu_int.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "ground/base/mem.h"
+
+int dev_mat_new(struct dev *d, struct dev_mat **out, enum quant_type type, size_t n_out, size_t n_in, struct err *e)
+{
+    *out = NULL;
+    size_t n_group = (n_out + KERN_ROWS - 1) / KERN_ROWS, n_block = (n_in + KERN_K - 1) / KERN_K;
+    size_t group_bytes, n_bytes;
+    bool fits = mul_size(n_block, quants[type]->packed_bytes, &group_bytes) && mul_size(n_group, group_bytes, &n_bytes);
+    struct dev_mat *m = fits ? mem_try_alloc(sizeof(*m)) : NULL;
+    uint8_t *packed = m ? mem_try_aligned(n_bytes) : NULL;
+    if (!packed) {
+        mem_free(m);
+        return err_set(e, ERR_NOMEM, NULL, "cannot hold a %zu x %zu matrix of type %s: %zu bytes wanted", n_out, n_in,
+                       quants[type]->name, fits ? n_bytes : SIZE_MAX);
+    }
+    *m = (struct dev_mat){.dev = d, .type = type, .n_out = n_out, .n_in = n_in, .n_group = n_group,
+                          .n_block = n_block, .group_bytes = group_bytes, .packed = packed};
+    int rc = cpu_limits_grow(d, &(struct cpu_limits){.n_in = n_in, .n_out = n_out}, e);
+    if (rc) {
+        dev_mat_free(m);
+        return rc;
+    }
+    *out = m;
+    return 0;
+}
+
+void dev_mat_free(struct dev_mat *m)
+{
+    if (m) {
+        mem_free(m->packed);
+        mem_free(m);
+    }
+}
+
+size_t dev_mat_bytes(const struct dev_mat *m) { return m->n_group * m->group_bytes; }
+size_t dev_mat_n_out(const struct dev_mat *m) { return m->n_out; }
+size_t dev_mat_n_in(const struct dev_mat *m) { return m->n_in; }
+
+struct put {
+    struct dev_mat *m;
+    const uint8_t *rows;
+    size_t row0, n_row, row_bytes;
+};
+
+/* One group: 16 rows of the file format (rows past the end pack as zeros) into its blocks. */
+static void pack_group(const struct put *p, size_t group)
+{
+    const struct dev_mat *m = p->m;
+    const struct quant *q = quants[m->type];
+    uint8_t *dst = m->packed + group * m->group_bytes;
+    for (size_t k = 0; k < m->n_block; k++) {
+        const void *row[KERN_ROWS];
+        size_t offset = k * KERN_K / (size_t)q->block_len * q->block_bytes;
+        for (size_t i = 0; i < KERN_ROWS; i++) {
+            size_t r = group * KERN_ROWS + i - p->row0;
+            row[i] = r < p->n_row ? p->rows + r * p->row_bytes + offset : NULL;
+        }
+        size_t left = m->n_in - k * KERN_K;
+        q->pack(dst + k * q->packed_bytes, row, left < KERN_K ? (int)left : KERN_K);
+    }
+}
+
+static void put_run(void *arg, int worker, int n_worker)
+{
+    const struct put *p = arg;
+    size_t first = p->row0 / KERN_ROWS, n_group = (p->n_row + KERN_ROWS - 1) / KERN_ROWS, begin, end;
+    pool_share(n_group, 1, worker, n_worker, &begin, &end);
+    for (size_t g = begin; g < end; g++) {
+        pack_group(p, first + g);
+    }
+}
+
+void dev_mat_put(struct dev *d, struct dev_mat *m, const void *rows, size_t row0, size_t n_row)
+{
+    assert(row0 % KERN_ROWS == 0 && row0 + n_row <= m->n_out);
+    const struct quant *q = quants[m->type];
+    struct put p = {m, rows, row0, n_row, m->n_in / (size_t)q->block_len * q->block_bytes};
+    pool_run(d->pool, put_run, &p);
+}
+
+struct embed {
+    struct dev *d;
+    float *x;
+    const struct dev_mat *m;
+    const int32_t *ids;
+    size_t n_tok;
+};
+
+/* A packed block holds 16 rows: all are read, one is kept. Cheap beside the products of a token. */
+static void embed_row(const struct dev *d, float *x, const struct dev_mat *m, size_t row)
+{
+    float block[KERN_ROWS][KERN_K];
+    size_t packed_bytes = quants[m->type]->packed_bytes;
+    const uint8_t *src = m->packed + row / KERN_ROWS * m->group_bytes;
+    for (size_t k = 0; k < m->n_block; k++) {
+        d->kern.quant[m->type].rows(block[0], KERN_K, src + k * packed_bytes);
+        size_t left = m->n_in - k * KERN_K;
+        memcpy(x + k * KERN_K, block[row % KERN_ROWS], (left < KERN_K ? left : KERN_K) * sizeof(float));
+    }
+}
+
+static void embed_run(void *arg, int worker, int n_worker)
+{
+    const struct embed *p = arg;
+    size_t begin, end;
+    pool_share(p->n_tok, 1, worker, n_worker, &begin, &end);
+    for (size_t i = begin; i < end; i++) {
+        embed_row(p->d, p->x + i * p->m->n_in, p->m, (size_t)p->ids[i]);
+    }
+}
+
+void dev_embed(struct dev *d, float *x, const struct dev_mat *embedding, const int32_t *ids, int n_tok)
+{
+    struct embed p = {d, x, embedding, ids, (size_t)n_tok};
+    if (n_tok == 1) {
+        embed_run(&p, 0, 1);
+    } else {
+        pool_run(d->pool, embed_run, &p);
+    }
+}

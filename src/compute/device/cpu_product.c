@@ -1,0 +1,126 @@
+/* The matrix product of the CPU device: rows of an input with a tile of output groups, along one of four paths. Which
+ * path is taken depends on precision, mode and type (and, in PRECISION_AUTO alone, on the number of rows).
+ *
+ * Blocking changes no bits: PATH_F32 and PATH_BF16 cut the sum into runs of PANEL_K that continue from y; PATH_REF and
+ * PATH_Q8 never cut it. */
+#include "compute/device/cpu_int.h"
+
+#include <assert.h>
+
+#include "ground/base/mem.h"
+
+enum {
+    BF16_MIN_ROWS = 8,       /* fewer rows leave tiles empty: int8 or float32 streams the weights faster */
+    ROW_BLOCK = 64,          /* rows of a panel product: 64 x 512 floats = 128 KiB beside the panel */
+    Q8_ROW_BYTES = 256 << 10 /* int8 activations that stay in L2 beside the weights of a tile */
+};
+
+static bool is_float(enum quant_type t) { return t == QUANT_F32 || t == QUANT_F16 || t == QUANT_BF16; }
+
+enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quant_type type, size_t n_row)
+{
+    if (d->opt.precision == PRECISION_REFERENCE) {
+        return PATH_REF;
+    }
+    if (type == QUANT_F32) {
+        return PATH_F32;
+    }
+    bool has_bf16 = d->kern.gemm_bf16 && d->kern.quant[type].panel_bf16;
+    if (d->opt.precision == PRECISION_AUTO && has_bf16 && n_row >= BF16_MIN_ROWS) {
+        return PATH_BF16;
+    }
+    return is_float(type) || mode == DEV_TRAIN ? PATH_F32 : PATH_Q8;
+}
+
+size_t cpu_product_bytes(size_t n_in)
+{
+    size_t whole = round_up(n_in, KERN_K) * KERN_ROWS * sizeof(float);
+    size_t tile = (size_t)TILE_COLS * PANEL_K * sizeof(float);
+    return whole > tile ? whole : tile;
+}
+
+static const uint8_t *block_at(const struct dev_mat *m, size_t group, size_t k)
+{
+    return m->packed + group * m->group_bytes + k / KERN_K * quants[m->type]->packed_bytes;
+}
+
+/* Aligned memory of ours, seen as floats: packed QUANT_F32 blocks are the panel. */
+static const float *as_floats(const uint8_t *p) { return (const float *)(const void *)p; }
+
+static void product_ref(const struct dev *d, const struct dev_mat *m, const struct cpu_rows *x, size_t g0, size_t g1, float *y,
+                        size_t ldy, float *panel)
+{
+    for (size_t g = g0; g < g1; g++) {
+        const float *p = panel;
+        if (m->type == QUANT_F32) {
+            p = as_floats(block_at(m, g, 0));
+        } else {
+            d->kern.quant[m->type].panel(panel, block_at(m, g, 0), m->n_block);
+        }
+        d->kern.gemm_ref(y + (g - g0) * KERN_ROWS, ldy, x->x, x->ldx, 1, p, KERN_ROWS, x->n_row, KERN_ROWS, m->n_in, false);
+    }
+}
+
+/* Inputs [k0, k0 + n_k) of groups [g0, g1): panels of PANEL_K inputs, one after the other; then all rows. */
+static void product_f32_part(const struct dev *d, const struct dev_mat *m, const struct cpu_rows *x, size_t g0, size_t g1,
+                             size_t k0, size_t n_k, float *y, size_t ldy, float *panel)
+{
+    bool is_panel = m->type == QUANT_F32;
+    for (size_t g = g0; g < g1 && !is_panel; g++) {
+        d->kern.quant[m->type].panel(panel + (g - g0) * PANEL_K * KERN_ROWS, block_at(m, g, k0), (n_k + KERN_K - 1) / KERN_K);
+    }
+    for (size_t r = 0; r < x->n_row; r += ROW_BLOCK) {
+        size_t n = x->n_row - r < ROW_BLOCK ? x->n_row - r : ROW_BLOCK;
+        for (size_t g = g0; g < g1; g++) {
+            const float *p = is_panel ? as_floats(block_at(m, g, k0)) : panel + (g - g0) * PANEL_K * KERN_ROWS;
+            d->kern.gemm_f32(y + r * ldy + (g - g0) * KERN_ROWS, ldy, x->x + r * x->ldx + k0, x->ldx, 1, p, KERN_ROWS, n,
+                             KERN_ROWS, n_k, k0 > 0);
+        }
+    }
+}
+
+static void product_bf16_part(const struct dev *d, const struct dev_mat *m, const struct cpu_rows *x, size_t g0, size_t g1,
+                              size_t k0, size_t n_k, float *y, size_t ldy, uint16_t *panel)
+{
+    n_k = round_up(n_k, KERN_K);
+    for (size_t g = g0; g < g1; g++) {
+        d->kern.quant[m->type].panel_bf16(panel + (g - g0) * PANEL_K * KERN_ROWS, block_at(m, g, k0), n_k / KERN_K);
+    }
+    d->kern.gemm_bf16(y, ldy, x->bf16 + k0, x->ld_bf16, panel, PANEL_K * KERN_ROWS, x->n_row, g1 - g0, n_k, k0 > 0);
+}
+
+static void product_q8(const struct dev *d, const struct dev_mat *m, const struct cpu_rows *x, size_t g0, size_t g1, float *y,
+                       size_t ldy)
+{
+    size_t step = Q8_ROW_BYTES / (m->n_block * KERN_K) / 16 * 16;
+    step = step < 16 ? 16 : step;
+    for (size_t r = 0; r < x->n_row; r += step) {
+        size_t n = x->n_row - r < step ? x->n_row - r : step;
+        for (size_t g = g0; g < g1; g++) {
+            d->kern.quant[m->type].gemm_q8(y + r * ldy + (g - g0) * KERN_ROWS, ldy, block_at(m, g, 0), &x->q8, r, n, m->n_block);
+        }
+    }
+}
+
+void cpu_product(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct cpu_rows *x, size_t g0,
+                 size_t g1, float *y, size_t ldy, struct carve c)
+{
+    assert(g1 - g0 <= TILE_GROUPS);
+    if (path == PATH_Q8) {
+        product_q8(d, m, x, g0, g1, y, ldy);
+        return;
+    }
+    void *panel = carve_take(&c, cpu_product_bytes(m->n_in));
+    if (path == PATH_REF) {
+        product_ref(d, m, x, g0, g1, y, ldy, panel);
+        return;
+    }
+    for (size_t k0 = 0; k0 < m->n_in; k0 += PANEL_K) {
+        size_t n_k = m->n_in - k0 < PANEL_K ? m->n_in - k0 : PANEL_K;
+        if (path == PATH_F32) {
+            product_f32_part(d, m, x, g0, g1, k0, n_k, y, ldy, panel);
+        } else {
+            product_bf16_part(d, m, x, g0, g1, k0, n_k, y, ldy, panel);
+        }
+    }
+}
