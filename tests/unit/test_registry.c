@@ -1,0 +1,232 @@
+/* The registry: importing twice is once, references resolve, damage is refused, a torn or changed log is noticed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "govern/registry/registry.h"
+#include "ground/base/file.h"
+#include "ground/base/mem.h"
+
+#define HOME "build/test_registry"
+
+static void put(const char *path, const char *text)
+{
+    assert_int_equal(file_write_atomic(path, text, strlen(text), NULL), 0);
+}
+
+static struct registry *fresh(void)
+{
+    struct registry *r;
+    assert_int_equal(file_remove_tree(HOME, NULL), 0);
+    assert_int_equal(file_mkdirs(HOME "/src/hf", NULL), 0);
+    put(HOME "/src/a.gguf", "GGUF one");
+    put(HOME "/src/hf/config.json", "{}");
+    put(HOME "/src/hf/model.safetensors", "weights");
+    assert_int_equal(registry_open(&r, HOME, NULL), 0);
+    return r;
+}
+
+static void contents(const char *path, const char *want)
+{
+    char *text;
+    struct err e = {0};
+    if (file_read_all(path, 1000, &text, NULL, &e))
+        fail_msg("%s", e.msg);
+    assert_string_equal(text, want);
+    mem_free(text);
+}
+
+static void import_once(void **state)
+{
+    (void)state;
+    struct registry *r = fresh();
+    struct registered x, y, z;
+    char *path;
+    struct err e = {0};
+    if (registry_import(r, HOME "/src/a.gguf", NULL, &x, &e))
+        fail_msg("%s", e.msg);
+    assert_string_equal(x.name, "a");
+    assert_int_equal(x.version, 1);
+    assert_int_equal(x.bytes, 8);
+    assert_true(x.added);
+    assert_int_equal(registry_import(r, HOME "/src/a.gguf", "a", &y, &e), 0);
+    assert_false(y.added);
+    assert_string_equal(x.digest, y.digest);
+    put(HOME "/src/a.gguf", "GGUF two two");
+    assert_int_equal(registry_import(r, HOME "/src/a.gguf", NULL, &z, &e), 0);
+    assert_int_equal(z.version, 2);
+    assert_int_equal(registry_resolve(r, "a", &path, &e), 0);
+    contents(path, "GGUF two two");
+    mem_free(path);
+    assert_int_equal(registry_resolve(r, "a:1", &path, &e), 0);
+    contents(path, "GGUF one");
+    assert_string_equal(path_base(path), "a.gguf");
+    mem_free(path);
+    registry_close(r);
+}
+
+static void directories(void **state)
+{
+    (void)state;
+    struct registry *r = fresh();
+    struct registered x;
+    char *path, one[DIGEST_HEX_SIZE], two[DIGEST_HEX_SIZE];
+    struct err e = {0};
+    if (registry_import(r, HOME "/src/hf/", NULL, &x, &e) || registry_resolve(r, "hf", &path, &e))
+        fail_msg("%s", e.msg);
+    assert_string_equal(x.name, "hf");
+    char *file = path_join(path, "model.safetensors");
+    contents(file, "weights");
+    mem_free(file);
+    assert_int_equal(registry_digest_path(r, path, one, &e), 0);
+    assert_int_equal(registry_digest_path(r, HOME "/src/hf", two, &e), 0);
+    assert_string_equal(one, two);
+    mem_free(path);
+    assert_int_equal(registry_import(r, HOME "/src", NULL, &x, &e), -ERR_INPUT);
+    assert_int_equal(registry_import(r, HOME "/none", NULL, &x, &e), -ERR_NOT_FOUND);
+    assert_int_equal(registry_import(r, HOME "/src/hf", "a/b", &x, &e), -ERR_USAGE);
+    registry_close(r);
+}
+
+static void digests_follow_changes(void **state)
+{
+    (void)state;
+    struct registry *r = fresh();
+    char one[DIGEST_HEX_SIZE], again[DIGEST_HEX_SIZE], two[DIGEST_HEX_SIZE];
+    assert_int_equal(registry_digest_path(r, HOME "/src/a.gguf", one, NULL), 0);
+    assert_int_equal(registry_digest_path(r, HOME "/src/a.gguf", again, NULL), 0);
+    assert_string_equal(one, again);
+    put(HOME "/src/a.gguf", "GGUF 1ne"); /* same size */
+    assert_int_equal(registry_digest_path(r, HOME "/src/a.gguf", two, NULL), 0);
+    assert_string_not_equal(one, two);
+    registry_close(r);
+}
+
+static void aliases_are_compare_and_set(void **state)
+{
+    (void)state;
+    struct registry *r = fresh();
+    struct registered x;
+    char *path;
+    json_t *list;
+    struct err e = {0};
+    assert_int_equal(registry_import(r, HOME "/src/a.gguf", NULL, &x, &e), 0);
+    put(HOME "/src/a.gguf", "GGUF two two");
+    assert_int_equal(registry_import(r, HOME "/src/a.gguf", NULL, &x, &e), 0);
+    assert_int_equal(registry_resolve(r, "a@production", &path, &e), -ERR_NOT_FOUND);
+    assert_int_equal(registry_set_alias(r, "a", "production", 1, 0, "first", &e), 0);
+    assert_int_equal(registry_set_alias(r, "a", "production", 2, 0, "stale", &e), -ERR_CONFLICT);
+    assert_int_equal(registry_set_alias(r, "a", "production", 3, 1, "no such", &e), -ERR_NOT_FOUND);
+    assert_int_equal(registry_set_alias(r, "a", "production", 2, 1, "better", &e), 0);
+    assert_int_equal(registry_resolve(r, "a@production", &path, &e), 0);
+    contents(path, "GGUF two two");
+    mem_free(path);
+    assert_int_equal(registry_list(r, "model", &list, &e), 0);
+    assert_int_equal(json_array_size(list), 1);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(json_array_get(list, 0), "aliases"), "production")), 2);
+    json_decref(list);
+    registry_close(r);
+}
+
+static void unknown_names_offer_near_ones(void **state)
+{
+    (void)state;
+    struct registry *r = fresh();
+    struct registered x;
+    char *path;
+    struct err e = {0};
+    assert_int_equal(registry_resolve(r, "smol", &path, &e), -ERR_NOT_FOUND);
+    assert_non_null(strstr(e.msg, "registry is empty"));
+    assert_int_equal(registry_import(r, HOME "/src/a.gguf", "smollm", &x, &e), 0);
+    assert_int_equal(registry_resolve(r, "smol", &path, &e), -ERR_NOT_FOUND);
+    assert_non_null(strstr(e.msg, "\"smollm\""));
+    assert_int_equal(registry_resolve(r, "smollm:9", &path, &e), -ERR_NOT_FOUND);
+    assert_int_equal(registry_resolve(r, "smollm:x", &path, &e), -ERR_NOT_FOUND);
+    registry_close(r);
+}
+
+static void damage_is_refused_and_mended(void **state)
+{
+    (void)state;
+    struct registry *r = fresh();
+    struct registered x;
+    char *path;
+    struct err e = {0};
+    assert_int_equal(registry_import(r, HOME "/src/a.gguf", NULL, &x, &e), 0);
+    assert_int_equal(registry_resolve(r, "a", &path, &e), 0);
+    assert_int_equal(truncate(path, 3), 0); /* through the link, as a careless program would */
+    mem_free(path);
+    assert_int_equal(registry_resolve(r, "a", &path, &e), -ERR_INPUT);
+    assert_non_null(strstr(e.msg, "import it again"));
+    put(HOME "/src/a.gguf", "GGUF one");
+    assert_int_equal(registry_import(r, HOME "/src/a.gguf", NULL, &x, &e), 0);
+    assert_int_equal(registry_resolve(r, "a", &path, &e), 0);
+    contents(path, "GGUF one");
+    mem_free(path);
+    registry_close(r);
+}
+
+static void logs_survive_tears_and_show_changes(void **state)
+{
+    (void)state;
+    struct registry *r = fresh();
+    struct registered x;
+    json_t *list;
+    struct err e = {0};
+    assert_int_equal(registry_import(r, HOME "/src/a.gguf", NULL, &x, &e), 0);
+    int fd = open(HOME "/registry/names.log", O_WRONLY | O_APPEND);
+    assert_int_equal(write(fd, "{\"op\":\"ver", 10), 10);
+    close(fd);
+    assert_int_equal(registry_list(r, "model", &list, &e), 0); /* the torn row is not one */
+    assert_int_equal(json_array_size(list), 1);
+    json_decref(list);
+    assert_int_equal(registry_import(r, HOME "/src/hf", NULL, &x, &e), 0);
+    assert_int_equal(registry_list(r, "model", &list, &e), 0);
+    assert_int_equal(json_array_size(list), 2);
+    json_decref(list);
+    char *text;
+    size_t n;
+    assert_int_equal(file_read_all(HOME "/registry/names.log", 100000, &text, &n, &e), 0);
+    char *at = strstr(text, "\"version\":1");
+    assert_non_null(at);
+    at[strlen("\"version\":")] = '7';
+    assert_int_equal(file_write_atomic(HOME "/registry/names.log", text, n, &e), 0);
+    mem_free(text);
+    assert_int_equal(registry_list(r, "model", &list, &e), -ERR_INPUT);
+    assert_non_null(strstr(e.msg, "hash chain"));
+    registry_close(r);
+}
+
+static void runs(void **state)
+{
+    (void)state;
+    struct registry *r = fresh();
+    json_t *list;
+    assert_int_equal(file_mkdirs(HOME "/runs/one", NULL), 0);
+    assert_int_equal(file_mkdirs(HOME "/runs/two", NULL), 0);
+    assert_int_equal(registry_note_run(r, "tune", HOME "/runs/one", NULL), 0);
+    assert_int_equal(registry_note_run(r, "eval", HOME "/runs/two", NULL), 0);
+    assert_int_equal(registry_note_run(r, "tune", HOME "/runs/one", NULL), 0);
+    assert_int_equal(registry_runs(r, &list, NULL), 0);
+    assert_int_equal(json_array_size(list), 2);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "kind")), "tune");
+    json_decref(list);
+    registry_close(r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(import_once), cmocka_unit_test(directories), cmocka_unit_test(digests_follow_changes),
+        cmocka_unit_test(aliases_are_compare_and_set), cmocka_unit_test(unknown_names_offer_near_ones),
+        cmocka_unit_test(damage_is_refused_and_mended), cmocka_unit_test(logs_survive_tears_and_show_changes),
+        cmocka_unit_test(runs)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
