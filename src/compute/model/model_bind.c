@@ -1,0 +1,112 @@
+/* Tensors of a file onto the device. A matrix is read by pieces of whole row groups and packed at once, so that beside
+ * the packed copy only one piece is in memory. Shapes and types are checked here, with the tensor's name. */
+#include "compute/model/model_int.h"
+
+#include <stdio.h>
+
+#include "ground/base/mem.h"
+
+enum { PIECE_BYTES = 4 << 20 };
+
+static void shape_text(const struct tensor_info *t, char *out, size_t size)
+{
+    size_t at = 0;
+    out[0] = '\0';
+    for (int i = 0; i < t->n_dim && at < size; i++) {
+        at += (size_t)snprintf(out + at, size - at, "%s%llu", i ? " x " : "", (unsigned long long)t->shape[i]);
+    }
+}
+
+/* The tensor with its kernel type; n_in 0: a vector of n_out values. */
+static int find_tensor(const struct model_file *f, const char *name, size_t n_out, size_t n_in, const struct tensor_info **out,
+                       enum quant_type *type, struct err *e)
+{
+    const struct tensor_info *t = model_file_find(f, name);
+    if (!t) {
+        return err_set(e, ERR_INPUT, name, "cannot bind tensor \"%s\": the file has none of this name", name);
+    }
+    bool fits = n_in ? t->n_dim == 2 && t->shape[0] == n_out && t->shape[1] == n_in : t->n_dim == 1 && t->shape[0] == n_out;
+    if (!fits) {
+        char have[96], want[48];
+        shape_text(t, have, sizeof(have));
+        snprintf(want, sizeof(want), n_in ? "%zu x %zu" : "%zu", n_out, n_in);
+        return err_set(e, ERR_INPUT, name, "cannot bind tensor \"%s\": its shape is %s, the hyper-parameters want %s", name, have,
+                       want);
+    }
+    int q = quant_find(tensor_type_info(t->type)->name);
+    if (q < 0) {
+        return err_set(e, ERR_UNSUPPORTED, name,
+                       "cannot compute with tensor \"%s\": its type is %s; F32, F16, BF16, Q8_0, Q4_0 and Q4_1 can be computed",
+                       name, tensor_type_info(t->type)->name);
+    }
+    *out = t;
+    *type = (enum quant_type)q;
+    return 0;
+}
+
+static int read_rows(struct dev *d, const struct model_file *f, const struct tensor_info *t, struct dev_mat *mat, struct err *e)
+{
+    size_t n_out = dev_mat_n_out(mat), row_bytes = (size_t)(t->n_bytes / n_out);
+    size_t piece = PIECE_BYTES / row_bytes / KERN_ROWS * KERN_ROWS;
+    piece = piece < KERN_ROWS ? KERN_ROWS : piece > n_out ? n_out : piece;
+    void *rows = mem_try_array(piece, row_bytes);
+    if (!rows) {
+        return err_set(e, ERR_NOMEM, t->name, "cannot read tensor \"%s\": no memory for %zu rows of %zu bytes", t->name, piece,
+                       row_bytes);
+    }
+    int rc = 0;
+    for (size_t r = 0; !rc && r < n_out; r += piece) {
+        size_t n = n_out - r < piece ? n_out - r : piece;
+        rc = model_file_read(f, t, rows, (uint64_t)r * row_bytes, n * row_bytes, e);
+        if (!rc) {
+            dev_mat_put(d, mat, rows, r, n);
+        }
+    }
+    mem_free(rows);
+    return rc;
+}
+
+int bind_mat(struct model *m, const struct model_file *f, const char *name, size_t n_out, size_t n_in, struct dev_mat **out,
+             struct err *e)
+{
+    const struct tensor_info *t;
+    enum quant_type type;
+    int rc = find_tensor(f, name, n_out, n_in, &t, &type, e);
+    if (rc) {
+        return rc;
+    }
+    rc = dev_mat_new(m->dev, out, type, n_out, n_in, e);
+    if (rc) {
+        return err_wrap(e, rc, "cannot load tensor \"%s\"", name);
+    }
+    return read_rows(m->dev, f, t, *out, e);
+}
+
+int bind_vec(struct model *m, const struct model_file *f, const char *name, size_t n, bool must, float **out, struct err *e)
+{
+    *out = NULL;
+    if (!must && !model_file_find(f, name)) {
+        return 0;
+    }
+    const struct tensor_info *t;
+    enum quant_type type;
+    int rc = find_tensor(f, name, n, 0, &t, &type, e);
+    if (rc) {
+        return rc;
+    }
+    void *raw = mem_try_alloc((size_t)t->n_bytes);
+    float *value = mem_try_array(n, sizeof(float));
+    rc = raw && value ? model_file_read(f, t, raw, 0, (size_t)t->n_bytes, e)
+                      : err_set(e, ERR_NOMEM, name, "cannot read tensor \"%s\": out of memory", name);
+    if (!rc) {
+        rc = dev_alloc(m->dev, out, n, e);
+    }
+    if (!rc) {
+        quants[type]->dequantize(value, raw, n);
+        dev_write(m->dev, *out, value, n);
+        m->vector_bytes += n * sizeof(float);
+    }
+    mem_free(raw);
+    mem_free(value);
+    return rc;
+}
