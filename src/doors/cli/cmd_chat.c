@@ -1,15 +1,17 @@
 /* chat: a conversation on the terminal, or line by line from standard input. Owns the history; the engine's prefix
  * cache makes every turn cost its own tokens only. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "doors/cli/cli_engine.h"
 #include "doors/cli/cli_prompt.h"
 #include "doors/cli/cli_sampling.h"
+#include "ground/base/buf.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
+
+enum { LINE_MAX_BYTES = 1 << 22 };
 
 static const struct param params[] = {
     {"model", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "MODEL",
@@ -68,7 +70,7 @@ static int answer_ids(struct conversation *v, const struct token_list *ids, stru
     sequence_get(s, &result);
     rc = add_message(v, "assistant", result.text, result.text_len, e);
     if (!rc && v->c->json)
-        cli_print_json(json_pack("{s:s#, s:s, s:I, s:I, s:I}", "text", result.text, result.text_len, "finish_reason",
+        cli_print_json(json_pack("{s:s%, s:s, s:I, s:I, s:I}", "text", result.text, result.text_len, "finish_reason",
                                  finish_reason_name(result.reason), "n_prompt", (json_int_t)result.n_prompt, "n_cached",
                                  (json_int_t)result.n_cached, "n_answer", (json_int_t)result.n_id));
     sequence_release(v->x->engine, s);
@@ -105,27 +107,38 @@ static int take_line(struct conversation *v, const char *line, struct err *e)
     return rc ? rc : 1;
 }
 
+/* One line without its end into line: 1, 0 at the end of the input, -ERR_LIMIT when it is too long. */
+static int read_line(struct buf *line, struct err *e)
+{
+    int ch;
+    buf_clear(line);
+    while ((ch = getchar()) != EOF && ch != '\n')
+        if (buf_add_char(line, (char)ch))
+            return err_set(e, ERR_LIMIT, "standard input", "cannot read a line of more than %zu bytes", line->max);
+    if (line->len && line->data[line->len - 1] == '\r')
+        line->data[--line->len] = '\0';
+    return ch != EOF || line->len > 0;
+}
+
 static int talk(struct conversation *v, struct err *e)
 {
-    char *line = NULL;
-    size_t cap = 0;
+    struct buf line;
     int rc = 1;
+    buf_init(&line, LINE_MAX_BYTES);
     if (v->talks)
         fprintf(stderr, "%s\n",
                 cli_text(v->c, "/reset starts a new conversation, /exit ends", "/reset 开始新对话，/exit 结束"));
     while (rc > 0) {
-        if (v->talks) fputs("> ", stderr);
-        ssize_t n = getline(&line, &cap, stdin);
-        if (cli_interrupted()) {
+        if (v->talks)
+            fputs("> ", stderr);
+        rc = read_line(&line, e);
+        if (cli_interrupted())
             rc = err_set(e, ERR_INTERRUPTED, NULL, "interrupted");
-            break;
-        }
-        if (n < 0) break;
-        line[strcspn(line, "\r\n")] = '\0';
-        rc = take_line(v, line, e);
+        else if (rc > 0)
+            rc = take_line(v, line.data ? line.data : "", e);
     }
-    (free)(line); /* getline's own memory */
-    return rc < 0 ? rc : 0;
+    buf_deinit(&line);
+    return rc;
 }
 
 static int run_conversation(struct cli_engine *x, const struct cli *c, const struct param_set *args, struct err *e)
