@@ -12,11 +12,11 @@
 
 /* The options of every command, resolved: command line over TAILOR_* over config.yaml over defaults. */
 struct cli {
-    const char *home; /* directory, exists */
+    const char *home; /* directory, exists (but for COMMAND_NO_HOME) */
     enum lang lang;
     int threads; /* >= 1 */
     enum precision precision;
-    enum kern_isa isa; /* TAILOR_ISA, else what the machine has */
+    enum kern_isa isa; /* what the machine has, at most TAILOR_ISA */
     bool json;
     bool stderr_is_tty;
 };
@@ -24,8 +24,11 @@ struct cli {
 /* Exit statuses of interface.md. */
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_VERDICT_FAIL = 3, EXIT_INCONCLUSIVE = 4, EXIT_INTERRUPTED = 130 };
 
+enum { COMMAND_NO_HOME = 1 }; /* works without a home directory, which is then not created */
+
 struct command {
-    const char *name;
+    const char *name; /* one word, or two: "data import" */
+    unsigned flags;
     const char *summary_en, *summary_zh;
     const char *usage; /* "MODEL (--text S | --file F) [--raw]" */
     const char *example;
@@ -37,7 +40,8 @@ struct command {
 
 extern const struct command *const commands[]; /* NULL-terminated, in the order of help */
 
-/* The one result of a command: with --json the object on one line; takes the reference. */
+/* The one result of a command: with --json the object on one line; takes the reference. Ends the program when the
+ * object is NULL (out of memory while it was made). */
 void cli_print_json(json_t *object);
 /* MODEL of a command: a path as it is, else a registry name name[:version|@alias] resolved to a path (mem_free). */
 int cli_model_path(const struct cli *c, const char *model, char **path, struct err *e) MUST_CHECK;

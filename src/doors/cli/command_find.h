@@ -1,0 +1,11 @@
+/* Which command the words of a command line mean. */
+#ifndef CLI_COMMAND_FIND_H
+#define CLI_COMMAND_FIND_H
+
+#include "doors/cli/cli.h"
+
+/* The command that the first words name: two words before one. *n_word is how many they are. Borrowed.
+ * -ERR_USAGE offers the nearest name, or the second words there are. */
+int command_find(int n, char *const *word, const struct command **out, int *n_word, struct err *e) MUST_CHECK;
+
+#endif

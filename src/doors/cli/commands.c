@@ -1,0 +1,12 @@
+/* The table of commands, in the order of help. A new command is its file, its line in the list of declarations and its
+ * line in the table. */
+#include "doors/cli/cli.h"
+
+extern const struct command cmd_completion, cmd_help, cmd_version;
+
+const struct command *const commands[] = {
+    &cmd_version,
+    &cmd_help,
+    &cmd_completion,
+    NULL,
+};
