@@ -1,0 +1,260 @@
+/* inspect: what is in a model file. Works for every GGUF and every directory, also those without a forward pass here:
+ * a hyper-parameter that cannot be told is null. --check reads all tensor data and names what is not finite. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "compute/formats/model_file.h"
+#include "doors/cli/cli.h"
+#include "ground/base/mem.h"
+#include "ground/base/str.h"
+
+static const struct param params[] = {
+    {"model", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "MODEL",
+     "path or name of the model", "模型的路径或名称"},
+    {"check", PARAM_BOOL, 0, NULL, 0, 0, NULL, "false", NULL,
+     "read all tensor data and look for values that are not finite", "读取全部张量数据，查找非有限数值"},
+};
+
+/* How a hyper-parameter is called in GGUF (after the architecture) and in config.json. */
+static const struct {
+    const char *name, *gguf, *config;
+} fields[] = {
+    {"n_layer", "block_count", "num_hidden_layers"},
+    {"n_embd", "embedding_length", "hidden_size"},
+    {"n_head", "attention.head_count", "num_attention_heads"},
+    {"n_kv_head", "attention.head_count_kv", "num_key_value_heads"},
+    {"d_head", "attention.key_length", "head_dim"},
+    {"n_ff", "feed_forward_length", "intermediate_size"},
+    {"n_vocab", "vocab_size", "vocab_size"},
+    {"n_ctx_train", "context_length", "max_position_embeddings"},
+};
+
+/* GGUF's general.file_type: the name of a mix of types (llama.h, enum llama_ftype). */
+static const struct {
+    int code;
+    const char *name;
+} file_types[] = {{0, "F32"},     {1, "F16"},     {2, "Q4_0"},    {3, "Q4_1"},    {7, "Q8_0"},
+                  {8, "Q5_0"},    {9, "Q5_1"},    {10, "Q2_K"},   {11, "Q3_K_S"}, {12, "Q3_K_M"},
+                  {13, "Q3_K_L"}, {14, "Q4_K_S"}, {15, "Q4_K_M"}, {16, "Q5_K_S"}, {17, "Q5_K_M"},
+                  {18, "Q6_K"},   {25, "IQ4_NL"}, {30, "IQ4_XS"}, {32, "BF16"}};
+
+static uint64_t n_value(const struct tensor_info *t)
+{
+    const struct tensor_type_info *info = tensor_type_info(t->type);
+    return t->n_bytes / info->block_bytes * (uint64_t)info->block_len;
+}
+
+static json_t *tensors_json(const struct model_file *f)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < model_file_n_tensor(f); i++) {
+        const struct tensor_info *t = model_file_tensor(f, i);
+        json_t *shape = json_array();
+        for (int d = 0; d < t->n_dim; d++) {
+            json_array_append_new(shape, json_integer((json_int_t)t->shape[d]));
+        }
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "name", t->name, "type",
+                                              tensor_type_info(t->type)->name, "shape", shape));
+    }
+    return list;
+}
+
+/* The type that most values have. */
+static const char *main_type(const struct model_file *f)
+{
+    uint64_t n[TENSOR_TYPE_COUNT] = {0};
+    int best = 0;
+    for (size_t i = 0; i < model_file_n_tensor(f); i++) {
+        const struct tensor_info *t = model_file_tensor(f, i);
+        n[t->type] += n_value(t);
+        best = n[t->type] > n[best] ? (int)t->type : best;
+    }
+    return n[best] ? tensor_type_info((enum tensor_type)best)->name : NULL;
+}
+
+static const char *file_type(const struct model_file *f)
+{
+    const json_t *code = json_object_get(model_file_metadata(f), "general.file_type");
+    for (size_t i = 0; model_file_n_tensor(f) && json_is_integer(code) && i < N_ELEM(file_types); i++) {
+        if (json_integer_value(code) == file_types[i].code) {
+            return file_types[i].name;
+        }
+    }
+    return main_type(f);
+}
+
+/* From the metadata as they stand, for architectures that have no forward pass here. */
+static void declared_fields(const struct model_file *f, json_t *out)
+{
+    const json_t *meta = model_file_metadata(f);
+    bool gguf = model_file_is_gguf(f);
+    const char *arch = json_string_value(json_object_get(meta, gguf ? "general.architecture" : "model_type"));
+    json_object_set_new(out, "architecture", arch ? json_string(arch) : json_null());
+    for (size_t i = 0; i < N_ELEM(fields); i++) {
+        char key[160];
+        snprintf(key, sizeof key, "%s.%s", arch ? arch : "", fields[i].gguf);
+        json_t *v = json_object_get(meta, gguf ? key : fields[i].config);
+        json_object_set(out, fields[i].name, json_is_integer(v) ? v : json_null());
+    }
+}
+
+static void known_fields(const struct model_params *p, json_t *out)
+{
+    const int value[] = {p->n_layer, p->n_embd, p->n_head,  p->n_kv_head,
+                         p->d_head,  p->n_ff,   p->n_vocab, p->n_ctx_train};
+    json_object_set_new(out, "architecture", json_string(p->architecture));
+    for (size_t i = 0; i < N_ELEM(fields); i++) {
+        json_object_set_new(out, fields[i].name, json_integer(value[i]));
+    }
+}
+
+/* Blocks of one tensor that are not finite. */
+static int check_tensor(const struct model_file *f, const struct tensor_info *t, unsigned char *chunk,
+                        size_t chunk_bytes, uint64_t *n_bad, struct err *e)
+{
+    size_t block = tensor_type_info(t->type)->block_bytes;
+    uint64_t step = chunk_bytes / block * block;
+    *n_bad = 0;
+    for (uint64_t at = 0; at < t->n_bytes; at += step) {
+        size_t n = (size_t)(t->n_bytes - at < step ? t->n_bytes - at : step);
+        int rc = model_file_read(f, t, chunk, at, n, e);
+        if (rc) {
+            return rc;
+        }
+        *n_bad += tensor_count_bad(t->type, chunk, n);
+        if (cli_interrupted()) {
+            return err_set(e, ERR_INTERRUPTED, t->name, "interrupted while checking tensor \"%s\"", t->name);
+        }
+    }
+    return 0;
+}
+
+/* {"n_tensors", "bad": [{"name", "n_bad"}]} of all tensor data. */
+static int check_data(const struct model_file *f, json_t **out, struct err *e)
+{
+    enum { CHUNK_BYTES = 4 << 20 };
+    unsigned char *chunk = mem_alloc(CHUNK_BYTES);
+    json_t *bad = json_array();
+    int rc = 0;
+    for (size_t i = 0; !rc && i < model_file_n_tensor(f); i++) {
+        const struct tensor_info *t = model_file_tensor(f, i);
+        uint64_t n_bad;
+        rc = check_tensor(f, t, chunk, CHUNK_BYTES, &n_bad, e);
+        if (!rc && n_bad) {
+            json_array_append_new(bad, json_pack("{s:s, s:I}", "name", t->name, "n_bad", (json_int_t)n_bad));
+        }
+    }
+    mem_free(chunk);
+    *out = json_pack("{s:I, s:o}", "n_tensors", (json_int_t)model_file_n_tensor(f), "bad", bad);
+    return rc;
+}
+
+/* What contradicts itself fails a check; what is only unknown here does not. */
+static int check_header(const struct model_file *f, int params_rc, const struct err *params_err, struct err *e)
+{
+    struct vocab_source v;
+    if (params_rc == -ERR_INPUT && model_file_n_tensor(f)) {
+        if (e) {
+            *e = *params_err;
+        }
+        return params_rc;
+    }
+    return model_file_vocab(f, &v, e);
+}
+
+static void print_text(const struct model_file *f, const json_t *result)
+{
+    static const char *const first[] = {"architecture", "n_params", "file_type"};
+    char size[16];
+    str_format_bytes(model_file_size(f), size, sizeof size);
+    for (size_t i = 0; i < N_ELEM(first) + N_ELEM(fields); i++) {
+        const char *name = i < N_ELEM(first) ? first[i] : fields[i - N_ELEM(first)].name;
+        const json_t *v = json_object_get(result, name);
+        if (json_is_string(v)) {
+            printf("%-14s %s\n", name, json_string_value(v));
+        } else if (json_is_integer(v)) {
+            printf("%-14s %lld\n", name, (long long)json_integer_value(v));
+        }
+    }
+    printf("%-14s %s\n%-14s %zu\n", "size", size, "n_tensors", model_file_n_tensor(f));
+    const json_t *bad = json_object_get(json_object_get(result, "check"), "bad");
+    for (size_t i = 0; i < json_array_size(bad); i++) {
+        const json_t *b = json_array_get(bad, i);
+        printf("not finite     %s: %lld\n", json_string_value(json_object_get(b, "name")),
+               (long long)json_integer_value(json_object_get(b, "n_bad")));
+    }
+    if (bad && json_array_size(bad) == 0) {
+        printf("check          ok\n");
+    }
+}
+
+static int inspect(const struct cli *c, const struct model_file *f, bool check, struct err *e)
+{
+    struct model_params p;
+    struct err params_err = {0};
+    json_t *found = NULL;
+    json_t *out = json_object();
+    uint64_t sum = 0;
+    int params_rc = model_file_params(f, &p, &params_err);
+    int rc = check ? check_header(f, params_rc, &params_err, e) : 0;
+    rc = rc || !check ? rc : check_data(f, &found, e);
+    if (rc) {
+        json_decref(found);
+        json_decref(out);
+        return rc;
+    }
+    if (params_rc) {
+        declared_fields(f, out);
+    } else {
+        known_fields(&p, out);
+    }
+    for (size_t i = 0; i < model_file_n_tensor(f); i++) {
+        sum += n_value(model_file_tensor(f, i));
+    }
+    bool bad = json_array_size(json_object_get(found, "bad")) > 0;
+    const char *type = file_type(f);
+    json_object_set_new(out, "n_params", json_integer((json_int_t)sum));
+    json_object_set_new(out, "file_type", type ? json_string(type) : json_null());
+    json_object_set_new(out, "tensors", tensors_json(f));
+    json_object_set_new(out, "metadata", json_deep_copy(model_file_metadata(f)));
+    if (found) {
+        json_object_set_new(out, "check", found);
+    }
+    if (c->json) {
+        cli_print_json(json_incref(out));
+    } else {
+        print_text(f, out);
+    }
+    json_decref(out);
+    return bad ? EXIT_FAILED : EXIT_OK;
+}
+
+static int run(const struct cli *c, const struct param_set *args, struct err *e)
+{
+    char *path;
+    struct model_file *f;
+    int rc = cli_model_path(c, param_str(args, "model"), &path, e);
+    if (rc) {
+        return rc;
+    }
+    rc = model_file_open(&f, path, e);
+    mem_free(path);
+    if (rc) {
+        return rc;
+    }
+    rc = inspect(c, f, param_bool(args, "check"), e);
+    model_file_close(f);
+    return rc;
+}
+
+const struct command cmd_inspect = {
+    .name = "inspect",
+    .summary_en = "show what a model file holds",
+    .summary_zh = "显示模型文件的内容",
+    .usage = "MODEL [--check]",
+    .example = "tailor inspect model.gguf --check",
+    .params = params,
+    .n_param = N_ELEM(params),
+    .run = run,
+};
