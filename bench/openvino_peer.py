@@ -7,11 +7,12 @@ import openvino_genai as og
 
 model, n_prefill, n_decode = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 pipe = og.LLMPipeline(model, 'CPU')
-ids = ov.Tensor(np.arange(100, 100 + n_prefill, dtype=np.int64).reshape(1, -1) % 40000)
 mask = ov.Tensor(np.ones((1, n_prefill), dtype=np.int64))
+rng = np.random.default_rng(0)
 
 
 def seconds(n):
+    ids = ov.Tensor(rng.integers(100, 40000, (1, n_prefill)))  # another prompt each time: its prefix cache must not help
     config = og.GenerationConfig(max_new_tokens=n, ignore_eos=True, do_sample=False)
     t = time.perf_counter(); pipe.generate(og.TokenizedInputs(ids, mask), config); return time.perf_counter() - t
 
