@@ -54,3 +54,4 @@ void dev_lora_free(struct dev_lora *l)
 }
 
 int dev_lora_rank(const struct dev_lora *l) { return l->rank; }
+void dev_lora_set_scale(struct dev_lora *l, float scale) { l->scale = scale; }

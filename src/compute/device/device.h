@@ -98,6 +98,8 @@ int dev_lora_new(struct dev *d, struct dev_lora **out, const float *a, const flo
 void dev_lora_update(struct dev *d, struct dev_lora *l);
 void dev_lora_free(struct dev_lora *l);
 int dev_lora_rank(const struct dev_lora *l);
+/* Another scale from the next operation on. */
+void dev_lora_set_scale(struct dev_lora *l, float scale);
 
 /* --- a batch --- */
 

@@ -46,7 +46,7 @@ void adapter_update(struct adapter *a);
 /* What model code multiplies with; NULL where the adapter does not sit. grad members NULL before adapter_grads. */
 const struct dev_lora *adapter_lora(const struct adapter *a, int layer, enum adapter_site site);
 struct dev_lora_grad adapter_grad(const struct adapter *a, int layer, enum adapter_site site);
-/* Multiply the scale (interface.md: --adapter A,scale=S). */
+/* The scale becomes factor times what rank and alpha give (interface.md: --adapter A,scale=S). */
 void adapter_set_scale(struct adapter *a, float factor);
 
 #endif

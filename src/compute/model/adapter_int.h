@@ -1,0 +1,38 @@
+/* Private to adapters: the flat array and its views. */
+#ifndef MODEL_ADAPTER_INT_H
+#define MODEL_ADAPTER_INT_H
+
+#include "compute/model/adapter.h"
+#include "compute/model/model_int.h"
+
+enum { ADAPTER_MAX_RANK = 4096 };
+
+/* Where a matrix of the adapter lies in the flat arrays: A [rank][n_in], then B [n_out][rank]. */
+struct adapter_view {
+    size_t a, b; /* offsets, values */
+    size_t n_in, n_out;
+    struct dev_lora *lora; /* NULL: the adapter does not sit here */
+};
+
+struct adapter {
+    struct dev *dev;
+    struct model_params params; /* of the base */
+    struct adapter_options opt;
+    size_t n_param;
+    float *param, *grad;       /* [n_param] device memory; grad NULL until asked for */
+    struct adapter_view *view; /* [n_layer][SITE_COUNT] */
+};
+
+static inline struct adapter_view *adapter_view_at(const struct adapter *a, int layer, enum adapter_site site)
+{
+    return &a->view[(size_t)layer * SITE_COUNT + (size_t)site];
+}
+/* Memory and views of an adapter, parameters zero. Options are checked here. */
+int adapter_make(struct adapter **out, const struct model *m, const struct adapter_options *opt, struct err *e) MUST_CHECK;
+/* Rows of B of q and k between Hugging Face's halves and the base's order; same-size copy where nothing is permuted. */
+void adapter_rows_to_hf(const struct adapter *a, enum adapter_site site, float *dst, const float *src);
+void adapter_rows_from_hf(const struct adapter *a, enum adapter_site site, float *dst, const float *src);
+/* PEFT's key of a factor: "base_model.model.model.layers.N.self_attn.q_proj.lora_A.weight". */
+void adapter_key(char *out, size_t size, int layer, enum adapter_site site, bool is_b);
+
+#endif
