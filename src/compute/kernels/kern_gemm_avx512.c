@@ -21,8 +21,9 @@ struct gemm {
 /* n_row x (16 * n_vec) outputs; the last vector is masked. n_row and n_vec are constants. */
 ALWAYS_INLINE void tile(const struct gemm *g, size_t r0, size_t c0, const int n_row, const int n_vec, __mmask16 last)
 {
-    size_t s = g->x_row, x_k = g->x_k, ldp = g->ldp;
-    const float *x = g->x + r0 * s, *p = g->p + c0;
+    struct row_bases x = row_bases(g->x + r0 * g->x_row, g->x_row * sizeof(float), n_row);
+    size_t x_step = g->x_k * sizeof(float), ldp = g->ldp;
+    const float *p = g->p + c0;
     float *y = g->y + r0 * g->ldy + c0;
     __m512 acc[MAX_ROWS][MAX_COLS];
     UNROLL
@@ -33,7 +34,7 @@ ALWAYS_INLINE void tile(const struct gemm *g, size_t r0, size_t c0, const int n_
             acc[r][c] = g->accumulate ? _mm512_maskz_loadu_ps(m, y + (size_t)r * g->ldy + 16 * c) : _mm512_setzero_ps();
         }
     }
-    for (size_t k = g->n_k; k > 0; k--, x += x_k, p += ldp) {
+    for (size_t k = g->n_k; k > 0; k--, p += ldp) {
         __m512 v[MAX_COLS];
         UNROLL
         for (int c = 0; c < n_vec; c++) {
@@ -41,12 +42,13 @@ ALWAYS_INLINE void tile(const struct gemm *g, size_t r0, size_t c0, const int n_
         }
         UNROLL
         for (int r = 0; r < n_row; r++) {
-            __m512 a = _mm512_set1_ps(x[(size_t)r * s]);
+            __m512 a = _mm512_set1_ps(*(const float *)row_at(&x, r));
             UNROLL
             for (int c = 0; c < n_vec; c++) {
                 acc[r][c] = _mm512_fmadd_ps(a, v[c], acc[r][c]);
             }
         }
+        rows_advance(&x, x_step, n_row);
     }
     UNROLL
     for (int r = 0; r < n_row; r++) {

@@ -1,13 +1,50 @@
-/* Asks the compiler to unroll a loop of constant count fully, so that arrays indexed by it become registers.
- * Private to kernels. */
+/* What the inner loops ask of the compiler. Private to kernels. */
 #ifndef KERNELS_UNROLL_H
 #define KERNELS_UNROLL_H
 
+#include <stddef.h>
+
+/* Unroll a loop of constant count fully, so that arrays indexed by it become registers. */
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define UNROLL _Pragma("GCC unroll 64")
 #endif
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* Rows of one matrix, four to a base register: row r is base[r / 4] plus 0, 1, 2 or 3 strides, all of which x86
+ * addressing reaches with two more registers. The bases are hidden from the optimizer, which would otherwise keep one
+ * offset a row, on the stack, and load it in every step (30 % of the time of a 16-row tile on Zen 5). */
+struct row_bases {
+    const char *base[4];
+    size_t stride, stride3; /* bytes: one row, three rows */
+};
+
+ALWAYS_INLINE struct row_bases row_bases(const void *p, size_t stride_bytes, const int n_row)
+{
+    struct row_bases b = {.stride = stride_bytes, .stride3 = 3 * stride_bytes};
+    __asm__("" : "+r"(b.stride3));
+    UNROLL
+    for (int i = 0; 4 * i < n_row; i++) {
+        b.base[i] = (const char *)p + 4 * (size_t)i * stride_bytes;
+        __asm__("" : "+r"(b.base[i]));
+    }
+    return b;
+}
+
+ALWAYS_INLINE const void *row_at(const struct row_bases *b, const int r)
+{
+    const char *p = b->base[r / 4];
+    return r % 4 == 0 ? p : (r % 4 == 1 ? p + b->stride : (r % 4 == 2 ? p + 2 * b->stride : p + b->stride3));
+}
+
+/* All rows move on by so many bytes. */
+ALWAYS_INLINE void rows_advance(struct row_bases *b, size_t bytes, const int n_row)
+{
+    UNROLL
+    for (int i = 0; 4 * i < n_row; i++) {
+        b->base[i] += bytes;
+    }
+}
 
 #endif
