@@ -30,14 +30,11 @@ int help_all(enum lang lang, struct buf *out)
                         pick(lang, "Usage:", "用法："), pick(lang, "OPTIONS", "选项"), pick(lang, "COMMAND", "命令"),
                         pick(lang, "ARGUMENTS", "参数"));
     if (rc == 0) rc = command_list(lang, out);
-    if (rc == 0)
-        rc = buf_printf(out, "\n%s\n",
-                        pick(lang, "Before or after every command:", "以下选项可放在任何命令之前或之后："));
+    if (rc == 0) rc = buf_add_char(out, '\n');
     if (rc == 0) rc = param_help(global_params, n_global_params, lang, out);
-    if (rc == 0)
-        rc =
-            buf_printf(out, "%s\n",
-                       pick(lang, "`tailor help COMMAND` describes one command.", "`tailor help 命令` 说明单个命令。"));
+    const char *en = "These options stand before or after COMMAND. `tailor help COMMAND` describes one command.";
+    const char *zh = "以上选项可放在命令之前或之后。`tailor help 命令` 说明单个命令。";
+    if (rc == 0) rc = buf_printf(out, "%s\n", pick(lang, en, zh));
     return rc;
 }
 

@@ -48,7 +48,9 @@ static int report(const struct err *e, int rc, bool json, const struct command *
         return status_of(-rc);
     }
     fprintf(stderr, "tailor: %s\n", msg);
-    if (rc == -ERR_USAGE && cmd) fprintf(stderr, "usage: tailor %s %s\n", cmd->name, cmd->usage ? cmd->usage : "");
+    if (rc == -ERR_USAGE && cmd)
+        fprintf(stderr, "usage: tailor %s%s%s\n", cmd->name, cmd->usage && *cmd->usage ? " " : "",
+                cmd->usage ? cmd->usage : "");
     return status_of(-rc);
 }
 

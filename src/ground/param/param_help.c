@@ -99,7 +99,7 @@ static void facts(const struct param *p, enum lang lang, char *out, size_t size)
         snprintf(repeat + strlen(repeat), sizeof repeat - strlen(repeat), "; %s", zh ? "必填" : "required");
     snprintf(joined, sizeof joined, "%s%s%s%s", unit, range, initial, repeat);
     out[0] = '\0';
-    if (joined[0]) snprintf(out, size, " (%s)", joined + 2);
+    if (joined[0]) snprintf(out, size, zh ? "（%s）" : " (%s)", joined + 2);
 }
 
 static int write_param(const struct param *p, enum lang lang, struct buf *out)
