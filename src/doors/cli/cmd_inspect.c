@@ -84,6 +84,26 @@ static const char *file_type(const struct model_file *f)
     return main_type(f);
 }
 
+static void set_if_null(json_t *out, const char *name, json_int_t value)
+{
+    if (json_is_null(json_object_get(out, name)) && value > 0) {
+        json_object_set_new(out, name, json_integer(value));
+    }
+}
+
+/* What files leave out when it follows from the rest. */
+static void derived_fields(const struct model_file *f, json_t *out)
+{
+    struct vocab_source v;
+    const struct tensor_info *embd = model_file_find(f, "token_embd.weight");
+    json_int_t n_head = json_integer_value(json_object_get(out, "n_head"));
+    json_int_t n_embd = json_integer_value(json_object_get(out, "n_embd"));
+    set_if_null(out, "n_kv_head", n_head);
+    set_if_null(out, "d_head", n_head > 0 ? n_embd / n_head : 0);
+    set_if_null(out, "n_vocab", embd && embd->n_dim == 2 ? (json_int_t)embd->shape[0] : 0);
+    set_if_null(out, "n_vocab", model_file_vocab(f, &v, NULL) == 0 ? (json_int_t)v.n_token : 0);
+}
+
 /* From the metadata as they stand, for architectures that have no forward pass here. */
 static void declared_fields(const struct model_file *f, json_t *out)
 {
@@ -97,6 +117,7 @@ static void declared_fields(const struct model_file *f, json_t *out)
         json_t *v = json_object_get(meta, gguf ? key : fields[i].config);
         json_object_set(out, fields[i].name, json_is_integer(v) ? v : json_null());
     }
+    derived_fields(f, out);
 }
 
 static void known_fields(const struct model_params *p, json_t *out)
@@ -130,7 +151,7 @@ static int check_tensor(const struct model_file *f, const struct tensor_info *t,
     return 0;
 }
 
-/* {"n_tensors", "bad": [{"name", "n_bad"}]} of all tensor data. */
+/* {"n_tensors", "bad": [{"name", "n_bad"}]} of all tensor data; n_bad counts blocks (single values of float types). */
 static int check_data(const struct model_file *f, json_t **out, struct err *e)
 {
     enum { CHUNK_BYTES = 4 << 20 };
@@ -150,17 +171,16 @@ static int check_data(const struct model_file *f, json_t **out, struct err *e)
     return rc;
 }
 
-/* What contradicts itself fails a check; what is only unknown here does not. */
-static int check_header(const struct model_file *f, int params_rc, const struct err *params_err, struct err *e)
+/* What in the header contradicts itself, as text; NULL: nothing. What is only unknown here is no problem, nor are
+ * hyper-parameters of files that are no models (vocabularies, adapters). */
+static json_t *header_problem(const struct model_file *f, int params_rc, const struct err *params_err)
 {
     struct vocab_source v;
-    if (params_rc == -ERR_INPUT && model_file_n_tensor(f)) {
-        if (e) {
-            *e = *params_err;
-        }
-        return params_rc;
+    struct err e = {0};
+    if (params_rc == -ERR_INPUT && model_file_find(f, "token_embd.weight")) {
+        return json_string(params_err->msg);
     }
-    return model_file_vocab(f, &v, e);
+    return model_file_vocab(f, &v, &e) == -ERR_INPUT ? json_string(e.msg) : NULL;
 }
 
 static void print_text(const struct model_file *f, const json_t *result)
@@ -178,13 +198,18 @@ static void print_text(const struct model_file *f, const json_t *result)
         }
     }
     printf("%-14s %s\n%-14s %zu\n", "size", size, "n_tensors", model_file_n_tensor(f));
-    const json_t *bad = json_object_get(json_object_get(result, "check"), "bad");
+    const json_t *check = json_object_get(result, "check");
+    const json_t *bad = json_object_get(check, "bad");
+    const char *problem = json_string_value(json_object_get(check, "problem"));
+    if (problem) {
+        printf("problem        %s\n", problem);
+    }
     for (size_t i = 0; i < json_array_size(bad); i++) {
         const json_t *b = json_array_get(bad, i);
         printf("not finite     %s: %lld\n", json_string_value(json_object_get(b, "name")),
                (long long)json_integer_value(json_object_get(b, "n_bad")));
     }
-    if (bad && json_array_size(bad) == 0) {
+    if (check && !problem && json_array_size(bad) == 0) {
         printf("check          ok\n");
     }
 }
@@ -197,8 +222,7 @@ static int inspect(const struct cli *c, const struct model_file *f, bool check, 
     json_t *out = json_object();
     uint64_t sum = 0;
     int params_rc = model_file_params(f, &p, &params_err);
-    int rc = check ? check_header(f, params_rc, &params_err, e) : 0;
-    rc = rc || !check ? rc : check_data(f, &found, e);
+    int rc = check ? check_data(f, &found, e) : 0;
     if (rc) {
         json_decref(found);
         json_decref(out);
@@ -210,15 +234,18 @@ static int inspect(const struct cli *c, const struct model_file *f, bool check, 
         known_fields(&p, out);
     }
     for (size_t i = 0; i < model_file_n_tensor(f); i++) {
-        sum += n_value(model_file_tensor(f, i));
+        const struct tensor_info *t = model_file_tensor(f, i);
+        sum += str_eq(t->name, "rope_freqs.weight") ? 0 : n_value(t); /* a table, nothing that was learned */
     }
-    bool bad = json_array_size(json_object_get(found, "bad")) > 0;
+    json_t *problem = found ? header_problem(f, params_rc, &params_err) : NULL;
+    bool bad = problem || json_array_size(json_object_get(found, "bad")) > 0;
     const char *type = file_type(f);
     json_object_set_new(out, "n_params", json_integer((json_int_t)sum));
     json_object_set_new(out, "file_type", type ? json_string(type) : json_null());
     json_object_set_new(out, "tensors", tensors_json(f));
     json_object_set_new(out, "metadata", json_deep_copy(model_file_metadata(f)));
     if (found) {
+        json_object_set_new(found, "problem", problem ? problem : json_null());
         json_object_set_new(out, "check", found);
     }
     if (c->json) {

@@ -99,19 +99,28 @@ static void add_words(struct vocab *v)
     }
 }
 
+/* n letters that number idx spells in base 26, as a string. */
+static void spell(int idx, int n, char out[3])
+{
+    static const char letter[] = "abcdefghijklmnopqrstuvwxyz";
+    out[n] = '\0';
+    for (int i = n - 1; i >= 0; i--, idx /= 26) {
+        out[i] = letter[idx % 26];
+    }
+}
+
 /* Fillers: all pairs of letters, then pair + letter, then pair + pair (26^2 + 26^3 + 26^4 = 475,228 tokens). */
 static void add_fillers(struct vocab *v)
 {
-    for (int n_right = 0; n_right <= 2; n_right++) {
-        int n = n_right == 0 ? 26 * 26 : n_right == 1 ? 26 * 26 * 26 : 26 * 26 * 26 * 26;
-        for (int i = 0; i < n; i++) {
-            int per_left = n / (n_right == 0 ? 26 : 26 * 26);
-            int l = i / per_left;
-            int r = i % per_left;
-            char left[3] = {(char)('a' + (n_right == 0 ? l : l / 26)), n_right == 0 ? '\0' : (char)('a' + l % 26),
-                            '\0'};
-            char right[3] = {(char)('a' + (n_right == 2 ? r / 26 : r)), n_right == 2 ? (char)('a' + r % 26) : '\0',
-                             '\0'};
+    static const int length[][2] = {{1, 1}, {2, 1}, {2, 2}}; /* letters of the left and the right half */
+    for (size_t kind = 0; kind < sizeof length / sizeof length[0]; kind++) {
+        int n_left = length[kind][0] == 1 ? 26 : 26 * 26;
+        int n_right = length[kind][1] == 1 ? 26 : 26 * 26;
+        for (int i = 0; i < n_left * n_right; i++) {
+            char left[3];
+            char right[3];
+            spell(i / n_right, length[kind][0], left);
+            spell(i % n_right, length[kind][1], right);
             if (!add_merge(v, left, right)) {
                 return;
             }
