@@ -1,5 +1,7 @@
-/* Steps over all parameters: sums of squares, scaling, AdamW. Work is cut into pieces of fixed size, so that sums have one
+/* Steps over flat arrays: copies, sums of squares, scaling, AdamW. Work is cut into pieces of fixed size, so that sums have one
  * order whatever the number of workers. */
+#include <string.h>
+
 #include "compute/device/cpu_int.h"
 
 enum {
@@ -61,6 +63,20 @@ void dev_scale(struct dev *d, float *g, float a, size_t n)
 {
     struct optimizer_work w = {.d = d, .p = g, .n = n, .a = a};
     pool_run(d->pool, scale_worker, &w);
+}
+
+static void copy_worker(void *arg, int worker, int n_worker)
+{
+    const struct optimizer_work *w = arg;
+    size_t begin, end;
+    pool_share(w->n, PIECE, worker, n_worker, &begin, &end);
+    if (begin < end) memcpy(w->p + begin, w->g + begin, (end - begin) * sizeof(float));
+}
+
+void dev_copy(struct dev *d, float *dst, const float *src, size_t n)
+{
+    struct optimizer_work w = {.d = d, .p = dst, .g = src, .n = n};
+    pool_run(d->pool, copy_worker, &w);
 }
 
 static void adamw_worker(void *arg, int worker, int n_worker)

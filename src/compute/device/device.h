@@ -42,6 +42,8 @@ void dev_release(struct dev *d, float *p);
 void dev_write(struct dev *d, float *dst, const float *src, size_t n);
 void dev_read(struct dev *d, float *dst, const float *src, size_t n);
 void dev_zero(struct dev *d, float *p, size_t n);
+/* dst = src, both device memory, not overlapping. */
+void dev_copy(struct dev *d, float *dst, const float *src, size_t n);
 
 /* --- weights --- */
 

@@ -67,5 +67,5 @@ static void layers(struct model *m, const struct model_batch *b, struct dev_kv *
     }
 }
 
-const struct model_family family_llama = {"llama", bind, layers};
-const struct model_family family_qwen2 = {"qwen2", bind, layers};
+const struct model_family family_llama = {"llama", bind, layers, llama_tape_forward, llama_tape_backward};
+const struct model_family family_qwen2 = {"qwen2", bind, layers, llama_tape_forward, llama_tape_backward};

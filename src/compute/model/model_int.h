@@ -27,9 +27,14 @@ struct model_family {
     int (*bind)(struct model *m, const struct model_file *f, struct err *e);
     /* All layers of a checked batch; x [n_tok][n_embd] holds embeddings on entry. */
     void (*layers)(struct model *m, const struct model_batch *b, struct dev_kv *kv);
+    /* One layer with a tape, and back; tape_int.h says what they find and leave. */
+    void (*tape_forward)(struct tape *t, int layer);
+    void (*tape_backward)(struct tape *t, int layer);
 };
 /* One file a family. */
 extern const struct model_family family_llama, family_qwen2;
+void llama_tape_forward(struct tape *t, int layer);
+void llama_tape_backward(struct tape *t, int layer);
 
 /* Activations of a step, device memory for max_tok tokens. */
 struct model_space {

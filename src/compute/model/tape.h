@@ -34,6 +34,7 @@ struct tape_batch {
 
 struct tape_options {
     int max_tok, max_segment; /* of a micro-batch */
+    int rank;                 /* highest of the adapters that will be trained; 0: none */
     bool recompute;
     size_t max_bytes; /* refuse to take more; 0: no limit */
 };

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "compute/model/adapter.h"
-#include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "lifecycle/train/params.h"
 
@@ -147,10 +146,18 @@ int train_config_read(struct train_config *c, struct param_set *s, struct err *e
     return 0;
 }
 
-enum precision train_config_precision(const struct param_set *s, enum precision fallback)
+int train_config_precision(struct param_set *s, enum precision fallback, enum precision *out, struct err *e)
 {
-    const char *p = param_str(s, "precision");
-    if (p == NULL) return fallback;
-    if (str_eq(p, "reference")) return PRECISION_REFERENCE;
-    return str_eq(p, "deterministic") ? PRECISION_DETERMINISTIC : PRECISION_AUTO;
+    static const char *const name[] = {
+        [PRECISION_AUTO] = "auto", [PRECISION_DETERMINISTIC] = "deterministic", [PRECISION_REFERENCE] = "reference"};
+    int rc = param_is_set(s, "precision") ? 0 : param_set_text(s, "precision", name[fallback], e);
+    *out = fallback;
+    for (int i = 0; rc == 0 && i < (int)N_ELEM(name); i++)
+        if (str_eq(param_str(s, "precision"), name[i])) *out = (enum precision)i;
+    return rc;
+}
+
+int train_config_threads(const struct param_set *s, int fallback)
+{
+    return param_is_set(s, "threads") ? (int)param_int(s, "threads") : fallback;
 }

@@ -48,7 +48,9 @@ extern const size_t train_n_param;
  * others (one epoch where neither epochs nor max_steps is given), so that the set is complete afterwards.
  * -ERR_USAGE: a field is missing or two contradict each other; -ERR_UNSUPPORTED: a value this version cannot honour. */
 int train_config_read(struct train_config *c, struct param_set *s, struct err *e) MUST_CHECK;
-/* The field `precision`, or fallback where it is not set. */
-enum precision train_config_precision(const struct param_set *s, enum precision fallback);
+/* The fields that the device is made with, before a config is read. A precision that is not set becomes `fallback` in
+ * the set; threads not set: fallback. */
+int train_config_precision(struct param_set *s, enum precision fallback, enum precision *out, struct err *e) MUST_CHECK;
+int train_config_threads(const struct param_set *s, int fallback);
 
 #endif

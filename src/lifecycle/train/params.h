@@ -79,6 +79,8 @@
      .help_en = "of the adapter's start and of the order of rows", .help_zh = "适配器初值与数据顺序的种子"},            \
     {.name = "precision", .type = PARAM_CHOICE, .choices = "auto|deterministic|reference",                              \
      .help_en = "arithmetic of the run", .help_zh = "计算精度"},                                                        \
+    {.name = "threads", .type = PARAM_INT, .min = 1, .max = 4096,                                                       \
+     .help_en = "compute threads (the result does not depend on them)", .help_zh = "计算线程数（不影响结果）"},         \
     {.name = "output", .type = PARAM_STRING, .metavar = "DIR",                                                          \
      .help_en = "the run directory, which must not exist", .help_zh = "运行目录，不得已存在"},                          \
     {.name = "recompute", .type = PARAM_CHOICE, .choices = "auto|on|off", .initial = "auto",                            \

@@ -1,0 +1,61 @@
+/* The llama family with a tape: a layer that keeps what its way back needs, and the way back. The gradient of the
+ * residual stream stays in dx; each branch adds its own. */
+#include "compute/model/tape_int.h"
+
+void llama_tape_forward(struct tape *t, int layer)
+{
+    struct dev *d = t->m->dev;
+    const struct dev_batch *b = &t->batch;
+    struct tape_layer *k = &t->layer[layer];
+    size_t n = (size_t)b->n_tok * (size_t)t->m->params.n_embd;
+    int kv_layer = tape_kv_layer(t, layer);
+    float *out = tape_output(t, layer);
+    struct layer_ops ops;
+    tape_layer_ops(t, layer, &ops);
+    dev_attention_in(d, b, &ops.in, k->x, k->q, k->inv_rms, t->kv, kv_layer);
+    dev_attention(d, b, &ops.attn, k->q, k->att, k->lse, t->kv, kv_layer);
+    dev_copy(d, k->x_mid, k->x, n);
+    dev_linear_add(d, b, &ops.o, k->att, k->x_mid);
+    dev_gate_up(d, b, &ops.gate_up, k->x_mid, t->act, k->gate, k->up, k->inv_rms_mid);
+    dev_copy(d, out, k->x_mid, n);
+    dev_linear_add(d, b, &ops.down, t->act, out);
+}
+
+static void feed_forward_back(struct tape *t, int layer, const struct layer_ops *ops)
+{
+    struct dev *d = t->m->dev;
+    struct tape_layer *k = &t->layer[layer];
+    size_t n_tok = (size_t)t->batch.n_tok, n_ff = (size_t)t->m->params.n_ff;
+    const struct dev_lora_grad g[2] = {adapter_grad(t->adapter, layer, SITE_GATE), adapter_grad(t->adapter, layer, SITE_UP)};
+    const struct dev_lora_grad g_down = adapter_grad(t->adapter, layer, SITE_DOWN);
+    dev_swiglu(d, t->act, k->gate, k->up, n_tok, n_ff);
+    dev_zero(d, t->dact, n_tok * n_ff);
+    dev_linear_backward(d, &t->batch, &ops->down, &g_down, t->dx, t->act, t->dact);
+    dev_swiglu_backward(d, k->gate, k->up, t->dact, k->gate, k->up, n_tok, n_ff);
+    dev_gate_up_backward(d, &t->batch, &ops->gate_up, g, k->gate, k->up, k->x_mid, k->inv_rms_mid, t->dx);
+}
+
+static void attention_back(struct tape *t, int layer, const struct layer_ops *ops)
+{
+    struct dev *d = t->m->dev;
+    const struct model_params *p = &t->m->params;
+    struct tape_layer *k = &t->layer[layer];
+    size_t n_q = (size_t)t->batch.n_tok * (size_t)p->n_head * (size_t)p->d_head;
+    const struct dev_lora_grad g[3] = {adapter_grad(t->adapter, layer, SITE_Q), adapter_grad(t->adapter, layer, SITE_K),
+                                       adapter_grad(t->adapter, layer, SITE_V)};
+    const struct dev_lora_grad g_o = adapter_grad(t->adapter, layer, SITE_O);
+    dev_zero(d, t->datt, n_q);
+    dev_linear_backward(d, &t->batch, &ops->o, &g_o, t->dx, k->att, t->datt);
+    dev_kv_zero(d, t->dkv);
+    dev_attention_backward(d, &t->batch, &ops->attn, t->datt, k->att, k->q, k->lse, t->kv, t->dkv, tape_kv_layer(t, layer), 0,
+                           t->dq);
+    dev_attention_in_backward(d, &t->batch, &ops->in, g, t->dq, t->dkv, 0, k->x, k->inv_rms, t->dx);
+}
+
+void llama_tape_backward(struct tape *t, int layer)
+{
+    struct layer_ops ops;
+    tape_layer_ops(t, layer, &ops);
+    feed_forward_back(t, layer, &ops);
+    attention_back(t, layer, &ops);
+}

@@ -1,0 +1,303 @@
+/* The tape: memory of a step, its segments and pages, and the order of forward, loss and backward. Families provide the
+ * layers. What always holds: a page belongs to one segment; a child's blocks begin with its parent's. */
+#include "compute/model/tape_int.h"
+
+#include <string.h>
+
+#include "ground/base/mem.h"
+
+/* --- memory: one list of arrays, walked to count and to allocate --- */
+
+typedef int (*array_fn)(void *arg, float **p, size_t n, struct err *e);
+
+static int each(array_fn fn, void *arg, float **p, size_t n_tok, size_t width, struct err *e)
+{
+    return width == 0 ? 0 : fn(arg, p, n_tok * width, e);
+}
+
+/* What a layer keeps beside its input. */
+static int layer_arrays(const struct model_params *p, size_t n_tok, int rank, struct tape_layer *k, array_fn fn, void *arg,
+                        struct err *e)
+{
+    size_t n_q = (size_t)p->n_head * (size_t)p->d_head;
+    const struct {
+        float **p;
+        size_t width;
+    } part[] = {{&k->x_mid, (size_t)p->n_embd}, {&k->inv_rms, 1}, {&k->inv_rms_mid, 1}, {&k->q, n_q}, {&k->att, n_q},
+                {&k->lse, (size_t)p->n_head},   {&k->gate, (size_t)p->n_ff}, {&k->up, (size_t)p->n_ff}};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < N_ELEM(part); i++) rc = each(fn, arg, part[i].p, n_tok, part[i].width, e);
+    for (int s = 0; rc == 0 && s < SITE_COUNT; s++) rc = each(fn, arg, &k->u[s], n_tok, (size_t)rank, e);
+    return rc;
+}
+
+/* Arrays of a tape; layer[0] alone has what layers share with recompute. */
+static int all_arrays(const struct model_params *p, const struct tape_options *opt, int rank, struct tape *t, array_fn fn,
+                      void *arg, struct err *e)
+{
+    size_t n_tok = (size_t)opt->max_tok, n_q = (size_t)p->n_head * (size_t)p->d_head;
+    const struct {
+        float **p;
+        size_t width;
+    } part[] = {{&t->x_out, (size_t)p->n_embd}, {&t->act, (size_t)p->n_ff}, {&t->dx, (size_t)p->n_embd},
+                {&t->dact, (size_t)p->n_ff},    {&t->datt, n_q},            {&t->dq, n_q}};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < N_ELEM(part); i++) rc = each(fn, arg, part[i].p, n_tok, part[i].width, e);
+    for (int l = 0; rc == 0 && l < p->n_layer; l++) {
+        rc = each(fn, arg, &t->layer[l].x, n_tok, (size_t)p->n_embd, e);
+        if (rc == 0 && (l == 0 || !opt->recompute)) rc = layer_arrays(p, n_tok, rank, &t->layer[l], fn, arg, e);
+    }
+    return rc;
+}
+
+static int count_array(void *arg, float **p, size_t n, struct err *e)
+{
+    (void)p, (void)e;
+    *(size_t *)arg += round_up(n * sizeof(float), 64);
+    return 0;
+}
+
+static int alloc_array(void *arg, float **p, size_t n, struct err *e)
+{
+    return dev_alloc(arg, p, n, e);
+}
+
+static int free_array(void *arg, float **p, size_t n, struct err *e)
+{
+    (void)n, (void)e;
+    dev_release(arg, *p);
+    *p = NULL;
+    return 0;
+}
+
+static int page_count(const struct tape_options *opt)
+{
+    return opt->max_tok / DEV_PAGE + opt->max_segment;
+}
+
+static struct dev_train_shape train_shape(const struct model *m, const struct tape_options *opt)
+{
+    const struct model_params *p = &m->params;
+    return (struct dev_train_shape){.max_tok = opt->max_tok, .max_segment = opt->max_segment, .n_page = page_count(opt),
+                                    .n_embd = p->n_embd, .n_head = p->n_head, .n_kv_head = p->n_kv_head,
+                                    .d_head = p->d_head, .n_ff = p->n_ff, .n_vocab = p->n_vocab, .rank = opt->rank};
+}
+
+size_t tape_bytes(const struct model *m, const struct tape_options *opt)
+{
+    const struct model_params *p = &m->params;
+    struct tape_layer *layer = mem_alloc((size_t)p->n_layer * sizeof(*layer));
+    struct tape t = {.layer = layer};
+    struct dev_train_shape shape = train_shape(m, opt);
+    size_t bytes = 0, page = 2 * (size_t)(p->n_kv_head * p->d_head) * DEV_PAGE * sizeof(float);
+    if (all_arrays(p, opt, opt->rank, &t, count_array, &bytes, NULL) != 0) bytes = SIZE_MAX;
+    mem_free(layer);
+    size_t kv_layers = (size_t)(opt->recompute ? 1 : p->n_layer) + 1;
+    return bytes + page * (size_t)page_count(opt) * kv_layers + dev_train_bytes(m->dev, &shape);
+}
+
+/* Most tokens with which a tape fits, 0: none. */
+static int tokens_that_fit(const struct model *m, const struct tape_options *opt)
+{
+    int lo = 0, hi = opt->max_tok;
+    while (lo < hi) {
+        struct tape_options o = *opt;
+        o.max_tok = lo + (hi - lo + 1) / 2;
+        if (tape_bytes(m, &o) <= opt->max_bytes) lo = o.max_tok;
+        else hi = o.max_tok - 1;
+    }
+    return lo;
+}
+
+static int check_memory(const struct model *m, const struct tape_options *opt, struct err *e)
+{
+    size_t need = tape_bytes(m, opt);
+    if (opt->max_bytes == 0 || need <= opt->max_bytes) return 0;
+    struct tape_options again = *opt;
+    again.recompute = true;
+    int fit = tokens_that_fit(m, opt);
+    if (!opt->recompute && tape_bytes(m, &again) <= opt->max_bytes)
+        return err_set(e, ERR_LIMIT, NULL,
+                       "cannot train on %d tokens at once: %zu bytes are needed, %zu are allowed; with recompute it takes "
+                       "%zu, without it %d tokens fit",
+                       opt->max_tok, need, opt->max_bytes, tape_bytes(m, &again), fit);
+    return err_set(e, ERR_LIMIT, NULL,
+                   "cannot train on %d tokens at once: %zu bytes are needed, %zu are allowed; %d tokens fit", opt->max_tok,
+                   need, opt->max_bytes, fit);
+}
+
+static int take_memory(struct tape *t, struct err *e)
+{
+    const struct model_params *p = &t->m->params;
+    struct dev *d = t->m->dev;
+    t->layer = mem_try_array((size_t)p->n_layer, sizeof(*t->layer));
+    t->segment = mem_try_array((size_t)t->opt.max_segment, sizeof(*t->segment));
+    t->n_pos = mem_try_array((size_t)t->opt.max_segment, sizeof(*t->n_pos));
+    if (t->layer == NULL || t->segment == NULL || t->n_pos == NULL)
+        return err_set(e, ERR_NOMEM, NULL, "cannot make a tape: out of memory");
+    int rc = all_arrays(p, &t->opt, t->rank, t, alloc_array, d, e);
+    struct dev_kv_shape shape = {t->opt.recompute ? 1 : p->n_layer, p->n_kv_head, p->d_head};
+    if (rc == 0) rc = dev_kv_new(d, &t->kv, &shape, DEV_TRAIN, t->n_page, e);
+    shape.n_layer = 1;
+    if (rc == 0) rc = dev_kv_new(d, &t->dkv, &shape, DEV_TRAIN, t->n_page, e);
+    struct dev_train_shape train = train_shape(t->m, &t->opt);
+    return rc != 0 ? rc : dev_train_reserve(d, &train, e);
+}
+
+int tape_new(struct tape **out, struct model *m, const struct tape_options *opt, struct err *e)
+{
+    *out = NULL;
+    if (m->family->tape_backward == NULL)
+        return err_set(e, ERR_UNSUPPORTED, m->params.architecture, "cannot train architecture \"%s\": it has no backward pass",
+                       m->params.architecture);
+    int rc = check_memory(m, opt, e);
+    if (rc != 0) return rc;
+    struct tape *t = mem_try_alloc(sizeof(*t));
+    if (t == NULL) return err_set(e, ERR_NOMEM, NULL, "cannot make a tape: out of memory");
+    t->m = m;
+    t->opt = *opt;
+    t->rank = opt->rank;
+    t->n_page = page_count(opt);
+    rc = take_memory(t, e);
+    if (rc == 0) *out = t;
+    else tape_free(t);
+    return rc;
+}
+
+void tape_free(struct tape *t)
+{
+    if (t == NULL) return;
+    struct dev *d = t->m->dev;
+    if (t->layer != NULL && all_arrays(&t->m->params, &t->opt, t->rank, t, free_array, d, NULL) != 0) return;
+    dev_kv_free(t->kv);
+    dev_kv_free(t->dkv);
+    mem_free(t->layer);
+    mem_free(t->segment);
+    mem_free(t->n_pos);
+    mem_free(t->block);
+    mem_free(t);
+}
+
+/* --- a step --- */
+
+static int check_batch(const struct tape *t, const struct tape_batch *b, struct err *e)
+{
+    if (b->n_tok < 1 || b->n_tok > t->opt.max_tok || b->n_segment < 1 || b->n_segment > t->opt.max_segment)
+        return err_set(e, ERR_LIMIT, NULL, "cannot train on %d tokens in %d segments: the tape has room for %d in %d", b->n_tok,
+                       b->n_segment, t->opt.max_tok, t->opt.max_segment);
+    int n_vocab = t->m->params.n_vocab;
+    for (int i = 0; i < b->n_tok; i++)
+        if (b->ids[i] < 0 || b->ids[i] >= n_vocab)
+            return err_set(e, ERR_INPUT, "ids", "cannot train on token %d: id %d is outside the vocabulary, 0 to %d", i,
+                           (int)b->ids[i], n_vocab - 1);
+    for (int i = 0; i < b->n_target; i++)
+        if (b->row[i] < 0 || b->row[i] >= b->n_tok || b->target[i] < 0 || b->target[i] >= n_vocab ||
+            (i > 0 && b->row[i] < b->row[i - 1]))
+            return err_set(e, ERR_INPUT, "target", "cannot train target %d: id %d at row %d, of %d ids and %d rows in order", i,
+                           (int)b->target[i], (int)b->row[i], n_vocab, b->n_tok);
+    return 0;
+}
+
+static int reserve_blocks(struct tape *t, size_t n, struct err *e)
+{
+    if (n <= t->cap_block) return 0;
+    mem_free(t->block);
+    t->block = mem_try_array(n, sizeof(*t->block));
+    t->cap_block = t->block == NULL ? 0 : n;
+    return t->block != NULL ? 0 : err_set(e, ERR_NOMEM, NULL, "cannot train on %zu blocks: out of memory", n);
+}
+
+/* Blocks of segment i: its parent's, then its own on pages from *page on. */
+static void lay_segment(struct tape *t, const struct tape_batch *b, int i, int *page)
+{
+    struct dev_segment *s = &t->segment[i];
+    const struct tape_segment *in = &b->segment[i];
+    struct dev_block *block = t->block + t->n_block;
+    const struct dev_segment *parent = in->parent >= 0 ? &t->segment[in->parent] : NULL;
+    s->block = block;
+    s->n_block = parent == NULL ? 0 : parent->n_block;
+    if (parent != NULL) memcpy(block, parent->block, (size_t)parent->n_block * sizeof(*block));
+    for (int at = 0; at < in->n_tok; at += DEV_PAGE)
+        block[s->n_block++] = (struct dev_block){(*page)++, in->n_tok - at < DEV_PAGE ? in->n_tok - at : DEV_PAGE};
+    t->n_block += (size_t)s->n_block;
+}
+
+static int lay_segments(struct tape *t, const struct tape_batch *b, struct err *e)
+{
+    int page = 0, tok = 0;
+    size_t n_block = 0;
+    for (int i = 0; i < b->n_segment; i++) {
+        const struct tape_segment *in = &b->segment[i];
+        if (in->n_tok < 1 || in->parent >= i || in->parent < -1 || tok + in->n_tok > b->n_tok)
+            return err_set(e, ERR_INPUT, "segment", "cannot train on segment %d: %d tokens, parent %d", i, in->n_tok, in->parent);
+        struct dev_segment *s = &t->segment[i];
+        *s = (struct dev_segment){.first_tok = tok, .n_tok = in->n_tok, .adapter = t->adapter != NULL ? 0 : -1};
+        s->first_pos = in->parent >= 0 ? t->n_pos[in->parent] : 0;
+        t->n_pos[i] = s->first_pos + s->n_tok;
+        s->n_block = (in->n_tok + DEV_PAGE - 1) / DEV_PAGE + (in->parent >= 0 ? t->segment[in->parent].n_block : 0);
+        n_block += (size_t)s->n_block;
+        tok += in->n_tok;
+    }
+    if (tok != b->n_tok)
+        return err_set(e, ERR_INPUT, "segment", "cannot train: segments hold %d of %d tokens", tok, b->n_tok);
+    int rc = reserve_blocks(t, n_block, e);
+    if (rc != 0) return rc;
+    t->n_block = 0;
+    for (int i = 0; i < b->n_segment; i++) lay_segment(t, b, i, &page);
+    t->batch = (struct dev_batch){.mode = DEV_TRAIN, .n_tok = tok, .segment = t->segment, .n_segment = b->n_segment};
+    return 0;
+}
+
+void tape_layer_ops(const struct tape *t, int layer, struct layer_ops *ops)
+{
+    const struct adapter *a = t->adapter;
+    const struct tape_layer *k = &t->layer[layer];
+    model_layer_ops(t->m, layer, &a, a != NULL ? 1 : 0, ops);
+    struct dev_proj *const at[SITE_COUNT] = {&ops->in.q, &ops->in.k, &ops->in.v, &ops->o, &ops->gate_up.gate,
+                                             &ops->gate_up.up, &ops->down};
+    for (int s = 0; s < SITE_COUNT; s++) at[s]->u = at[s]->n_lora > 0 ? k->u[s] : NULL;
+}
+
+/* Without recompute every layer keeps its own; with it, all use the memory of the first. */
+static void share_layers(struct tape *t)
+{
+    for (int l = 1; l < t->m->params.n_layer; l++) {
+        float *x = t->layer[l].x;
+        t->layer[l] = t->layer[0];
+        t->layer[l].x = x;
+    }
+}
+
+static void backward(struct tape *t)
+{
+    const struct model_family *f = t->m->family;
+    int last = t->m->params.n_layer - 1;
+    for (int l = last; l >= 0; l--) {
+        /* the last layer's values are still there; its output, already used, is written again elsewhere */
+        if (t->opt.recompute && l != last) f->tape_forward(t, l);
+        f->tape_backward(t, l);
+    }
+}
+
+int tape_step(struct tape *t, const struct tape_batch *b, struct adapter *a, bool back, float *loss, uint8_t *correct,
+              struct err *e)
+{
+    struct dev *d = t->m->dev;
+    int rc = check_batch(t, b, e);
+    t->adapter = a;
+    if (rc == 0 && a != NULL && adapter_get_options(a)->rank > t->rank)
+        rc = err_set(e, ERR_LIMIT, NULL, "cannot train an adapter of rank %d: the tape has room for %d",
+                     adapter_get_options(a)->rank, t->rank);
+    if (rc == 0) rc = lay_segments(t, b, e);
+    if (rc != 0) return rc;
+    if (t->opt.recompute) share_layers(t);
+    dev_embed(d, t->layer[0].x, t->m->embedding, b->ids, b->n_tok);
+    for (int l = 0; l < t->m->params.n_layer; l++) t->m->family->tape_forward(t, l);
+    struct dev_head head = model_head(t->m);
+    if (back) dev_zero(d, t->dx, (size_t)b->n_tok * (size_t)t->m->params.n_embd);
+    if (b->n_target > 0)
+        dev_head_loss(d, &t->batch, &head, t->x_out, b->row, b->target, b->weight, b->n_target, loss, correct,
+                      back ? t->dx : NULL);
+    if (back && b->n_target > 0) backward(t);
+    return 0;
+}

@@ -1,0 +1,34 @@
+/* Checkpoints: one safetensors file each, written atomically, the last two kept. They hold everything that the rest of a
+ * run depends on beside its inputs. */
+#ifndef TRAIN_CHECKPOINT_H
+#define TRAIN_CHECKPOINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ground/base/err.h"
+
+enum { CHECKPOINT_KEEP = 2 };
+
+struct checkpoint {
+    uint64_t step;         /* steps done */
+    uint64_t events_bytes; /* length of events.jsonl then */
+    double train_loss, eval_loss, best_loss; /* NaN: none yet */
+    double seconds;
+    uint64_t n_tok, n_row; /* trained so far */
+    uint64_t bad_evals;    /* evaluations since the best one */
+    bool stopped;          /* early: no more steps */
+    char inputs[65];       /* digest of the manifest's inputs */
+    /* host arrays [n_param]; best NULL: not kept */
+    size_t n_param;
+    float *params, *m, *v, *best;
+};
+
+/* Write c into dir (the run's checkpoints/) and remove all but the newest CHECKPOINT_KEEP. */
+int checkpoint_save(const char *dir, const struct checkpoint *c, struct err *e) MUST_CHECK;
+/* Read the newest that is whole into c, whose arrays the caller made for n_param values; *found false: there is none.
+ * A broken file is passed over with a warning. */
+int checkpoint_load(const char *dir, struct checkpoint *c, bool *found, struct err *e) MUST_CHECK;
+
+#endif

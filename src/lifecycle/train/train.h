@@ -1,0 +1,58 @@
+/* Tuning: a run from its configuration to an adapter, in a run directory that survives being killed at any moment.
+ *
+ * run.yaml and manifest.json are there from the moment the directory exists; events.jsonl grows by a line a step;
+ * checkpoints hold all that the future depends on (adapter, moments, step), and order and learning rate are functions of
+ * the step, so a resumed run ends with the same adapter, bit for bit; adapter/ appears whole, at the end. */
+#ifndef TRAIN_TRAIN_H
+#define TRAIN_TRAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "compute/formats/model_file.h"
+#include "compute/model/model.h"
+#include "compute/text/chat_template.h"
+#include "compute/text/tokenizer.h"
+#include "ground/base/err.h"
+#include "ground/param/param.h"
+#include "lifecycle/train/config.h"
+
+/* After every step. */
+struct train_progress {
+    uint64_t step, n_step; /* steps done, and of the run */
+    double epoch, lr, loss, grad_norm, tok_s, rows_s, eta_s;
+};
+
+/* What the caller brings; all borrowed until train_run returns. */
+struct train_request {
+    const struct train_config *config;
+    const struct param_set *fields; /* complete, as train_config_read left it */
+    struct model *model;
+    const struct model_file *file;
+    const struct tokenizer *tok;    /* NULL: data_format tokens only */
+    const struct chat_template *tmpl; /* likewise */
+    const char *template_text;      /* source of tmpl, for the manifest; NULL: none */
+    const char *version;            /* of this program */
+    bool resume; /* go on with the directory config->output, which must be a run's; else it must not exist */
+    void *arg;   /* of the callbacks, any of which may be NULL */
+    bool (*interrupted)(void *arg);
+    void (*note)(void *arg, const char *line); /* counts of rows, the sample, the memory plan */
+    void (*progress)(void *arg, const struct train_progress *p);
+};
+
+struct train_result {
+    uint64_t steps;
+    double train_loss; /* of the last step */
+    double eval_loss;  /* NaN: no eval_data */
+    double tok_s;      /* tokens of rows a second of training */
+    double rows_s;
+    double seconds;    /* of training, over all resumptions */
+    uint64_t peak_rss_bytes;
+    bool was_complete; /* the run had ended before: nothing was done */
+};
+
+/* -ERR_CONFLICT: the directory exists, is in use, or holds a run of other inputs; -ERR_INPUT: data, named by line, or a
+ * loss that is not finite, named by step and row; -ERR_LIMIT: memory; -ERR_INTERRUPTED: a checkpoint was written. */
+int train_run(const struct train_request *rq, struct train_result *out, struct err *e) MUST_CHECK;
+
+#endif
