@@ -258,6 +258,7 @@ static int config_params(const char *text, struct model_params *p, struct err *e
     assert_non_null(j);
     memset(p, 0, sizeof *p);
     int rc = hf_config_params(j, "config.json", p, e);
+    rc = rc ? rc : params_check(p, "config.json", e);
     json_decref(j);
     return rc;
 }
@@ -315,6 +316,7 @@ static void test_config_refused(void **state)
         {"{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"linear\"}," SIZES "}", -ERR_INPUT},
         {"{\"model_type\":\"llama\",\"head_dim\":5000," SIZES "}", -ERR_UNSUPPORTED},
         {"{\"model_type\":\"llama\",\"head_dim\":-1," SIZES "}", -ERR_INPUT},
+        {"{\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"linear\",\"factor\":1e-300}," SIZES "}", -ERR_INPUT},
         {"{\"model_type\":\"llama\",\"rms_norm_eps\":\"x\"," SIZES "}", -ERR_INPUT},
         {"{\"model_type\":\"qwen2\",\"use_sliding_window\":true," SIZES "}", -ERR_UNSUPPORTED},
     };
@@ -480,6 +482,47 @@ static void test_index(void **state)
     assert_int_equal(file_remove_tree(dir, &e), 0);
 }
 
+/* The Nth allocation fails, for every N: one error, and a model that opens is whole. */
+static void test_out_of_memory(void **state)
+{
+    (void)state;
+    int n_failed = 0;
+    for (int64_t nth = 1; nth < 300; nth++) {
+        struct model_file *f;
+        struct err e = {0};
+        mem_fault_after(nth);
+        int rc = model_file_open(&f, GOLDEN "models/llama", &e);
+        mem_fault_after(0);
+        if (rc == 0) {
+            params_of(f);
+            model_file_close(f);
+        } else if (rc != -ERR_NOMEM || e.msg[0] == '\0') {
+            fail_msg("allocation %d: %d, %s", (int)nth, rc, e.msg);
+        }
+        n_failed += rc != 0;
+    }
+    assert_true(n_failed > 10);
+}
+
+/* A file of many tiny values is refused before the parser pays for them. */
+static void test_dense_json(void **state)
+{
+    (void)state;
+    size_t n = 3 << 20;
+    char *text = mem_alloc(n + 1);
+    json_t *j;
+    struct err e = {0};
+    memset(text, ',', n);
+    memcpy(text, "{\"a\":[1", 7);
+    for (size_t i = 8; i < n; i += 2) {
+        text[i] = '1';
+    }
+    assert_int_equal(json_parse_object(&j, "dense", text, n, &e), -ERR_LIMIT);
+    memset(text, '[', 200);
+    assert_int_equal(json_parse_object(&j, "deep", text, 200, &e), -ERR_INPUT);
+    mem_free(text);
+}
+
 static void test_count_bad(void **state)
 {
     (void)state;
@@ -503,6 +546,7 @@ int main(void)
         cmocka_unit_test(test_config_variants), cmocka_unit_test(test_config_refused),
         cmocka_unit_test(test_tokenizer_json),  cmocka_unit_test(test_pre_tokenizer_names),
         cmocka_unit_test(test_index),           cmocka_unit_test(test_count_bad),
+        cmocka_unit_test(test_out_of_memory),   cmocka_unit_test(test_dense_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,10 @@
 #include "ground/base/buf.h"
 #include "ground/base/file.h"
 
+/* An empty array of 3 bytes costs the parser a hundred. Vocabularies take 6 bytes and more a value; small files and
+ * lists of digits may be denser. */
+enum { JSON_BYTES_PER_MARK = 3, JSON_FREE_MARKS = 1 << 16 };
+
 /* Length of the well-formed UTF-8 character at s, 0 when there is none (RFC 3629: no surrogates, no overlong forms). */
 static size_t utf8_char_len(const unsigned char *s, size_t n)
 {
@@ -102,6 +106,10 @@ int json_parse_object(json_t **out, const char *path, const char *text, size_t n
     if (depth > LIMIT_JSON_DEPTH) {
         return err_set(e, ERR_INPUT, path, "cannot read \"%s\": JSON nested %d deep, at most %d", path, depth,
                        (int)LIMIT_JSON_DEPTH);
+    }
+    if (n_mark > n / JSON_BYTES_PER_MARK + JSON_FREE_MARKS) {
+        return err_set(e, ERR_LIMIT, path, "cannot read \"%s\": %zu JSON values in %zu bytes are too many", path,
+                       n_mark, n);
     }
     json_t *j = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
     if (!j) {

@@ -61,7 +61,8 @@ static int open_file(struct model_file *f, const char *file, json_t *weight_map,
     size_t n = f->n_tensor + safetensors_n_tensor(s);
     struct stored_tensor *t = n <= LIMIT_TENSORS ? mem_try_realloc(f->tensor, (n ? n : 1) * sizeof *t) : NULL;
     if (!t) {
-        rc = err_set(e, ERR_LIMIT, path, "cannot open \"%s\": %zu tensors are too many", path, n);
+        rc = err_set(e, n > LIMIT_TENSORS ? ERR_LIMIT : ERR_NOMEM, path, "cannot open \"%s\": %zu tensors are too many",
+                     path, n);
         goto out;
     }
     f->tensor = t;

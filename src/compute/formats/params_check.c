@@ -49,6 +49,13 @@ int params_check(const struct model_params *p, const char *path, struct err *e)
                        "cannot use \"%s\": rms_eps %g (0 to 1) or rope_theta %g (1 or more) is out of range", path,
                        (double)p->rms_eps, p->rope_theta);
     }
+    for (int i = 0; i < p->n_rot / 2; i++) {
+        if (!(p->rope_factor[i] > 0 && isfinite(p->rope_factor[i]))) {
+            return err_set(e, ERR_INPUT, path,
+                           "cannot use \"%s\": rope factor %d is %g, a number above 0 would be right", path, i,
+                           (double)p->rope_factor[i]);
+        }
+    }
     return 0;
 }
 
