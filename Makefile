@@ -47,7 +47,7 @@ AMX := $(AVX512) -mavx512bf16 -mamx-tile -mamx-int8 -mamx-bf16
 %_avx512.o: ISA := $(AVX512)
 %_amx.o: ISA := $(AMX)
 
-$(O)/src/doors/cli/cmd_version.o: ISA := -DTAILOR_VERSION='"$(VERSION)"'
+$(O)/src/doors/cli/cmd_version.o $(O)/src/doors/cli/cmd_tune.o: ISA := -DTAILOR_VERSION='"$(VERSION)"'
 
 $(O)/%.o: %.c
 	@mkdir -p $(@D)

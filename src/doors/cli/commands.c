@@ -3,11 +3,13 @@
 #include "doors/cli/cli.h"
 
 extern const struct command cmd_inspect, cmd_make_model;
+extern const struct command cmd_tune;
 extern const struct command cmd_completion, cmd_help, cmd_version;
 
 const struct command *const commands[] = {
     &cmd_inspect,
     &cmd_make_model,
+    &cmd_tune,
     &cmd_version,
     &cmd_help,
     &cmd_completion,

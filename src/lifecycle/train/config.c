@@ -58,8 +58,6 @@ static int read_adapter(struct train_config *c, const struct param_set *s, struc
     c->alpha = (float)param_float(s, "alpha");
     c->use_rslora = param_bool(s, "use_rslora");
     c->adapter_init = param_str(s, "adapter_init");
-    c->shape_given = param_is_set(s, "rank") || param_is_set(s, "alpha") || param_is_set(s, "use_rslora") ||
-                     param_is_set(s, "target_modules");
     return read_sites(c, s, e);
 }
 

@@ -23,7 +23,6 @@ struct train_config {
     float alpha;
     bool use_rslora;
     unsigned sites; /* bits of enum adapter_site */
-    bool shape_given; /* rank, alpha, use_rslora or target_modules were given, so an adapter_init must agree with them */
     int epochs, max_steps; /* exactly one is > 0 */
     int batch_size, grad_accum;
     bool shuffle, packing;

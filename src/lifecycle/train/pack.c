@@ -91,7 +91,7 @@ static size_t common_prefix(const struct packer *p, size_t i)
 void packer_begin(struct packer *p, const uint32_t *row, size_t n)
 {
     assert(n <= p->cap_row);
-    memcpy(p->order, row, n * sizeof(*row));
+    memmove(p->order, row, n * sizeof(*row));
     if (p->share) {
         struct train_rows rows = *p->rows;
         qsort_r(p->order, n, sizeof(*p->order), compare_rows, &rows);

@@ -26,7 +26,7 @@ struct train_progress {
 /* What the caller brings; all borrowed until train_run returns. */
 struct train_request {
     const struct train_config *config;
-    const struct param_set *fields; /* complete, as train_config_read left it */
+    struct param_set *fields; /* what config was read from; the shape of an adapter_init is filled in */
     struct model *model;
     const struct model_file *file;
     const struct tokenizer *tok;    /* NULL: data_format tokens only */

@@ -1,0 +1,279 @@
+/* A run from start, or from its last checkpoint, to its adapter. Owns the order in which things become durable: the
+ * events of a step, then the checkpoint that counts them; the last checkpoint, then the adapter, then "done". */
+#include "lifecycle/train/train.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ground/base/buf.h"
+#include "ground/base/clock.h"
+#include "ground/base/file.h"
+#include "ground/base/mem.h"
+#include "ground/json/json.h"
+#include "ground/sys/machine.h"
+#include "lifecycle/train/manifest.h"
+#include "lifecycle/train/sample.h"
+#include "lifecycle/train/trainer_int.h"
+
+enum { YAML_MAX_BYTES = 1 << 20, SAMPLE_MAX_BYTES = 1 << 16, CHECKPOINTS_A_RUN = 10 };
+
+/* --- notes for people --- */
+
+static void note_rows(const struct trainer *t, const struct train_rows *r, const char *path)
+{
+    char line[512];
+    int n = snprintf(line, sizeof(line), "%s: %zu rows, %zu tokens, %llu of them trained, longest row %zu", path, r->n_row, r->n_id,
+                     (unsigned long long)r->n_target, r->longest);
+    if (r->n_too_long > 0 && n > 0 && (size_t)n < sizeof(line))
+        n += snprintf(line + n, sizeof(line) - (size_t)n, "; %llu dropped as too long", (unsigned long long)r->n_too_long);
+    if (r->n_duplicate > 0 && n > 0 && (size_t)n < sizeof(line))
+        n += snprintf(line + n, sizeof(line) - (size_t)n, "; %llu are duplicates", (unsigned long long)r->n_duplicate);
+    if (r->n_open_turn > 0 && n > 0 && (size_t)n < sizeof(line))
+        snprintf(line + n, sizeof(line) - (size_t)n, "; %llu answers without an end token: the model will not learn to stop",
+                 (unsigned long long)r->n_open_turn);
+    t->rq->note(t->rq->arg, line);
+}
+
+static int show_data(const struct trainer *t, struct err *e)
+{
+    if (t->rq->note == NULL) return 0;
+    note_rows(t, &t->rows, t->cfg->data);
+    if (t->cfg->eval_data != NULL) note_rows(t, &t->eval_rows, t->cfg->eval_data);
+    struct buf text;
+    buf_init(&text, SAMPLE_MAX_BYTES);
+    int rc = buf_printf(&text, "first row, trained parts in [[ ]]:\n");
+    if (rc == 0) rc = sample_format(&t->rows, 0, t->rq->tok, &text);
+    if (rc == 0) t->rq->note(t->rq->arg, text.data);
+    else rc = err_set(e, ERR_NOMEM, NULL, "cannot show a row: out of memory");
+    buf_deinit(&text);
+    return rc;
+}
+
+/* --- state --- */
+
+static int save_state(struct trainer *t, struct err *e)
+{
+    struct checkpoint *s = &t->state;
+    json_t *event = json_pack("{s:s,s:I}", "event", "checkpoint", "step", (json_int_t)s->step);
+    int rc = run_dir_event(&t->dir, event, e);
+    if (rc != 0) return rc;
+    s->events_bytes = t->dir.events_bytes;
+    dev_read(t->dev, s->params, t->params, t->n_param);
+    dev_read(t->dev, s->m, t->m, t->n_param);
+    dev_read(t->dev, s->v, t->v, t->n_param);
+    return checkpoint_save(t->checkpoints, s, e);
+}
+
+static int load_state(struct trainer *t, struct err *e)
+{
+    struct checkpoint *s = &t->state;
+    bool found;
+    char inputs[65];
+    memcpy(inputs, s->inputs, sizeof(inputs));
+    int rc = checkpoint_load(t->checkpoints, s, &found, e);
+    if (rc != 0) return rc;
+    if (!found) {
+        *s = (struct checkpoint){.n_param = s->n_param, .params = s->params, .m = s->m, .v = s->v, .best = s->best,
+                                 .train_loss = (double)NAN, .eval_loss = (double)NAN, .best_loss = (double)NAN};
+        memcpy(s->inputs, inputs, sizeof(inputs));
+        return run_dir_truncate(&t->dir, 0, e);
+    }
+    if (strcmp(s->inputs, inputs) != 0)
+        return err_set(e, ERR_CONFLICT, t->dir.path, "cannot resume \"%s\": its checkpoint is of other inputs", t->dir.path);
+    dev_write(t->dev, t->params, s->params, t->n_param);
+    dev_write(t->dev, t->m, s->m, t->n_param);
+    dev_write(t->dev, t->v, s->v, t->n_param);
+    adapter_update(t->adapter);
+    return run_dir_truncate(&t->dir, s->events_bytes, e);
+}
+
+/* --- the directory --- */
+
+static int create_dir(struct trainer *t, const json_t *manifest, struct err *e)
+{
+    struct buf yaml;
+    buf_init(&yaml, YAML_MAX_BYTES);
+    int rc = param_to_yaml(t->rq->fields, &yaml);
+    rc = rc != 0 ? err_set(e, ERR_NOMEM, NULL, "cannot write run.yaml: out of memory")
+                 : run_dir_create(t->cfg->output, yaml.data, manifest, e);
+    buf_deinit(&yaml);
+    return rc;
+}
+
+static int open_dir(struct trainer *t, struct err *e)
+{
+    json_t *manifest = NULL, *was = NULL;
+    int rc = manifest_make(t->rq, &t->rows, t->cfg->eval_data != NULL ? &t->eval_rows : NULL, &manifest, e);
+    if (rc == 0) rc = manifest_digest(manifest, t->state.inputs, e);
+    if (rc == 0 && !t->rq->resume) rc = create_dir(t, manifest, e);
+    if (rc == 0) rc = run_dir_open(&t->dir, t->cfg->output, e);
+    if (rc == 0 && t->rq->resume) rc = run_dir_manifest(&t->dir, &was, e);
+    if (rc == 0 && t->rq->resume) rc = manifest_compare(was, manifest, t->cfg->output, e);
+    if (rc == 0) t->checkpoints = path_join(t->cfg->output, "checkpoints");
+    json_decref(manifest);
+    json_decref(was);
+    return rc;
+}
+
+/* --- the loop --- */
+
+static int step_event(struct trainer *t, const struct step_result *r, double step_s, struct err *e)
+{
+    const struct checkpoint *s = &t->state;
+    double left = (double)(t->plan.n_step - s->step) * s->seconds / (double)s->step;
+    struct train_progress p = {.step = s->step, .n_step = t->plan.n_step, .lr = r->lr, .loss = r->loss, .grad_norm = r->grad_norm,
+                               .epoch = (double)s->step / (double)t->plan.epoch_steps, .tok_s = (double)r->n_tok / step_s,
+                               .rows_s = (double)r->n_row / step_s, .eta_s = left};
+    json_t *event = json_pack("{s:s,s:I,s:f,s:f,s:f,s:f,s:I,s:f,s:f}", "event", "step", "step", (json_int_t)s->step, "epoch",
+                              p.epoch, "lr", p.lr, "loss", p.loss, "grad_norm", p.grad_norm, "n_target", (json_int_t)r->n_target,
+                              "tok_s", p.tok_s, "eta_s", p.eta_s);
+    int rc = run_dir_event(&t->dir, event, e);
+    if (rc == 0 && t->rq->progress != NULL) t->rq->progress(t->rq->arg, &p);
+    return rc;
+}
+
+/* Measure, and remember the best. */
+static int evaluate(struct trainer *t, struct err *e)
+{
+    struct checkpoint *s = &t->state;
+    int rc = trainer_eval(t, &s->eval_loss, e);
+    if (rc != 0) return rc;
+    bool better = isnan(s->best_loss) || s->eval_loss < s->best_loss;
+    if (better) s->best_loss = s->eval_loss;
+    s->bad_evals = better ? 0 : s->bad_evals + 1;
+    if (better && s->best != NULL) dev_read(t->dev, s->best, t->params, t->n_param);
+    s->stopped = t->cfg->early_stop > 0 && s->bad_evals >= (uint64_t)t->cfg->early_stop;
+    return run_dir_event(&t->dir,
+                         json_pack("{s:s,s:I,s:f,s:I}", "event", "eval", "step", (json_int_t)s->step, "loss", s->eval_loss,
+                                   "n_target", (json_int_t)t->eval_rows.n_target),
+                         e);
+}
+
+static bool eval_due(const struct trainer *t)
+{
+    uint64_t step = t->state.step;
+    if (t->cfg->eval_data == NULL) return false;
+    return step == t->plan.n_step || (t->cfg->eval_every > 0 && step % (uint64_t)t->cfg->eval_every == 0);
+}
+
+static bool save_due(const struct trainer *t)
+{
+    uint64_t every = t->cfg->save_every > 0 ? (uint64_t)t->cfg->save_every : t->plan.n_step / CHECKPOINTS_A_RUN;
+    return t->state.stopped || t->state.step == t->plan.n_step || t->state.step % (every > 0 ? every : 1) == 0;
+}
+
+static int one_step(struct trainer *t, struct err *e)
+{
+    struct checkpoint *s = &t->state;
+    struct step_result r;
+    double begin = clock_s();
+    int rc = trainer_step(t, s->step, &r, e);
+    if (rc != 0) return rc;
+    double step_s = clock_s() - begin;
+    s->step++;
+    s->seconds += step_s;
+    s->n_tok += r.n_tok;
+    s->n_row += r.n_row;
+    s->train_loss = r.loss;
+    rc = step_event(t, &r, step_s, e);
+    if (rc == 0 && eval_due(t)) rc = evaluate(t, e);
+    return rc;
+}
+
+static bool is_interrupted(const struct trainer *t)
+{
+    return t->rq->interrupted != NULL && t->rq->interrupted(t->rq->arg);
+}
+
+static int all_steps(struct trainer *t, struct err *e)
+{
+    struct checkpoint *s = &t->state;
+    int rc = s->step == 0 && t->cfg->eval_data != NULL ? evaluate(t, e) : 0;
+    while (rc == 0 && s->step < t->plan.n_step && !s->stopped) {
+        rc = one_step(t, e);
+        bool stop = rc == 0 && is_interrupted(t) && s->step < t->plan.n_step && !s->stopped;
+        if (rc == 0 && (save_due(t) || stop)) rc = save_state(t, e);
+        if (rc == 0 && stop)
+            rc = err_set(e, ERR_INTERRUPTED, t->cfg->output, "tuning was interrupted after step %llu of %llu (--resume %s goes on)",
+                         (unsigned long long)s->step, (unsigned long long)t->plan.n_step, t->cfg->output);
+    }
+    return rc;
+}
+
+/* --- the end --- */
+
+static int save_adapter(struct trainer *t, struct err *e)
+{
+    char step[32];
+    const char *metadata[] = {"inputs", t->state.inputs, "step", step, "version", t->rq->version, NULL};
+    snprintf(step, sizeof(step), "%llu", (unsigned long long)t->state.step);
+    if (t->state.best != NULL) {
+        dev_write(t->dev, t->params, t->state.best, t->n_param);
+        adapter_update(t->adapter);
+    }
+    char *path = path_join(t->cfg->output, "adapter");
+    int rc = adapter_save(t->adapter, path, t->cfg->base, metadata, e);
+    mem_free(path);
+    return rc;
+}
+
+static void fill_result(const struct trainer *t, struct train_result *out)
+{
+    const struct checkpoint *s = &t->state;
+    double seconds = s->seconds > 0 ? s->seconds : 1e-9;
+    *out = (struct train_result){.steps = s->step, .train_loss = s->train_loss, .seconds = s->seconds,
+                                 .eval_loss = s->best != NULL ? s->best_loss : s->eval_loss,
+                                 .tok_s = (double)s->n_tok / seconds, .rows_s = (double)s->n_row / seconds,
+                                 .peak_rss_bytes = machine_peak_rss_bytes()};
+}
+
+static int finish(struct trainer *t, struct train_result *out, struct err *e)
+{
+    int rc = save_adapter(t, e);
+    if (rc != 0) return rc;
+    fill_result(t, out);
+    json_t *event = json_pack("{s:s,s:I,s:o,s:o,s:f,s:f,s:f,s:I,s:b}", "event", "done", "steps", (json_int_t)out->steps,
+                              "train_loss", json_finite(out->train_loss), "eval_loss", json_finite(out->eval_loss), "tok_s",
+                              out->tok_s, "rows_s", out->rows_s, "seconds", out->seconds, "peak_rss_bytes",
+                              (json_int_t)out->peak_rss_bytes, "stopped_early", (int)(out->steps < t->plan.n_step));
+    return run_dir_event(&t->dir, event, e);
+}
+
+static double number_of(const json_t *event, const char *key)
+{
+    const json_t *v = json_object_get(event, key);
+    return json_is_number(v) ? json_number_value(v) : (double)NAN;
+}
+
+/* A run that has ended already: its result again. */
+static bool take_done(const struct trainer *t, struct train_result *out)
+{
+    json_t *event = t->rq->resume ? run_dir_done(&t->dir) : NULL;
+    if (event == NULL) return false;
+    *out = (struct train_result){.steps = (uint64_t)number_of(event, "steps"), .train_loss = number_of(event, "train_loss"),
+                                 .eval_loss = number_of(event, "eval_loss"), .tok_s = number_of(event, "tok_s"),
+                                 .rows_s = number_of(event, "rows_s"), .seconds = number_of(event, "seconds"),
+                                 .peak_rss_bytes = (uint64_t)number_of(event, "peak_rss_bytes"), .was_complete = true};
+    json_decref(event);
+    return true;
+}
+
+int train_run(const struct train_request *rq, struct train_result *out, struct err *e)
+{
+    struct trainer t;
+    if (!rq->resume && file_exists(rq->config->output))
+        return err_set(e, ERR_CONFLICT, rq->config->output, "cannot tune into \"%s\": it exists (--resume %s goes on with a run)",
+                       rq->config->output, rq->config->output);
+    int rc = trainer_setup(&t, rq, e);
+    if (rc == 0) rc = open_dir(&t, e);
+    if (rc != 0) goto out;
+    if (take_done(&t, out)) goto out;
+    if (rq->resume) rc = load_state(&t, e);
+    else rc = show_data(&t, e);
+    if (rc == 0) rc = all_steps(&t, e);
+    if (rc == 0) rc = finish(&t, out, e);
+out:
+    trainer_deinit(&t);
+    return rc;
+}

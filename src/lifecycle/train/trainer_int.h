@@ -1,0 +1,51 @@
+/* Private to the trainer: a run in memory. */
+#ifndef TRAIN_TRAINER_INT_H
+#define TRAIN_TRAINER_INT_H
+
+#include "compute/model/adapter.h"
+#include "compute/model/tape.h"
+#include "lifecycle/train/checkpoint.h"
+#include "lifecycle/train/pack.h"
+#include "lifecycle/train/run_dir.h"
+#include "lifecycle/train/schedule.h"
+#include "lifecycle/train/train.h"
+
+struct trainer {
+    const struct train_request *rq;
+    const struct train_config *cfg;
+    struct dev *dev;
+    struct train_rows rows, eval_rows;
+    struct train_plan plan;
+    struct packer pack, eval_pack;
+    struct adapter *adapter;
+    float *params, *grads, *m, *v; /* device memory [n_param] */
+    size_t n_param;
+    struct tape *tape;
+    float *loss;      /* [cap_target] of a part */
+    uint32_t *order;  /* [n_row] of `epoch` */
+    uint64_t epoch;   /* UINT64_MAX: none yet */
+    struct run_dir dir;
+    char *checkpoints; /* its path */
+    struct checkpoint state; /* what the next checkpoint says; its arrays are host copies */
+};
+
+/* What one optimizer step found. */
+struct step_result {
+    double loss, grad_norm, lr;
+    uint64_t n_target, n_tok, n_row;
+};
+
+/* --- trainer_step.c --- */
+
+/* One optimizer step, from rows to parameters. -ERR_INPUT when loss or gradient is not finite. */
+int trainer_step(struct trainer *t, uint64_t step, struct step_result *out, struct err *e) MUST_CHECK;
+/* Mean loss a target token over eval_rows. */
+int trainer_eval(struct trainer *t, double *loss, struct err *e) MUST_CHECK;
+
+/* --- trainer_setup.c --- */
+
+/* Rows, adapter, tape: all that needs no run directory. */
+int trainer_setup(struct trainer *t, const struct train_request *rq, struct err *e) MUST_CHECK;
+void trainer_deinit(struct trainer *t);
+
+#endif

@@ -1,0 +1,170 @@
+/* Puts a run together in memory: rows, adapter, optimizer state, tape. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ground/base/mem.h"
+#include "ground/base/str.h"
+#include "ground/sys/machine.h"
+#include "lifecycle/train/trainer_int.h"
+
+/* --- rows --- */
+
+static int load_rows(struct trainer *t, const char *path, struct train_rows *out, struct err *e)
+{
+    const struct train_config *c = t->cfg;
+    const struct model_params *p = model_params(t->rq->model);
+    struct train_rows_source s = {.path = path, .is_chat = c->data_format == DATA_CHAT, .n_vocab = p->n_vocab,
+                                  .renderer = {t->rq->tmpl, t->rq->tok}, .drop_too_long = c->drop_too_long};
+    s.max_length = (size_t)(c->max_length > 0 ? c->max_length : p->n_ctx_train);
+    if (s.is_chat && (t->rq->tok == NULL || t->rq->tmpl == NULL))
+        return err_set(e, ERR_UNSUPPORTED, c->base, "cannot tune \"%s\" with data_format chat: it has no %s", c->base,
+                       t->rq->tok == NULL ? "tokenizer" : "chat template");
+    return train_rows_load(out, &s, e);
+}
+
+static int load_data(struct trainer *t, struct err *e)
+{
+    int rc = load_rows(t, t->cfg->data, &t->rows, e);
+    if (rc == 0 && t->cfg->eval_data != NULL) rc = load_rows(t, t->cfg->eval_data, &t->eval_rows, e);
+    if (rc != 0) return rc;
+    train_plan_make(&t->plan, t->cfg, t->rows.n_row);
+    size_t batch = (size_t)t->cfg->batch_size, budget = (size_t)t->cfg->token_budget;
+    rc = packer_init(&t->pack, &t->rows, batch, budget, t->cfg->packing, e);
+    if (rc == 0 && t->cfg->eval_data != NULL) rc = packer_init(&t->eval_pack, &t->eval_rows, batch, budget, t->cfg->packing, e);
+    return rc;
+}
+
+/* --- adapter --- */
+
+static int contradicts(const struct trainer *t, const char *field, const char *has, struct err *e)
+{
+    return err_set(e, ERR_USAGE, field, "cannot start from \"%s\": its %s is %s, the run is given another", t->cfg->adapter_init,
+                   field, has);
+}
+
+/* What the run says of the adapter's shape must be what the adapter has; what it does not say is filled in. */
+static int settle(const struct trainer *t, const char *field, const char *has, bool same, struct err *e)
+{
+    if (param_is_set(t->rq->fields, field)) return same ? 0 : contradicts(t, field, has, e);
+    return param_set_text(t->rq->fields, field, has, e);
+}
+
+static int settle_shape(const struct trainer *t, struct err *e)
+{
+    const struct train_config *c = t->cfg;
+    const struct adapter_options *o = adapter_get_options(t->adapter);
+    char rank[32], alpha[32], sites[160] = "";
+    snprintf(rank, sizeof(rank), "%d", o->rank);
+    snprintf(alpha, sizeof(alpha), "%.9g", (double)o->alpha);
+    for (int i = 0; i < SITE_COUNT; i++) {
+        size_t n = strlen(sites);
+        if (o->sites >> i & 1) snprintf(sites + n, sizeof(sites) - n, "%s%s", n > 0 ? "," : "", adapter_site_name[i]);
+    }
+    int rc = settle(t, "rank", rank, o->rank == c->rank, e);
+    if (rc == 0) rc = settle(t, "alpha", alpha, fabsf(o->alpha - c->alpha) <= 1e-6f * fabsf(c->alpha), e);
+    if (rc == 0) rc = settle(t, "use_rslora", o->use_rslora ? "true" : "false", o->use_rslora == c->use_rslora, e);
+    if (rc == 0) rc = settle(t, "target_modules", sites, o->sites == c->sites, e);
+    return rc;
+}
+
+static int make_adapter(struct trainer *t, struct err *e)
+{
+    const struct train_config *c = t->cfg;
+    struct adapter_options o = {.rank = c->rank, .alpha = c->alpha, .use_rslora = c->use_rslora, .sites = c->sites, .seed = c->seed};
+    int rc = c->adapter_init != NULL ? adapter_load(&t->adapter, t->rq->model, c->adapter_init, e)
+                                     : adapter_new(&t->adapter, t->rq->model, &o, e);
+    if (rc == 0 && c->adapter_init != NULL) rc = settle_shape(t, e);
+    if (rc != 0) return rc;
+    t->n_param = adapter_n_param(t->adapter);
+    t->params = adapter_params(t->adapter);
+    rc = adapter_grads(t->adapter, &t->grads, e);
+    if (rc == 0) rc = dev_alloc(t->dev, &t->m, t->n_param, e);
+    if (rc == 0) rc = dev_alloc(t->dev, &t->v, t->n_param, e);
+    return rc;
+}
+
+/* --- tape --- */
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static void note_memory(const struct trainer *t, const struct tape_options *opt)
+{
+    char need[32], line[160];
+    if (t->rq->note == NULL) return;
+    str_format_bytes(tape_bytes(t->rq->model, opt), need, sizeof(need));
+    snprintf(line, sizeof(line), "up to %d tokens at once, %s for the backward pass%s", opt->max_tok, need,
+             opt->recompute ? " (layers are computed again)" : "");
+    t->rq->note(t->rq->arg, line);
+}
+
+static int make_tape(struct trainer *t, struct err *e)
+{
+    const struct train_config *c = t->cfg;
+    size_t batch = (size_t)c->batch_size, budget = (size_t)c->token_budget;
+    size_t max_tok = packer_max_tok(&t->rows, batch, budget);
+    if (c->eval_data != NULL) max_tok = larger(max_tok, packer_max_tok(&t->eval_rows, batch, budget));
+    struct tape_options opt = {.max_tok = (int)max_tok, .max_segment = (int)packer_max_segment(batch),
+                               .rank = adapter_get_options(t->adapter)->rank, .recompute = c->recompute == RECOMPUTE_ON};
+    struct machine machine;
+    machine_describe(&machine);
+    opt.max_bytes = c->memory_limit_bytes > 0 ? c->memory_limit_bytes : machine.memory_available_bytes / 2;
+    if (c->recompute == RECOMPUTE_AUTO && opt.max_bytes > 0)
+        opt.recompute = tape_bytes(t->rq->model, &opt) > opt.max_bytes;
+    note_memory(t, &opt);
+    return tape_new(&t->tape, t->rq->model, &opt, e);
+}
+
+static int make_host_arrays(struct trainer *t, struct err *e)
+{
+    struct checkpoint *s = &t->state;
+    s->n_param = t->n_param;
+    s->params = mem_try_array(t->n_param, sizeof(float));
+    s->m = mem_try_array(t->n_param, sizeof(float));
+    s->v = mem_try_array(t->n_param, sizeof(float));
+    if (t->cfg->early_stop > 0) s->best = mem_try_array(t->n_param, sizeof(float));
+    size_t n_loss = larger(t->pack.cap_target, t->eval_pack.cap_target);
+    t->loss = mem_try_array(n_loss, sizeof(float));
+    t->order = mem_try_array(t->rows.n_row, sizeof(*t->order));
+    if (s->params == NULL || s->m == NULL || s->v == NULL || (t->cfg->early_stop > 0 && s->best == NULL) || t->loss == NULL ||
+        t->order == NULL)
+        return err_set(e, ERR_NOMEM, NULL, "cannot tune: no memory for the state of %zu parameters", t->n_param);
+    s->train_loss = s->eval_loss = s->best_loss = (double)NAN;
+    t->epoch = UINT64_MAX;
+    return 0;
+}
+
+int trainer_setup(struct trainer *t, const struct train_request *rq, struct err *e)
+{
+    *t = (struct trainer){.rq = rq, .cfg = rq->config, .dev = model_dev(rq->model), .dir = {.lock_fd = -1, .events_fd = -1}};
+    int rc = load_data(t, e);
+    if (rc == 0) rc = make_adapter(t, e);
+    if (rc == 0) rc = make_tape(t, e);
+    if (rc == 0) rc = make_host_arrays(t, e);
+    return rc;
+}
+
+void trainer_deinit(struct trainer *t)
+{
+    run_dir_close(&t->dir);
+    mem_free(t->checkpoints);
+    mem_free(t->state.params);
+    mem_free(t->state.m);
+    mem_free(t->state.v);
+    mem_free(t->state.best);
+    mem_free(t->loss);
+    mem_free(t->order);
+    tape_free(t->tape);
+    if (t->dev != NULL) {
+        dev_release(t->dev, t->m);
+        dev_release(t->dev, t->v);
+    }
+    adapter_free(t->adapter);
+    packer_deinit(&t->pack);
+    packer_deinit(&t->eval_pack);
+    train_rows_deinit(&t->rows);
+    train_rows_deinit(&t->eval_rows);
+}

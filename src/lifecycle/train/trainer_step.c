@@ -1,0 +1,95 @@
+/* The arithmetic of a step. The denominator of the loss is counted over all rows of the step before the first of them is
+ * computed, so micro-batches and their parts add up to one mean over target tokens. */
+#include <math.h>
+
+#include "lifecycle/train/trainer_int.h"
+
+/* Sum over the part of count * loss, in the order of targets. */
+static int add_losses(const struct trainer *t, const struct packer *p, uint64_t step, double *sum, struct err *e)
+{
+    for (size_t i = 0; i < p->n_target; i++) {
+        if (!isfinite(t->loss[i]))
+            return err_set(e, ERR_INPUT, "loss",
+                           "cannot go on tuning: the loss at step %llu is %f at row %u (line %u of the data)",
+                           (unsigned long long)(step + 1), (double)t->loss[i], (unsigned)p->of_row[i],
+                           (unsigned)p->rows->line[p->of_row[i]]);
+        *sum += (double)p->count[i] * (double)t->loss[i];
+    }
+    return 0;
+}
+
+static int run_rows(struct trainer *t, struct packer *p, const uint32_t *row, size_t n, double denominator, bool backward,
+                    uint64_t step, double *sum, struct err *e)
+{
+    packer_begin(p, row, n);
+    while (packer_next(p, denominator)) {
+        int rc = tape_step(t->tape, &p->batch, t->adapter, backward, t->loss, NULL, e);
+        if (rc == 0) rc = add_losses(t, p, step, sum, e);
+        if (rc != 0) return rc;
+    }
+    return 0;
+}
+
+static uint64_t count_targets(const struct train_rows *r, const uint32_t *row, size_t n, uint64_t *n_tok)
+{
+    uint64_t n_target = 0;
+    *n_tok = 0;
+    for (size_t k = 0; k < n; k++) {
+        *n_tok += train_row_len(r, row[k]);
+        for (size_t i = r->start[row[k]] + 1; i < r->start[row[k] + 1]; i++) n_target += r->labels[i] != LABEL_NONE;
+    }
+    return n_target;
+}
+
+/* Clip as torch.nn.utils.clip_grad_norm_ does, then AdamW with decoupled decay (Loshchilov and Hutter, algorithm 2). */
+static int update(struct trainer *t, uint64_t step, struct step_result *out, struct err *e)
+{
+    const struct train_config *c = t->cfg;
+    out->grad_norm = sqrt(dev_sum_squares(t->dev, t->grads, t->n_param));
+    if (!isfinite(out->grad_norm))
+        return err_set(e, ERR_INPUT, "grad_norm", "cannot go on tuning: the gradient at step %llu is not finite",
+                       (unsigned long long)(step + 1));
+    double shrink = c->max_grad_norm / (out->grad_norm + 1e-6);
+    if (c->max_grad_norm > 0 && shrink < 1) dev_scale(t->dev, t->grads, (float)shrink, t->n_param);
+    struct dev_adamw opt = {.lr = (float)out->lr, .b1 = (float)c->beta1, .b2 = (float)c->beta2, .eps = (float)c->eps,
+                            .decay = (float)c->weight_decay, .c1 = (float)(1.0 - pow(c->beta1, (double)(step + 1))),
+                            .c2 = (float)(1.0 - pow(c->beta2, (double)(step + 1)))};
+    dev_adamw(t->dev, t->params, t->m, t->v, t->grads, t->n_param, &opt);
+    adapter_update(t->adapter);
+    return 0;
+}
+
+int trainer_step(struct trainer *t, uint64_t step, struct step_result *out, struct err *e)
+{
+    uint64_t epoch;
+    size_t begin, end, micro = (size_t)t->cfg->batch_size;
+    train_step_rows(&t->plan, step, &epoch, &begin, &end);
+    if (epoch != t->epoch) train_order(t->cfg, epoch, t->order, t->plan.n_row);
+    t->epoch = epoch;
+    *out = (struct step_result){.lr = train_lr(t->cfg, step, t->plan.n_step), .n_row = end - begin};
+    out->n_target = count_targets(&t->rows, t->order + begin, end - begin, &out->n_tok);
+    dev_zero(t->dev, t->grads, t->n_param);
+    double sum = 0;
+    for (size_t i = begin; i < end; i += micro) {
+        size_t n = end - i < micro ? end - i : micro;
+        int rc = run_rows(t, &t->pack, t->order + i, n, (double)out->n_target, true, step, &sum, e);
+        if (rc != 0) return rc;
+    }
+    out->loss = sum / (double)out->n_target;
+    return update(t, step, out, e);
+}
+
+int trainer_eval(struct trainer *t, double *loss, struct err *e)
+{
+    size_t n = t->eval_rows.n_row, micro = t->eval_pack.cap_row;
+    double sum = 0;
+    for (size_t i = 0; i < n; i += micro) {
+        uint32_t *row = t->eval_pack.order; /* packer_begin takes rows from anywhere, its own list too */
+        size_t count = n - i < micro ? n - i : micro;
+        for (size_t k = 0; k < count; k++) row[k] = (uint32_t)(i + k);
+        int rc = run_rows(t, &t->eval_pack, row, count, 1.0, false, t->state.step, &sum, e);
+        if (rc != 0) return rc;
+    }
+    *loss = sum / (double)t->eval_rows.n_target;
+    return 0;
+}
