@@ -17,6 +17,7 @@ static const char *const isa_names[] = {
 #if defined(__x86_64__)
 struct cpu {
     unsigned l1_ecx, l7_ebx, l7_ecx, l7_edx; /* cpuid leaves 1 and 7 */
+    unsigned l7_1_eax;                       /* leaf 7, subleaf 1 */
     unsigned xcr0;                           /* register state that the operating system saves */
 };
 
@@ -31,6 +32,9 @@ static bool cpu_read(struct cpu *c)
     if (!__get_cpuid(1, &a, &b, &c->l1_ecx, &d) || !has(c->l1_ecx, bit_OSXSAVE) ||
         !__get_cpuid_count(7, 0, &a, &c->l7_ebx, &c->l7_ecx, &c->l7_edx)) {
         return false;
+    }
+    if (!__get_cpuid_count(7, 1, &c->l7_1_eax, &b, &a, &d)) {
+        c->l7_1_eax = 0;
     }
     unsigned high;
     __asm__ volatile("xgetbv" : "=a"(c->xcr0), "=d"(high) : "c"(0));
@@ -47,7 +51,12 @@ static bool amx_permitted(void)
 enum kern_isa kern_isa_detect(void)
 {
     enum { XCR0_AVX = 0x6, XCR0_AVX512 = 0xe6, XCR0_AMX = 0x60000 };
-    enum { L7_EDX_AMX_BF16 = 1 << 22, L7_EDX_AMX_TILE = 1 << 24, L7_EDX_AMX_INT8 = 1 << 25 };
+    enum {
+        L7_EDX_AMX_BF16 = 1 << 22,
+        L7_EDX_AMX_TILE = 1 << 24,
+        L7_EDX_AMX_INT8 = 1 << 25,
+        L7_1_EAX_AVX512_BF16 = 1 << 5
+    };
     struct cpu c;
     if (!cpu_read(&c) || !has(c.xcr0, XCR0_AVX) || !has(c.l7_ebx, bit_AVX2) || !has(c.l1_ecx, bit_FMA | bit_F16C)) {
         return KERN_SCALAR;
@@ -57,7 +66,7 @@ enum kern_isa kern_isa_detect(void)
         return KERN_AVX2;
     }
     if (!has(c.xcr0, XCR0_AMX) || !has(c.l7_edx, L7_EDX_AMX_BF16 | L7_EDX_AMX_TILE | L7_EDX_AMX_INT8) ||
-        !amx_permitted()) {
+        !has(c.l7_1_eax, L7_1_EAX_AVX512_BF16) || !amx_permitted()) {
         return KERN_AVX512;
     }
     return KERN_AMX;
@@ -93,6 +102,7 @@ void kern_fill(struct kern *k, enum kern_isa isa)
     kern_rows_fill_scalar(k);
     kern_train_fill_scalar(k);
     kern_convert_fill_scalar(k);
+    kern_floor_fill_scalar(k);
 #if defined(__x86_64__)
     if (isa >= KERN_AVX2) {
         kern_gemm_fill_avx2(k);
@@ -101,6 +111,7 @@ void kern_fill(struct kern *k, enum kern_isa isa)
         kern_rows_fill_avx2(k);
         kern_train_fill_avx2(k);
         kern_convert_fill_avx2(k);
+        kern_floor_fill_avx2(k);
     }
     if (isa >= KERN_AVX512) {
         kern_gemm_fill_avx512(k);
@@ -109,6 +120,12 @@ void kern_fill(struct kern *k, enum kern_isa isa)
         kern_rows_fill_avx512(k);
         kern_train_fill_avx512(k);
         kern_convert_fill_avx512(k);
+        kern_floor_fill_avx512(k);
+    }
+    if (isa >= KERN_AMX) {
+        kern_gemm_fill_amx(k);
+        kern_panel_fill_amx(k);
+        kern_floor_fill_amx(k);
     }
 #endif
 }
@@ -119,9 +136,10 @@ static void copy_entry(struct kern *to, const struct kern *from, const struct ke
 }
 
 /* The tile products come with their readers or not at all. */
-static void drop_amx(struct kern *k)
+static void drop_amx(struct kern *k, const struct kern *avx512)
 {
     k->isa = KERN_AVX512;
+    k->floor = avx512->floor;
     k->gemm_bf16 = NULL;
     for (int i = 0; i < QUANT_COUNT; i++) {
         k->quant[i].panel_bf16 = NULL;
@@ -129,20 +147,26 @@ static void drop_amx(struct kern *k)
     }
 }
 
+/* The level from which the entry works: isa, or a lower one after a warning. */
+static int entry_choose(struct kern *k, const struct kern *level, const struct kern_entry *entry)
+{
+    int at = (int)k->isa;
+    while (at >= (int)entry->since && at > KERN_SCALAR && !entry->same(k, &level[KERN_SCALAR])) {
+        at--;
+        copy_entry(k, &level[at], entry);
+        log_warn("kernel %s of %s gives wrong results on this CPU: using %s", entry->name, isa_names[at + 1],
+                 isa_names[at]);
+    }
+    return at;
+}
+
 void kern_choose(struct kern *k, const struct kern *level, enum kern_isa isa)
 {
     *k = level[isa];
     for (size_t i = 0; i < kern_n_entry; i++) {
         const struct kern_entry *entry = &kern_entries[i];
-        int at = isa;
-        while (at >= (int)entry->since && at > KERN_SCALAR && !entry->same(k, &level[KERN_SCALAR])) {
-            at--;
-            copy_entry(k, &level[at], entry);
-            log_warn("kernel %s of %s gives wrong results on this CPU: using %s", entry->name, isa_names[at + 1],
-                     isa_names[at]);
-        }
-        if (entry->since == KERN_AMX && at < KERN_AMX && k->isa == KERN_AMX) {
-            drop_amx(k);
+        if (entry->since <= k->isa && entry_choose(k, level, entry) < (int)entry->since) {
+            drop_amx(k, &level[KERN_AVX512]);
         }
     }
 }

@@ -73,6 +73,17 @@ struct kern_quant {
 typedef void (*kern_gemm_fn)(float *y, size_t ldy, const float *x, size_t x_row, size_t x_k, const float *p, size_t ldp,
                              size_t n_row, size_t n_col, size_t n_k, bool accumulate);
 
+/* Loops that measure what the machine can do at this level (compute/measure/floors.h). Each does n rounds on registers
+ * and returns the number of operations done, a multiply-add counting two. bf16 is NULL where there is no instruction.
+ */
+struct kern_floor {
+    double (*fp32)(size_t n);                   /* float32 multiply-adds */
+    double (*int8)(size_t n);                   /* signed bytes times bytes, the best of this level */
+    double (*int4)(size_t n);                   /* 4-bit weights times bytes */
+    double (*bf16)(size_t n);                   /* bfloat16 products summed in float32 */
+    double (*read)(const void *p, size_t size); /* reads, returns the bytes read; p aligned to 64 */
+};
+
 struct kern {
     enum kern_isa isa;
     struct kern_quant quant[QUANT_COUNT];
@@ -116,6 +127,7 @@ struct kern {
      * p -= lr * decay * p; p -= lr * (m / c1) / (sqrt(v / c2) + eps)      c1 = 1 - b1^t, c2 = 1 - b2^t */
     void (*adamw)(float *p, float *m, float *v, const float *g, size_t n, float lr, float b1, float b2, float eps,
                   float decay, float c1, float c2);
+    struct kern_floor floor;
 };
 
 /* The highest level this CPU and kernel offer (cpuid, xgetbv, AMX permission). */

@@ -55,18 +55,24 @@ void kern_gemm_fill_scalar(struct kern *k);
 void kern_rows_fill_scalar(struct kern *k);
 void kern_train_fill_scalar(struct kern *k);
 void kern_convert_fill_scalar(struct kern *k);
+void kern_floor_fill_scalar(struct kern *k);
 void kern_gemm_fill_avx2(struct kern *k);
 void kern_q8_fill_avx2(struct kern *k);
 void kern_panel_fill_avx2(struct kern *k);
 void kern_rows_fill_avx2(struct kern *k);
 void kern_train_fill_avx2(struct kern *k);
 void kern_convert_fill_avx2(struct kern *k);
+void kern_floor_fill_avx2(struct kern *k);
 void kern_gemm_fill_avx512(struct kern *k);
 void kern_q8_fill_avx512(struct kern *k);
 void kern_panel_fill_avx512(struct kern *k);
 void kern_rows_fill_avx512(struct kern *k);
 void kern_train_fill_avx512(struct kern *k);
 void kern_convert_fill_avx512(struct kern *k);
+void kern_floor_fill_avx512(struct kern *k);
+void kern_gemm_fill_amx(struct kern *k);
+void kern_panel_fill_amx(struct kern *k);
+void kern_floor_fill_amx(struct kern *k);
 
 /* Sum of 16 lanes in the order of the reference: lane[i] += lane[i+8], then +4, +2, +1. */
 static inline float lanes_sum(float lane[16])

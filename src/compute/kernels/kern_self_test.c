@@ -145,6 +145,71 @@ static bool rows_same(const struct kern *k, const struct kern *s, int type)
     return same_bits(a, b, N_ELEM(a));
 }
 
+/* The pairs that the tile products read, against the float32 values rounded. */
+static bool panel_bf16_same(const struct kern *k, const struct kern *s, int type)
+{
+    union packed_any packed;
+    uint16_t a[Q_K * KERN_ROWS];
+    float b[Q_K * KERN_ROWS];
+    pack_random(quants[type], &packed);
+    k->quant[type].panel_bf16(a, packed.bytes, Q_BLOCK);
+    s->quant[type].panel(b, packed.bytes, Q_BLOCK);
+    for (size_t i = 0; i < N_ELEM(a); i++) {
+        size_t pair = i / (2 * KERN_ROWS), col = i / 2 % KERN_ROWS;
+        if (a[i] != bf16_bits(b[(2 * pair + i % 2) * KERN_ROWS + col])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool rows_bf16_same(const struct kern *k, const struct kern *s, int type)
+{
+    enum { LD = KERN_K + 3 };
+    union packed_any packed;
+    uint16_t a[KERN_ROWS * LD];
+    float b[KERN_ROWS * KERN_K];
+    pack_random(quants[type], &packed);
+    k->quant[type].rows_bf16(a, LD, packed.bytes);
+    s->quant[type].rows(b, KERN_K, packed.bytes);
+    for (size_t i = 0; i < KERN_ROWS * KERN_K; i++) {
+        size_t r = i / KERN_K, c = i % KERN_K;
+        if (a[(r / 2 * LD + c) * 2 + r % 2] != bf16_bits(b[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* 37 rows (two tiles and a rest) by 3 groups, k over one step; compared with float32 products of the same values. */
+static bool gemm_bf16_same(const struct kern *k, const struct kern *s)
+{
+    enum { ROWS = 37, GROUPS = 3, COLS = GROUPS * KERN_ROWS, K = 64, STRIDE = K * KERN_ROWS };
+    uint16_t x[ROWS * K], p[GROUPS * STRIDE];
+    float xf[ROWS * K], pf[K * COLS], a[ROWS * COLS], b[ROWS * COLS];
+    uint32_t seed = SEED;
+    for (size_t i = 0; i < N_ELEM(x); i++) {
+        x[i] = bf16_bits(next_float(&seed));
+        xf[i] = bf16_value(x[i]);
+    }
+    for (size_t i = 0; i < N_ELEM(p); i++) {
+        p[i] = bf16_bits(next_float(&seed));
+        size_t at = i % STRIDE, kk = at / (2 * KERN_ROWS) * 2 + at % 2,
+               col = i / STRIDE * KERN_ROWS + at / 2 % KERN_ROWS;
+        pf[kk * COLS + col] = bf16_value(p[i]);
+    }
+    fill(a, N_ELEM(a), SEED + 1);
+    memcpy(b, a, sizeof(a));
+    k->gemm_bf16(a, COLS, x, K, p, STRIDE, ROWS, GROUPS, K, true);
+    s->gemm_f32(b, COLS, xf, K, 1, pf, COLS, ROWS, COLS, K, true);
+    for (size_t i = 0; i < N_ELEM(a); i++) {
+        if (!(fabsf(a[i] - b[i]) <= 1e-5f * 4.0f * K)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 struct q8_case {
     int8_t q[Q_ROW * Q_K];
     float d[Q_ROW * Q_BLOCK];
@@ -371,21 +436,19 @@ static bool adamw_same(const struct kern *k, const struct kern *s)
 
 /* --- the list --- */
 
-#define FLOAT_QUANT(TYPE)                                                     \
-    static bool TYPE##_panel_same(const struct kern *k, const struct kern *s) \
-    {                                                                         \
-        return panel_same(k, s, QUANT_##TYPE);                                \
-    }                                                                         \
-    static bool TYPE##_rows_same(const struct kern *k, const struct kern *s)  \
-    {                                                                         \
-        return rows_same(k, s, QUANT_##TYPE);                                 \
+#define QUANT_CHECK(TYPE, field)                                                  \
+    static bool TYPE##_##field##_same(const struct kern *k, const struct kern *s) \
+    {                                                                             \
+        return field##_same(k, s, QUANT_##TYPE);                                  \
     }
-#define INT_QUANT(TYPE)                                                         \
-    FLOAT_QUANT(TYPE)                                                           \
-    static bool TYPE##_gemm_q8_same(const struct kern *k, const struct kern *s) \
-    {                                                                           \
-        return gemm_q8_same(k, s, QUANT_##TYPE);                                \
-    }
+#define FLOAT_QUANT(TYPE)         \
+    QUANT_CHECK(TYPE, panel)      \
+    QUANT_CHECK(TYPE, rows)       \
+    QUANT_CHECK(TYPE, panel_bf16) \
+    QUANT_CHECK(TYPE, rows_bf16)
+#define INT_QUANT(TYPE) \
+    FLOAT_QUANT(TYPE)   \
+    QUANT_CHECK(TYPE, gemm_q8)
 FLOAT_QUANT(F32)
 FLOAT_QUANT(F16)
 FLOAT_QUANT(BF16)
@@ -393,49 +456,51 @@ INT_QUANT(Q8_0)
 INT_QUANT(Q4_0)
 INT_QUANT(Q4_1)
 
-#define ENTRY(field)                                                    \
-    {                                                                   \
-#field, offsetof(struct kern, field), KERN_SCALAR, field##_same \
+#define ENTRY(field, since)                                       \
+    {                                                             \
+#field, offsetof(struct kern, field), since, field##_same \
     }
-#define QUANT_ENTRY(TYPE, field)                                                                               \
-    {                                                                                                          \
-#TYPE " " #field, offsetof(struct kern, quant[QUANT_##TYPE].field), KERN_SCALAR, TYPE##_##field##_same \
+#define QUANT_ENTRY(TYPE, field, since)                                                                  \
+    {                                                                                                    \
+#TYPE " " #field, offsetof(struct kern, quant[QUANT_##TYPE].field), since, TYPE##_##field##_same \
     }
+/* clang-format off */
+#define QUANT_READERS(TYPE)                        \
+    QUANT_ENTRY(TYPE, panel, KERN_SCALAR),         \
+    QUANT_ENTRY(TYPE, rows, KERN_SCALAR),          \
+    QUANT_ENTRY(TYPE, panel_bf16, KERN_AMX),       \
+    QUANT_ENTRY(TYPE, rows_bf16, KERN_AMX)
+/* clang-format on */
 
 const struct kern_entry kern_entries[] = {
-    ENTRY(gemm_ref),
-    ENTRY(gemm_f32),
-    ENTRY(quantize_q8),
-    ENTRY(f32_to_f16),
-    ENTRY(f16_to_f32),
-    ENTRY(f32_to_bf16),
-    ENTRY(rms_norm),
-    ENTRY(rms_norm_backward),
-    ENTRY(swiglu),
-    ENTRY(swiglu_backward),
-    ENTRY(softmax),
-    ENTRY(dot),
-    ENTRY(log_sum_exp),
-    ENTRY(cross_entropy_backward),
-    ENTRY(add),
-    ENTRY(axpy),
-    ENTRY(scale),
-    ENTRY(rope),
-    ENTRY(adamw),
-    QUANT_ENTRY(F32, panel),
-    QUANT_ENTRY(F32, rows),
-    QUANT_ENTRY(F16, panel),
-    QUANT_ENTRY(F16, rows),
-    QUANT_ENTRY(BF16, panel),
-    QUANT_ENTRY(BF16, rows),
-    QUANT_ENTRY(Q8_0, panel),
-    QUANT_ENTRY(Q8_0, rows),
-    QUANT_ENTRY(Q8_0, gemm_q8),
-    QUANT_ENTRY(Q4_0, panel),
-    QUANT_ENTRY(Q4_0, rows),
-    QUANT_ENTRY(Q4_0, gemm_q8),
-    QUANT_ENTRY(Q4_1, panel),
-    QUANT_ENTRY(Q4_1, rows),
-    QUANT_ENTRY(Q4_1, gemm_q8),
+    ENTRY(gemm_ref, KERN_SCALAR),
+    ENTRY(gemm_f32, KERN_SCALAR),
+    ENTRY(quantize_q8, KERN_SCALAR),
+    ENTRY(f32_to_f16, KERN_SCALAR),
+    ENTRY(f16_to_f32, KERN_SCALAR),
+    ENTRY(f32_to_bf16, KERN_SCALAR),
+    ENTRY(rms_norm, KERN_SCALAR),
+    ENTRY(rms_norm_backward, KERN_SCALAR),
+    ENTRY(swiglu, KERN_SCALAR),
+    ENTRY(swiglu_backward, KERN_SCALAR),
+    ENTRY(softmax, KERN_SCALAR),
+    ENTRY(dot, KERN_SCALAR),
+    ENTRY(log_sum_exp, KERN_SCALAR),
+    ENTRY(cross_entropy_backward, KERN_SCALAR),
+    ENTRY(add, KERN_SCALAR),
+    ENTRY(axpy, KERN_SCALAR),
+    ENTRY(scale, KERN_SCALAR),
+    ENTRY(rope, KERN_SCALAR),
+    ENTRY(adamw, KERN_SCALAR),
+    QUANT_READERS(F32),
+    QUANT_READERS(F16),
+    QUANT_READERS(BF16),
+    QUANT_READERS(Q8_0),
+    QUANT_READERS(Q4_0),
+    QUANT_READERS(Q4_1),
+    QUANT_ENTRY(Q8_0, gemm_q8, KERN_SCALAR),
+    QUANT_ENTRY(Q4_0, gemm_q8, KERN_SCALAR),
+    QUANT_ENTRY(Q4_1, gemm_q8, KERN_SCALAR),
+    ENTRY(gemm_bf16, KERN_AMX),
 };
 const size_t kern_n_entry = N_ELEM(kern_entries);

@@ -4,19 +4,15 @@
 #ifndef KERNELS_PANEL_VEC_H
 #define KERNELS_PANEL_VEC_H
 
-#include <string.h>
-
-#include "compute/kernels/half.h"
 #include "compute/kernels/kern_int.h"
+#include "compute/kernels/unroll.h"
 
 /* (q - 8) * d of the input that stands at bit `shift` of each word (a macro: shifts want constants) */
-#define Q4_0_AT(line, shift) v16_mul(v16_sub(i16_to_float(i16_and(i16_right(line, shift), nibble)), eight), d)
+#define Q4_0_AT(line, shift) v16_mul(v16_from_nibbles(i16_right(line, shift), 8), d)
 
 static void q4_0_panel(float *panel, const void *packed, size_t n_block)
 {
     const struct packed_q4_0 *p = packed;
-    const i16 nibble = i16_set(15);
-    const v16 eight = v16_set(8);
     for (size_t b = 0; b < n_block; b++, p++, panel += KERN_K * KERN_ROWS) {
         v16 d = v16_from_f16(p->d);
         for (size_t j = 0; j < 4; j++) {
@@ -34,12 +30,11 @@ static void q4_0_panel(float *panel, const void *packed, size_t n_block)
     }
 }
 
-#define Q4_1_AT(line, shift) v16_add(v16_mul(i16_to_float(i16_and(i16_right(line, shift), nibble)), d), m)
+#define Q4_1_AT(line, shift) v16_add(v16_mul(v16_from_nibbles(i16_right(line, shift), 0), d), m)
 
 static void q4_1_panel(float *panel, const void *packed, size_t n_block)
 {
     const struct packed_q4_1 *p = packed;
-    const i16 nibble = i16_set(15);
     for (size_t b = 0; b < n_block; b++, p++, panel += KERN_K * KERN_ROWS) {
         v16 d = v16_from_f16(p->d), m = v16_from_f16(p->m);
         for (size_t j = 0; j < 4; j++) {
@@ -94,52 +89,77 @@ static void bf16_panel(float *panel, const void *packed, size_t n_block)
     }
 }
 
-/* The 16 bytes of row r in lines j .. j + 3: the order of the file's block. */
-static inline __m128i row_bytes(const void *line, size_t r)
+/* The 16 bytes of rows r .. r + 3 in lines j .. j + 3, each in the order of the file's block: four times four words
+ * transposed. */
+static inline void row_bytes(__m128i out[4], const void *line, size_t r)
 {
-    int32_t w[4];
-    for (size_t j = 0; j < 4; j++) {
-        memcpy(&w[j], (const char *)line + 64 * j + 4 * r, 4);
-    }
-    return _mm_set_epi32(w[3], w[2], w[1], w[0]);
+    const char *at = (const char *)line + 4 * r;
+    __m128i a = _mm_loadu_si128((const __m128i_u *)at), b = _mm_loadu_si128((const __m128i_u *)(at + 64));
+    __m128i c = _mm_loadu_si128((const __m128i_u *)(at + 128)), d = _mm_loadu_si128((const __m128i_u *)(at + 192));
+    __m128i ab_low = _mm_unpacklo_epi32(a, b), cd_low = _mm_unpacklo_epi32(c, d);
+    __m128i ab_high = _mm_unpackhi_epi32(a, b), cd_high = _mm_unpackhi_epi32(c, d);
+    out[0] = _mm_unpacklo_epi64(ab_low, cd_low);
+    out[1] = _mm_unpackhi_epi64(ab_low, cd_low);
+    out[2] = _mm_unpacklo_epi64(ab_high, cd_high);
+    out[3] = _mm_unpackhi_epi64(ab_high, cd_high);
 }
 
 static void q4_0_rows(float *out, size_t ld, const void *packed)
 {
     const struct packed_q4_0 *p = packed;
-    const i16 nibble = i16_set(15);
-    const v16 eight = v16_set(8);
-    for (size_t r = 0; r < KERN_ROWS; r++) {
-        v16 d = v16_set(f16_value(p->d[r]));
-        i16 q = i16_from_u8(row_bytes(p->q, r));
-        v16_store(out + r * ld, v16_mul(v16_sub(i16_to_float(i16_and(q, nibble)), eight), d));
-        v16_store(out + r * ld + 16, v16_mul(v16_sub(i16_to_float(i16_right(q, 4)), eight), d));
+    float scale[KERN_ROWS];
+    v16_store(scale, v16_from_f16(p->d));
+    for (size_t r0 = 0; r0 < KERN_ROWS; r0 += 4) {
+        __m128i bytes[4];
+        row_bytes(bytes, p->q, r0);
+        UNROLL
+        for (size_t r = r0; r < r0 + 4; r++) {
+            v16 d = v16_set(scale[r]);
+            i16 q = i16_from_u8(bytes[r - r0]);
+            v16_store(out + r * ld, v16_mul(v16_from_nibbles(q, 8), d));
+            v16_store(out + r * ld + 16, v16_mul(v16_from_nibbles(i16_right(q, 4), 8), d));
+        }
     }
 }
 
 static void q4_1_rows(float *out, size_t ld, const void *packed)
 {
     const struct packed_q4_1 *p = packed;
-    const i16 nibble = i16_set(15);
-    for (size_t r = 0; r < KERN_ROWS; r++) {
-        v16 d = v16_set(f16_value(p->d[r])), m = v16_set(f16_value(p->m[r]));
-        i16 q = i16_from_u8(row_bytes(p->q, r));
-        v16_store(out + r * ld, v16_add(v16_mul(i16_to_float(i16_and(q, nibble)), d), m));
-        v16_store(out + r * ld + 16, v16_add(v16_mul(i16_to_float(i16_right(q, 4)), d), m));
+    float scale[KERN_ROWS], min[KERN_ROWS];
+    v16_store(scale, v16_from_f16(p->d));
+    v16_store(min, v16_from_f16(p->m));
+    for (size_t r0 = 0; r0 < KERN_ROWS; r0 += 4) {
+        __m128i bytes[4];
+        row_bytes(bytes, p->q, r0);
+        UNROLL
+        for (size_t r = r0; r < r0 + 4; r++) {
+            v16 d = v16_set(scale[r]), m = v16_set(min[r]);
+            i16 q = i16_from_u8(bytes[r - r0]);
+            v16_store(out + r * ld, v16_add(v16_mul(v16_from_nibbles(q, 0), d), m));
+            v16_store(out + r * ld + 16, v16_add(v16_mul(v16_from_nibbles(i16_right(q, 4), 0), d), m));
+        }
     }
 }
 
 static void q8_0_rows(float *out, size_t ld, const void *packed)
 {
     const struct packed_q8_0 *p = packed;
-    for (size_t r = 0; r < KERN_ROWS; r++) {
-        v16 d = v16_set(f16_value(p->d[r]));
-        v16_store(out + r * ld, v16_mul(i16_to_float(i16_from_s8(row_bytes(p->q[0], r))), d));
-        v16_store(out + r * ld + 16, v16_mul(i16_to_float(i16_from_s8(row_bytes(p->q[4], r))), d));
+    float scale[KERN_ROWS];
+    v16_store(scale, v16_from_f16(p->d));
+    for (size_t r0 = 0; r0 < KERN_ROWS; r0 += 4) {
+        __m128i low[4], high[4];
+        row_bytes(low, p->q[0], r0);
+        row_bytes(high, p->q[4], r0);
+        UNROLL
+        for (size_t r = r0; r < r0 + 4; r++) {
+            v16 d = v16_set(scale[r]);
+            v16_store(out + r * ld, v16_mul(i16_to_float(i16_from_s8(low[r - r0])), d));
+            v16_store(out + r * ld + 16, v16_mul(i16_to_float(i16_from_s8(high[r - r0])), d));
+        }
     }
 }
 
-static void panel_fill(struct kern *k)
+static inline void panel_fill(struct kern *k)
 {
     k->quant[QUANT_F16].panel = f16_panel;
     k->quant[QUANT_BF16].panel = bf16_panel;

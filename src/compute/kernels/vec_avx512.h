@@ -150,6 +150,12 @@ static inline i16 i16_where_greater(i16 a, i16 b, i16 yes, i16 no)
 #define i16_left(a, n)         _mm512_slli_epi32((a), (n))
 #define i16_right(a, n)        _mm512_srli_epi32((a), (n))
 #define i16_right_signed(a, n) _mm512_srai_epi32((a), (n))
+/* (low 4 bits of each word) - minus: a table of the 16 values, looked up in one instruction */
+static inline v16 v16_from_nibbles(i16 a, float minus)
+{
+    const v16 count = _mm512_set_ps(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    return _mm512_permutexvar_ps(a, _mm512_sub_ps(count, _mm512_set1_ps(minus)));
+}
 /* 16 bytes, unsigned and signed */
 static inline i16 i16_from_u8(__m128i a)
 {

@@ -1,0 +1,97 @@
+/* Instruction loops for the floors of the machine, AVX2 and FMA: see struct kern_floor. */
+#include "compute/kernels/kern_int.h"
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include "compute/kernels/unroll.h"
+
+enum { CHAINS = 12 };
+
+/* The value stays in its register, and the compiler knows nothing about it. */
+#define OPAQUE(v) __asm__ volatile("" : "+x"(v))
+
+/* Twelve sums in flight: two multiply-adds a cycle with a latency of four, with room. */
+static double fp32(size_t n)
+{
+    __m256 acc[CHAINS], a = _mm256_set1_ps(1.0f), b = _mm256_set1_ps(1e-9f);
+    UNROLL
+    for (int i = 0; i < CHAINS; i++) {
+        acc[i] = _mm256_setzero_ps();
+    }
+    for (size_t k = 0; k < n; k++) {
+        UNROLL
+        for (int i = 0; i < CHAINS; i++) {
+            acc[i] = _mm256_fmadd_ps(a, b, acc[i]);
+            OPAQUE(acc[i]);
+        }
+    }
+    return (double)n * CHAINS * 8 * 2;
+}
+
+/* Signed bytes: every VPMADDUBSW must be widened. */
+static double int8(size_t n)
+{
+    enum { SUMS = 8 };
+    __m256i acc[SUMS], a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(5), ones = _mm256_set1_epi16(1);
+    UNROLL
+    for (int i = 0; i < SUMS; i++) {
+        acc[i] = _mm256_setzero_si256();
+    }
+    for (size_t k = 0; k < n; k++) {
+        UNROLL
+        for (int i = 0; i < SUMS; i++) {
+            OPAQUE(a);
+            acc[i] = _mm256_add_epi32(acc[i], _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), ones));
+            OPAQUE(acc[i]);
+        }
+    }
+    return (double)n * SUMS * 32 * 2;
+}
+
+/* 4-bit weights: eight VPMADDUBSW are summed in 16 bits before one VPMADDWD. */
+static double int4(size_t n)
+{
+    enum { STEPS = 8 };
+    __m256i acc = _mm256_setzero_si256(), a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(5);
+    for (size_t k = 0; k < n; k++) {
+        __m256i s[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+        UNROLL
+        for (int i = 0; i < STEPS; i++) {
+            OPAQUE(a);
+            s[i % 2] = _mm256_add_epi16(s[i % 2], _mm256_maddubs_epi16(a, b));
+        }
+        s[0] = _mm256_add_epi16(s[0], s[1]);
+        acc = _mm256_add_epi32(acc, _mm256_madd_epi16(s[0], _mm256_set1_epi16(1)));
+        OPAQUE(acc);
+    }
+    return (double)n * STEPS * 32 * 2;
+}
+
+static double read_bytes(const void *p, size_t size)
+{
+    const char *at = p;
+    __m256i acc[4];
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        acc[i] = _mm256_setzero_si256();
+    }
+    size_t done = 0;
+    for (; done + 256 <= size; done += 256) {
+        UNROLL
+        for (int i = 0; i < 8; i++) {
+            acc[i % 4] = _mm256_xor_si256(acc[i % 4], _mm256_loadu_si256((const __m256i_u *)(at + done + 32 * i)));
+        }
+        _mm_prefetch(at + done + 2048, _MM_HINT_T0);
+    }
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        OPAQUE(acc[i]);
+    }
+    return (double)done;
+}
+
+void kern_floor_fill_avx2(struct kern *k)
+{
+    k->floor = (struct kern_floor){.fp32 = fp32, .int8 = int8, .int4 = int4, .read = read_bytes};
+}
+#endif
