@@ -47,6 +47,8 @@ void cli_print_json(json_t *object);
 int cli_model_path(const struct cli *c, const char *model, char **path, struct err *e) MUST_CHECK;
 /* A device of this process by the options. */
 int cli_device(const struct cli *c, struct dev **out, struct err *e) MUST_CHECK;
+/* The build, as `tailor version` says it. */
+const char *cli_version(void);
 /* Set by SIGINT/SIGTERM: long work looks at it between steps and returns -ERR_INTERRUPTED. */
 bool cli_interrupted(void);
 /* Text in the language of this run. */

@@ -15,6 +15,11 @@
 
 extern const struct command cmd_version;
 
+const char *cli_version(void)
+{
+    return TAILOR_VERSION;
+}
+
 static json_t *isa_list(enum kern_isa highest)
 {
     json_t *list = json_array();

@@ -4,12 +4,24 @@
 
 extern const struct command cmd_inspect, cmd_make_model;
 extern const struct command cmd_tune;
+extern const struct command cmd_import, cmd_data_import, cmd_data_list, cmd_data_show, cmd_models_list, cmd_models_show;
+extern const struct command cmd_eval, cmd_compare, cmd_runs_list, cmd_runs_show;
 extern const struct command cmd_completion, cmd_help, cmd_version;
 
 const struct command *const commands[] = {
     &cmd_inspect,
     &cmd_make_model,
     &cmd_tune,
+    &cmd_import,
+    &cmd_models_list,
+    &cmd_models_show,
+    &cmd_data_import,
+    &cmd_data_list,
+    &cmd_data_show,
+    &cmd_eval,
+    &cmd_compare,
+    &cmd_runs_list,
+    &cmd_runs_show,
     &cmd_version,
     &cmd_help,
     &cmd_completion,

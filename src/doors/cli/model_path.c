@@ -1,5 +1,6 @@
-/* What MODEL of a command line means: a path. Names of a registry are resolved here and nowhere else. */
+/* What MODEL of a command line means: a path, else a name of the registry. Names are resolved here and nowhere else. */
 #include "doors/cli/cli.h"
+#include "govern/registry/registry.h"
 #include "ground/base/file.h"
 #include "ground/base/mem.h"
 
@@ -9,7 +10,11 @@ int cli_model_path(const struct cli *c, const char *model, char **path, struct e
         *path = mem_strdup(model);
         return 0;
     }
-    return err_set(e, ERR_NOT_FOUND, model,
-                   "cannot find model \"%s\": neither a file or directory nor a name registered in \"%s\"", model,
-                   c->home);
+    struct registry *r;
+    int rc = registry_open(&r, c->home, e);
+    if (rc)
+        return rc;
+    rc = registry_resolve(r, model, path, e);
+    registry_close(r);
+    return rc;
 }

@@ -88,6 +88,8 @@ static uint64_t manifest_bytes(const json_t *manifest)
 {
     uint64_t sum = 0;
     const json_t *files = json_object_get(manifest, "files");
+    if (!files)
+        files = json_object_get(manifest, "outputs");
     for (size_t i = 0; i < json_array_size(files); i++)
         sum += (uint64_t)json_integer_value(json_object_get(json_array_get(files, i), "bytes"));
     return sum;

@@ -1,8 +1,8 @@
 /* The journal of an evaluation. Owns its descriptor. What always holds: a record that was added is there after a crash;
  * of a line that a crash tore nothing is used. */
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "ground/base/file.h"
@@ -63,6 +63,8 @@ int eval_journal_open(struct eval_journal *j, const char *dir, json_t **by_id, s
     int rc = 0;
     if (j->fd < 0)
         rc = err_set_errno(e, j->path, "cannot open \"%s\"", j->path);
+    if (rc == 0 && flock(j->fd, LOCK_EX | LOCK_NB))
+        rc = err_set(e, ERR_CONFLICT, dir, "cannot evaluate into \"%s\": another process is at it", dir);
     if (rc == 0 && !*by_id)
         rc = err_set(e, ERR_NOMEM, j->path, "cannot read \"%s\": out of memory", j->path);
     if (rc == 0)

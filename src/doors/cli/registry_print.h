@@ -1,0 +1,12 @@
+/* Listing and showing what the registry holds: shared by models, data and runs. */
+#ifndef CLI_REGISTRY_PRINT_H
+#define CLI_REGISTRY_PRINT_H
+
+#include "doors/cli/cli.h"
+
+/* All names of some kinds (NULL-terminated), as a table or {"KEY": [...]}. */
+int registry_print_list(const struct cli *c, const char *const *kinds, const char *key, struct err *e) MUST_CHECK;
+/* The manifest behind a reference. */
+int registry_print_show(const struct cli *c, const char *ref, struct err *e) MUST_CHECK;
+
+#endif
