@@ -21,12 +21,16 @@ void cpu_input_init(const struct dev *d, struct cpu_input *in, const struct dev_
     in->n_proj = n_proj;
     in->n_in = proj[0]->w->n_in;
     in->ld_u = 0;
-    in->need_x = in->need_q8 = in->need_bf16 = false;
+    in->need_x = in->need_q8 = in->need_rest = in->need_bf16 = false;
     for (int i = 0; i < n_proj; i++) {
         in->proj[i] = proj[i];
         in->path[i] = cpu_path_choose(d, in->b->mode, proj[i]->w->type, n_row);
+        if (in->path[i] == PATH_Q8 && proj[i]->fine) {
+            in->path[i] = PATH_Q8X2;
+        }
         in->need_x |= in->path[i] == PATH_REF || in->path[i] == PATH_F32;
-        in->need_q8 |= in->path[i] == PATH_Q8;
+        in->need_q8 |= in->path[i] == PATH_Q8 || in->path[i] == PATH_Q8X2;
+        in->need_rest |= in->path[i] == PATH_Q8X2;
         in->need_bf16 |= in->path[i] == PATH_BF16;
         in->ld_u = max_rank(proj[i], in->ld_u);
     }
@@ -39,18 +43,28 @@ static bool has_work(const struct cpu_input *in)
     return in->norm || in->pick || in->need_q8 || in->need_bf16 || in->ld_u > 0;
 }
 
+static struct q8_rows carve_q8(struct carve *c, size_t n_row, size_t n_pad)
+{
+    size_t n_scale = n_row * (n_pad / KERN_K);
+    struct q8_rows q = {.q = carve_take(c, n_row * n_pad), .n_k = n_pad};
+    q.d = carve_take(c, n_scale * sizeof(float));
+    q.sum = carve_take(c, n_scale * sizeof(int32_t));
+    return q;
+}
+
 void cpu_prepared_carve(const struct cpu_input *in, size_t row0, size_t n_row, struct carve *c, struct cpu_prepared *p)
 {
-    size_t n_pad = round_up(in->n_in, KERN_K), n_block = n_pad / KERN_K;
+    size_t n_pad = round_up(in->n_in, KERN_K);
     *p = (struct cpu_prepared){.row0 = row0, .rows = {.x = in->x + row0 * in->n_in, .ldx = in->n_in, .n_row = n_row}};
     if (in->norm || in->pick) {
         p->h = carve_take(c, n_row * in->n_in * sizeof(float));
         p->rows.x = p->h;
     }
     if (in->need_q8) {
-        p->rows.q8 = (struct q8_rows){.q = carve_take(c, n_row * n_pad), .n_k = n_pad};
-        p->rows.q8.d = carve_take(c, n_row * n_block * sizeof(float));
-        p->rows.q8.sum = carve_take(c, n_row * n_block * sizeof(int32_t));
+        p->rows.q8 = carve_q8(c, n_row, n_pad);
+    }
+    if (in->need_rest) {
+        p->rows.rest = carve_q8(c, n_row, n_pad);
     }
     if (in->need_bf16) {
         p->rows.bf16 = carve_take(c, n_row * n_pad * sizeof(uint16_t));
@@ -64,9 +78,9 @@ void cpu_prepared_carve(const struct cpu_input *in, size_t row0, size_t n_row, s
 size_t cpu_prepared_bytes(size_t n_row, size_t n_in, size_t rank)
 {
     size_t n_pad = round_up(n_in, KERN_K), n_block = n_pad / KERN_K;
-    size_t row = n_in * sizeof(float) + n_pad + n_block * (sizeof(float) + sizeof(int32_t)) + n_pad * sizeof(uint16_t) +
-                 MAX_PROJ * rank * sizeof(float);
-    return n_row * row + (5 + MAX_PROJ) * 64;
+    size_t q8 = n_pad + n_block * (sizeof(float) + sizeof(int32_t));
+    size_t row = n_in * sizeof(float) + 2 * q8 + n_pad * sizeof(uint16_t) + MAX_PROJ * rank * sizeof(float);
+    return n_row * row + (8 + MAX_PROJ) * 64;
 }
 
 static size_t batch_row(const struct cpu_input *in, size_t row)
@@ -89,6 +103,23 @@ static void fill_x(const struct dev *d, const struct cpu_input *in, struct cpu_p
             in->inv_rms[row] = inv;
         }
     }
+}
+
+static struct q8_rows q8_from(const struct q8_rows *q, size_t row)
+{
+    size_t n_block = q->n_k / KERN_K;
+    return (struct q8_rows){q->q + row * q->n_k, q->d + row * n_block, q->sum + row * n_block, q->n_k};
+}
+
+/* What rounding to int8 left of a row, rounded to int8 in its turn. */
+static void fill_rest(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t row, float *left)
+{
+    struct q8_rows q8 = q8_from(&p->rows.q8, row), rest = q8_from(&p->rows.rest, row);
+    const float *x = p->rows.x + row * p->rows.ldx;
+    for (size_t k = 0; k < in->n_in; k++) {
+        left[k] = x[k] - q8.d[k / KERN_K] * (float)q8.q[k];
+    }
+    d->kern.quantize_q8(&rest, left, in->n_in, 1, in->n_in);
 }
 
 static void fill_bf16(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin, size_t end)
@@ -148,7 +179,7 @@ static void fill_u(const struct dev *d, const struct cpu_input *in, struct cpu_p
 }
 
 void cpu_prepared_fill(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin, size_t end,
-                       bool keep)
+                       bool keep, struct carve own)
 {
     if (begin >= end) {
         return;
@@ -157,10 +188,12 @@ void cpu_prepared_fill(const struct dev *d, const struct cpu_input *in, struct c
         fill_x(d, in, p, begin, end, keep);
     }
     if (in->need_q8) {
-        size_t n_block = p->rows.q8.n_k / KERN_K;
-        struct q8_rows part = {p->rows.q8.q + begin * p->rows.q8.n_k, p->rows.q8.d + begin * n_block,
-                               p->rows.q8.sum + begin * n_block, p->rows.q8.n_k};
+        struct q8_rows part = q8_from(&p->rows.q8, begin);
         d->kern.quantize_q8(&part, p->rows.x + begin * p->rows.ldx, p->rows.ldx, end - begin, in->n_in);
+    }
+    float *left = in->need_rest ? carve_take(&own, in->n_in * sizeof(float)) : NULL;
+    for (size_t i = begin; left && i < end; i++) {
+        fill_rest(d, in, p, i, left);
     }
     if (in->need_bf16) {
         fill_bf16(d, in, p, begin, end);
@@ -175,14 +208,14 @@ void cpu_prepare(struct dev *d, const struct cpu_input *in, size_t row0, size_t 
 {
     if (n_row <= FEW_ROWS) {
         cpu_prepared_carve(in, row0, n_row, own, p);
-        cpu_prepared_fill(d, in, p, 0, n_row, worker == 0);
+        cpu_prepared_fill(d, in, p, 0, n_row, worker == 0, *own);
         return;
     }
     cpu_prepared_carve(in, row0, n_row, shared, p);
     if (has_work(in)) {
         size_t begin, end;
         pool_share(n_row, 1, worker, n_worker, &begin, &end);
-        cpu_prepared_fill(d, in, p, begin, end, true);
+        cpu_prepared_fill(d, in, p, begin, end, true, *own);
         pool_barrier(d->pool);
     }
 }

@@ -145,6 +145,7 @@ enum cpu_path {
     PATH_REF,  /* dequantized panel, 16-lane order */
     PATH_F32,  /* dequantized panel, fused multiply-add */
     PATH_Q8,   /* packed weights with int8 activations */
+    PATH_Q8X2, /* the same with activations as the sum of two int8 terms, about 16 bits */
     PATH_BF16  /* AMX: panel and activations in bfloat16 */
 };
 enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quant_type type, size_t n_row);
@@ -153,7 +154,7 @@ enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quan
 struct cpu_rows {
     const float *x;
     size_t ldx;
-    struct q8_rows q8;
+    struct q8_rows q8, rest; /* rest: what q8 left of x, PATH_Q8X2 */
     uint16_t *bf16; /* [n_row][ld_bf16], padded with zeros to a multiple of 32 */
     size_t ld_bf16;
     size_t n_row;

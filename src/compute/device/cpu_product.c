@@ -36,7 +36,9 @@ size_t cpu_product_bytes(size_t n_in)
 {
     size_t whole = round_up(n_in, KERN_K) * KERN_ROWS * sizeof(float);
     size_t tile = (size_t)TILE_COLS * PANEL_K * sizeof(float);
-    return whole > tile ? whole : tile;
+    size_t rest = (size_t)TOK_BLOCK * TILE_COLS * sizeof(float);
+    size_t n = whole > tile ? whole : tile;
+    return n > rest ? n : rest;
 }
 
 static const uint8_t *block_at(const struct dev_mat *m, size_t group, size_t k)
@@ -102,12 +104,26 @@ static void product_q8(const struct dev *d, const struct dev_mat *m, const struc
     }
 }
 
+/* The product with the rest of the activations, added. */
+static void product_rest(const struct dev *d, const struct dev_mat *m, const struct cpu_rows *x, size_t g0, size_t g1, float *y,
+                         size_t ldy, float *tile)
+{
+    struct cpu_rows rest = {.q8 = x->rest, .n_row = x->n_row};
+    product_q8(d, m, &rest, g0, g1, tile, TILE_COLS);
+    for (size_t r = 0; r < x->n_row; r++) {
+        d->kern.add(y + r * ldy, tile + r * TILE_COLS, (g1 - g0) * KERN_ROWS);
+    }
+}
+
 void cpu_product(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct cpu_rows *x, size_t g0,
                  size_t g1, float *y, size_t ldy, struct carve c)
 {
     assert(g1 - g0 <= TILE_GROUPS);
-    if (path == PATH_Q8) {
+    if (path == PATH_Q8 || path == PATH_Q8X2) {
         product_q8(d, m, x, g0, g1, y, ldy);
+        if (path == PATH_Q8X2) {
+            product_rest(d, m, x, g0, g1, y, ldy, carve_take(&c, x->n_row * TILE_COLS * sizeof(float)));
+        }
         return;
     }
     void *panel = carve_take(&c, cpu_product_bytes(m->n_in));

@@ -120,6 +120,7 @@ struct dev_proj {
     const struct dev_lora *const *lora;
     int n_lora;
     float *u;
+    bool fine; /* where the fast path would round the input to 8 bits, keep 16 */
 };
 
 /* --- forward --- */
