@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     char text[256] = {0};
     memcpy(text, data, n < sizeof text - 1 ? n : sizeof text - 1);
     hf_tensor_name(text, name, sizeof name);
-    if (json_parse_object(&j, "input", (const char *)data, n, &e)) {
+    if (json_parse_object(&j, "input", (const char *)data, n, 0, &e)) {
         return 0;
     }
     if (hf_config_params(j, "input", &p, &e) == 0 && params_check(&p, "input", &e) == 0) {

@@ -362,7 +362,8 @@ static void test_tokenizer_json(void **state)
         "[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}]}," VOCAB_MODEL
         "}");
     write_text(dir, "tokenizer_config.json",
-               "{\"bos_token\":\"<s>\",\"eos_token\":{\"content\":\"<u>\"},\"chat_template\":\"old\"}");
+               "{\"bos_token\":\"<s>\",\"eos_token\":{\"content\":\"<u>\"},\"chat_template\":\"old\",\"model_max_"
+               "length\":1000000000000000019884624838656}");
     struct model_file *f = open_model(dir);
     assert_int_equal(model_file_vocab(f, &v, &e), 0);
     assert_string_equal(v.model, "gpt2");
@@ -517,9 +518,9 @@ static void test_dense_json(void **state)
     for (size_t i = 8; i < n; i += 2) {
         text[i] = '1';
     }
-    assert_int_equal(json_parse_object(&j, "dense", text, n, &e), -ERR_LIMIT);
+    assert_int_equal(json_parse_object(&j, "dense", text, n, 0, &e), -ERR_LIMIT);
     memset(text, '[', 200);
-    assert_int_equal(json_parse_object(&j, "deep", text, 200, &e), -ERR_INPUT);
+    assert_int_equal(json_parse_object(&j, "deep", text, 200, 0, &e), -ERR_INPUT);
     mem_free(text);
 }
 

@@ -54,10 +54,12 @@ json_t *json_from_bytes(const char *s, size_t n);
 bool bytes_are_utf8(const char *s, size_t n);
 /* Deepest nesting of brackets outside strings, and how many of [ { , there are: seen before a parser allocates. */
 void json_measure(const char *s, size_t n, int *depth, size_t *n_mark);
-/* A JSON object from text: duplicates refused, depth limited; the message names path and line. */
-int json_parse_object(json_t **out, const char *path, const char *text, size_t n, struct err *e) MUST_CHECK;
+/* A JSON object from text: duplicates refused, depth and density limited; the message names path and line.
+ * flags: 0, or JSON_DECODE_INT_AS_REAL for files that hold integers past 2^63. */
+int json_parse_object(json_t **out, const char *path, const char *text, size_t n, size_t flags,
+                      struct err *e) MUST_CHECK;
 /* The same from a file of at most max_bytes. */
-int json_load_object(json_t **out, const char *path, size_t max_bytes, struct err *e) MUST_CHECK;
+int json_load_object(json_t **out, const char *path, size_t max_bytes, size_t flags, struct err *e) MUST_CHECK;
 
 /* One metadata value. Arrays: fixed-size elements as they stand in the file (data), strings as pointers and lengths. */
 struct gguf_value {

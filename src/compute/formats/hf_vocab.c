@@ -324,9 +324,10 @@ int hf_vocab_load(struct hf_vocab *h, const char *dir, const json_t *config, str
     if (!file_exists(path)) {
         goto out;
     }
-    rc = json_load_object(&tokenizer, path, LIMIT_JSON_FILE, e);
+    rc = json_load_object(&tokenizer, path, LIMIT_JSON_FILE, 0, e);
     if (!rc && file_exists(config_path)) {
-        rc = json_load_object(&tokenizer_config, config_path, LIMIT_JSON_FILE, e);
+        /* reals: model_max_length is often 10^30 */
+        rc = json_load_object(&tokenizer_config, config_path, LIMIT_JSON_FILE, JSON_DECODE_INT_AS_REAL, e);
     }
     rc = rc ? rc : hf_vocab_parse(h, path, tokenizer, tokenizer_config, config, e);
     rc = rc ? rc : load_template_file(h, template_path, e);

@@ -96,7 +96,7 @@ void json_measure(const char *s, size_t n, int *depth, size_t *n_mark)
     }
 }
 
-int json_parse_object(json_t **out, const char *path, const char *text, size_t n, struct err *e)
+int json_parse_object(json_t **out, const char *path, const char *text, size_t n, size_t flags, struct err *e)
 {
     int depth;
     size_t n_mark;
@@ -111,7 +111,7 @@ int json_parse_object(json_t **out, const char *path, const char *text, size_t n
         return err_set(e, ERR_LIMIT, path, "cannot read \"%s\": %zu JSON values in %zu bytes are too many", path,
                        n_mark, n);
     }
-    json_t *j = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
+    json_t *j = json_loadb(text, n, JSON_REJECT_DUPLICATES | flags, &why);
     if (!j) {
         return err_set(e, ERR_INPUT, path, "cannot read \"%s\": line %d, column %d: %s", path, why.line, why.column,
                        why.text);
@@ -124,7 +124,7 @@ int json_parse_object(json_t **out, const char *path, const char *text, size_t n
     return 0;
 }
 
-int json_load_object(json_t **out, const char *path, size_t max_bytes, struct err *e)
+int json_load_object(json_t **out, const char *path, size_t max_bytes, size_t flags, struct err *e)
 {
     char *text;
     size_t n;
@@ -133,7 +133,7 @@ int json_load_object(json_t **out, const char *path, size_t max_bytes, struct er
     if (rc) {
         return rc;
     }
-    rc = json_parse_object(out, path, text, n, e);
+    rc = json_parse_object(out, path, text, n, flags, e);
     mem_free(text);
     return rc;
 }

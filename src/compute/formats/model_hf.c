@@ -91,7 +91,7 @@ static int open_index(struct model_file *f, const char *index_path, struct err *
     json_t *index;
     json_t *file;
     const char *name;
-    int rc = json_load_object(&index, index_path, LIMIT_JSON_FILE, e);
+    int rc = json_load_object(&index, index_path, LIMIT_JSON_FILE, 0, e);
     if (rc) {
         return rc;
     }
@@ -142,7 +142,7 @@ int model_open_hf(struct model_file *f, const char *path, struct err *e)
     char *tokenizer = path_join(path, "tokenizer.json");
     int rc = 0;
     if (file_exists(config)) {
-        rc = json_load_object(&f->config, config, LIMIT_CONFIG_FILE, e);
+        rc = json_load_object(&f->config, config, LIMIT_CONFIG_FILE, 0, e);
         f->metadata = json_incref(f->config);
         rc = rc ? rc : open_weights(f, e);
     } else if (!file_exists(tokenizer)) {
@@ -162,7 +162,7 @@ int model_open_hf(struct model_file *f, const char *path, struct err *e)
 int model_open_tokenizer_json(struct model_file *f, const char *path, struct err *e)
 {
     json_t *tokenizer;
-    int rc = json_load_object(&tokenizer, path, LIMIT_JSON_FILE, e);
+    int rc = json_load_object(&tokenizer, path, LIMIT_JSON_FILE, 0, e);
     if (rc) {
         return rc;
     }
@@ -174,7 +174,8 @@ int model_open_tokenizer_json(struct model_file *f, const char *path, struct err
                      "cannot open \"%s\": no tokenizer.json, a GGUF file or a Hugging Face directory would be right",
                      path);
     } else if (file_exists(config_path)) {
-        rc = json_load_object(&config, config_path, LIMIT_JSON_FILE, e);
+        /* reals: model_max_length is often 10^30 */
+        rc = json_load_object(&config, config_path, LIMIT_JSON_FILE, JSON_DECODE_INT_AS_REAL, e);
     }
     if (!rc) {
         f->metadata = json_object();

@@ -238,7 +238,7 @@ static int load_header(const struct safetensors *s, json_t **header, uint64_t *d
             rc = err_set(e, ERR_INPUT, s->path, "cannot read \"%s\": its header is no JSON object of tensors", s->path);
         }
     }
-    rc = rc ? rc : json_parse_object(header, s->path, text, (size_t)n, e);
+    rc = rc ? rc : json_parse_object(header, s->path, text, (size_t)n, 0, e);
     mem_free(text);
     *data_begin = sizeof n + n;
     return rc;
