@@ -262,6 +262,7 @@ void engine_get_stats(const struct engine *g, struct engine_stats *s)
         .n_prompt_tok = atomic_load_explicit(&g->n_prompt_tok, memory_order_relaxed),
         .n_cached_tok = atomic_load_explicit(&g->n_cached_tok, memory_order_relaxed),
         .n_answer_tok = atomic_load_explicit(&g->n_answer_tok, memory_order_relaxed),
+        .n_preempted = atomic_load_explicit(&g->n_preempted, memory_order_relaxed),
         .n_waiting = atomic_load_explicit(&g->n_waiting, memory_order_relaxed),
         .n_running = atomic_load_explicit(&g->stat_run, memory_order_relaxed),
         .n_page = g->pages.n_page,

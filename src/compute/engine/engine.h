@@ -111,7 +111,7 @@ struct sequence_result {
 void sequence_get(const struct sequence *s, struct sequence_result *r);
 
 struct engine_stats { /* counters read without locks */
-    uint64_t n_step, n_prompt_tok, n_cached_tok, n_answer_tok;
+    uint64_t n_step, n_prompt_tok, n_cached_tok, n_answer_tok, n_preempted;
     int n_waiting, n_running, n_page, n_page_free;
 };
 /* A snapshot; any thread, never blocks the engine. */

@@ -161,6 +161,7 @@ static void preempt(struct engine *g, struct sequence *s)
     schedule_remove(g, s);
     sequence_drop_pages(g, s);
     s->restarted = true;
+    atomic_fetch_add_explicit(&g->n_preempted, 1, memory_order_relaxed);
     wait_first(g, s);
 }
 
