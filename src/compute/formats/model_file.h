@@ -130,8 +130,8 @@ struct vocab_source {
     const char *const *token;  /* [n_token] NUL-terminated; byte-level BPE: GPT-2's byte characters */
     const uint32_t *token_len; /* [n_token] */
     const float *score;        /* [n_token] or NULL */
-    const int32_t
-        *type; /* [n_token] GGUF token types (1 normal, 2 unknown, 3 control, 4 user-defined, 6 byte) or NULL */
+    /* [n_token] GGUF token types (1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte) or NULL */
+    const int32_t *type;
     size_t n_merge;
     const char *const *merge;                           /* [n_merge] "left right" */
     int bos_id, eos_id, eot_id, eom_id, unk_id, pad_id; /* -1: none */
