@@ -2,7 +2,7 @@
  * line in the table. */
 #include "doors/cli/cli.h"
 
-extern const struct command cmd_generate, cmd_chat, cmd_perplexity;
+extern const struct command cmd_logits, cmd_generate, cmd_chat, cmd_perplexity;
 extern const struct command cmd_inspect, cmd_make_model;
 extern const struct command cmd_tune;
 extern const struct command cmd_import, cmd_data_import, cmd_data_list, cmd_data_show, cmd_models_list, cmd_models_show;
@@ -12,6 +12,7 @@ extern const struct command cmd_completion, cmd_help, cmd_version;
 const struct command *const commands[] = {
     &cmd_inspect,
     &cmd_make_model,
+    &cmd_logits,
     &cmd_generate,
     &cmd_chat,
     &cmd_perplexity,

@@ -1,0 +1,38 @@
+/* PEFT's names and order: keys of tensors, and the rows of B of q and k, which Hugging Face keeps in halves
+ * (i, i + d_head/2) and a GGUF llama base in pairs (2i, 2i+1). */
+#include <stdio.h>
+#include <string.h>
+
+#include "compute/model/adapter_int.h"
+
+void adapter_key(char *out, size_t size, int layer, enum adapter_site site, bool is_b)
+{
+    snprintf(out, size, "base_model.model.model.layers.%d.%s.%s.lora_%c.weight", layer, site <= SITE_O ? "self_attn" : "mlp",
+             adapter_site_name[site], is_b ? 'B' : 'A');
+}
+
+/* Row of the base's order where row r of Hugging Face's stands. */
+static size_t base_row(const struct adapter *a, enum adapter_site site, size_t r)
+{
+    if (a->params.rope_halves || (site != SITE_Q && site != SITE_K)) {
+        return r;
+    }
+    size_t dh = (size_t)a->params.d_head, half = dh / 2, i = r % dh;
+    return r - i + (i < half ? 2 * i : 2 * (i - half) + 1);
+}
+
+void adapter_rows_to_hf(const struct adapter *a, enum adapter_site site, float *dst, const float *src)
+{
+    size_t n_out = adapter_view_at(a, 0, site)->n_out, rank = (size_t)a->opt.rank;
+    for (size_t r = 0; r < n_out; r++) {
+        memcpy(dst + r * rank, src + base_row(a, site, r) * rank, rank * sizeof(float));
+    }
+}
+
+void adapter_rows_from_hf(const struct adapter *a, enum adapter_site site, float *dst, const float *src)
+{
+    size_t n_out = adapter_view_at(a, 0, site)->n_out, rank = (size_t)a->opt.rank;
+    for (size_t r = 0; r < n_out; r++) {
+        memcpy(dst + base_row(a, site, r) * rank, src + r * rank, rank * sizeof(float));
+    }
+}

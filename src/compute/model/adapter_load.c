@@ -1,0 +1,250 @@
+/* Reading a PEFT directory: adapter_config.json decides what it is, the tensors must be exactly those it speaks of.
+ * Everything here is untrusted; what cannot be computed is refused by name, never left out. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compute/formats/safetensors.h"
+#include "compute/model/adapter_int.h"
+#include "ground/base/file.h"
+#include "ground/base/mem.h"
+#include "ground/base/str.h"
+#include "ground/json/json.h"
+
+enum { CONFIG_MAX_BYTES = 1 << 20, KEY_BYTES = 96 };
+
+static bool is_empty(const json_t *v)
+{
+    return !v || json_is_null(v) || json_is_false(v) || (json_is_array(v) && json_array_size(v) == 0) ||
+           (json_is_object(v) && json_object_size(v) == 0);
+}
+
+/* Members that change what is computed and that we do not compute: anything but absent, null, false, empty. */
+static int refuse_unknown(const json_t *config, const char *path, struct err *e)
+{
+    static const char *const never[] = {"use_dora",     "modules_to_save",    "rank_pattern",      "alpha_pattern",
+                                        "lora_bias",    "layers_to_transform", "fan_in_fan_out",   "layer_replication",
+                                        "use_qalora",   "target_parameters",  "trainable_token_indices", "alora_invocation_tokens",
+                                        "use_bdlora",   "arrow_config"};
+    for (size_t i = 0; i < N_ELEM(never); i++) {
+        if (!is_empty(json_object_get(config, never[i]))) {
+            return err_set(e, ERR_UNSUPPORTED, path,
+                           "cannot use adapter \"%s\": %s is set, which cannot be computed; unset or empty would be right", path,
+                           never[i]);
+        }
+    }
+    return 0;
+}
+
+static int check_kind(const json_t *config, const char *path, struct err *e)
+{
+    const char *peft_type = "", *bias = "none", *init = NULL;
+    int rc = json_get_str(config, "peft_type", &peft_type, path, e);
+    if (!rc) {
+        rc = json_opt_str(config, "bias", &bias, path, e);
+    }
+    if (!rc && json_is_string(json_object_get(config, "init_lora_weights"))) {
+        rc = json_opt_str(config, "init_lora_weights", &init, path, e);
+    }
+    if (rc) {
+        return rc;
+    }
+    if (!str_eq(peft_type, "LORA") || !str_eq(bias, "none")) {
+        bool kind = !str_eq(peft_type, "LORA");
+        return err_set(e, ERR_UNSUPPORTED, path, "cannot use adapter \"%s\": %s is \"%s\", \"%s\" would be right", path,
+                       kind ? "peft_type" : "bias", kind ? peft_type : bias, kind ? "LORA" : "none");
+    }
+    if (init && (str_starts(init, "pissa") || str_eq(init, "olora") || str_eq(init, "corda") || str_eq(init, "loftq"))) {
+        return err_set(e, ERR_UNSUPPORTED, path,
+                       "cannot use adapter \"%s\": init_lora_weights \"%s\" changed the base's own weights", path, init);
+    }
+    return refuse_unknown(config, path, e);
+}
+
+static int read_targets(const json_t *config, const char *path, unsigned *sites, struct err *e)
+{
+    const json_t *list = json_object_get(config, "target_modules");
+    if (str_eq(json_string_value(list), "all-linear")) {
+        *sites = (1U << SITE_COUNT) - 1;
+        return 0;
+    }
+    int rc = json_get_array(config, "target_modules", &list, path, e);
+    for (size_t i = 0; !rc && i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        int site = name ? adapter_site_find(name) : -1;
+        if (site < 0) {
+            return err_set(e, ERR_UNSUPPORTED, path,
+                           "cannot use adapter \"%s\": target module \"%s\" cannot carry one; q_proj, k_proj, v_proj, o_proj, "
+                           "gate_proj, up_proj and down_proj can",
+                           path, name ? name : json_kind(json_array_get(list, i)));
+        }
+        *sites |= 1U << site;
+    }
+    return rc;
+}
+
+static int read_config(const char *dir, struct adapter_options *opt, struct err *e)
+{
+    char *path = path_join(dir, "adapter_config.json");
+    json_t *config = NULL;
+    int64_t rank = 0;
+    double alpha = 8; /* PEFT's default */
+    *opt = (struct adapter_options){0};
+    int rc = json_read_file(path, CONFIG_MAX_BYTES, &config, e);
+    if (!rc) {
+        rc = check_kind(config, path, e);
+    }
+    if (!rc) {
+        rc = json_get_int(config, "r", 1, ADAPTER_MAX_RANK, &rank, path, e);
+    }
+    if (!rc) {
+        rc = json_opt_float(config, "lora_alpha", 1e-6, 1e6, &alpha, path, e);
+    }
+    if (!rc) {
+        rc = json_opt_bool(config, "use_rslora", &opt->use_rslora, path, e);
+    }
+    if (!rc) {
+        rc = read_targets(config, path, &opt->sites, e);
+    }
+    opt->rank = (int)rank;
+    opt->alpha = (float)alpha;
+    json_decref(config);
+    mem_free(path);
+    return rc;
+}
+
+static int check_factor(const struct model_params *p, const struct adapter_options *opt, const struct safetensors *s, int layer,
+                        enum adapter_site site, bool is_b, const char *path, struct err *e)
+{
+    char key[KEY_BYTES];
+    size_t n_out, n_in;
+    model_site_shape(p, site, &n_out, &n_in);
+    size_t n_row = is_b ? n_out : (size_t)opt->rank, n_col = is_b ? (size_t)opt->rank : n_in;
+    adapter_key(key, sizeof(key), layer, site, is_b);
+    const struct tensor_info *t = safetensors_find(s, key);
+    if (!t) {
+        return err_set(e, ERR_INPUT, path, "cannot use adapter \"%s\": tensor \"%s\" is missing", path, key);
+    }
+    if (t->n_dim != 2 || t->shape[0] != n_row || t->shape[1] != n_col) {
+        return err_set(e, ERR_INPUT, path,
+                       "cannot use adapter \"%s\": tensor \"%s\" is %llu x %llu (%d dimensions), the model wants %zu x %zu", path,
+                       key, (unsigned long long)t->shape[0], (unsigned long long)(t->n_dim > 1 ? t->shape[1] : 1), t->n_dim,
+                       n_row, n_col);
+    }
+    return 0;
+}
+
+/* Every factor is there in its shape: after this the file justifies the memory. */
+static int check_tensors(const struct model_params *p, const struct adapter_options *opt, const struct safetensors *s,
+                         const char *path, struct err *e)
+{
+    int rc = 0;
+    for (int i = 0; !rc && i < p->n_layer; i++) {
+        for (int k = 0; !rc && k < 2 * SITE_COUNT; k++) {
+            if (opt->sites & 1U << (k / 2)) {
+                rc = check_factor(p, opt, s, i, (enum adapter_site)(k / 2), k % 2, path, e);
+            }
+        }
+    }
+    return rc;
+}
+
+/* One factor into the flat array. buf holds the file's order, perm (B only) the base's. */
+static int read_factor(struct adapter *a, const struct safetensors *s, int layer, enum adapter_site site, bool is_b, float *buf,
+                       float *perm, struct err *e)
+{
+    char key[KEY_BYTES];
+    const struct adapter_view *v = adapter_view_at(a, layer, site);
+    size_t rank = (size_t)a->opt.rank, n_row = is_b ? v->n_out : rank, n_col = is_b ? rank : v->n_in;
+    adapter_key(key, sizeof(key), layer, site, is_b);
+    int rc = safetensors_read_f32(s, safetensors_find(s, key), buf, n_row * n_col, e);
+    if (rc) {
+        return rc;
+    }
+    if (is_b) {
+        adapter_rows_from_hf(a, site, perm, buf);
+    }
+    dev_write(a->dev, a->param + (is_b ? v->b : v->a), is_b ? perm : buf, n_row * n_col);
+    return 0;
+}
+
+/* The first tensor that is none of the adapter's, or NULL. */
+static const char *stranger(const struct adapter *a, const struct safetensors *s)
+{
+    for (size_t i = 0; i < safetensors_n_tensor(s); i++) {
+        const char *name = safetensors_tensor(s, i)->name;
+        bool known = false;
+        int layer = -1;
+        if (str_starts(name, "base_model.model.model.layers.")) {
+            layer = atoi(name + strlen("base_model.model.model.layers."));
+        }
+        for (int k = 0; layer >= 0 && layer < a->params.n_layer && k < 2 * SITE_COUNT && !known; k++) {
+            char key[KEY_BYTES];
+            adapter_key(key, sizeof(key), layer, (enum adapter_site)(k / 2), k % 2);
+            known = (a->opt.sites & 1U << (k / 2)) && str_eq(key, name);
+        }
+        if (!known) {
+            return name;
+        }
+    }
+    return NULL;
+}
+
+static int read_tensors(struct adapter *a, const struct safetensors *s, const char *path, struct err *e)
+{
+    const char *other = stranger(a, s);
+    if (other) {
+        return err_set(e, ERR_UNSUPPORTED, path,
+                       "cannot use adapter \"%s\": tensor \"%s\" belongs to no targeted matrix of the model", path, other);
+    }
+    size_t max = 0;
+    for (int i = 0; i < SITE_COUNT; i++) {
+        const struct adapter_view *v = adapter_view_at(a, 0, (enum adapter_site)i);
+        size_t widest = v->n_in > v->n_out ? v->n_in : v->n_out;
+        max = widest > max ? widest : max;
+    }
+    float *buf = mem_try_array(max * (size_t)a->opt.rank, sizeof(float));
+    float *perm = mem_try_array(max * (size_t)a->opt.rank, sizeof(float));
+    int rc = buf && perm ? 0 : err_set(e, ERR_NOMEM, path, "cannot read adapter \"%s\": out of memory", path);
+    for (int i = 0; !rc && i < a->params.n_layer; i++) {
+        for (int k = 0; !rc && k < 2 * SITE_COUNT; k++) {
+            if (a->opt.sites & 1U << (k / 2)) {
+                rc = read_factor(a, s, i, (enum adapter_site)(k / 2), k % 2, buf, perm, e);
+            }
+        }
+    }
+    mem_free(buf);
+    mem_free(perm);
+    return rc;
+}
+
+int adapter_load(struct adapter **out, const struct model *m, const char *dir, struct err *e)
+{
+    *out = NULL;
+    struct adapter_options opt;
+    struct safetensors *s = NULL;
+    struct adapter *a = NULL;
+    char *path = path_join(dir, "adapter_model.safetensors");
+    int rc = read_config(dir, &opt, e);
+    if (!rc) {
+        rc = safetensors_open(&s, path, e);
+    }
+    if (!rc) {
+        rc = check_tensors(model_params(m), &opt, s, path, e);
+    }
+    if (!rc) {
+        rc = adapter_make(&a, m, &opt, e);
+    }
+    if (!rc) {
+        rc = read_tensors(a, s, path, e);
+    }
+    if (!rc) {
+        adapter_update(a);
+        *out = a;
+        a = NULL;
+    }
+    adapter_free(a);
+    safetensors_close(s);
+    mem_free(path);
+    return rc;
+}
