@@ -78,7 +78,10 @@ static int refuse(const struct param_set *s, const struct param *p, const char *
 {
     char shown[PARAM_NAME_SIZE], need[256];
     param_shown_name(p, s->as_flags, shown);
-    param_needed(p, need, sizeof need);
+    if (p->type == PARAM_STRING || p->type == PARAM_LIST)
+        snprintf(need, sizeof need, "%s", *text ? "valid UTF-8" : "a name");
+    else
+        param_needed(p, need, sizeof need);
     return err_set(e, ERR_USAGE, p->name, "cannot set \"%s\": \"%.80s\" is not %s", shown, text, need);
 }
 

@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# The command line itself: help, version, completion, options and their sources, errors, exit statuses.
+# Prints one line a check: ok NAME | not ok NAME reason | skip NAME reason.
+TAILOR=${TAILOR:-build/tailor}
+HOME_DIR=$(mktemp -d)
+trap 'rm -rf "$HOME_DIR"' EXIT
+unset TAILOR_HOME TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA LC_ALL LC_MESSAGES
+export LANG=C.UTF-8 HOME=$HOME_DIR
+failed=0
+
+ok() { echo "ok $1"; }
+not_ok() { echo "not ok $1 $2"; failed=1; }
+
+# run ARGS...: leaves $status $out $err
+run() {
+    out=$("$TAILOR" "$@" 2>"$HOME_DIR/err")
+    status=$?
+    err=$(cat "$HOME_DIR/err")
+}
+
+# check NAME STATUS OUT-PATTERN ERR-PATTERN: extended regular expressions, - for "must be empty", '' for anything
+matches() { case $2 in '') true ;; -) [[ -z $1 ]] ;; *) [[ $1 =~ $2 ]] ;; esac }
+check() {
+    if [[ $status != "$2" ]]; then
+        not_ok "$1" "exit status $status, $2 wanted; stderr: ${err//$'\n'/ }"
+    elif ! matches "$out" "$3"; then
+        not_ok "$1" "stdout without /$3/: ${out//$'\n'/ }"
+    elif ! matches "$err" "$4"; then
+        not_ok "$1" "stderr without /$4/: ${err//$'\n'/ }"
+    else
+        ok "$1"
+    fi
+}
+
+# json NAME EXPRESSION: $out is exactly one JSON object on one line, and the expression on it (o) is true
+json() {
+    if reason=$(printf '%s' "$out" | python3 -c '
+import json, sys
+text = sys.stdin.read()
+o = json.loads(text)
+assert isinstance(o, dict) and "\n" not in text, text
+assert '"$2"', text' 2>&1); then ok "$1"; else not_ok "$1" "${reason##*$'\n'}"; fi
+}
+
+[[ -x $TAILOR ]] || { echo "not ok cli no program at $TAILOR"; exit 1; }
+
+# --- help
+run help; check help 0 'Usage: tailor .*Commands:.*version.*--home DIR.*--threads' -
+run --help; check help_option 0 'Commands:' -
+run help --lang zh; check help_zh 0 '用法：.*命令：.*选项：' -
+LANG=zh_CN.UTF-8 run help; check help_locale 0 '用法：' -
+LANG=zh_CN.UTF-8 LC_ALL=C run help; check help_locale_order 0 'Usage:' -
+TAILOR_LANG=zh run help; check help_variable 0 '用法：' -
+TAILOR_LANG=zh run --lang en help; check help_option_over_variable 0 'Usage:' -
+run help completion; check help_command 0 'Usage: tailor completion .*SHELL.*Example:' -
+run completion --help; check command_help 0 'Usage: tailor completion' -
+run completion -h; check command_h 0 'Usage: tailor completion' -
+run help nosuch; check help_unknown 2 - 'there is no such command'
+run help --json; json help_json 'any(c["name"] == "version" for c in o["commands"]) and o["options"]'
+run help completion --json; json help_command_json 'o["parameters"][0]["choices"] == ["bash", "zsh", "fish"]'
+
+missing=
+for name in $("$TAILOR" help --json | python3 -c 'import json,sys
+for c in json.load(sys.stdin)["commands"]: print(c["name"].replace(" ", "+"))'); do
+    for lang in en zh; do
+        "$TAILOR" help ${name//+/ } --lang $lang >"$HOME_DIR/out" 2>&1 && [[ $(wc -l <"$HOME_DIR/out") -ge 3 ]] ||
+            missing+=" $name/$lang"
+    done
+done
+[[ -z $missing ]] && ok help_every_command || not_ok help_every_command "none for$missing"
+
+# --- version
+run version; check version 0 'tailor .*instruction sets found: scalar.*used: ' -
+run --version; check version_option 0 'tailor ' -
+run version --json; json version_json 'o["isa_found"][0] == "scalar" and o["isa"] in o["isa_found"] and o["threads"] >= 1'
+TAILOR_ISA=scalar run version --json; json isa_variable 'o["isa"] == "scalar"'
+TAILOR_ISA=sse9 run version; check isa_unknown 2 - 'TAILOR_ISA.*"sse9" is not one of scalar, avx2, avx512, amx'
+run version --lang zh; check version_zh 0 '指令集' -
+
+# --- where values come from: command line over environment over config.yaml over defaults
+mkdir -p "$HOME_DIR/h"
+printf 'threads: 3\nlang: zh\n' >"$HOME_DIR/h/config.yaml"
+run --home "$HOME_DIR/h" version --json; json config_file 'o["threads"] == 3'
+TAILOR_HOME=$HOME_DIR/h run version --json; json home_variable 'o["threads"] == 3'
+TAILOR_HOME=$HOME_DIR/h TAILOR_THREADS=5 run version --json; json variable_over_file 'o["threads"] == 5'
+TAILOR_HOME=$HOME_DIR/h TAILOR_THREADS=5 run --json version --threads=7; json option_over_variable 'o["threads"] == 7'
+run --home "$HOME_DIR/h" help; check config_lang 0 '用法：' -
+printf 'threads: many\n' >"$HOME_DIR/h/config.yaml"
+run --home "$HOME_DIR/h" version; check config_wrong 2 - 'config.yaml": line 1: .*"many" is not an integer from 1 to 1024'
+printf 'thread: 2\n' >"$HOME_DIR/h/config.yaml"
+run --home "$HOME_DIR/h" version; check config_unknown 2 - 'line 1: .*did you mean threads'
+printf 'home: /x\n' >"$HOME_DIR/h/config.yaml"
+run --home "$HOME_DIR/h" version; check config_home 2 - 'command line only'
+[[ ! -e $HOME_DIR/.local ]] && ok no_home_for_help || not_ok no_home_for_help 'help or version made ~/.local'
+out=$(env -u HOME "$TAILOR" version 2>"$HOME_DIR/err"); status=$?; err=$(cat "$HOME_DIR/err")
+check no_home 0 'tailor ' -
+
+# --- errors
+run; check nothing 2 - 'a command is missing'
+run verison; check unknown_command 2 - 'cannot run "verison": there is no such command, did you mean version\?'
+run version --bogus; check unknown_option 2 - '"--bogus": there is no such option'
+run --thread 3 version; check unknown_global 2 - 'did you mean --threads'
+run version --threads; check value_missing 2 - 'a value is missing'
+run version --threads 0; check value_range 2 - '"0" is not an integer from 1 to 1024'
+run version --precision exact; check value_choice 2 - 'one of auto, deterministic, reference'
+run version extra; check argument_too_many 2 - 'there is no place for it'
+run completion; check argument_missing 2 - 'usage: tailor completion'
+run completion tcsh; check argument_choice 2 - 'one of bash, zsh, fish'
+run version -x; check single_dash 2 - 'options begin with two dashes'
+run verison --json; check error_json_status 2 '' -
+json error_json 'set(o) == {"error"} and o["error"]["code"] == "usage" and o["error"]["object"] == "verison" and o["error"]["message"].startswith("cannot run")'
+run --json version --threads x; json error_json_before 'o["error"]["code"] == "usage"'
+run $'ver\x1b[2J\xff'; check error_printable 2 - 'cannot run "ver\?\[2J\?"'
+"$TAILOR" version >/dev/full 2>"$HOME_DIR/err"; status=$?; out=; err=$(cat "$HOME_DIR/err")
+check full_disk 1 - 'cannot write standard output'
+"$TAILOR" help 2>"$HOME_DIR/err" | true; out=; status=0; err=$(cat "$HOME_DIR/err")
+check reader_left 0 - -
+
+# --- completion
+run completion bash; check completion_bash 0 'complete -o default -F _tailor tailor' -
+printf '%s\n' "$out" >"$HOME_DIR/tailor.bash"
+complete_words() {
+    bash -c 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tailor; echo "${COMPREPLY[*]}"' - \
+        "$HOME_DIR/tailor.bash" "$@"
+}
+expect() { [[ $2 == "$3" ]] && ok "$1" || not_ok "$1" "got '$2', '$3' wanted"; }
+expect complete_command "$(complete_words tailor vers)" version
+expect complete_choice "$(complete_words tailor --lang '')" 'en zh'
+expect complete_option "$(complete_words tailor version --thr)" --threads
+expect complete_after_option "$(complete_words tailor --threads 2 vers)" version
+for shell in zsh fish; do
+    run completion $shell; check completion_$shell 0 'tailor' -
+    printf '%s\n' "$out" >"$HOME_DIR/completion"
+    check_option=$([[ $shell == zsh ]] && echo -n || echo --no-execute)
+    if ! command -v $shell >/dev/null; then echo "skip completion_${shell}_syntax $shell is not installed"
+    elif $shell $check_option "$HOME_DIR/completion" 2>"$HOME_DIR/err"; then ok completion_${shell}_syntax
+    else not_ok completion_${shell}_syntax "$(head -1 "$HOME_DIR/err")"; fi
+done
+
+exit $failed

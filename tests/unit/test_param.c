@@ -1,0 +1,322 @@
+/* The parameter table: the same values from the command line, YAML and JSON; errors that name what would be right. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "ground/base/mem.h"
+#include "ground/param/param.h"
+
+static const struct param table[] = {
+    {.name = "model",
+     .type = PARAM_STRING,
+     .flags = PARAM_POSITIONAL | PARAM_REQUIRED,
+     .help_en = "a model",
+     .help_zh = "模型"},
+    {.name = "more",
+     .type = PARAM_STRING,
+     .flags = PARAM_POSITIONAL | PARAM_REST,
+     .help_en = "others",
+     .help_zh = "其他"},
+    {.name = "max_tokens",
+     .type = PARAM_INT,
+     .unit = "tokens",
+     .min = 1,
+     .max = 100,
+     .initial = "16",
+     .help_en = "how many tokens at most",
+     .help_zh = "最多生成的词元数"},
+    {.name = "lr", .type = PARAM_FLOAT, .min = 0, .max = 1e30, .help_en = "learning rate", .help_zh = "学习率"},
+    {.name = "packing", .type = PARAM_BOOL, .initial = "true", .help_en = "pack rows", .help_zh = "打包"},
+    {.name = "raw", .type = PARAM_BOOL, .help_en = "raw", .help_zh = "原样"},
+    {.name = "schedule",
+     .type = PARAM_CHOICE,
+     .choices = "constant|linear|cosine",
+     .initial = "cosine",
+     .help_en = "schedule",
+     .help_zh = "学习率曲线"},
+    {.name = "target", .type = PARAM_LIST, .help_en = "names", .help_zh = "名称"},
+    {.name = "betas",
+     .type = PARAM_FLOATS,
+     .min = 0,
+     .max = 1,
+     .initial = "0.9,0.999",
+     .help_en = "betas",
+     .help_zh = "系数"},
+    {.name = "batch", .type = PARAM_INTS, .min = 1, .max = 64, .help_en = "batches", .help_zh = "批次"},
+    {.name = "adapter",
+     .type = PARAM_STRING,
+     .flags = PARAM_REPEAT,
+     .metavar = "A",
+     .help_en = "adapter",
+     .help_zh = "适配器"},
+    {.name = "text", .type = PARAM_STRING, .help_en = "text", .help_zh = "文本"},
+};
+
+static struct param_set *new_set(void)
+{
+    return param_set_new(table, N_ELEM(table));
+}
+
+/* A command line of words separated by single spaces. */
+static int set_line(struct param_set *s, const char *line, struct err *e)
+{
+    char *copy = mem_strdup(line), *argv[32], *rest = copy;
+    int argc = 0;
+    while (rest && argc < 32) argv[argc++] = strsep(&rest, " ");
+    int rc = param_set_args(s, argc, argv, e);
+    mem_free(copy);
+    return rc;
+}
+
+static void defaults_are_there(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct param_set *s = new_set();
+    assert_int_equal(param_int(s, "max_tokens"), 16);
+    assert_true(param_bool(s, "packing") && !param_bool(s, "raw"));
+    assert_string_equal(param_str(s, "schedule"), "cosine");
+    assert_int_equal(param_count(s, "betas"), 2);
+    assert_true(param_float_at(s, "betas", 1) == 0.999);
+    assert_false(param_is_set(s, "max_tokens"));
+    assert_null(param_str(s, "text"));
+    assert_int_equal(param_count(s, "adapter"), 0);
+    assert_int_equal(param_set_check(s, &e), -ERR_USAGE);
+    assert_string_equal(e.object, "model");
+    param_set_free(s);
+}
+
+static void command_lines_are_read(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct param_set *s = new_set();
+    int rc = set_line(s,
+                      "m.gguf --max-tokens 5 --lr=1e-3 --no-packing --raw x --target q,k --batch 1,8 --adapter a "
+                      "--adapter=b,scale=2 --text -1 -- --y",
+                      &e);
+    if (rc) fail_msg("%s", e.msg);
+    assert_int_equal(param_set_check(s, &e), 0);
+    assert_string_equal(param_str(s, "model"), "m.gguf");
+    assert_int_equal(param_count(s, "more"), 2);
+    assert_string_equal(param_str_at(s, "more", 1), "--y");
+    assert_int_equal(param_int(s, "max_tokens"), 5);
+    assert_true(param_is_set(s, "max_tokens"));
+    assert_true(param_float(s, "lr") == 1e-3);
+    assert_true(!param_bool(s, "packing") && param_bool(s, "raw"));
+    assert_string_equal(param_str_at(s, "target", 1), "k");
+    assert_int_equal(param_int_at(s, "batch", 1), 8);
+    assert_int_equal(param_count(s, "adapter"), 2);
+    assert_string_equal(param_str_at(s, "adapter", 1), "b,scale=2");
+    assert_string_equal(param_str(s, "text"), "-1");
+    param_set_free(s);
+}
+
+static void wrong_command_lines_say_why(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *want;
+    } c[] = {
+        {"--max-tokens 0", "cannot set \"--max-tokens\": \"0\" is not an integer from 1 to 100 (tokens)"},
+        {"--max-tokens x", "\"x\" is not an integer from 1 to 100"},
+        {"--max-tokens", "a value is missing, an integer from 1 to 100"},
+        {"--max-tokens --raw", "the option \"--raw\" stands where"},
+        {"--max-token 3", "did you mean --max-tokens?"},
+        {"--zzzzzz 3", "cannot set \"--zzzzzz\": there is no such option"},
+        {"--lr -1", "is not a number of at least 0"},
+        {"--lr nan", "is not a number"},
+        {"--schedule cosin", "\"cosin\" is not one of constant, linear, cosine"},
+        {"--schedule ", "is not one of"},
+        {"--raw=yes", "\"yes\" is not true or false"},
+        {"--betas 0.9,2", "\"2\" is not a number from 0 to 1"},
+        {"--batch 1,,2", "\"\" is not an integer"},
+        {"--model m", "there is no such option"},
+        {"-x", "options begin with two dashes"},
+        {"--text \xff", "is not valid UTF-8"},
+        {"--target q,,k", "\"\" is not a name"},
+    };
+    for (size_t i = 0; i < N_ELEM(c); i++) {
+        struct err e = {0};
+        struct param_set *s = new_set();
+        int rc = set_line(s, c[i].line, &e);
+        if (rc != -ERR_USAGE || !strstr(e.msg, c[i].want)) fail_msg("%s: %d %s", c[i].line, rc, e.msg);
+        param_set_free(s);
+    }
+}
+
+static int set_yaml(struct param_set *s, const char *text, struct err *e)
+{
+    return param_set_yaml_text(s, "run.yaml", text, strlen(text), e);
+}
+
+static void yaml_is_read(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct param_set *s = new_set();
+    int rc = set_yaml(s,
+                      "# a run\nmodel: \"m: 1\"\nmax_tokens: 7\nlr: 2.0e-4\npacking: false\ntarget: [q, 'k,v']\n"
+                      "betas:\n  - 0.8\n  - 0.9\nbatch: 1,2\nadapter: [a, b]\ntext: null\nschedule: ~\n",
+                      &e);
+    if (rc) fail_msg("%s", e.msg);
+    assert_string_equal(param_str(s, "model"), "m: 1");
+    assert_int_equal(param_int(s, "max_tokens"), 7);
+    assert_true(param_float(s, "lr") == 2e-4);
+    assert_false(param_bool(s, "packing"));
+    assert_string_equal(param_str_at(s, "target", 1), "k,v");
+    assert_true(param_float_at(s, "betas", 0) == 0.8);
+    assert_int_equal(param_count(s, "batch"), 2);
+    assert_int_equal(param_count(s, "adapter"), 2);
+    assert_null(param_str(s, "text"));
+    assert_string_equal(param_str(s, "schedule"), "cosine");
+    assert_int_equal(set_line(s, "--adapter c", &e), 0); /* a later source replaces, it does not add */
+    assert_int_equal(param_count(s, "adapter"), 1);
+    assert_int_equal(set_yaml(s, "", &e), 0);
+    assert_int_equal(set_yaml(s, "# nothing\n", &e), 0);
+    param_set_free(s);
+}
+
+static void wrong_yaml_names_its_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *want;
+    } c[] = {
+        {"max_tokens: 7\nmax_tokens: 8\n", "line 2: the same name is given twice"},
+        {"lr: 1\nmax_token: 8\n", "line 2: cannot set \"max_token\": there is no such field, did you mean max_tokens?"},
+        {"lr: 1\n\nmax_tokens: 1000\n", "line 3: cannot set \"max_tokens\": \"1000\" is not an integer"},
+        {"max_tokens: [1]\n", "a sequence stands where one value is needed"},
+        {"text: {a: b}\n", "a value must be a scalar"},
+        {"target: [[a]]\n", "a value must be a scalar"},
+        {"- a\n- b\n", "a mapping of names to values is needed"},
+        {"a: &x 1\nb: *x\n", "run.yaml"},
+        {"text: &x 1\n", "anchors and tags are not supported"},
+        {"text: !!str 1\n", "anchors and tags are not supported"},
+        {"lr: 1\n---\nlr: 2\n", "more than one document"},
+        {"text: \"abc\n", "line"},
+        {"text: \xff\n", "cannot read \"run.yaml\""},
+        {"text: \"\\0\"\n", "NUL"},
+        {"lr: a: b\n", "line 1"},
+    };
+    for (size_t i = 0; i < N_ELEM(c); i++) {
+        struct err e = {0};
+        struct param_set *s = new_set();
+        int rc = set_yaml(s, c[i].text, &e);
+        if (rc >= 0 || !strstr(e.msg, c[i].want) || !strstr(e.msg, "run.yaml"))
+            fail_msg("%s: %d %s", c[i].text, rc, e.msg);
+        param_set_free(s);
+    }
+}
+
+static void json_is_read(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct param_set *s = new_set();
+    json_t *o = json_pack("{ss,si,si,sb,s[ff],ss,sn}", "model", "m", "max_tokens", 9, "lr", 1, "packing", 0, "betas",
+                          0.1, 0.2, "adapter", "a", "text");
+    assert_int_equal(param_set_object(s, o, &e), 0);
+    json_decref(o);
+    assert_int_equal(param_int(s, "max_tokens"), 9);
+    assert_true(param_float(s, "lr") == 1.0 && param_float_at(s, "betas", 0) == 0.1);
+    assert_int_equal(param_count(s, "adapter"), 1);
+    assert_null(param_str(s, "text"));
+    json_t *wrong = json_string("9");
+    assert_int_equal(param_set_json(s, "max_tokens", wrong, &e), -ERR_USAGE);
+    assert_string_equal(e.msg,
+                        "cannot set \"max_tokens\": it is a string, an integer from 1 to 100 (tokens) is needed");
+    assert_int_equal(param_set_object(s, wrong, &e), -ERR_USAGE);
+    json_decref(wrong);
+    param_set_free(s);
+}
+
+/* What was written as YAML reads back as the same values, whatever the text. */
+static void yaml_round_trips(void **state)
+{
+    (void)state;
+    static const char *const text[] = {"",
+                                       "null",
+                                       "~",
+                                       "12",
+                                       "true",
+                                       "a: b # c",
+                                       "\"q\" \\ '",
+                                       "line\nline\ttab\x01\x7f",
+                                       "\xE4\xBD\xA0\xE5\xA5\xBD \xF0\x9F\x98\x80",
+                                       "\xC2\x85\xE2\x80\xA8\xEF\xBB\xBF",
+                                       "  x  "};
+    for (size_t i = 0; i < N_ELEM(text); i++) {
+        struct err e = {0};
+        struct param_set *a = new_set(), *b = new_set();
+        struct buf yaml;
+        buf_init(&yaml, 1 << 16);
+        assert_int_equal(param_set_text(a, "text", text[i], &e), 0);
+        assert_int_equal(param_set_text(a, "adapter", text[i], &e), 0);
+        assert_int_equal(param_set_text(a, "lr", "2e-4", &e), 0);
+        assert_int_equal(param_to_yaml(a, &yaml), 0);
+        if (param_set_yaml_text(b, "t", yaml.data, yaml.len, &e)) fail_msg("%s\n%s", e.msg, yaml.data);
+        json_t *ja = param_to_json(a), *jb = param_to_json(b);
+        if (!json_equal(ja, jb)) fail_msg("not the same:\n%s", yaml.data);
+        json_decref(ja), json_decref(jb);
+        buf_deinit(&yaml);
+        param_set_free(a), param_set_free(b);
+    }
+}
+
+static void help_speaks_two_languages(void **state)
+{
+    (void)state;
+    struct buf en, zh;
+    buf_init(&en, 1 << 16);
+    buf_init(&zh, 1 << 16);
+    assert_int_equal(param_help(table, N_ELEM(table), LANG_EN, &en), 0);
+    assert_int_equal(param_help(table, N_ELEM(table), LANG_ZH, &zh), 0);
+    assert_non_null(strstr(en.data, "--max-tokens N"));
+    assert_non_null(strstr(en.data, "how many tokens at most (tokens; 1 to 100; default 16)"));
+    assert_non_null(strstr(en.data, "  MODEL "));
+    assert_non_null(strstr(en.data, "MORE..."));
+    assert_non_null(strstr(en.data, "may be repeated"));
+    assert_non_null(strstr(zh.data, "最多生成的词元数（tokens; 1 到 100; 默认 16）"));
+    assert_int_equal(param_help(table, 0, LANG_EN, &en), 0);
+    buf_deinit(&en);
+    buf_deinit(&zh);
+}
+
+static void every_failing_allocation_is_survived(void **state)
+{
+    (void)state;
+    for (int64_t n = 1; n < 40; n++) {
+        struct err e = {0};
+        struct param_set *s = new_set();
+        struct buf yaml;
+        buf_init(&yaml, 1 << 16);
+        mem_fault_after(n);
+        int rc = set_yaml(s, "target: [a, b, c]\nlr: 1\nadapter: x\n", &e);
+        if (rc == 0) rc = param_to_yaml(s, &yaml);
+        mem_fault_after(0);
+        assert_true(rc == 0 || rc == -ERR_NOMEM);
+        buf_deinit(&yaml);
+        param_set_free(s);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_there),
+        cmocka_unit_test(command_lines_are_read),
+        cmocka_unit_test(wrong_command_lines_say_why),
+        cmocka_unit_test(yaml_is_read),
+        cmocka_unit_test(wrong_yaml_names_its_line),
+        cmocka_unit_test(json_is_read),
+        cmocka_unit_test(yaml_round_trips),
+        cmocka_unit_test(help_speaks_two_languages),
+        cmocka_unit_test(every_failing_allocation_is_survived),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
