@@ -131,7 +131,8 @@ expect complete_after_option "$(complete_words tailor --threads 2 vers)" version
 for shell in zsh fish; do
     run completion $shell; check completion_$shell 0 'tailor' -
     printf '%s\n' "$out" >"$HOME_DIR/completion"
-    check_option=$([[ $shell == zsh ]] && echo -n || echo --no-execute)
+    check_option=--no-execute
+    [[ $shell == zsh ]] && check_option=-n
     if ! command -v $shell >/dev/null; then echo "skip completion_${shell}_syntax $shell is not installed"
     elif $shell $check_option "$HOME_DIR/completion" 2>"$HOME_DIR/err"; then ok completion_${shell}_syntax
     else not_ok completion_${shell}_syntax "$(head -1 "$HOME_DIR/err")"; fi
