@@ -23,8 +23,8 @@ struct rendered {
 };
 /* vars: an object with messages, optional tools, bos_token, eos_token and any other variable of the template.
  * -ERR_INPUT when the template raises (raise_exception) or a limit is met; the message says which. */
-int chat_template_render(const struct chat_template *t, const json_t *vars, bool add_generation_prompt, struct rendered *out,
-                         struct err *e) MUST_CHECK;
+int chat_template_render(const struct chat_template *t, const json_t *vars, bool add_generation_prompt,
+                         struct rendered *out, struct err *e) MUST_CHECK;
 void rendered_deinit(struct rendered *r);
 
 #endif

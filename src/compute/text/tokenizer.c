@@ -252,8 +252,8 @@ static int build_bpe(struct tokenizer *t, const struct vocab_source *v, struct e
     return 0;
 }
 
-/* What to write for a byte that has no token: the unknown token where the vocabulary has a real one (some name a control
- * token so, which text from users must not become), else U+FFFD. */
+/* What to write for a byte that has no token: the unknown token where the vocabulary has a real one (some name a
+ * control token so, which text from users must not become), else U+FFFD. */
 static int find_missing(struct tokenizer *t, const struct vocab_source *v, struct err *e)
 {
     if (v->unk_id >= 0 && v->type && v->type[v->unk_id] == TYPE_UNKNOWN && !(t->flags[v->unk_id] & TOKEN_END)) {

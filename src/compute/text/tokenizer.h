@@ -31,8 +31,8 @@ enum {
     TOKENIZE_ENDS = 2,    /* add BOS / EOS where the model asks for them */
 };
 /* Appends to out. Any bytes are accepted: broken UTF-8 goes through byte by byte, and a byte that the vocabulary lacks
- * becomes its unknown token or U+FFFD (-ERR_INPUT where it has neither). TOKENIZE_ENDS adds no BOS where the text spelled
- * it already, nor EOS. */
+ * becomes its unknown token or U+FFFD (-ERR_INPUT where it has neither). TOKENIZE_ENDS adds no BOS where the text
+ * spelled it already, nor EOS. */
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, unsigned flags, struct token_list *out,
                      struct err *e) MUST_CHECK;
 /* A rendered template made of spans: text of the template parses control tokens, text that came from a user does not.
