@@ -46,8 +46,9 @@ static int write_real(double v, struct buf *out)
         double back = strtod(text, NULL);
         if (memcmp(&back, &v, sizeof v) == 0) break;
     }
-    if (!strpbrk(text, ".e")) strcat(text, ".0"); /* stays a real number when it is read again */
-    return buf_add_str(out, text);
+    int rc = buf_add_str(out, text);
+    if (rc == 0 && !strpbrk(text, ".e")) rc = buf_add_str(out, ".0"); /* stays a real number when it is read again */
+    return rc;
 }
 
 static int write_break(enum json_form form, int depth, struct buf *out)
