@@ -1,0 +1,308 @@
+/* The tape on a tiny model: which gradients must be equal bit for bit (threads, recomputation) and which within 1e-6
+ * (prefixes shared or repeated, micro-batches split), and that an adapter that is off changes nothing. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "compute/model/tape.h"
+#include "ground/base/attr.h"
+#include "ground/base/rng.h"
+
+static const char model_path[] = "tests/data/golden/models/llama";
+
+enum { N_ROW = 6, PREFIX = 40, OWN = 9, ROW_LEN = PREFIX + OWN, MAX_TOK = N_ROW * ROW_LEN, RANK = 4 };
+
+struct bench {
+    struct dev *d;
+    struct model_file *f;
+    struct model *m;
+    struct adapter *a;
+    float *grads;
+    size_t n_param;
+};
+
+#define MUST(call)                                     \
+    do {                                               \
+        struct err *e = &error;                        \
+        if ((call) != 0) fail_msg("%s", error.msg);    \
+    } while (0)
+static struct err error;
+
+static struct bench bench_new(int n_thread, enum precision precision)
+{
+    struct bench b;
+    struct dev_options opt = {.n_thread = n_thread, .precision = precision, .isa = kern_isa_detect()};
+    struct adapter_options ao = {.rank = RANK, .alpha = 8, .sites = (1U << SITE_COUNT) - 1, .seed = 5};
+    MUST(dev_cpu_new(&b.d, &opt, e));
+    MUST(model_file_open(&b.f, model_path, e));
+    MUST(model_load(&b.m, b.d, b.f, e));
+    MUST(adapter_new(&b.a, b.m, &ao, e));
+    MUST(adapter_grads(b.a, &b.grads, e));
+    b.n_param = adapter_n_param(b.a);
+    return b;
+}
+
+static void bench_free(struct bench *b)
+{
+    adapter_free(b->a);
+    model_free(b->m);
+    model_file_close(b->f);
+    dev_free(b->d);
+}
+
+/* B is zero at the start: fill it, so that every gradient is there. */
+static void stir(struct bench *b)
+{
+    float *p = calloc(b->n_param, sizeof(*p));
+    for (size_t i = 0; i < b->n_param; i++) p[i] = (float)(0.05 * rng_normal(3, 3, i));
+    dev_write(b->d, adapter_params(b->a), p, b->n_param);
+    adapter_update(b->a);
+    free(p);
+}
+
+/* Rows that begin alike; the last token of each differs in length of what is trained. */
+struct data {
+    int32_t ids[N_ROW][ROW_LEN];
+    bool trained[N_ROW][ROW_LEN];
+};
+
+static struct data data_make(const struct bench *b)
+{
+    struct data x;
+    uint64_t n_vocab = (uint64_t)model_params(b->m)->n_vocab;
+    for (int r = 0; r < N_ROW; r++)
+        for (int i = 0; i < ROW_LEN; i++) {
+            x.ids[r][i] = (int32_t)rng_below(n_vocab, 7, i < PREFIX ? 0 : (uint64_t)r + 1, (uint64_t)i);
+            x.trained[r][i] = i >= PREFIX - 3 && (i + r) % 4 != 0;
+        }
+    for (int r = 0; r < N_ROW; r++) /* inside the prefix all rows train the same */
+        for (int i = 0; i < PREFIX; i++) x.trained[r][i] = x.trained[0][i];
+    return x;
+}
+
+/* A batch with room for everything. */
+struct batch {
+    struct tape_batch b;
+    int32_t ids[MAX_TOK], row[MAX_TOK], target[MAX_TOK];
+    float weight[MAX_TOK];
+    struct tape_segment segment[N_ROW + 1];
+};
+
+static void add_segment(struct batch *x, const int32_t *ids, int n, int parent)
+{
+    memcpy(x->ids + x->b.n_tok, ids, (size_t)n * sizeof(*ids));
+    x->segment[x->b.n_segment++] = (struct tape_segment){n, parent};
+    x->b.n_tok += n;
+}
+
+static void add_target(struct batch *x, int row, int32_t target, float weight)
+{
+    x->row[x->b.n_target] = row;
+    x->target[x->b.n_target] = target;
+    x->weight[x->b.n_target++] = weight;
+}
+
+static void batch_begin(struct batch *x)
+{
+    memset(x, 0, sizeof(*x));
+    x->b.ids = x->ids, x->b.row = x->row, x->b.target = x->target, x->b.weight = x->weight, x->b.segment = x->segment;
+}
+
+/* Rows [from, to), each a sequence of its own. */
+static void lay_repeated(struct batch *x, const struct data *d, int from, int to, float weight)
+{
+    batch_begin(x);
+    for (int r = from; r < to; r++) {
+        int at = x->b.n_tok;
+        add_segment(x, d->ids[r], ROW_LEN, -1);
+        for (int i = 1; i < ROW_LEN; i++)
+            if (d->trained[r][i]) add_target(x, at + i - 1, d->ids[r][i], weight);
+    }
+}
+
+/* The same rows behind one prefix. */
+static void lay_shared(struct batch *x, const struct data *d, float weight)
+{
+    batch_begin(x);
+    add_segment(x, d->ids[0], PREFIX, -1);
+    for (int i = 1; i < PREFIX; i++)
+        if (d->trained[0][i]) add_target(x, i - 1, d->ids[0][i], weight * N_ROW);
+    for (int r = 0; r < N_ROW; r++)
+        if (d->trained[r][PREFIX]) add_target(x, PREFIX - 1, d->ids[r][PREFIX], weight);
+    for (int r = 0; r < N_ROW; r++) {
+        int at = x->b.n_tok;
+        add_segment(x, d->ids[r] + PREFIX, OWN, 0);
+        for (int i = 1; i < OWN; i++)
+            if (d->trained[r][PREFIX + i]) add_target(x, at + i - 1, d->ids[r][PREFIX + i], weight);
+    }
+}
+
+/* Gradient of a batch into grad[n_param] (freed by the caller); returns the weighted loss. */
+static double run(struct bench *b, const struct batch *x, bool recompute, float **grad)
+{
+    struct tape *t;
+    struct tape_options opt = {.max_tok = MAX_TOK, .max_segment = N_ROW + 1, .rank = RANK, .recompute = recompute};
+    float loss[MAX_TOK];
+    double sum = 0;
+    opt.max_bytes = tape_bytes(b->m, &opt);
+    MUST(tape_new(&t, b->m, &opt, e));
+    MUST(tape_step(t, &x->b, b->a, true, loss, NULL, e));
+    for (int i = 0; i < x->b.n_target; i++) sum += (double)(x->weight[i] * loss[i]);
+    tape_free(t);
+    if (grad == NULL) return sum;
+    *grad = calloc(b->n_param, sizeof(**grad));
+    dev_read(b->d, *grad, b->grads, b->n_param);
+    dev_zero(b->d, b->grads, b->n_param);
+    return sum;
+}
+
+static double distance(const float *x, const float *y, size_t n)
+{
+    double diff = 0, size = 0;
+    for (size_t i = 0; i < n; i++) {
+        diff += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
+        size += (double)y[i] * (double)y[i];
+    }
+    assert_true(size > 0);
+    return sqrt(diff / size);
+}
+
+static void test_threads_and_recompute(void **state)
+{
+    (void)state;
+    static struct batch x;
+    for (int p = PRECISION_AUTO; p <= PRECISION_REFERENCE; p++) {
+        float *first = NULL;
+        double first_loss = 0;
+        for (int k = 0; k < 6; k++) {
+            struct bench b = bench_new(1 + k / 2, (enum precision)p);
+            struct data d = data_make(&b);
+            float *g;
+            stir(&b);
+            lay_shared(&x, &d, 0.01f);
+            double loss = run(&b, &x, k % 2 == 1, &g);
+            if (first == NULL) first = g, first_loss = loss;
+            if (memcmp(&loss, &first_loss, sizeof(loss)) != 0 || memcmp(g, first, b.n_param * sizeof(*g)) != 0)
+                fail_msg("precision %d: %d threads, recompute %d: loss %.17g, was %.17g; distance %g", p, 1 + k / 2, k % 2, loss,
+                         first_loss, distance(g, first, b.n_param));
+            if (g != first) free(g);
+            bench_free(&b);
+        }
+        free(first);
+    }
+}
+
+static void test_prefix_shared(void **state)
+{
+    (void)state;
+    static struct batch x;
+    float *g[2];
+    struct bench b = bench_new(2, PRECISION_REFERENCE);
+    struct data d = data_make(&b);
+    stir(&b);
+    lay_repeated(&x, &d, 0, N_ROW, 0.01f);
+    double repeated = run(&b, &x, false, &g[0]);
+    lay_shared(&x, &d, 0.01f);
+    double shared = run(&b, &x, false, &g[1]);
+    assert_true(fabs(shared / repeated - 1) < 1e-6);
+    double far = distance(g[1], g[0], b.n_param);
+    if (!(far < 1e-6)) fail_msg("gradients with a shared prefix are off by %g", far);
+    free(g[0]), free(g[1]);
+    bench_free(&b);
+}
+
+static void test_micro_batches(void **state)
+{
+    (void)state;
+    static struct batch x;
+    float *g[2];
+    struct bench b = bench_new(2, PRECISION_REFERENCE);
+    struct data d = data_make(&b);
+    stir(&b);
+    lay_repeated(&x, &d, 0, N_ROW, 0.01f);
+    double whole = run(&b, &x, false, &g[0]), parts = 0;
+    for (int r = 0; r < N_ROW; r += 2) {
+        lay_repeated(&x, &d, r, r + 2, 0.01f);
+        parts += run(&b, &x, false, r + 2 < N_ROW ? NULL : &g[1]);
+    }
+    assert_true(fabs(parts / whole - 1) < 1e-6);
+    double far = distance(g[1], g[0], b.n_param);
+    if (!(far < 1e-6)) fail_msg("gradients of split micro-batches are off by %g", far);
+    free(g[0]), free(g[1]);
+    bench_free(&b);
+}
+
+/* A fresh adapter (B = 0) and no adapter: the same loss, bit for bit; and serving's logits give that loss too. */
+static void test_adapter_off(void **state)
+{
+    (void)state;
+    static struct batch x;
+    struct bench b = bench_new(2, PRECISION_REFERENCE);
+    struct data d = data_make(&b);
+    struct tape *t;
+    struct tape_options opt = {.max_tok = MAX_TOK, .max_segment = N_ROW, .rank = RANK};
+    float with[MAX_TOK], without[MAX_TOK];
+    lay_repeated(&x, &d, 0, 1, 1);
+    MUST(tape_new(&t, b.m, &opt, e));
+    MUST(tape_step(t, &x.b, b.a, false, with, NULL, e));
+    MUST(tape_step(t, &x.b, NULL, false, without, NULL, e));
+    assert_memory_equal(with, without, (size_t)x.b.n_target * sizeof(float));
+    struct dev_kv *kv;
+    MUST(model_kv_new(b.m, &kv, 2, e));
+    size_t n_vocab = (size_t)model_params(b.m)->n_vocab;
+    float *logits = calloc((size_t)x.b.n_target * n_vocab, sizeof(*logits));
+    const struct dev_block block[2] = {{1, 32}, {0, ROW_LEN - 32}};
+    struct dev_segment s = {.n_tok = ROW_LEN, .block = block, .n_block = 2, .adapter = -1};
+    struct model_batch mb = {.dev = {DEV_SERVE, ROW_LEN, &s, 1}, .ids = x.ids, .out_row = x.row, .n_out = x.b.n_target};
+    MUST(model_forward(b.m, &mb, kv, logits, e));
+    for (int i = 0; i < x.b.n_target; i++) {
+        double sum = 0;
+        const float *row = logits + (size_t)i * n_vocab;
+        for (size_t k = 0; k < n_vocab; k++) sum += exp((double)row[k]);
+        assert_true(fabs(log(sum) - (double)row[x.target[i]] - (double)with[i]) < 2e-5);
+    }
+    free(logits);
+    dev_kv_free(kv);
+    tape_free(t);
+    bench_free(&b);
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    struct bench b = bench_new(1, PRECISION_AUTO);
+    struct tape *t;
+    struct err e;
+    struct tape_options opt = {.max_tok = 4096, .max_segment = 16, .rank = RANK, .max_bytes = 4 << 20};
+    assert_int_equal(tape_new(&t, b.m, &opt, &e), -ERR_LIMIT);
+    assert_null(t);
+    assert_non_null(strstr(e.msg, "4096 tokens"));
+    opt = (struct tape_options){.max_tok = 8, .max_segment = 1, .rank = RANK};
+    assert_int_equal(tape_new(&t, b.m, &opt, &e), 0);
+    static struct batch x;
+    struct data d = data_make(&b);
+    lay_repeated(&x, &d, 0, 1, 1);
+    assert_int_equal(tape_step(t, &x.b, b.a, true, NULL, NULL, &e), -ERR_LIMIT);
+    batch_begin(&x);
+    add_segment(&x, (const int32_t[]){1, 2, 999999}, 3, -1);
+    assert_int_equal(tape_step(t, &x.b, b.a, true, NULL, NULL, &e), -ERR_INPUT);
+    tape_free(t);
+    bench_free(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_threads_and_recompute), cmocka_unit_test(test_prefix_shared),
+        cmocka_unit_test(test_micro_batches),         cmocka_unit_test(test_adapter_off),
+        cmocka_unit_test(test_limits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
