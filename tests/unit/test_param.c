@@ -281,7 +281,7 @@ static void help_speaks_two_languages(void **state)
     assert_non_null(strstr(en.data, "  MODEL "));
     assert_non_null(strstr(en.data, "MORE..."));
     assert_non_null(strstr(en.data, "may be repeated"));
-    assert_non_null(strstr(zh.data, "最多生成的词元数（tokens; 1 到 100; 默认 16）"));
+    assert_non_null(strstr(zh.data, "最多生成的词元数（词元; 1 到 100; 默认 16）"));
     assert_int_equal(param_help(table, 0, LANG_EN, &en), 0);
     buf_deinit(&en);
     buf_deinit(&zh);

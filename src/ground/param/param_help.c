@@ -78,13 +78,27 @@ static int wrap(struct buf *out, const char *text, int *column)
     return rc;
 }
 
+/* Units are symbols or English words in the table; the words have a Chinese form. */
+static const char *unit_text(const char *unit, enum lang lang)
+{
+    static const struct {
+        const char *en, *zh;
+    } word[] = {{"tokens", "词元"}, {"steps", "步"},       {"rows", "行"},        {"bytes", "字节"},
+                {"s", "秒"},        {"evaluations", "次"}, {"repetitions", "次"}, {"requests", "个请求"},
+                {"ms", "毫秒"},     {"cases", "题"},       {"days", "天"},        {"sequences", "个序列"}};
+    for (size_t i = 0; lang == LANG_ZH && i < N_ELEM(word); i++) {
+        if (str_eq(unit, word[i].en)) return word[i].zh;
+    }
+    return unit;
+}
+
 /* " (tokens; 1 to 100; default 256)": what the table knows besides the words. */
 static void facts(const struct param *p, enum lang lang, char *out, size_t size)
 {
     char range[96] = "", unit[64] = "", initial[160] = "", repeat[48] = "", joined[400];
     bool zh = lang == LANG_ZH;
     bool bounded = p->min < 0 || p->min > 0 || p->max < 0 || p->max > 0;
-    if (p->unit) snprintf(unit, sizeof unit, "; %s", p->unit);
+    if (p->unit) snprintf(unit, sizeof unit, "; %s", unit_text(p->unit, lang));
     if (bounded && p->max < 1e15 && p->min > -1e15)
         snprintf(range, sizeof range, "; %.15g %s %.15g", p->min, zh ? "到" : "to", p->max);
     else if (bounded && p->max >= 1e15)
