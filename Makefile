@@ -60,6 +60,11 @@ $(O)/libtailor.a: $(LIB_OBJ)
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libtailor.a
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
 
+# the kernels of instruction sets that this machine may lack, on portable intrinsics and emulated tiles
+EMU := $(patsubst %.c,$(O)/%.o,$(wildcard tests/emu/*.c))
+$(EMU): ISA := -Wno-psabi
+$(O)/tests/unit/test_kern_emulated: $(EMU)
+
 test: all units
 	$(MAKE) asan tsan
 	python3 tests/run.py

@@ -1,5 +1,5 @@
 /* Conversions between number formats, vectors of 16, and the int8 quantization of activations: the bits of
- * kern_convert_scalar.c. Include after vec_avx2.h or vec_avx512.h. */
+ * kern_convert_scalar.c. */
 #ifndef KERNELS_CONVERT_VEC_H
 #define KERNELS_CONVERT_VEC_H
 
@@ -8,6 +8,7 @@
 
 #include "compute/kernels/half.h"
 #include "compute/kernels/kern_int.h"
+#include "compute/kernels/vec.h"
 
 static inline void quantize_block(int8_t *q, float *d, int32_t *sum, v16 x0, v16 x1)
 {
@@ -78,7 +79,7 @@ static void f32_to_bf16(uint16_t *y, const float *x, size_t n)
     }
 }
 
-static void convert_fill(struct kern *k)
+static inline void convert_fill(struct kern *k)
 {
     k->quantize_q8 = quantize_q8;
     k->f32_to_f16 = f32_to_f16;

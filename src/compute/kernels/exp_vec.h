@@ -1,8 +1,9 @@
-/* exp of 16 values: kmath_expf, operation for operation. Include after vec_avx2.h or vec_avx512.h. */
+/* exp of 16 values: kmath_expf, operation for operation. */
 #ifndef KERNELS_EXP_VEC_H
 #define KERNELS_EXP_VEC_H
 
 #include "compute/kernels/kmath_const.h"
+#include "compute/kernels/vec.h"
 
 static inline v16 v16_exp2_int(i16 n)
 {

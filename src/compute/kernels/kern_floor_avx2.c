@@ -1,9 +1,8 @@
 /* Instruction loops for the floors of the machine, AVX2 and FMA: see struct kern_floor. */
+#include "compute/kernels/intrinsics.h"
 #include "compute/kernels/kern_int.h"
-#if defined(__x86_64__)
-#include <immintrin.h>
-
 #include "compute/kernels/unroll.h"
+#if defined(__x86_64__)
 
 enum { CHAINS = 12 };
 

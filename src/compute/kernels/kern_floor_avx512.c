@@ -1,10 +1,9 @@
 /* Instruction loops for the floors of the machine, AVX-512: see struct kern_floor. */
+#include "compute/kernels/intrinsics.h"
 #include "compute/kernels/kern_int.h"
+#include "compute/kernels/unroll.h"
 #if defined(__x86_64__)
 #include <cpuid.h>
-#include <immintrin.h>
-
-#include "compute/kernels/unroll.h"
 
 enum { CHAINS = 16 };
 

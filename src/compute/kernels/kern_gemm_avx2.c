@@ -2,11 +2,10 @@
  * multiply-add a step; k in chunks of CHUNK so that a strip of p stays in the first-level cache, the sums waiting in y
  * between chunks (a float stored and loaded again is the same float, so the bits do not depend on the chunks).
  * Reference order: lanes 0..7 of k in eight accumulators, then lanes 8..15, for 8 columns at a time. */
+#include "compute/kernels/intrinsics.h"
 #include "compute/kernels/kern_int.h"
-#if defined(__x86_64__)
-#include <immintrin.h>
-
 #include "compute/kernels/unroll.h"
+#if defined(__x86_64__)
 
 enum { CHUNK = 256, MAX_ROWS = 6, MAX_COLS = 8 };
 

@@ -3,8 +3,6 @@
  * into the pairs that TDPBF16PS wants. */
 #include "compute/kernels/kern_int.h"
 #if defined(__x86_64__)
-#include "compute/kernels/vec_avx512.h"
-
 #include "compute/kernels/panel_vec.h"
 
 /* out[16][2]: lane i of a, lane i of b */

@@ -6,12 +6,12 @@
  * What limits the speed is loads, so each broadcast serves both registers: a block is gone through in two halves of
  * 16 inputs, whose weights fill eight registers and are used for up to TILE activation rows. The sums of the rows
  * stand in the first-level cache. The order of a row's sum is k alone. */
-#include "compute/kernels/kern_int.h"
-#if defined(__x86_64__)
-#include <immintrin.h>
 #include <string.h>
 
+#include "compute/kernels/intrinsics.h"
+#include "compute/kernels/kern_int.h"
 #include "compute/kernels/unroll.h"
+#if defined(__x86_64__)
 
 enum { TILE = 16, QUADS = 4 };
 

@@ -1,12 +1,12 @@
 /* Products of packed weights with int8 activations for AVX-512: VPDPBUSD, one 32-bit lane an output row, four inputs
  * a step, the activations broadcast from memory. A weight block is unpacked into eight registers and used for up to
  * TILE activation rows; their sums stand in registers over all of k, so the order of a row's sum is k alone. */
-#include "compute/kernels/kern_int.h"
-#if defined(__x86_64__)
-#include <immintrin.h>
 #include <string.h>
 
+#include "compute/kernels/intrinsics.h"
+#include "compute/kernels/kern_int.h"
 #include "compute/kernels/unroll.h"
+#if defined(__x86_64__)
 
 enum { TILE = 8, QUADS = 8 };
 

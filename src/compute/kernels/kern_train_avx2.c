@@ -1,8 +1,6 @@
 /* Gradients and the optimizer for AVX2: the shared body train_vec.h on this file's vectors. */
 #include "compute/kernels/kern_int.h"
 #if defined(__x86_64__)
-#include "compute/kernels/vec_avx2.h"
-
 #include "compute/kernels/train_vec.h"
 
 void kern_train_fill_avx2(struct kern *k)

@@ -1,11 +1,12 @@
 /* Readers of packed weights in float32 (panel and rows), vectors of 16: the bits of quant_*.c. A line of a packed
  * block is one vector of 16 words, a word the 4 inputs of a row, so shifting by 8 i leaves input i of every row: the
- * panel comes out k-major without any shuffle. Include after vec_avx2.h or vec_avx512.h. */
+ * panel comes out k-major without any shuffle. */
 #ifndef KERNELS_PANEL_VEC_H
 #define KERNELS_PANEL_VEC_H
 
 #include "compute/kernels/kern_int.h"
 #include "compute/kernels/unroll.h"
+#include "compute/kernels/vec.h"
 
 /* (q - 8) * d of the input that stands at bit `shift` of each word (a macro: shifts want constants) */
 #define Q4_0_AT(line, shift) v16_mul(v16_from_nibbles(i16_right(line, shift), 8), d)

@@ -1,5 +1,5 @@
 /* Steps of the forward pass on rows of activations, vectors of 16: the bits of kern_rows_scalar.c. Element i of a row
- * is lane i mod 16, so a sum in 16 lanes is one vector accumulator. Include after vec_avx2.h or vec_avx512.h. */
+ * is lane i mod 16, so a sum in 16 lanes is one vector accumulator. */
 #ifndef KERNELS_ROWS_VEC_H
 #define KERNELS_ROWS_VEC_H
 
@@ -8,6 +8,7 @@
 #include "compute/kernels/exp_vec.h"
 #include "compute/kernels/kern_int.h"
 #include "compute/kernels/kmath.h"
+#include "compute/kernels/vec.h"
 
 static float dot(const float *x, const float *y, size_t n)
 {
@@ -185,7 +186,7 @@ static void rope(float *x, size_t n_head, size_t d_head, size_t n_rot, const flo
     }
 }
 
-static void rows_fill(struct kern *k)
+static inline void rows_fill(struct kern *k)
 {
     k->rms_norm = rms_norm;
     k->swiglu = swiglu;

@@ -1,11 +1,11 @@
-/* Steps that only training takes, vectors of 16: the bits of kern_train_scalar.c. Include after vec_avx2.h or
- * vec_avx512.h. */
+/* Steps that only training takes, vectors of 16: the bits of kern_train_scalar.c. */
 #ifndef KERNELS_TRAIN_VEC_H
 #define KERNELS_TRAIN_VEC_H
 
 #include "compute/kernels/exp_vec.h"
 #include "compute/kernels/kern_int.h"
 #include "compute/kernels/kmath.h"
+#include "compute/kernels/vec.h"
 
 /* sum of dy w x in 16 lanes */
 static inline float sum_of_products(const float *dy, const float *w, const float *x, size_t n)
@@ -120,7 +120,7 @@ static void adamw(float *p, float *m, float *v, const float *g, size_t n, float 
     }
 }
 
-static void train_fill(struct kern *k)
+static inline void train_fill(struct kern *k)
 {
     k->rms_norm_backward = rms_norm_backward;
     k->swiglu_backward = swiglu_backward;

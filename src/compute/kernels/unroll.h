@@ -5,7 +5,9 @@
 #include <stddef.h>
 
 /* Unroll a loop of constant count fully, so that arrays indexed by it become registers. */
-#if defined(__clang__)
+#if defined(TAILOR_SIMDE)
+#define UNROLL
+#elif defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define UNROLL _Pragma("GCC unroll 64")

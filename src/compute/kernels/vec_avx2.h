@@ -3,7 +3,7 @@
 #ifndef KERNELS_VEC_AVX2_H
 #define KERNELS_VEC_AVX2_H
 
-#include <immintrin.h>
+#include "compute/kernels/intrinsics.h"
 #include <stddef.h>
 #include <stdint.h>
 

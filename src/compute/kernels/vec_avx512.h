@@ -4,7 +4,7 @@
 #ifndef KERNELS_VEC_AVX512_H
 #define KERNELS_VEC_AVX512_H
 
-#include <immintrin.h>
+#include "compute/kernels/intrinsics.h"
 #include <stddef.h>
 #include <stdint.h>
 

@@ -1,0 +1,116 @@
+/* The kernel tables of every instruction set this CPU has against scalar, and what happens when an entry is wrong. */
+#include <stdio.h>
+
+#include "kern_checks.h"
+
+enum { MAX_TESTS = 128 };
+
+static struct kern levels[KERN_AMX + 1];
+static char names[MAX_TESTS][64];
+static struct CMUnitTest tests[MAX_TESTS];
+static size_t n_test;
+
+static void test_add(const char *name, const char *level, CMUnitTestFunction fn, void *state)
+{
+    snprintf(names[n_test], sizeof(names[0]), "%s %s", level, name);
+    tests[n_test] = (struct CMUnitTest){names[n_test], fn, NULL, NULL, state};
+    n_test++;
+}
+
+static void wrong_add(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        y[i] += i == 40 ? 0 : x[i];
+    }
+}
+
+/* right but for one part in a million in one column: only a comparison of bits sees it */
+static void wrong_gemm(float *y, size_t ldy, const float *x, size_t x_row, size_t x_k, const float *p, size_t ldp,
+                       size_t n_row, size_t n_col, size_t n_k, bool accumulate)
+{
+    levels[KERN_SCALAR].gemm_ref(y, ldy, x, x_row, x_k, p, ldp, n_row, n_col, n_k, accumulate);
+    y[n_col - 1] = bits_f32(f32_bits(y[n_col - 1]) + 1);
+}
+
+static void wrong_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
+                          size_t n_block)
+{
+    levels[KERN_SCALAR].quant[QUANT_Q4_1].gemm_q8(y, ldy, packed, x, x_row, n_row, n_block);
+    y[(n_row - 1) * ldy] = 0;
+}
+
+static float wrong_softmax(float *x, size_t n, float scale)
+{
+    float lse = levels[KERN_SCALAR].softmax(x, n, scale);
+    return lse + 0x1p-18f;
+}
+
+static void test_wrong_entry_is_named_and_replaced(void **state)
+{
+    (void)state;
+    struct kern good, two[2], k;
+    kern_fill(&good, KERN_SCALAR);
+    assert_null(kern_self_test(&good));
+    two[0] = good;
+    for (int i = 0; i < 4; i++) {
+        static const char *const name[] = {"add", "gemm_ref", "Q4_1 gemm_q8", "softmax"};
+        two[1] = good;
+        two[1].isa = KERN_AVX2;
+        two[1].add = i == 0 ? wrong_add : good.add;
+        two[1].gemm_ref = i == 1 ? wrong_gemm : good.gemm_ref;
+        two[1].quant[QUANT_Q4_1].gemm_q8 = i == 2 ? wrong_gemm_q8 : good.quant[QUANT_Q4_1].gemm_q8;
+        two[1].softmax = i == 3 ? wrong_softmax : good.softmax;
+        assert_non_null(kern_self_test(&two[1]));
+        assert_string_equal(kern_self_test(&two[1]), name[i]);
+        kern_choose(&k, two, KERN_AVX2);
+        assert_null(kern_self_test(&k));
+        assert_true(k.add == good.add && k.gemm_ref == good.gemm_ref && k.softmax == good.softmax);
+        assert_true(k.quant[QUANT_Q4_1].gemm_q8 == good.quant[QUANT_Q4_1].gemm_q8);
+        assert_int_equal(k.isa, KERN_AVX2);
+    }
+}
+
+static void test_init_takes_the_level(void **state)
+{
+    (void)state;
+    for (int isa = KERN_SCALAR; isa <= (int)kern_isa_detect(); isa++) {
+        struct kern k;
+        kern_init(&k, (enum kern_isa)isa);
+        assert_int_equal(k.isa, isa);
+        assert_true(k.gemm_f32 == levels[isa].gemm_f32); /* nothing fell back on this CPU */
+        assert_true((k.gemm_bf16 != NULL) == (isa == KERN_AMX));
+    }
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    for (int isa = KERN_SCALAR; isa <= KERN_AMX; isa++) {
+        enum kern_isa parsed;
+        assert_int_equal(kern_isa_parse(kern_isa_name((enum kern_isa)isa), &parsed, NULL), 0);
+        assert_int_equal(parsed, isa);
+    }
+    struct err e = {0};
+    enum kern_isa parsed;
+    assert_int_equal(kern_isa_parse("neon", &parsed, &e), -ERR_USAGE);
+    assert_string_equal(e.msg, "cannot use instruction set \"neon\": expected scalar, avx2, avx512 or amx");
+    assert_int_equal(kern_isa_parse("AVX2", &parsed, NULL), 0);
+}
+
+int main(void)
+{
+    test_add("a wrong entry is named and replaced", "any", test_wrong_entry_is_named_and_replaced, NULL);
+    test_add("init takes the level asked for", "any", test_init_takes_the_level, NULL);
+    test_add("names of instruction sets", "any", test_names, NULL);
+    for (int isa = KERN_SCALAR; isa <= (int)kern_isa_detect(); isa++) {
+        const char *name = kern_isa_name((enum kern_isa)isa);
+        kern_fill(&levels[isa], (enum kern_isa)isa);
+#define X(check) test_add(#check, name, check_##check, &levels[isa]);
+        KERN_CHECKS(X)
+        if (isa == KERN_AMX) {
+            AMX_CHECKS(X)
+        }
+#undef X
+    }
+    return _cmocka_run_group_tests("kern", tests, n_test, NULL, NULL);
+}

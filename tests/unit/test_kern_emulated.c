@@ -1,0 +1,70 @@
+/* The AVX-512 and AMX kernels where this machine has neither: the same files, compiled in tests/emu on portable
+ * intrinsics and emulated tiles. */
+#include "kern_checks.h"
+
+/* from tests/emu */
+void kern_gemm_fill_avx512_emulated(struct kern *k);
+void kern_q8_fill_avx512_emulated(struct kern *k);
+void kern_panel_fill_avx512_emulated(struct kern *k);
+void kern_rows_fill_avx512_emulated(struct kern *k);
+void kern_train_fill_avx512_emulated(struct kern *k);
+void kern_convert_fill_avx512_emulated(struct kern *k);
+void kern_gemm_fill_amx_emulated(struct kern *k);
+void kern_panel_fill_amx_emulated(struct kern *k);
+
+static struct kern emulated; /* AVX-512 entries and AMX ones */
+
+static void test_self_test(void **state)
+{
+    (void)state;
+    assert_null(kern_self_test(&emulated));
+}
+
+static void wrong_gemm_bf16(float *y, size_t ldy, const uint16_t *x, size_t ldx, const uint16_t *p, size_t p_stride,
+                            size_t n_row, size_t n_group, size_t n_k, bool accumulate)
+{
+    emulated.gemm_bf16(y, ldy, x, ldx, p, p_stride, n_row, n_group, n_k, accumulate);
+    y[(n_row - 1) * ldy] += 1;
+}
+
+/* Tiles that give wrong sums are given up together with the readers that only they use. */
+static void test_wrong_tiles_are_dropped(void **state)
+{
+    (void)state;
+    struct kern level[KERN_AMX + 1], k;
+    for (int i = KERN_SCALAR; i <= KERN_AMX; i++) {
+        kern_fill(&level[i], KERN_SCALAR);
+        level[i].isa = (enum kern_isa)i;
+    }
+    level[KERN_AMX] = emulated;
+    kern_choose(&k, level, KERN_AMX);
+    assert_int_equal(k.isa, KERN_AMX);
+    assert_true(k.gemm_bf16 == emulated.gemm_bf16 && k.quant[QUANT_Q4_0].panel_bf16 != NULL);
+    level[KERN_AMX].gemm_bf16 = wrong_gemm_bf16;
+    assert_string_equal(kern_self_test(&level[KERN_AMX]), "gemm_bf16");
+    kern_choose(&k, level, KERN_AMX);
+    assert_int_equal(k.isa, KERN_AVX512);
+    assert_null(k.gemm_bf16);
+    assert_null(k.quant[QUANT_Q4_0].panel_bf16);
+    assert_null(k.quant[QUANT_Q4_0].rows_bf16);
+    assert_true(k.gemm_f32 == emulated.gemm_f32);
+}
+
+int main(void)
+{
+    kern_fill(&emulated, KERN_SCALAR);
+    kern_gemm_fill_avx512_emulated(&emulated);
+    kern_q8_fill_avx512_emulated(&emulated);
+    kern_panel_fill_avx512_emulated(&emulated);
+    kern_rows_fill_avx512_emulated(&emulated);
+    kern_train_fill_avx512_emulated(&emulated);
+    kern_convert_fill_avx512_emulated(&emulated);
+    kern_gemm_fill_amx_emulated(&emulated);
+    kern_panel_fill_amx_emulated(&emulated);
+    emulated.isa = KERN_AMX;
+#define X(check) {#check, check_##check, NULL, NULL, &emulated},
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_self_test), cmocka_unit_test(test_wrong_tiles_are_dropped),
+                                       KERN_CHECKS(X) AMX_CHECKS(X)};
+#undef X
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
