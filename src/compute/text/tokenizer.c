@@ -16,6 +16,9 @@ enum { MAX_TOKENS = 1 << 24, MAX_TOKEN_BYTES = 1 << 15 };
 /* GGUF token types. */
 enum { TYPE_NORMAL = 1, TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER_DEFINED = 4 };
 
+/* "end of sentence" between full-width bars, with U+2581 for the spaces */
+#define DEEPSEEK_END "<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"
+
 /* Tokens that end a turn or a text in one family or another, whatever ids the file declares. They count as control
  * tokens however the file types them. */
 static const char *const end_texts[] = {
@@ -34,8 +37,7 @@ static const char *const end_texts[] = {
     "_<EOT>",
     "<|turn_end|>",
     "<turn|>",
-    "<\xEF\xBD\x9C"
-    "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
+    DEEPSEEK_END,
 };
 
 static int no_memory(struct err *e)

@@ -32,8 +32,8 @@ FILTER(length)
 
 FILTER(list)
 {
-    struct value *item;
-    size_t n;
+    struct value *item = NULL;
+    size_t n = 0;
     int rc = no_args(it, a);
     rc = rc ? rc : val_items(it, v, &item, &n);
     return rc ? rc : list_of(it, LIST_LIST, item, n, out);
@@ -41,8 +41,8 @@ FILTER(list)
 
 FILTER(first)
 {
-    struct value *item;
-    size_t n;
+    struct value *item = NULL;
+    size_t n = 0;
     int rc = no_args(it, a);
     rc = rc ? rc : val_items(it, v, &item, &n);
     *out = !rc && n ? item[0] : val_undefined("the first of nothing", 20);
@@ -51,8 +51,8 @@ FILTER(first)
 
 FILTER(last)
 {
-    struct value *item;
-    size_t n;
+    struct value *item = NULL;
+    size_t n = 0;
     int rc = no_args(it, a);
     if (!rc && v->type == VAL_LIST && v->list->kind == LIST_GENERATOR) {
         rc = jinja_fail(it, "a generator has no last item; put |list before |last");
@@ -64,8 +64,8 @@ FILTER(last)
 
 FILTER(reverse)
 {
-    struct value *item;
-    size_t n;
+    struct value *item = NULL;
+    size_t n = 0;
     struct list *l;
     int rc = no_args(it, a);
     rc = rc ? rc : val_items(it, v, &item, &n);
@@ -89,8 +89,8 @@ FILTER(reverse)
 FILTER(join)
 {
     const struct value *p[2];
-    struct value *item, glue = val_text("", 0);
-    size_t n;
+    struct value *item = NULL, glue = val_text("", 0);
+    size_t n = 0;
     struct text t;
     text_init(&t, it);
     int rc = args_bind(it, a, "the filter join", "d attribute", 0, p);
@@ -174,8 +174,8 @@ static int sorted(struct interp *it, const struct value *item, size_t n, const s
 FILTER(sort)
 {
     const struct value *p[3];
-    struct value *item;
-    size_t n;
+    struct value *item = NULL;
+    size_t n = 0;
     int rc = args_bind(it, a, "the filter sort", "reverse case_sensitive attribute", 0, p);
     rc = rc ? rc : val_items(it, v, &item, &n);
     return rc ? rc : sorted(it, item, n, p[2], args_truth(p[1], false), args_truth(p[0], false), out);
@@ -203,8 +203,8 @@ FILTER(dictsort)
 FILTER(unique)
 {
     const struct value *p[2];
-    struct value *item, key;
-    size_t n;
+    struct value *item = NULL, key;
+    size_t n = 0;
     struct list *l, *seen;
     int rc = args_bind(it, a, "the filter unique", "case_sensitive attribute", 0, p);
     rc = rc ? rc : val_items(it, v, &item, &n);
@@ -227,8 +227,8 @@ FILTER(unique)
 static int extreme(struct interp *it, const struct value *v, const struct args *a, bool largest, struct value *out)
 {
     const struct value *p[2];
-    struct value *item, key, best;
-    size_t n;
+    struct value *item = NULL, key, best;
+    size_t n = 0;
     int rc = args_bind(it, a, largest ? "the filter max" : "the filter min", "case_sensitive attribute", 0, p);
     rc = rc ? rc : val_items(it, v, &item, &n);
     *out = val_undefined("an item of nothing", 18);
@@ -259,8 +259,8 @@ FILTER(max)
 FILTER(sum)
 {
     const struct value *p[2];
-    struct value *item;
-    size_t n;
+    struct value *item = NULL;
+    size_t n = 0;
     int rc = args_bind(it, a, "the filter sum", "attribute start", 0, p);
     rc = rc ? rc : val_items(it, v, &item, &n);
     *out = !rc && p[1] ? *p[1] : val_int(0);
@@ -388,8 +388,8 @@ FILTER(attr)
 FILTER(slice)
 {
     const struct value *p[2];
-    struct value *item, part;
-    size_t n, at = 0;
+    struct value *item = NULL, part;
+    size_t n = 0, at = 0;
     int64_t count;
     struct list *l;
     int rc = args_bind(it, a, "the filter slice", "slices fill_with", 1, p);
@@ -415,8 +415,8 @@ FILTER(slice)
 FILTER(batch)
 {
     const struct value *p[2];
-    struct value *item, part;
-    size_t n;
+    struct value *item = NULL, part;
+    size_t n = 0;
     int64_t size;
     struct list *l;
     int rc = args_bind(it, a, "the filter batch", "linecount fill_with", 1, p);

@@ -35,7 +35,12 @@ bool parse_need_op(struct parser *p, uint32_t op, const char *expected);
 bool parse_begin(struct parser *p);
 void parse_end(struct parser *p);
 
-/* Grammar of expressions (parse_expr.c). */
+/* A node of two parts at the line of the first; NULL when one of them is. */
+struct node *parse_pair(struct parser *p, enum node_type type, char op, struct node *a, struct node *b);
+/* Signs, then a value and what stands behind it. */
+struct node *parse_unary(struct parser *p, bool with_filters);
+
+/* Grammar of expressions (parse_expr.c, parse_operand.c). */
 struct node *parse_expression(struct parser *p, bool with_condition);
 /* One expression, or a tuple of several with commas between; end names a word that ends it, or NULL. */
 struct node *parse_tuple(struct parser *p, bool with_condition, const char *end, bool in_parentheses);
