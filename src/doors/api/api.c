@@ -1,0 +1,182 @@
+/* The API's life: listening, models and their engine threads, draining, stopping. Owns the threads that step engines.
+ * What always holds: names are set up before API_SERVING and do not change afterwards, so requests read them without a
+ * lock; the server is stopped before the engines' threads, so that every sequence still meets a thread that ends it. */
+#include "doors/api/api.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "doors/api/api_int.h"
+#include "ground/base/clock.h"
+#include "ground/base/log.h"
+#include "ground/base/mem.h"
+
+enum { DEFAULT_BODY_BYTES = 16 << 20, DEFAULT_QUEUE = 256, IDLE_WAIT_MS = 1000, DRAIN_POLL_MS = 20 };
+
+static void turn_take(struct turns *t)
+{
+    pthread_mutex_lock(&t->lock);
+    uint64_t mine = t->next++;
+    while (t->serving != mine) pthread_cond_wait(&t->changed, &t->lock);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static void turn_give(struct turns *t)
+{
+    pthread_mutex_lock(&t->lock);
+    t->serving++;
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static void *run_lane(void *arg)
+{
+    struct lane *lane = arg;
+    struct api *a = lane->api;
+    while (!atomic_load(&a->stopping)) {
+        struct err e = {0};
+        engine_wait(lane->engine, IDLE_WAIT_MS);
+        turn_take(&a->turns);
+        if (engine_step(lane->engine, &e) < 0) log_error("%s", e.msg);
+        turn_give(&a->turns);
+    }
+    return NULL;
+}
+
+static void copy_keys(struct api *a, const struct api_options *opt)
+{
+    a->key = mem_alloc((opt->n_key + 1) * sizeof(*a->key));
+    a->n_key = opt->n_key;
+    for (size_t i = 0; i < opt->n_key; i++) a->key[i] = mem_strdup(opt->key[i]);
+}
+
+int api_start(struct api **out, const struct api_options *opt, struct err *e)
+{
+    struct api *a = mem_alloc(sizeof(*a));
+    *out = NULL;
+    atomic_store(&a->state, API_LOADING);
+    a->max_queue = opt->max_queue ? opt->max_queue : DEFAULT_QUEUE;
+    a->started_s = clock_unix_ms() / 1000;
+    pthread_mutex_init(&a->turns.lock, NULL);
+    pthread_cond_init(&a->turns.changed, NULL);
+    copy_keys(a, opt);
+    const struct http_options http = {.host = opt->host,
+                                      .port = opt->port,
+                                      .max_body_bytes = opt->max_body_bytes ? opt->max_body_bytes : DEFAULT_BODY_BYTES,
+                                      .request = api_handle,
+                                      .too_large = api_handle_too_large,
+                                      .arg = a};
+    int rc = http_server_start(&a->http, &http, e);
+    if (rc) {
+        api_stop(a);
+        return rc;
+    }
+    *out = a;
+    return 0;
+}
+
+int api_port(const struct api *a)
+{
+    return http_server_port(a->http);
+}
+
+static int add_name(struct api *a, const char *name, struct lane *lane, int adapter, const struct served *base,
+                    struct err *e)
+{
+    if (!*name || strlen(name) > API_NAME_MAX)
+        return err_set(e, ERR_USAGE, name, "cannot serve \"%.140s\": a name of 1 to %d bytes is needed", name,
+                       API_NAME_MAX);
+    if (api_find_model(a, name))
+        return err_set(e, ERR_USAGE, name, "cannot serve two models under the name \"%s\": name=NAME gives another",
+                       name);
+    if (a->n_served == API_MAX_SERVED)
+        return err_set(e, ERR_LIMIT, name, "cannot serve more than %d models and adapters", API_MAX_SERVED);
+    struct served *m = mem_alloc(sizeof(*m));
+    m->name = mem_strdup(name);
+    m->lane = lane;
+    m->adapter = adapter;
+    m->base = base;
+    a->served[a->n_served++] = m;
+    return 0;
+}
+
+int api_add_model(struct api *a, const struct api_model *m, struct err *e)
+{
+    struct lane *lane = mem_alloc(sizeof(*lane));
+    *lane = (struct lane){.api = a, .engine = m->engine, .tok = m->tok, .chat = m->chat};
+    int rc = add_name(a, m->name, lane, -1, NULL, e);
+    if (rc)
+        mem_free(lane);
+    else
+        a->lane[a->n_lane++] = lane;
+    return rc;
+}
+
+int api_add_adapter(struct api *a, const char *base, const char *name, int adapter, struct err *e)
+{
+    const struct served *m = api_find_model(a, base);
+    if (!m)
+        return err_set(e, ERR_USAGE, base, "cannot serve the adapter \"%s\": there is no model named \"%s\"", name,
+                       base);
+    return add_name(a, name, m->lane, adapter, m, e);
+}
+
+int api_ready(struct api *a, struct err *e)
+{
+    for (int i = 0; i < a->n_lane; i++) {
+        errno = pthread_create(&a->lane[i]->thread, NULL, run_lane, a->lane[i]);
+        if (errno) return err_set_errno(e, NULL, "cannot start the thread of an engine");
+        a->lane[i]->running = true;
+    }
+    atomic_store(&a->state, API_SERVING);
+    return 0;
+}
+
+int api_drain(struct api *a, double drain_s)
+{
+    const struct timespec pause = {.tv_nsec = DRAIN_POLL_MS * 1000000L};
+    double until = clock_s() + drain_s;
+    atomic_store(&a->state, API_DRAINING);
+    while (http_server_n_open(a->http) > 0 && clock_s() < until) nanosleep(&pause, NULL);
+    return http_server_n_open(a->http);
+}
+
+static void free_names(struct api *a)
+{
+    for (int i = 0; i < a->n_served; i++) {
+        mem_free(a->served[i]->name);
+        mem_free(a->served[i]);
+    }
+    for (int i = 0; i < a->n_lane; i++) mem_free(a->lane[i]);
+    for (size_t i = 0; i < a->n_key; i++) {
+        memset(a->key[i], 0, strlen(a->key[i]));
+        mem_free(a->key[i]);
+    }
+    mem_free(a->key);
+}
+
+/* Step until no sequence is left: those whose connections were cut off have been cancelled. */
+static void end_sequences(struct lane *lane)
+{
+    struct err e = {0};
+    int n = 1;
+    for (int i = 0; n > 0 && i < 1000; i++) n = engine_step(lane->engine, &e);
+}
+
+void api_stop(struct api *a)
+{
+    if (!a) return;
+    atomic_store(&a->state, API_DRAINING);
+    http_server_stop(a->http);
+    atomic_store(&a->stopping, true);
+    for (int i = 0; i < a->n_lane; i++) {
+        engine_wake(a->lane[i]->engine);
+        if (a->lane[i]->running) pthread_join(a->lane[i]->thread, NULL);
+        end_sequences(a->lane[i]);
+    }
+    free_names(a);
+    pthread_cond_destroy(&a->turns.changed);
+    pthread_mutex_destroy(&a->turns.lock);
+    mem_free(a);
+}
