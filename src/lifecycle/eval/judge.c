@@ -37,10 +37,18 @@ static int apply_rules(const struct eval_case *c, const struct sequence_result *
     return 0;
 }
 
+/* What people recognize a case by: its input, or the last message. */
+static const char *asked_text(const struct eval_case *c)
+{
+    size_t n = json_array_size(c->messages);
+    const char *last = n ? json_string_value(json_object_get(json_array_get(c->messages, n - 1), "content")) : NULL;
+    return c->input ? c->input : last ? last : "";
+}
+
 static json_t *base_record(const struct eval_case *c, enum case_state state)
 {
-    return json_pack("{s:s,s:s,s:s,s:O?,s:s*,s:s*}", "id", c->id, "hash", c->hash, "state", case_state_name(state), "expected",
-                     c->expected, "stratum", c->stratum, "cluster", c->cluster);
+    return json_pack("{s:s,s:s,s:s,s:s,s:O?,s:s*,s:s*}", "id", c->id, "hash", c->hash, "state", case_state_name(state), "input",
+                     asked_text(c), "expected", c->expected, "stratum", c->stratum, "cluster", c->cluster);
 }
 
 int judge_answer(const struct eval_case *c, const struct asked *a, const struct sequence_result *r, json_t **out, struct err *e)
