@@ -29,7 +29,7 @@ static int take_number(const json_t *v, const char *name, double min, double max
 
 static int take_float(const json_t *v, const char *name, double min, double max, float *out, struct api_error *x)
 {
-    double value;
+    double value = 0;
     int rc = take_number(v, name, min, max, &value, x);
     if (!rc) *out = (float)value;
     return rc;
@@ -193,7 +193,7 @@ static int take_stream_options(struct chat_request *q, json_t *v, struct api_err
 
 static int take_max_tokens(struct chat_request *q, const json_t *v, const char *name, struct api_error *x)
 {
-    int64_t n;
+    int64_t n = 0;
     int rc = take_int(v, name, 1, MAX_TOKENS_LIMIT, &n, x);
     if (rc) return rc;
     if (q->max_tokens && q->max_tokens != n)
@@ -205,7 +205,7 @@ static int take_max_tokens(struct chat_request *q, const json_t *v, const char *
 
 static int take_seed(struct chat_request *q, const json_t *v, struct api_error *x)
 {
-    int64_t seed;
+    int64_t seed = 0;
     int rc = take_int(v, "seed", INT64_MIN, INT64_MAX, &seed, x);
     if (!rc) q->sampling.seed = (uint64_t)seed;
     return rc;
@@ -213,7 +213,7 @@ static int take_seed(struct chat_request *q, const json_t *v, struct api_error *
 
 static int take_n(const json_t *v, struct api_error *x)
 {
-    int64_t n;
+    int64_t n = 0;
     int rc = take_int(v, "n", INT64_MIN, INT64_MAX, &n, x);
     if (!rc && n != 1)
         rc = api_error_set(x, 400, "unsupported", "n", "cannot use n %lld: only 1 is supported", (long long)n);
@@ -235,7 +235,7 @@ static bool asks_nothing(const char *key, const json_t *v)
 
 static int take_sampling(struct sampling *s, const char *key, const json_t *v, bool *known, struct api_error *x)
 {
-    int64_t k;
+    int64_t k = 0;
     *known = true;
     if (str_eq(key, "temperature")) return take_float(v, key, 0, 100, &s->temperature, x);
     if (str_eq(key, "top_p")) return take_float(v, key, 1e-6, 1, &s->top_p, x);
