@@ -1,0 +1,30 @@
+/* The catalogue of models: shapes as facts, one CSV row each, with source and date. */
+#ifndef PLAN_CATALOGUE_H
+#define PLAN_CATALOGUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "compute/formats/model_file.h"
+#include "ground/base/err.h"
+
+/* What memory and speed depend on. */
+struct model_shape {
+    char name[64];
+    int n_layer, n_embd, n_head, n_kv_head, d_head, n_ff, n_vocab, n_ctx_train;
+    bool tied_head;
+};
+
+struct catalogue {
+    struct model_shape *item;
+    size_t n;
+};
+/* Read catalog/models.csv; -ERR_INPUT names line and field. */
+int catalogue_load(struct catalogue *c, const char *path, struct err *e) MUST_CHECK;
+void catalogue_free(struct catalogue *c);
+/* By name, case ignored; NULL when absent. */
+const struct model_shape *catalogue_find(const struct catalogue *c, const char *name);
+/* The shape of an opened model. */
+void shape_of_params(const struct model_params *p, const char *name, struct model_shape *s);
+
+#endif
