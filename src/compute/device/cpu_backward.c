@@ -42,7 +42,9 @@ static void columns_float(const struct dev *d, kern_gemm_fn gemm, const struct d
                 d->kern.quant[m->type].rows(panel + g * KERN_ROWS * ld + (b - b0) * KERN_K, ld,
                                             packed_block(m, k0 / KERN_ROWS + g, b));
         }
-        gemm(dx + b0 * KERN_K, lddx, r->dy + k0, r->ldy, 1, panel, ld, r->n_row, n_col, n_k, accumulate || k0 > 0);
+        for (size_t i = 0; i < r->n_row; i += BACK_ROWS)
+            gemm(dx + i * lddx + b0 * KERN_K, lddx, r->dy + i * r->ldy + k0, r->ldy, 1, panel, ld,
+                 r->n_row - i < BACK_ROWS ? r->n_row - i : BACK_ROWS, n_col, n_k, accumulate || k0 > 0);
     }
 }
 

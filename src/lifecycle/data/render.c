@@ -175,8 +175,8 @@ static size_t blank_length(const char *p, size_t n)
     return i;
 }
 
-/* The span that holds the last byte begins the turn, unless the generation prompt ends before it: then all that follows
- * the prompt is the model's to write (an empty block of thoughts, a space). */
+/* The span that holds the last byte begins the turn, unless the template knows a generation prompt and that ends before
+ * it: then all that follows the prompt is the model's to write (an empty block of thoughts, a space). */
 static int find_begin(const struct conversation_renderer *r, const json_t *row, const json_t *messages, size_t i_message,
                       const struct rendered *plain, struct turn *t)
 {
@@ -196,12 +196,13 @@ static int find_begin(const struct conversation_renderer *r, const json_t *row, 
             return -ERR_NOMEM;
         }
     }
-    struct rendered prompt = {0};
+    struct rendered prompt = {0}, bare = {0};
     struct err ignored; /* a template may refuse an unfinished conversation: the span it is then */
-    if (render(r, row, before, true, &prompt, &ignored) == 0 && prompt.n <= t->begin &&
-        memcmp(prompt.text, plain->text, prompt.n) == 0)
+    if (render(r, row, before, true, &prompt, &ignored) == 0 && render(r, row, before, false, &bare, &ignored) == 0 &&
+        prompt.n > bare.n && prompt.n <= t->begin && memcmp(prompt.text, plain->text, prompt.n) == 0)
         t->begin = prompt.n;
     rendered_deinit(&prompt);
+    rendered_deinit(&bare);
     json_decref(before);
     return 0;
 }

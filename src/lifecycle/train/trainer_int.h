@@ -42,6 +42,10 @@ int trainer_step(struct trainer *t, uint64_t step, struct step_result *out, stru
 /* Mean loss a target token over eval_rows. */
 int trainer_eval(struct trainer *t, double *loss, struct err *e) MUST_CHECK;
 
+/* The micro-batch of eval_rows that begins at row `first`: their numbers into row[eval_pack.cap_row], which may be the
+ * packer's own list; returns how many. */
+size_t trainer_eval_rows(const struct trainer *t, size_t first, uint32_t *row);
+
 /* --- trainer_setup.c --- */
 
 /* Rows, adapter, tape: all that needs no run directory. */

@@ -29,6 +29,9 @@ static int load_data(struct trainer *t, struct err *e)
     if (rc == 0 && t->cfg->eval_data != NULL) rc = load_rows(t, t->cfg->eval_data, &t->eval_rows, e);
     if (rc != 0) return rc;
     train_plan_make(&t->plan, t->cfg, t->rows.n_row);
+    t->epoch = UINT64_MAX;
+    t->order = mem_try_array(t->rows.n_row, sizeof(*t->order));
+    if (t->order == NULL) return err_set(e, ERR_NOMEM, NULL, "cannot tune with %zu rows: out of memory", t->rows.n_row);
     size_t batch = (size_t)t->cfg->batch_size, budget = (size_t)t->cfg->token_budget;
     rc = packer_init(&t->pack, &t->rows, batch, budget, t->cfg->packing, e);
     if (rc == 0 && t->cfg->eval_data != NULL) rc = packer_init(&t->eval_pack, &t->eval_rows, batch, budget, t->cfg->packing, e);
@@ -91,6 +94,51 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+enum { SURVEY_ROWS = 2000000 };
+
+/* The largest part so far. */
+struct extent {
+    size_t tok, segment;
+};
+
+static void lay_out(struct packer *p, const uint32_t *row, size_t n, struct extent *x)
+{
+    packer_begin(p, row, n);
+    while (packer_next(p, 1)) {
+        x->tok = larger(x->tok, p->n_id);
+        x->segment = larger(x->segment, p->n_segment);
+    }
+}
+
+/* Every micro-batch of the run is laid out once. Runs of too many rows take what packing guarantees. */
+static void survey_steps(struct trainer *t, struct extent *x)
+{
+    size_t micro = (size_t)t->cfg->batch_size;
+    uint64_t n_step = t->cfg->shuffle || t->plan.n_step < t->plan.epoch_steps ? t->plan.n_step : t->plan.epoch_steps;
+    if (n_step > SURVEY_ROWS / t->plan.step_rows) {
+        *x = (struct extent){t->pack.cap_id, t->pack.cap_segment};
+        return;
+    }
+    for (uint64_t step = 0; step < n_step; step++) {
+        uint64_t epoch;
+        size_t begin, end;
+        train_step_rows(&t->plan, step, &epoch, &begin, &end);
+        if (epoch != t->epoch) train_order(t->cfg, epoch, t->order, t->plan.n_row);
+        t->epoch = epoch;
+        for (size_t i = begin; i < end; i += micro) lay_out(&t->pack, t->order + i, end - i < micro ? end - i : micro, x);
+    }
+    t->epoch = UINT64_MAX;
+}
+
+static void survey_eval(struct trainer *t, struct extent *x)
+{
+    struct packer *p = &t->eval_pack;
+    for (size_t i = 0, n; i < t->eval_rows.n_row; i += n) {
+        n = trainer_eval_rows(t, i, p->order);
+        lay_out(p, p->order, n, x);
+    }
+}
+
 static void note_memory(const struct trainer *t, const struct tape_options *opt)
 {
     char need[32], line[160];
@@ -104,10 +152,10 @@ static void note_memory(const struct trainer *t, const struct tape_options *opt)
 static int make_tape(struct trainer *t, struct err *e)
 {
     const struct train_config *c = t->cfg;
-    size_t batch = (size_t)c->batch_size, budget = (size_t)c->token_budget;
-    size_t max_tok = packer_max_tok(&t->rows, batch, budget);
-    if (c->eval_data != NULL) max_tok = larger(max_tok, packer_max_tok(&t->eval_rows, batch, budget));
-    struct tape_options opt = {.max_tok = (int)max_tok, .max_segment = (int)packer_max_segment(batch),
+    struct extent x = {0};
+    survey_steps(t, &x);
+    survey_eval(t, &x);
+    struct tape_options opt = {.max_tok = (int)x.tok, .max_segment = (int)x.segment,
                                .rank = adapter_get_options(t->adapter)->rank, .recompute = c->recompute == RECOMPUTE_ON};
     struct machine machine;
     machine_describe(&machine);
@@ -126,14 +174,10 @@ static int make_host_arrays(struct trainer *t, struct err *e)
     s->m = mem_try_array(t->n_param, sizeof(float));
     s->v = mem_try_array(t->n_param, sizeof(float));
     if (t->cfg->early_stop > 0) s->best = mem_try_array(t->n_param, sizeof(float));
-    size_t n_loss = larger(t->pack.cap_target, t->eval_pack.cap_target);
-    t->loss = mem_try_array(n_loss, sizeof(float));
-    t->order = mem_try_array(t->rows.n_row, sizeof(*t->order));
-    if (s->params == NULL || s->m == NULL || s->v == NULL || (t->cfg->early_stop > 0 && s->best == NULL) || t->loss == NULL ||
-        t->order == NULL)
+    t->loss = mem_try_array(larger(t->pack.cap_target, t->eval_pack.cap_target), sizeof(float));
+    if (s->params == NULL || s->m == NULL || s->v == NULL || (t->cfg->early_stop > 0 && s->best == NULL) || t->loss == NULL)
         return err_set(e, ERR_NOMEM, NULL, "cannot tune: no memory for the state of %zu parameters", t->n_param);
     s->train_loss = s->eval_loss = s->best_loss = (double)NAN;
-    t->epoch = UINT64_MAX;
     return 0;
 }
 

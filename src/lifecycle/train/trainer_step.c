@@ -79,15 +79,20 @@ int trainer_step(struct trainer *t, uint64_t step, struct step_result *out, stru
     return update(t, step, out, e);
 }
 
+size_t trainer_eval_rows(const struct trainer *t, size_t first, uint32_t *row)
+{
+    size_t left = t->eval_rows.n_row - first, n = left < t->eval_pack.cap_row ? left : t->eval_pack.cap_row;
+    for (size_t k = 0; k < n; k++) row[k] = (uint32_t)(first + k);
+    return n;
+}
+
 int trainer_eval(struct trainer *t, double *loss, struct err *e)
 {
-    size_t n = t->eval_rows.n_row, micro = t->eval_pack.cap_row;
+    struct packer *p = &t->eval_pack;
     double sum = 0;
-    for (size_t i = 0; i < n; i += micro) {
-        uint32_t *row = t->eval_pack.order; /* packer_begin takes rows from anywhere, its own list too */
-        size_t count = n - i < micro ? n - i : micro;
-        for (size_t k = 0; k < count; k++) row[k] = (uint32_t)(i + k);
-        int rc = run_rows(t, &t->eval_pack, row, count, 1.0, false, t->state.step, &sum, e);
+    for (size_t i = 0, n; i < t->eval_rows.n_row; i += n) {
+        n = trainer_eval_rows(t, i, p->order);
+        int rc = run_rows(t, p, p->order, n, 1.0, false, t->state.step, &sum, e);
         if (rc != 0) return rc;
     }
     *loss = sum / (double)t->eval_rows.n_target;
