@@ -5,7 +5,7 @@
 extern const struct command cmd_logits, cmd_generate, cmd_chat, cmd_perplexity;
 extern const struct command cmd_inspect, cmd_make_model;
 extern const struct command cmd_tokenize, cmd_detokenize, cmd_template;
-extern const struct command cmd_serve;
+extern const struct command cmd_bench, cmd_serve;
 extern const struct command cmd_tune;
 extern const struct command cmd_import, cmd_data_import, cmd_data_list, cmd_data_show, cmd_models_list, cmd_models_show;
 extern const struct command cmd_eval, cmd_compare, cmd_report, cmd_runs_list, cmd_runs_show;
@@ -21,6 +21,7 @@ const struct command *const commands[] = {
     &cmd_generate,
     &cmd_chat,
     &cmd_perplexity,
+    &cmd_bench,
     &cmd_tune,
     &cmd_import,
     &cmd_models_list,

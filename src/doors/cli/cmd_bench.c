@@ -1,0 +1,242 @@
+/* bench: the floors of this machine, and how near a model comes to them. Owns which floor a model's prefill is measured
+ * against, and the two forms of the result. */
+#include <stdio.h>
+#include <string.h>
+
+#include "compute/measure/bench.h"
+#include "compute/measure/floors.h"
+#include "doors/cli/cli_engine.h"
+#include "ground/base/mem.h"
+#include "ground/base/str.h"
+#include "ground/json/json.h"
+#include "ground/sys/machine.h"
+
+static const struct param params[] = {
+    {"model", PARAM_STRING, PARAM_POSITIONAL, NULL, 0, 0, NULL, NULL, "MODEL", "path or name of the model",
+     "模型的路径或名称"},
+    {"floors", PARAM_BOOL, 0, NULL, 0, 0, NULL, "false", NULL, "measure the machine alone", "只测量机器本身"},
+    {"prefill", PARAM_INTS, 0, "tokens", 1, 1048576, NULL, "512", "512", "lengths of the prompt", "提示长度"},
+    {"decode", PARAM_INT, 0, "tokens", 1, 1048576, NULL, "128", "N", "tokens decoded", "生成的词元数"},
+    {"batch", PARAM_INTS, 0, "sequences", 1, 1024, NULL, "1", "1,8,16", "sequences that decode together",
+     "同时生成的序列数"},
+    {"context", PARAM_INT, 0, "tokens", 1, 1048576, NULL, "16", "N", "tokens before the first decoded one",
+     "开始生成前已有的词元数"},
+    {"repeat", PARAM_INT, 0, NULL, 1, BENCH_MAX_REPEAT, NULL, "3", "N", "runs; the median counts",
+     "重复次数，取中位数"},
+};
+
+struct bench_run {
+    const struct cli *c;
+    const struct param_set *args;
+    struct floors floors;
+    struct cli_engine x;
+    double arithmetic_gops; /* the floor that this model's prefill is a share of */
+    json_t *prefill, *decode;
+};
+
+static json_t *floors_json(const struct floors *f)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "read_gb_s", json_finite(f->read_gb_s), "fp32_gflops",
+                     json_finite(f->fp32_gflops), "int8_gops", json_finite(f->int8_gops), "int4_int8_gops",
+                     json_finite(f->int4_int8_gops), "bf16_gflops", json_finite(f->bf16_gflops));
+}
+
+/* The type that most weight bytes have. */
+static enum tensor_type weight_type(const struct model_file *f)
+{
+    uint64_t bytes[TENSOR_TYPE_COUNT] = {0};
+    int best = TENSOR_F32;
+    for (size_t i = 0; i < model_file_n_tensor(f); i++) {
+        const struct tensor_info *t = model_file_tensor(f, i);
+        if (t->n_dim == 2) bytes[t->type] += t->n_bytes;
+    }
+    for (int i = 0; i < TENSOR_TYPE_COUNT; i++) best = bytes[i] > bytes[best] ? i : best;
+    return (enum tensor_type)best;
+}
+
+/* What prefill computes with: float32 for F32 weights and in reference precision, bf16 tiles where there are some, else
+ * int8 products, of 4-bit weights where the model has them. */
+static double fitting_floor(const struct bench_run *b)
+{
+    enum tensor_type type = weight_type(b->x.model.file);
+    if (b->c->precision == PRECISION_REFERENCE || type == TENSOR_F32) return b->floors.fp32_gflops;
+    if (b->floors.bf16_gflops > 0) return b->floors.bf16_gflops;
+    if (type == TENSOR_F16 || type == TENSOR_BF16) return b->floors.fp32_gflops;
+    return type == TENSOR_Q8_0 ? b->floors.int8_gops : b->floors.int4_int8_gops;
+}
+
+static int engine_for(struct bench_run *b, int n_ctx, int max_batch, struct err *e)
+{
+    struct engine_options opt = {.n_ctx = n_ctx, .max_batch = max_batch};
+    engine_free(b->x.engine);
+    b->x.engine = NULL;
+    return cli_engine_start(&b->x, &opt, e);
+}
+
+static void tell(const struct bench_run *b, const char *what, int n)
+{
+    if (b->c->stderr_is_tty) fprintf(stderr, "%s %d ...\n", what, n);
+}
+
+static int measure_prefill(struct bench_run *b, int n, struct err *e)
+{
+    double tok_s = 0;
+    const struct model *m = b->x.model.model;
+    tell(b, "prefill", n);
+    int rc = engine_for(b, n + 1, 1, e);
+    if (!rc)
+        rc = bench_prefill(b->x.engine, model_params(m)->n_vocab, n, (int)param_int(b->args, "repeat"), cli_interrupted,
+                           &tok_s, e);
+    if (rc) return rc;
+    double share = 2e-9 * (double)model_n_layer_param(m) * tok_s / b->arithmetic_gops;
+    json_array_append_new(
+        b->prefill, json_pack("{s:i, s:o, s:o}", "n", n, "tok_s", json_finite(tok_s), "share", json_finite(share)));
+    return 0;
+}
+
+static int measure_decode(struct bench_run *b, int batch, struct err *e)
+{
+    double tok_s = 0;
+    const struct model *m = b->x.model.model;
+    int n = (int)param_int(b->args, "decode"), context = (int)param_int(b->args, "context");
+    tell(b, "decode, batch", batch);
+    int rc = engine_for(b, context + n + 1, batch, e);
+    if (!rc)
+        rc = bench_decode(b->x.engine, model_params(m)->n_vocab, batch, context, n, (int)param_int(b->args, "repeat"),
+                          cli_interrupted, &tok_s, e);
+    if (rc) return rc;
+    double read_gb_s = tok_s / batch * (double)model_step_bytes(m) * 1e-9; /* a step reads the weights once for all */
+    json_array_append_new(b->decode, json_pack("{s:i, s:i, s:o, s:o, s:o}", "batch", batch, "context", context, "tok_s",
+                                               json_finite(tok_s), "read_gb_s", json_finite(read_gb_s), "share",
+                                               json_finite(read_gb_s / b->floors.read_gb_s)));
+    return 0;
+}
+
+static json_t *machine_json(const struct bench_run *b)
+{
+    struct machine m;
+    machine_describe(&m);
+    return json_pack("{s:s, s:s, s:i, s:o}", "cpu", m.cpu_name, "isa", kern_isa_name(b->c->isa), "threads",
+                     b->c->threads, "floors", floors_json(&b->floors));
+}
+
+static void print_floors(const struct bench_run *b)
+{
+    struct machine m;
+    machine_describe(&m);
+    const struct floors *f = &b->floors;
+    printf("%s, %s, %d %s\n", m.cpu_name, kern_isa_name(b->c->isa), b->c->threads, cli_text(b->c, "threads", "线程"));
+    printf("%s %.1f GB/s, fp32 %.0f GFLOPS, int8 %.0f GOPS, int4 x int8 %.0f GOPS", cli_text(b->c, "read", "读取"),
+           f->read_gb_s, f->fp32_gflops, f->int8_gops, f->int4_int8_gops);
+    if (f->bf16_gflops > 0) printf(", bf16 %.0f GFLOPS", f->bf16_gflops);
+    putchar('\n');
+}
+
+static double member(const json_t *row, const char *key)
+{
+    return json_number_value(json_object_get(row, key));
+}
+
+static void print_tables(const struct bench_run *b)
+{
+    size_t i;
+    json_t *row;
+    printf("\n%s\n%10s %10s %8s\n", cli_text(b->c, "prefill", "预填充"), "n", "tok/s", cli_text(b->c, "share", "占比"));
+    json_array_foreach(b->prefill, i, row)
+    {
+        printf("%10.0f %10.1f %7.1f%%\n", member(row, "n"), member(row, "tok_s"), 100 * member(row, "share"));
+    }
+    printf("\n%s\n%10s %10s %10s %8s %8s\n", cli_text(b->c, "decode", "解码"), "batch", "context", "tok/s", "GB/s",
+           cli_text(b->c, "share", "占比"));
+    json_array_foreach(b->decode, i, row)
+    {
+        printf("%10.0f %10.0f %10.1f %8.2f %7.1f%%\n", member(row, "batch"), member(row, "context"),
+               member(row, "tok_s"), member(row, "read_gb_s"), 100 * member(row, "share"));
+    }
+}
+
+static void print_result(struct bench_run *b)
+{
+    uint64_t rss_bytes = machine_rss_bytes(), file_bytes = model_file_size(b->x.model.file);
+    if (b->c->json) {
+        json_t *o = machine_json(b);
+        json_object_update_new(o, json_pack("{s:O, s:O, s:o, s:I, s:I}", "prefill", b->prefill, "decode", b->decode,
+                                            "load_s", json_finite(b->x.model.load_s), "rss_bytes",
+                                            (json_int_t)rss_bytes, "file_bytes", (json_int_t)file_bytes));
+        cli_print_json(o);
+        return;
+    }
+    char rss[32], file[32];
+    str_format_bytes(rss_bytes, rss, sizeof(rss));
+    str_format_bytes(file_bytes, file, sizeof(file));
+    print_floors(b);
+    print_tables(b);
+    printf("\n%s %.2f s, %s %s, %s %s\n", cli_text(b->c, "load", "加载"), b->x.model.load_s,
+           cli_text(b->c, "resident", "常驻内存"), rss, cli_text(b->c, "file", "文件"), file);
+}
+
+static int measure_all(struct bench_run *b, struct err *e)
+{
+    int rc = 0;
+    b->arithmetic_gops = fitting_floor(b);
+    for (size_t i = 0; i < param_count(b->args, "prefill") && !rc; i++)
+        rc = measure_prefill(b, (int)param_int_at(b->args, "prefill", i), e);
+    for (size_t i = 0; i < param_count(b->args, "batch") && !rc; i++)
+        rc = measure_decode(b, (int)param_int_at(b->args, "batch", i), e);
+    return rc;
+}
+
+static int bench_model(struct bench_run *b, struct err *e)
+{
+    int rc = cli_engine_load(&b->x, b->c, param_str(b->args, "model"), NULL, e);
+    if (rc) return rc;
+    b->prefill = json_array();
+    b->decode = json_array();
+    rc = measure_all(b, e);
+    if (!rc) print_result(b);
+    json_decref(b->prefill);
+    json_decref(b->decode);
+    cli_engine_close(&b->x);
+    return rc;
+}
+
+/* On threads of their own, which end before the model's start. */
+static int measure_floors(struct bench_run *b, struct err *e)
+{
+    struct pool *pool;
+    int rc = pool_new(&pool, b->c->threads, e);
+    if (rc) return rc;
+    struct kern *k = mem_alloc(sizeof(*k));
+    kern_init(k, b->c->isa);
+    rc = floors_measure(&b->floors, pool, k, e);
+    mem_free(k);
+    pool_free(pool);
+    return rc;
+}
+
+static int run(const struct cli *c, const struct param_set *args, struct err *e)
+{
+    struct bench_run b = {.c = c, .args = args};
+    bool alone = param_bool(args, "floors");
+    if (alone == param_is_set(args, "model"))
+        return err_set(e, ERR_USAGE, "model", "cannot measure: either MODEL or --floors must be given");
+    int rc = measure_floors(&b, e);
+    if (rc) return rc;
+    if (!alone) return bench_model(&b, e);
+    if (c->json)
+        cli_print_json(machine_json(&b));
+    else
+        print_floors(&b);
+    return 0;
+}
+
+const struct command cmd_bench = {
+    .name = "bench",
+    .summary_en = "measure the machine and the speed of a model on it",
+    .summary_zh = "测量机器以及模型在其上的速度",
+    .usage = "(MODEL [--prefill 512] [--decode 128] [--batch 1,8,16] [--context N] [--repeat 3] | --floors)",
+    .example = "tailor bench model.gguf --batch 1,8",
+    .params = params,
+    .n_param = N_ELEM(params),
+    .run = run,
+};
