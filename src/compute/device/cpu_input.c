@@ -34,6 +34,9 @@ void cpu_input_init(const struct dev *d, struct cpu_input *in, const struct dev_
         in->need_bf16 |= in->path[i] == PATH_BF16;
         in->ld_u = max_rank(proj[i], in->ld_u);
     }
+    for (int i = 0; i < n_proj && in->need_rest; i++) { /* they share the int8 form */
+        in->path[i] = in->path[i] == PATH_Q8 ? PATH_Q8X2 : in->path[i];
+    }
     in->need_x |= in->ld_u > 0;
 }
 
@@ -61,10 +64,7 @@ void cpu_prepared_carve(const struct cpu_input *in, size_t row0, size_t n_row, s
         p->rows.x = p->h;
     }
     if (in->need_q8) {
-        p->rows.q8 = carve_q8(c, n_row, n_pad);
-    }
-    if (in->need_rest) {
-        p->rows.rest = carve_q8(c, n_row, n_pad);
+        p->rows.q8 = carve_q8(c, n_row * (in->need_rest ? 2 : 1), n_pad);
     }
     if (in->need_bf16) {
         p->rows.bf16 = carve_take(c, n_row * n_pad * sizeof(uint16_t));
@@ -111,15 +111,36 @@ static struct q8_rows q8_from(const struct q8_rows *q, size_t row)
     return (struct q8_rows){q->q + row * q->n_k, q->d + row * n_block, q->sum + row * n_block, q->n_k};
 }
 
-/* What rounding to int8 left of a row, rounded to int8 in its turn. */
-static void fill_rest(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t row, float *left)
+/* What rounding to int8 left of a row. */
+static void subtract_q8(float *restrict left, const float *restrict x, const struct q8_rows *q8, size_t n)
 {
-    struct q8_rows q8 = q8_from(&p->rows.q8, row), rest = q8_from(&p->rows.rest, row);
-    const float *x = p->rows.x + row * p->rows.ldx;
-    for (size_t k = 0; k < in->n_in; k++) {
-        left[k] = x[k] - q8.d[k / KERN_K] * (float)q8.q[k];
+    for (size_t b = 0; b < n / KERN_K; b++) {
+        const int8_t *restrict q = q8->q + b * KERN_K;
+        float scale = q8->d[b];
+        for (size_t k = 0; k < KERN_K; k++) {
+            left[b * KERN_K + k] = x[b * KERN_K + k] - scale * (float)q[k];
+        }
     }
-    d->kern.quantize_q8(&rest, left, in->n_in, 1, in->n_in);
+    for (size_t k = n / KERN_K * KERN_K; k < n; k++) {
+        left[k] = x[k] - q8->d[k / KERN_K] * (float)q8->q[k];
+    }
+}
+
+/* Rows of the int8 form: one a row, or the row and what rounding it left. left: scratch for a row. */
+static void fill_q8(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin, size_t end, float *left)
+{
+    const float *x = p->rows.x + begin * p->rows.ldx;
+    if (!in->need_rest) {
+        struct q8_rows part = q8_from(&p->rows.q8, begin);
+        d->kern.quantize_q8(&part, x, p->rows.ldx, end - begin, in->n_in);
+        return;
+    }
+    for (size_t i = begin; i < end; i++, x += p->rows.ldx) {
+        struct q8_rows row = q8_from(&p->rows.q8, 2 * i), rest = q8_from(&p->rows.q8, 2 * i + 1);
+        d->kern.quantize_q8(&row, x, p->rows.ldx, 1, in->n_in);
+        subtract_q8(left, x, &row, in->n_in);
+        d->kern.quantize_q8(&rest, left, in->n_in, 1, in->n_in);
+    }
 }
 
 static void fill_bf16(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin, size_t end)
@@ -188,12 +209,7 @@ void cpu_prepared_fill(const struct dev *d, const struct cpu_input *in, struct c
         fill_x(d, in, p, begin, end, keep);
     }
     if (in->need_q8) {
-        struct q8_rows part = q8_from(&p->rows.q8, begin);
-        d->kern.quantize_q8(&part, p->rows.x + begin * p->rows.ldx, p->rows.ldx, end - begin, in->n_in);
-    }
-    float *left = in->need_rest ? carve_take(&own, in->n_in * sizeof(float)) : NULL;
-    for (size_t i = begin; left && i < end; i++) {
-        fill_rest(d, in, p, i, left);
+        fill_q8(d, in, p, begin, end, carve_take(&own, in->n_in * sizeof(float)));
     }
     if (in->need_bf16) {
         fill_bf16(d, in, p, begin, end);

@@ -154,7 +154,7 @@ enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quan
 struct cpu_rows {
     const float *x;
     size_t ldx;
-    struct q8_rows q8, rest; /* rest: what q8 left of x, PATH_Q8X2 */
+    struct q8_rows q8; /* a row each; with PATH_Q8X2 two: the rounded row, then what rounding left, rounded */
     uint16_t *bf16; /* [n_row][ld_bf16], padded with zeros to a multiple of 32 */
     size_t ld_bf16;
     size_t n_row;

@@ -36,9 +36,7 @@ size_t cpu_product_bytes(size_t n_in)
 {
     size_t whole = round_up(n_in, KERN_K) * KERN_ROWS * sizeof(float);
     size_t tile = (size_t)TILE_COLS * PANEL_K * sizeof(float);
-    size_t rest = (size_t)TOK_BLOCK * TILE_COLS * sizeof(float);
-    size_t n = whole > tile ? whole : tile;
-    return n > rest ? n : rest;
+    return whole > tile ? whole : tile;
 }
 
 static const uint8_t *block_at(const struct dev_mat *m, size_t group, size_t k)
@@ -91,27 +89,44 @@ static void product_bf16_part(const struct dev *d, const struct dev_mat *m, cons
     d->kern.gemm_bf16(y, ldy, x->bf16 + k0, x->ld_bf16, panel, PANEL_K * KERN_ROWS, x->n_row, g1 - g0, n_k, k0 > 0);
 }
 
-static void product_q8(const struct dev *d, const struct dev_mat *m, const struct cpu_rows *x, size_t g0, size_t g1, float *y,
-                       size_t ldy)
+/* Rows [r, r + n) of the int8 form, groups [g0, g1), into y. */
+static void product_q8_rows(const struct dev *d, const struct dev_mat *m, const struct q8_rows *q8, size_t r, size_t n,
+                            size_t g0, size_t g1, float *y, size_t ldy)
 {
-    size_t step = Q8_ROW_BYTES / (m->n_block * KERN_K) / 16 * 16;
-    step = step < 16 ? 16 : step;
-    for (size_t r = 0; r < x->n_row; r += step) {
-        size_t n = x->n_row - r < step ? x->n_row - r : step;
-        for (size_t g = g0; g < g1; g++) {
-            d->kern.quant[m->type].gemm_q8(y + r * ldy + (g - g0) * KERN_ROWS, ldy, block_at(m, g, 0), &x->q8, r, n, m->n_block);
+    for (size_t g = g0; g < g1; g++) {
+        d->kern.quant[m->type].gemm_q8(y + (g - g0) * KERN_ROWS, ldy, block_at(m, g, 0), q8, r, n, m->n_block);
+    }
+}
+
+/* y[n_row][ldy] = sums of neighbouring rows of t[2 * n_row][TILE_COLS] */
+static void add_pairs(float *restrict y, size_t ldy, const float *restrict t, size_t n_row, size_t n_group)
+{
+    for (size_t r = 0; r < n_row; r++) {
+        for (size_t g = 0; g < n_group; g++) {
+            float *restrict to = y + r * ldy + g * KERN_ROWS;
+            const float *restrict a = t + 2 * r * TILE_COLS + g * KERN_ROWS, *restrict b = a + TILE_COLS;
+            for (int c = 0; c < KERN_ROWS; c++) {
+                to[c] = a[c] + b[c];
+            }
         }
     }
 }
 
-/* The product with the rest of the activations, added. */
-static void product_rest(const struct dev *d, const struct dev_mat *m, const struct cpu_rows *x, size_t g0, size_t g1, float *y,
-                         size_t ldy, float *tile)
+/* Both terms of a row pass through the kernel as two rows, so that a weight is unpacked once for them. */
+static void product_q8(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct cpu_rows *x, size_t g0,
+                       size_t g1, float *y, size_t ldy, float *pairs)
 {
-    struct cpu_rows rest = {.q8 = x->rest, .n_row = x->n_row};
-    product_q8(d, m, &rest, g0, g1, tile, TILE_COLS);
-    for (size_t r = 0; r < x->n_row; r++) {
-        d->kern.add(y + r * ldy, tile + r * TILE_COLS, (g1 - g0) * KERN_ROWS);
+    size_t step = Q8_ROW_BYTES / (m->n_block * KERN_K) / 16 * 16;
+    step = step < 16 ? 16 : step;
+    step = path == PATH_Q8X2 && step > ROW_BLOCK ? ROW_BLOCK : step;
+    for (size_t r = 0; r < x->n_row; r += step) {
+        size_t n = x->n_row - r < step ? x->n_row - r : step;
+        if (path == PATH_Q8X2) {
+            product_q8_rows(d, m, &x->q8, 2 * r, 2 * n, g0, g1, pairs, TILE_COLS);
+            add_pairs(y + r * ldy, ldy, pairs, n, g1 - g0);
+        } else {
+            product_q8_rows(d, m, &x->q8, r, n, g0, g1, y + r * ldy, ldy);
+        }
     }
 }
 
@@ -120,10 +135,7 @@ void cpu_product(const struct dev *d, enum cpu_path path, const struct dev_mat *
 {
     assert(g1 - g0 <= TILE_GROUPS);
     if (path == PATH_Q8 || path == PATH_Q8X2) {
-        product_q8(d, m, x, g0, g1, y, ldy);
-        if (path == PATH_Q8X2) {
-            product_rest(d, m, x, g0, g1, y, ldy, carve_take(&c, x->n_row * TILE_COLS * sizeof(float)));
-        }
+        product_q8(d, path, m, x, g0, g1, y, ldy, carve_take(&c, (size_t)2 * ROW_BLOCK * TILE_COLS * sizeof(float)));
         return;
     }
     void *panel = carve_take(&c, cpu_product_bytes(m->n_in));
