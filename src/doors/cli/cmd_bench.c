@@ -54,13 +54,13 @@ static enum tensor_type weight_type(const struct model_file *f)
     return (enum tensor_type)best;
 }
 
-/* What prefill computes with: float32 for F32 weights and in reference precision, bf16 tiles where there are some, else
+/* What prefill computes with: float32 for F32 weights and in reference precision, bf16 tiles with AMX, else
  * int8 products, of 4-bit weights where the model has them. */
 static double fitting_floor(const struct bench_run *b)
 {
     enum tensor_type type = weight_type(b->x.model.file);
     if (b->c->precision == PRECISION_REFERENCE || type == TENSOR_F32) return b->floors.fp32_gflops;
-    if (b->floors.bf16_gflops > 0) return b->floors.bf16_gflops;
+    if (b->c->isa == KERN_AMX) return b->floors.bf16_gflops;
     if (type == TENSOR_F16 || type == TENSOR_BF16) return b->floors.fp32_gflops;
     return type == TENSOR_Q8_0 ? b->floors.int8_gops : b->floors.int4_int8_gops;
 }
