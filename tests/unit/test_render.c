@@ -201,7 +201,7 @@ static void test_open_turn(void **state)
     int n_open;
     assert_int_equal(render(&t, bare, ROW(USER("Hi") AND ASSISTANT("A")), &got, &n_open, &e), 0);
     assert_int_equal(n_open, 1);
-    assert_string_equal(got, "user: Hi\nassistant: [[A]]\n");
+    assert_string_equal(got, "user: Hi\nassistant:[[ A]]\n");
     mem_free(got);
     text_free(&t);
 }
