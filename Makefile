@@ -62,7 +62,7 @@ $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libtailor.a
 
 # the kernels of instruction sets that this machine may lack, on portable intrinsics and emulated tiles
 EMU := $(patsubst %.c,$(O)/%.o,$(wildcard tests/emu/*.c))
-$(EMU): ISA := -Wno-psabi
+$(EMU): ISA := -Wno-psabi -fwrapv
 $(O)/tests/unit/test_kern_emulated: $(EMU)
 
 test: all units

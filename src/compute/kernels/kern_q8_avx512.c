@@ -63,8 +63,9 @@ ALWAYS_INLINE void unpack(struct block *b, const void *packed, enum quant_type t
 
 /* s + w . q, q the four bytes at `offset` of row r, for every output row at once. Written out because GCC 12 loads and
  * broadcasts in an instruction of its own, and both compilers keep stride + offset for each of the 32 addresses,
- * on the stack: together a tenth of the speed. */
-#if defined(TAILOR_SIMDE)
+ * on the stack: together a tenth of the speed. Without optimization, or with a sanitizer, the constants that the
+ * written form needs are none to the compiler: then the intrinsic does it. */
+#if defined(TAILOR_SIMDE) || !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 ALWAYS_INLINE __m512i dot4(__m512i s, __m512i w, const struct row_bases *q, const int r, const int offset)
 {
     int32_t word;
