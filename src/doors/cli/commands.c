@@ -8,7 +8,7 @@ extern const struct command cmd_tokenize, cmd_detokenize, cmd_template;
 extern const struct command cmd_bench, cmd_serve;
 extern const struct command cmd_tune;
 extern const struct command cmd_import, cmd_data_import, cmd_data_list, cmd_data_show, cmd_models_list, cmd_models_show;
-extern const struct command cmd_eval, cmd_compare, cmd_report, cmd_runs_list, cmd_runs_show;
+extern const struct command cmd_eval, cmd_compare, cmd_report, cmd_plan, cmd_runs_list, cmd_runs_show;
 extern const struct command cmd_completion, cmd_help, cmd_version;
 
 const struct command *const commands[] = {
@@ -32,6 +32,7 @@ const struct command *const commands[] = {
     &cmd_eval,
     &cmd_compare,
     &cmd_report,
+    &cmd_plan,
     &cmd_runs_list,
     &cmd_runs_show,
     &cmd_serve,

@@ -1,0 +1,26 @@
+/* This machine for the planner: what it is, its floors, and the measurement of a model on it. */
+#ifndef CLI_PLAN_MACHINE_H
+#define CLI_PLAN_MACHINE_H
+
+#include "doors/cli/cli.h"
+#include "ground/sys/machine.h"
+#include "lifecycle/plan/predict.h"
+
+/* Measure the floors with the threads and the instruction set of this run; about a second. */
+int plan_measure_floors(const struct cli *c, struct plan_floors *out, struct err *e) MUST_CHECK;
+
+struct plan_measured {
+    struct model_shape shape;
+    const struct plan_quant *quant; /* the type of most of its weights */
+    struct plan_work work;
+    uint64_t file_bytes, weights_bytes; /* on disk; packed in memory */
+    int n_prompt, context;              /* of the two measurements */
+    double prefill_tok_s, decode_tok_s; /* 0 when nothing was timed */
+};
+/* Open a model (a path or a registry name), read what it takes, and time it when timed. */
+int plan_measure_model(const struct cli *c, const char *name, bool timed, struct plan_measured *out, struct err *e) MUST_CHECK;
+
+/* Where the catalogue is: beside the program (a build or an installation), mem_free. -ERR_NOT_FOUND names the places. */
+int plan_catalogue_path(char **path, struct err *e) MUST_CHECK;
+
+#endif
