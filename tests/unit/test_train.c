@@ -98,8 +98,8 @@ static char *field_of(const char *key, const char *dir, const char *name)
 
 static void same_files(const char *a, const char *b, const char *name)
 {
-    char *pa = path_join(a, name), *pb = path_join(b, name), *da, *db;
-    size_t na, nb;
+    char *pa = path_join(a, name), *pb = path_join(b, name), *da = NULL, *db = NULL;
+    size_t na = 0, nb = 0;
     struct err e;
     if (file_read_all(pa, 1 << 24, &da, &na, &e) != 0 || file_read_all(pb, 1 << 24, &db, &nb, &e) != 0) fail_msg("%s", e.msg);
     if (na != nb || memcmp(da, db, na) != 0) fail_msg("%s and %s differ", pa, pb);
