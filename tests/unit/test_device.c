@@ -1,0 +1,551 @@
+/* The forward operations of the CPU device on one random layer: against a naive version in double precision for every
+ * type and precision, and against themselves: levels, threads, step sizes, page layouts and shared prefixes must not
+ * change a bit where numerics promises it. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "compute/device/device.h"
+#include "ground/base/mem.h"
+#include "ground/base/rng.h"
+
+enum { Q, K, V, O, GATE, UP, DOWN, N_SITE, HEAD = N_SITE, N_MAT, N_ADAPTER = 2, RANK = 5, N_SEQ = 3, MAX_TOK = 96, N_PAGE = 24 };
+static const int seq_len[N_SEQ] = {70, 33, 5};
+static const int seq_adapter[N_SEQ] = {0, 1, -1};
+
+struct shape {
+    int n_embd, n_head, n_kv, d_head, n_ff, n_vocab, n_rot, window;
+    bool halves;
+};
+static const struct shape shapes[] = {
+    {64, 6, 2, 16, 96, 50, 16, 0, false},
+    {64, 4, 4, 32, 160, 33, 16, 20, true},
+};
+static const struct shape odd_shape = {40, 3, 1, 10, 72, 37, 10, 0, true}; /* nothing a multiple of 16 or 32 */
+
+/* Everything on the host, as float32; raw: the file format. */
+struct layer {
+    struct shape s;
+    enum quant_type type;
+    int n_out[N_MAT], n_in[N_MAT];
+    void *raw[N_MAT];
+    float *w[N_MAT], *bias[N_SITE], *norm[3], *a[N_ADAPTER][N_SITE], *b[N_ADAPTER][N_SITE], inv_freq[64];
+    float *x; /* [N_SEQ][MAX_TOK][n_embd] */
+};
+
+static void must(int rc, const struct err *e)
+{
+    if (rc) fail_msg("%s", e->msg);
+}
+
+static float *noise(uint64_t stream, size_t n, double scale)
+{
+    float *p = mem_alloc(n * sizeof(float));
+    for (size_t i = 0; i < n; i++) p[i] = (float)(rng_normal(7, stream, i) * scale);
+    return p;
+}
+
+static void make_matrix(struct layer *l, int i, int n_out, int n_in)
+{
+    size_t n = (size_t)n_out * (size_t)n_in;
+    const struct quant *q = quants[l->type];
+    float *x = noise(100 + (uint64_t)i, n, 1.0 / sqrt(n_in));
+    l->n_out[i] = n_out;
+    l->n_in[i] = n_in;
+    l->raw[i] = mem_alloc(n / (size_t)q->block_len * q->block_bytes);
+    l->w[i] = mem_alloc(n * sizeof(float));
+    q->quantize(l->raw[i], x, n);
+    q->dequantize(l->w[i], l->raw[i], n);
+    mem_free(x);
+}
+
+static struct layer *layer_new(const struct shape *s, enum quant_type type)
+{
+    struct layer *l = mem_alloc(sizeof(*l));
+    *l = (struct layer){.s = *s, .type = type};
+    int nq = s->n_head * s->d_head, nk = s->n_kv * s->d_head;
+    const int dim[N_MAT][2] = {{nq, s->n_embd},      {nk, s->n_embd},      {nk, s->n_embd},      {s->n_embd, nq},
+                               {s->n_ff, s->n_embd}, {s->n_ff, s->n_embd}, {s->n_embd, s->n_ff}, {s->n_vocab, s->n_embd}};
+    for (int i = 0; i < N_MAT; i++) make_matrix(l, i, dim[i][0], dim[i][1]);
+    for (int i = 0; i < N_SITE; i++) {
+        l->bias[i] = noise(200 + (uint64_t)i, (size_t)l->n_out[i], 0.1);
+        for (int a = 0; a < N_ADAPTER; a++) {
+            l->a[a][i] = noise(300 + (uint64_t)(i + 10 * a), (size_t)RANK * (size_t)l->n_in[i], 0.2);
+            l->b[a][i] = noise(400 + (uint64_t)(i + 10 * a), (size_t)RANK * (size_t)l->n_out[i], 0.2);
+        }
+    }
+    for (int i = 0; i < 3; i++) l->norm[i] = noise(500 + (uint64_t)i, (size_t)s->n_embd, 0.5);
+    for (int i = 0; i < s->n_rot / 2; i++) l->inv_freq[i] = (float)pow(100.0, -2.0 * i / s->n_rot);
+    l->x = noise(600, (size_t)(N_SEQ * MAX_TOK * s->n_embd), 1);
+    return l;
+}
+
+static void layer_free(struct layer *l)
+{
+    for (int i = 0; i < N_MAT; i++) mem_free(l->raw[i]), mem_free(l->w[i]);
+    for (int i = 0; i < N_SITE; i++) {
+        mem_free(l->bias[i]);
+        for (int a = 0; a < N_ADAPTER; a++) mem_free(l->a[a][i]), mem_free(l->b[a][i]);
+    }
+    for (int i = 0; i < 3; i++) mem_free(l->norm[i]);
+    mem_free(l->x);
+    mem_free(l);
+}
+
+/* --- the naive version --- */
+
+static void naive_norm(double *h, const double *x, const float *w, int n)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += x[i] * x[i];
+    for (int i = 0; i < n; i++) h[i] = x[i] / sqrt(sum / n + 1e-5) * (double)w[i];
+}
+
+static void naive_project(const struct layer *l, int m, int adapter, const double *x, double *y)
+{
+    for (int o = 0; o < l->n_out[m]; o++) {
+        double sum = m < N_SITE ? (double)l->bias[m][o] : 0;
+        for (int i = 0; i < l->n_in[m]; i++) sum += (double)l->w[m][o * l->n_in[m] + i] * x[i];
+        for (int r = 0; r < RANK && adapter >= 0 && m < N_SITE; r++) {
+            double u = 0;
+            for (int i = 0; i < l->n_in[m]; i++) u += (double)l->a[adapter][m][r * l->n_in[m] + i] * x[i];
+            sum += 0.7 * u * (double)l->b[adapter][m][o * RANK + r];
+        }
+        y[o] = sum;
+    }
+}
+
+static void naive_rope(const struct layer *l, double *head, int pos)
+{
+    int half = l->s.n_rot / 2;
+    for (int i = 0; i < half; i++) {
+        double angle = (double)((float)pos * l->inv_freq[i]), c = cos(angle), s = sin(angle);
+        double *a = head + (l->s.halves ? i : 2 * i), *b = head + (l->s.halves ? i + half : 2 * i + 1), x = *a, y = *b;
+        *a = x * c - y * s;
+        *b = x * s + y * c;
+    }
+}
+
+static void naive_attend(const struct layer *l, const double *q, const double *k, const double *v, int pos, double *out)
+{
+    const struct shape *s = &l->s;
+    int first = s->window && pos + 1 > s->window ? pos + 1 - s->window : 0, kv_dim = s->n_kv * s->d_head;
+    for (int h = 0; h < s->n_head; h++) {
+        int kv = h / (s->n_head / s->n_kv) * s->d_head;
+        double p[MAX_TOK], sum = 0;
+        for (int t = first; t <= pos; t++) {
+            double dot = 0;
+            for (int i = 0; i < s->d_head; i++) dot += q[h * s->d_head + i] * k[t * kv_dim + kv + i];
+            sum += p[t] = exp(dot / sqrt(s->d_head));
+        }
+        for (int i = 0; i < s->d_head; i++) {
+            double acc = 0;
+            for (int t = first; t <= pos; t++) acc += p[t] / sum * v[t * kv_dim + kv + i];
+            out[h * s->d_head + i] = acc;
+        }
+    }
+}
+
+/* Logits [len][n_vocab] of one sequence after the layer. */
+static double *naive(const struct layer *l, int seq)
+{
+    const struct shape *s = &l->s;
+    double *out = mem_alloc((size_t)(seq_len[seq] * s->n_vocab) * sizeof(double)), *k = mem_alloc(MAX_TOK * 256 * sizeof(double)),
+           *v = mem_alloc(MAX_TOK * 256 * sizeof(double)), x[256], h[256], q[256], y[256], g[256];
+    int ad = seq_adapter[seq], kv_dim = s->n_kv * s->d_head;
+    for (int t = 0; t < seq_len[seq]; t++) {
+        for (int i = 0; i < s->n_embd; i++) x[i] = (double)l->x[(seq * MAX_TOK + t) * s->n_embd + i];
+        naive_norm(h, x, l->norm[0], s->n_embd);
+        naive_project(l, Q, ad, h, q);
+        naive_project(l, K, ad, h, k + t * kv_dim);
+        naive_project(l, V, ad, h, v + t * kv_dim);
+        for (int i = 0; i < s->n_head; i++) naive_rope(l, q + i * s->d_head, t);
+        for (int i = 0; i < s->n_kv; i++) naive_rope(l, k + t * kv_dim + i * s->d_head, t);
+        naive_attend(l, q, k, v, t, h);
+        naive_project(l, O, ad, h, y);
+        for (int i = 0; i < s->n_embd; i++) x[i] += y[i];
+        naive_norm(h, x, l->norm[1], s->n_embd);
+        naive_project(l, GATE, ad, h, g);
+        naive_project(l, UP, ad, h, y);
+        for (int i = 0; i < s->n_ff; i++) g[i] = g[i] / (1 + exp(-g[i])) * y[i];
+        naive_project(l, DOWN, ad, g, y);
+        for (int i = 0; i < s->n_embd; i++) x[i] += y[i];
+        naive_norm(h, x, l->norm[2], s->n_embd);
+        naive_project(l, HEAD, -1, h, out + t * s->n_vocab);
+    }
+    mem_free(k);
+    mem_free(v);
+    return out;
+}
+
+/* --- the device --- */
+
+struct rig {
+    struct dev *d;
+    struct dev_mat *mat[N_MAT];
+    float *bias[N_SITE], *norm[3], *factor[N_ADAPTER][N_SITE][2];
+    struct dev_lora *lora[N_ADAPTER][N_SITE];
+    const struct dev_lora *view[N_SITE][N_ADAPTER];
+    struct dev_kv *kv;
+    enum dev_mode mode;
+    bool fine;
+    float *x, *q, *att, *act;
+};
+
+static float *put(struct dev *d, const float *src, size_t n)
+{
+    struct err e = {0};
+    float *p;
+    must(dev_alloc(d, &p, n, &e), &e);
+    dev_write(d, p, src, n);
+    return p;
+}
+
+static void rig_init(struct rig *r, const struct layer *l, const struct dev_options *opt, enum dev_mode mode)
+{
+    struct err e = {0};
+    const struct shape *s = &l->s;
+    *r = (struct rig){.mode = mode};
+    must(dev_cpu_new(&r->d, opt, &e), &e);
+    for (int i = 0; i < N_MAT; i++) {
+        must(dev_mat_new(r->d, &r->mat[i], l->type, (size_t)l->n_out[i], (size_t)l->n_in[i], &e), &e);
+        size_t row = (size_t)l->n_in[i] / (size_t)quants[l->type]->block_len * quants[l->type]->block_bytes;
+        size_t first = l->n_out[i] > 16 ? 16 : (size_t)l->n_out[i]; /* in two pieces */
+        dev_mat_put(r->d, r->mat[i], l->raw[i], 0, first);
+        if ((size_t)l->n_out[i] > first)
+            dev_mat_put(r->d, r->mat[i], (const char *)l->raw[i] + first * row, first, (size_t)l->n_out[i] - first);
+    }
+    for (int i = 0; i < N_SITE; i++) {
+        r->bias[i] = put(r->d, l->bias[i], (size_t)l->n_out[i]);
+        for (int a = 0; a < N_ADAPTER; a++) {
+            r->factor[a][i][0] = put(r->d, l->a[a][i], (size_t)(RANK * l->n_in[i]));
+            r->factor[a][i][1] = put(r->d, l->b[a][i], (size_t)(RANK * l->n_out[i]));
+            must(dev_lora_new(r->d, &r->lora[a][i], r->factor[a][i][0], r->factor[a][i][1], RANK, (size_t)l->n_in[i],
+                              (size_t)l->n_out[i], 0.7f, &e),
+                 &e);
+            r->view[i][a] = r->lora[a][i];
+        }
+    }
+    for (int i = 0; i < 3; i++) r->norm[i] = put(r->d, l->norm[i], (size_t)s->n_embd);
+    struct dev_kv_shape shape = {2, s->n_kv, s->d_head};
+    must(dev_kv_new(r->d, &r->kv, &shape, mode, N_PAGE, &e), &e);
+    size_t n = N_SEQ * MAX_TOK;
+    must(dev_alloc(r->d, &r->x, n * 256, &e), &e);
+    must(dev_alloc(r->d, &r->q, n * 256, &e), &e);
+    must(dev_alloc(r->d, &r->att, n * 256, &e), &e);
+    must(dev_alloc(r->d, &r->act, n * 256, &e), &e);
+}
+
+static void rig_deinit(struct rig *r)
+{
+    for (int i = 0; i < N_MAT; i++) dev_mat_free(r->mat[i]);
+    for (int i = 0; i < N_SITE; i++) {
+        dev_release(r->d, r->bias[i]);
+        for (int a = 0; a < N_ADAPTER; a++) {
+            dev_lora_free(r->lora[a][i]);
+            dev_release(r->d, r->factor[a][i][0]);
+            dev_release(r->d, r->factor[a][i][1]);
+        }
+    }
+    for (int i = 0; i < 3; i++) dev_release(r->d, r->norm[i]);
+    dev_kv_free(r->kv);
+    dev_release(r->d, r->x);
+    dev_release(r->d, r->q);
+    dev_release(r->d, r->att);
+    dev_release(r->d, r->act);
+    dev_free(r->d);
+}
+
+static struct dev_proj proj(const struct rig *r, int site)
+{
+    return (struct dev_proj){.w = r->mat[site], .bias = r->bias[site], .lora = r->view[site], .n_lora = N_ADAPTER, .fine = r->fine};
+}
+
+/* One layer on the rows of x already in r->x, and the logits of all rows. */
+static void forward(struct rig *r, const struct layer *l, const struct dev_segment *seg, int n_seg, int n_tok, float *logits)
+{
+    const struct shape *s = &l->s;
+    struct dev_batch b = {r->mode, n_tok, seg, n_seg};
+    struct dev_rope rope = {s->n_rot, s->halves, l->inv_freq};
+    struct dev_attn_in in = {.norm = r->norm[0], .eps = 1e-5f, .q = proj(r, Q), .k = proj(r, K), .v = proj(r, V), .rope = &rope,
+                             .n_head = s->n_head, .n_kv_head = s->n_kv, .d_head = s->d_head};
+    struct dev_attn attn = {s->n_head, s->n_kv, s->d_head, s->window, (float)(1 / sqrt(s->d_head))};
+    struct dev_gate_up gu = {.norm = r->norm[1], .eps = 1e-5f, .gate = proj(r, GATE), .up = proj(r, UP)};
+    struct dev_proj o = proj(r, O), down = proj(r, DOWN);
+    struct dev_head head = {.norm = r->norm[2], .eps = 1e-5f, .out = {.w = r->mat[HEAD]}};
+    int32_t rows[N_SEQ * MAX_TOK];
+    for (int i = 0; i < n_tok; i++) rows[i] = i;
+    dev_attention_in(r->d, &b, &in, r->x, r->q, NULL, r->kv, 1);
+    dev_attention(r->d, &b, &attn, r->q, r->att, NULL, r->kv, 1);
+    dev_linear_add(r->d, &b, &o, r->att, r->x);
+    dev_gate_up(r->d, &b, &gu, r->x, r->act, NULL, NULL, NULL);
+    dev_linear_add(r->d, &b, &down, r->act, r->x);
+    dev_head(r->d, &b, &head, r->x, rows, n_tok, logits);
+}
+
+/* All sequences in steps of up to `chunk` tokens each, in blocks of `per_page` tokens: logits [N_SEQ][MAX_TOK][n_vocab]. */
+static float *run(struct rig *r, const struct layer *l, int chunk, int per_page)
+{
+    const struct shape *s = &l->s;
+    float *all = mem_alloc((size_t)(N_SEQ * MAX_TOK * s->n_vocab) * sizeof(float));
+    float *logits = mem_alloc((size_t)(N_SEQ * MAX_TOK * s->n_vocab) * sizeof(float));
+    for (int pos = 0; pos < MAX_TOK; pos += chunk) {
+        struct dev_segment seg[N_SEQ];
+        struct dev_block block[N_SEQ][N_PAGE];
+        int n_seg = 0, n_tok = 0, of[N_SEQ];
+        for (int i = N_SEQ - 1; i >= 0; i--) {
+            int n = seq_len[i] - pos < chunk ? seq_len[i] - pos : chunk, n_block = 0;
+            if (n <= 0) continue;
+            for (int p = 0; p < pos + n; p += per_page)
+                block[i][n_block] = (struct dev_block){(n_block * N_SEQ + i) % N_PAGE, pos + n - p < per_page ? pos + n - p : per_page},
+                n_block++;
+            of[n_seg] = i;
+            seg[n_seg++] = (struct dev_segment){n_tok, n, pos, block[i], n_block, seq_adapter[i]};
+            dev_write(r->d, r->x + n_tok * s->n_embd, l->x + (i * MAX_TOK + pos) * s->n_embd, (size_t)(n * s->n_embd));
+            n_tok += n;
+        }
+        if (n_tok == 0) break;
+        forward(r, l, seg, n_seg, n_tok, logits);
+        for (int k = 0; k < n_seg; k++)
+            memcpy(all + (of[k] * MAX_TOK + pos) * s->n_vocab, logits + seg[k].first_tok * s->n_vocab,
+                   (size_t)(seg[k].n_tok * s->n_vocab) * sizeof(float));
+    }
+    mem_free(logits);
+    return all;
+}
+
+static double worst(const struct layer *l, const float *got)
+{
+    double w = 0;
+    for (int i = 0; i < N_SEQ; i++) {
+        double *want = naive(l, i);
+        for (int k = 0; k < seq_len[i] * l->s.n_vocab; k++) {
+            double d = fabs((double)got[i * MAX_TOK * l->s.n_vocab + k] - want[k]);
+            if (!(d <= w)) w = d;
+        }
+        mem_free(want);
+    }
+    return w;
+}
+
+static void check_against_naive(const struct shape *s, enum quant_type type, enum kern_isa isa)
+{
+    struct layer *l = layer_new(s, type);
+    bool quantized = quants[type]->block_len > 1;
+    for (int precision = PRECISION_AUTO; precision <= PRECISION_REFERENCE; precision++)
+        for (int mode = DEV_SERVE; mode <= DEV_TRAIN; mode++)
+            for (int fine = 0; fine < 2; fine++) {
+                struct rig r;
+                rig_init(&r, l, &(struct dev_options){2, (enum precision)precision, isa}, (enum dev_mode)mode);
+                r.fine = fine;
+                float *got = run(&r, l, 29, DEV_PAGE);
+                bool exact = precision == PRECISION_REFERENCE || (mode == DEV_TRAIN && isa != KERN_AMX);
+                double bound = exact ? 1e-4 : quantized || isa == KERN_AMX ? 0.25 : 2e-2, w = worst(l, got);
+                if (!(w < bound))
+                    fail_msg("%s on %s, precision %d, mode %d, fine %d: %g off", quants[type]->name, kern_isa_name(isa), precision,
+                             mode, fine, w);
+                mem_free(got);
+                rig_deinit(&r);
+            }
+    layer_free(l);
+}
+
+static void test_against_naive(void **state)
+{
+    (void)state;
+    for (int isa = KERN_SCALAR; isa <= (int)kern_isa_detect(); isa++) {
+        for (int type = 0; type < QUANT_COUNT; type++)
+            for (size_t i = 0; i < N_ELEM(shapes); i++) check_against_naive(&shapes[i], (enum quant_type)type, (enum kern_isa)isa);
+        check_against_naive(&odd_shape, QUANT_F32, (enum kern_isa)isa);
+        check_against_naive(&odd_shape, QUANT_F16, (enum kern_isa)isa);
+        check_against_naive(&odd_shape, QUANT_BF16, (enum kern_isa)isa);
+    }
+}
+
+static void expect_same(const struct layer *l, const float *want, const struct dev_options *opt, enum dev_mode mode, int chunk,
+                        int per_page)
+{
+    struct rig r;
+    rig_init(&r, l, opt, mode);
+    r.fine = true;
+    float *got = run(&r, l, chunk, per_page);
+    if (memcmp(got, want, (size_t)(N_SEQ * MAX_TOK * l->s.n_vocab) * sizeof(float)) != 0)
+        fail_msg("%s, precision %d on %s: %d threads, chunks of %d, blocks of %d give other bits", quants[l->type]->name,
+                 (int)opt->precision, kern_isa_name(opt->isa), opt->n_thread, chunk, per_page);
+    mem_free(got);
+    rig_deinit(&r);
+}
+
+static void check_bits(const struct shape *s, enum quant_type type, enum precision precision)
+{
+    struct layer *l = layer_new(s, type);
+    enum kern_isa top = kern_isa_detect();
+    struct rig r;
+    rig_init(&r, l, &(struct dev_options){1, precision, top}, DEV_SERVE);
+    r.fine = true;
+    float *want = run(&r, l, MAX_TOK, DEV_PAGE);
+    rig_deinit(&r);
+    for (int isa = precision == PRECISION_REFERENCE ? KERN_SCALAR : (int)top; isa <= (int)top; isa++) {
+        struct dev_options opt = {1, precision, (enum kern_isa)isa};
+        expect_same(l, want, &opt, DEV_SERVE, 1, DEV_PAGE);
+        expect_same(l, want, &opt, DEV_SERVE, 3, 13);
+        opt.n_thread = 2;
+        expect_same(l, want, &opt, DEV_SERVE, 40, DEV_PAGE);
+        opt.n_thread = 5;
+        expect_same(l, want, &opt, DEV_SERVE, 17, 11);
+        if (precision == PRECISION_REFERENCE) expect_same(l, want, &opt, DEV_TRAIN, 17, DEV_PAGE);
+    }
+    mem_free(want);
+    layer_free(l);
+}
+
+static void test_bits(void **state)
+{
+    (void)state;
+    const enum quant_type types[] = {QUANT_F32, QUANT_F16, QUANT_Q8_0, QUANT_Q4_1};
+    for (size_t t = 0; t < N_ELEM(types); t++)
+        for (size_t i = 0; i < N_ELEM(shapes); i++) {
+            check_bits(&shapes[i], types[t], PRECISION_REFERENCE);
+            check_bits(&shapes[i], types[t], PRECISION_DETERMINISTIC);
+        }
+    check_bits(&odd_shape, QUANT_F16, PRECISION_REFERENCE);
+}
+
+/* Two children after one prefix that ends inside a page, in one batch with it, against the same tokens alone. */
+static void check_shared(enum precision precision)
+{
+    enum { PREFIX = 37, CHILD = 20 };
+    struct layer *l = layer_new(&shapes[0], QUANT_Q4_1);
+    struct rig r;
+    int n_embd = l->s.n_embd, n_vocab = l->s.n_vocab;
+    rig_init(&r, l, &(struct dev_options){2, precision, kern_isa_detect()}, DEV_SERVE);
+    float *shared = mem_alloc((size_t)(3 * MAX_TOK * n_vocab) * sizeof(float)), *alone = mem_alloc((size_t)(MAX_TOK * n_vocab) * sizeof(float));
+    struct dev_block own[] = {{0, 32}, {1, 5}}, child[2][3] = {{{0, 32}, {1, 5}, {2, 20}}, {{0, 32}, {1, 5}, {3, 20}}};
+    struct dev_segment seg[] = {{0, PREFIX, 0, own, 2, -1}, {37, CHILD, PREFIX, child[0], 3, -1}, {57, CHILD, PREFIX, child[1], 3, -1}};
+    dev_write(r.d, r.x, l->x, (size_t)((PREFIX + 2 * CHILD) * n_embd));
+    forward(&r, l, seg, 3, PREFIX + 2 * CHILD, shared);
+    for (int c = 0; c < 2; c++) {
+        struct dev_block block[] = {{4, 32}, {5, 25}};
+        struct dev_segment whole = {0, PREFIX + CHILD, 0, block, 2, -1};
+        dev_write(r.d, r.x, l->x, (size_t)(PREFIX * n_embd));
+        dev_write(r.d, r.x + PREFIX * n_embd, l->x + (PREFIX + c * CHILD) * n_embd, (size_t)(CHILD * n_embd));
+        forward(&r, l, &whole, 1, PREFIX + CHILD, alone);
+        assert_memory_equal(alone, shared, (size_t)(PREFIX * n_vocab) * sizeof(float));
+        assert_memory_equal(alone + PREFIX * n_vocab, shared + (PREFIX + c * CHILD) * n_vocab, (size_t)(CHILD * n_vocab) * sizeof(float));
+    }
+    mem_free(shared);
+    mem_free(alone);
+    rig_deinit(&r);
+    layer_free(l);
+}
+
+static void test_shared_prefix(void **state)
+{
+    (void)state;
+    check_shared(PRECISION_REFERENCE);
+    check_shared(PRECISION_DETERMINISTIC);
+}
+
+/* A copied page serves as well as the one it was copied from. */
+static void test_page_copy(void **state)
+{
+    (void)state;
+    struct layer *l = layer_new(&shapes[0], QUANT_F32);
+    struct rig r;
+    int n_embd = l->s.n_embd, n_vocab = l->s.n_vocab;
+    rig_init(&r, l, &(struct dev_options){2, PRECISION_DETERMINISTIC, kern_isa_detect()}, DEV_SERVE);
+    float *a = mem_alloc((size_t)(MAX_TOK * n_vocab) * sizeof(float)), *b = mem_alloc((size_t)(MAX_TOK * n_vocab) * sizeof(float));
+    struct dev_block one[] = {{0, 21}};
+    struct dev_segment seg = {0, 20, 0, one, 1, -1};
+    dev_write(r.d, r.x, l->x, (size_t)(20 * n_embd));
+    one[0].n_tok = 20;
+    forward(&r, l, &seg, 1, 20, a);
+    dev_kv_copy(r.d, r.kv, 7, 0, 20);
+    for (int k = 0; k < 2; k++) {
+        struct dev_block next[] = {{k ? 7 : 0, 21}};
+        struct dev_segment s = {0, 1, 20, next, 1, -1};
+        dev_write(r.d, r.x, l->x + 20 * n_embd, (size_t)n_embd);
+        forward(&r, l, &s, 1, 1, k ? b : a);
+    }
+    assert_memory_equal(a, b, (size_t)n_vocab * sizeof(float));
+    mem_free(a);
+    mem_free(b);
+    rig_deinit(&r);
+    layer_free(l);
+}
+
+static void test_embed(void **state)
+{
+    (void)state;
+    const int32_t ids[] = {0, 49, 16, 31, 49};
+    for (int type = 0; type < QUANT_COUNT; type++) {
+        struct layer *l = layer_new(&shapes[0], (enum quant_type)type);
+        struct rig r;
+        float x[5 * 64];
+        rig_init(&r, l, &(struct dev_options){2, PRECISION_AUTO, kern_isa_detect()}, DEV_SERVE);
+        dev_embed(r.d, r.x, r.mat[HEAD], ids, 5);
+        dev_read(r.d, x, r.x, 5 * 64);
+        for (int i = 0; i < 5; i++) assert_memory_equal(x + i * 64, l->w[HEAD] + ids[i] * 64, 64 * sizeof(float));
+        rig_deinit(&r);
+        layer_free(l);
+    }
+}
+
+/* What the backward pass keeps: 1/rms, log-sum-exp, gate and up, A x. */
+static void test_kept(void **state)
+{
+    (void)state;
+    struct layer *l = layer_new(&shapes[0], QUANT_F32);
+    struct rig r;
+    const struct shape *s = &l->s;
+    rig_init(&r, l, &(struct dev_options){2, PRECISION_REFERENCE, kern_isa_detect()}, DEV_TRAIN);
+    struct dev_block block[] = {{0, 32}, {1, 8}};
+    struct dev_segment seg = {0, 40, 0, block, 2, 0};
+    struct dev_batch b = {DEV_TRAIN, 40, &seg, 1};
+    struct dev_gate_up gu = {.norm = r.norm[1], .eps = 1e-5f, .gate = proj(&r, GATE), .up = proj(&r, UP)};
+    struct err e = {0};
+    float *gate, *up, *act, *inv, *u;
+    must(dev_alloc(r.d, &gate, 40 * 96, &e), &e);
+    must(dev_alloc(r.d, &up, 40 * 96, &e), &e);
+    must(dev_alloc(r.d, &act, 40 * 96, &e), &e);
+    must(dev_alloc(r.d, &inv, 40, &e), &e);
+    must(dev_alloc(r.d, &u, 40 * RANK, &e), &e);
+    gu.gate.u = u;
+    dev_write(r.d, r.x, l->x, (size_t)(40 * s->n_embd));
+    dev_gate_up(r.d, &b, &gu, r.x, r.act, gate, up, inv);
+    dev_swiglu(r.d, act, gate, up, 40, (size_t)s->n_ff);
+    assert_memory_equal(act, r.act, sizeof(float) * (size_t)(40 * s->n_ff));
+    for (int t = 0; t < 40; t++) {
+        double x[64], h[64], sum = 0;
+        for (int i = 0; i < 64; i++) x[i] = (double)l->x[t * 64 + i], sum += x[i] * x[i];
+        naive_norm(h, x, l->norm[1], 64);
+        assert_true(fabs(1 / sqrt(sum / 64 + 1e-5) - (double)inv[t]) < 1e-5);
+        for (int k = 0; k < RANK; k++) {
+            double want = 0;
+            for (int i = 0; i < 64; i++) want += (double)l->a[0][GATE][k * 64 + i] * h[i];
+            assert_true(fabs(want - (double)u[t * RANK + k]) < 1e-4);
+        }
+    }
+    dev_release(r.d, gate);
+    dev_release(r.d, up);
+    dev_release(r.d, act);
+    dev_release(r.d, inv);
+    dev_release(r.d, u);
+    rig_deinit(&r);
+    layer_free(l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_embed),         cmocka_unit_test(test_against_naive), cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_shared_prefix), cmocka_unit_test(test_page_copy),     cmocka_unit_test(test_kept),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
