@@ -45,8 +45,7 @@ static void first_error(const char *text, size_t n, struct err *e)
     int rc = csv_open_memory(&r, "t.csv", text, n, e);
     while (rc == 0 || rc == 1) {
         rc = csv_next(&r, e);
-        if (rc == 0)
-            break;
+        if (rc == 0) break;
     }
     csv_close(&r);
 }
@@ -68,8 +67,7 @@ static void errors_name_the_line(void **state)
     for (size_t i = 0; i < N_ELEM(row); i++) {
         struct err e;
         first_error(row[i].text, strlen(row[i].text), &e);
-        if (!strstr(e.msg, row[i].want))
-            fail_msg("%s: got \"%s\", want \"%s\"", row[i].text, e.msg, row[i].want);
+        if (!strstr(e.msg, row[i].want)) fail_msg("%s: got \"%s\", want \"%s\"", row[i].text, e.msg, row[i].want);
     }
     struct err e;
     first_error("a\nx\0y\n", 6, &e);
@@ -87,8 +85,7 @@ static void round_trip(void **state)
         assert_int_equal(buf_add_str(&b, "x,y,z\r\n"), 0);
         for (size_t c = 0; c < 3; c++) {
             size_t n = rng_below(11, 3, t, c);
-            for (size_t i = 0; i < n; i++)
-                cell[c][i] = pick[rng_below(sizeof pick - 1, 4, t, c * 16 + i)];
+            for (size_t i = 0; i < n; i++) cell[c][i] = pick[rng_below(sizeof pick - 1, 4, t, c * 16 + i)];
             cell[c][n] = '\0';
             assert_int_equal(csv_write_field(&b, cell[c], n, c == 0, false), 0);
         }
@@ -96,10 +93,8 @@ static void round_trip(void **state)
         struct csv_reader r;
         struct err e = {0};
         assert_int_equal(csv_open_memory(&r, "t", b.data, b.len, &e), 0);
-        if (csv_next(&r, &e) != 1)
-            fail_msg("%s in %s", e.msg, b.data);
-        for (size_t c = 0; c < 3; c++)
-            assert_string_equal(r.field[c].text, cell[c]);
+        if (csv_next(&r, &e) != 1) fail_msg("%s in %s", e.msg, b.data);
+        for (size_t c = 0; c < 3; c++) assert_string_equal(r.field[c].text, cell[c]);
         csv_close(&r);
         buf_deinit(&b);
     }

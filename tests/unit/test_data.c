@@ -16,8 +16,12 @@
 
 #define DIR "build/test_data"
 
-static const struct import_options plain = {.train_path = DIR "/train.csv", .test_path = DIR "/test.csv", .text_column = "text",
-                                            .label_column = "label", .suite = "s", .out_dir = DIR "/out"};
+static const struct import_options plain = {.train_path = DIR "/train.csv",
+                                            .test_path = DIR "/test.csv",
+                                            .text_column = "text",
+                                            .label_column = "label",
+                                            .suite = "s",
+                                            .out_dir = DIR "/out"};
 
 static void put(const char *path, const char *text)
 {
@@ -47,8 +51,7 @@ static void duplicates_and_overlaps_are_counted(void **state)
     put(DIR "/test.csv", "text,label\nin the test,a\nx,b\ny,b\nz,b\n");
     struct import_options o = plain;
     o.test_per_label = 2;
-    if (dataset_import(&o, &m, &e))
-        fail_msg("%s", e.msg);
+    if (dataset_import(&o, &m, &e)) fail_msg("%s", e.msg);
     assert_int_equal(count(m, "train_rows"), 6);
     assert_int_equal(count(m, "train_kept"), 2);
     assert_int_equal(count(m, "train_duplicates"), 2);
@@ -57,11 +60,13 @@ static void duplicates_and_overlaps_are_counted(void **state)
     assert_int_equal(count(m, "test_kept"), 3);
     assert_int_equal(count(m, "test_beyond_per_label"), 1);
     char *train = read(DIR "/out/train.jsonl"), *cases = read(DIR "/out/cases.jsonl");
-    assert_string_equal(train, "{\"messages\":[{\"role\":\"user\",\"content\":\"Hello  there\"},{\"role\":\"assistant\",\"content\":"
-                               "\"a\"}]}\n{\"messages\":[{\"role\":\"user\",\"content\":\"Other\"},{\"role\":\"assistant\","
-                               "\"content\":\"b\"}]}\n");
-    assert_non_null(strstr(cases, "{\"id\":\"s-0002\",\"suite\":\"s\",\"task\":\"classification\",\"cluster\":\"s-0002\","
-                                  "\"stratum\":\"b\",\"input\":\"y\",\"expected\":\"b\"}\n"));
+    assert_string_equal(
+        train, "{\"messages\":[{\"role\":\"user\",\"content\":\"Hello  there\"},{\"role\":\"assistant\",\"content\":"
+               "\"a\"}]}\n{\"messages\":[{\"role\":\"user\",\"content\":\"Other\"},{\"role\":\"assistant\","
+               "\"content\":\"b\"}]}\n");
+    assert_non_null(strstr(cases,
+                           "{\"id\":\"s-0002\",\"suite\":\"s\",\"task\":\"classification\",\"cluster\":\"s-0002\","
+                           "\"stratum\":\"b\",\"input\":\"y\",\"expected\":\"b\"}\n"));
     mem_free(train);
     mem_free(cases);
     json_decref(m);
@@ -77,10 +82,12 @@ static void the_digest_is_of_the_contents(void **state)
     struct import_options other = plain;
     other.out_dir = DIR "/out2";
     assert_int_equal(dataset_import(&other, &b, NULL), 0);
-    assert_string_equal(json_string_value(json_object_get(a, "digest")), json_string_value(json_object_get(b, "digest")));
+    assert_string_equal(json_string_value(json_object_get(a, "digest")),
+                        json_string_value(json_object_get(b, "digest")));
     other.system = "You sort mail.";
     assert_int_equal(dataset_import(&other, &c, NULL), 0);
-    assert_string_not_equal(json_string_value(json_object_get(a, "digest")), json_string_value(json_object_get(c, "digest")));
+    assert_string_not_equal(json_string_value(json_object_get(a, "digest")),
+                            json_string_value(json_object_get(c, "digest")));
     json_decref(a);
     json_decref(b);
     json_decref(c);
@@ -127,11 +134,15 @@ static void banking77(void **state)
     (void)state;
     json_t *m;
     struct err e = {0};
-    struct import_options o = {.train_path = "examples/banking77/train.csv", .test_path = "examples/banking77/test.csv",
-                               .text_column = "text", .label_column = "category", .test_per_label = 20, .suite = "banking77",
-                               .lang = "en", .out_dir = DIR "/banking77"};
-    if (dataset_import(&o, &m, &e))
-        fail_msg("%s", e.msg);
+    struct import_options o = {.train_path = "examples/banking77/train.csv",
+                               .test_path = "examples/banking77/test.csv",
+                               .text_column = "text",
+                               .label_column = "category",
+                               .test_per_label = 20,
+                               .suite = "banking77",
+                               .lang = "en",
+                               .out_dir = DIR "/banking77"};
+    if (dataset_import(&o, &m, &e)) fail_msg("%s", e.msg);
     assert_int_equal(count(m, "train_rows"), 1436);
     assert_int_equal(count(m, "train_kept"), 1434);
     assert_int_equal(count(m, "train_duplicates"), 1);

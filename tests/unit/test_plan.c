@@ -15,8 +15,7 @@
 static void load(struct catalogue *c)
 {
     struct err e = {0};
-    if (catalogue_load(c, "catalog/models.csv", &e))
-        fail_msg("%s", e.msg);
+    if (catalogue_load(c, "catalog/models.csv", &e)) fail_msg("%s", e.msg);
 }
 
 static void published_sizes(void **state)
@@ -27,9 +26,9 @@ static void published_sizes(void **state)
         const char *name;
         double params_b;
         uint64_t kv_token_bytes;
-    } row[] = {{"SmolLM2-135M", 0.1345, 23040},  {"SmolLM2-360M", 0.3618, 40960},  {"Qwen2.5-0.5B", 0.494, 12288},
-               {"Qwen2.5-1.5B", 1.544, 28672},   {"SmolLM2-1.7B", 1.711, 196608},  {"Qwen2.5-3B", 3.086, 36864},
-               {"Qwen2.5-7B", 7.616, 57344},     {"Llama-3.2-1B", 1.236, 32768},   {"Llama-3.2-3B", 3.213, 114688},
+    } row[] = {{"SmolLM2-135M", 0.1345, 23040}, {"SmolLM2-360M", 0.3618, 40960}, {"Qwen2.5-0.5B", 0.494, 12288},
+               {"Qwen2.5-1.5B", 1.544, 28672},  {"SmolLM2-1.7B", 1.711, 196608}, {"Qwen2.5-3B", 3.086, 36864},
+               {"Qwen2.5-7B", 7.616, 57344},    {"Llama-3.2-1B", 1.236, 32768},  {"Llama-3.2-3B", 3.213, 114688},
                {"Llama-3.1-8B", 8.03, 131072}};
     struct catalogue c;
     load(&c);
@@ -78,7 +77,8 @@ static void calibration_gives_the_measurement_back(void **state)
 {
     (void)state;
     struct catalogue c;
-    struct plan_floors f = {.read_gb_s = 22, .fp32_gflops = 300, .int8_gops = 700, .int4_int8_gops = 700, .bf16_gflops = 4000};
+    struct plan_floors f = {
+        .read_gb_s = 22, .fp32_gflops = 300, .int8_gops = 700, .int4_int8_gops = 700, .bf16_gflops = 4000};
     struct plan_shares share;
     struct plan_work w;
     struct plan_speed v;

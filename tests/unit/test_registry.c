@@ -37,8 +37,7 @@ static void contents(const char *path, const char *want)
 {
     char *text;
     struct err e = {0};
-    if (file_read_all(path, 1000, &text, NULL, &e))
-        fail_msg("%s", e.msg);
+    if (file_read_all(path, 1000, &text, NULL, &e)) fail_msg("%s", e.msg);
     assert_string_equal(text, want);
     mem_free(text);
 }
@@ -50,8 +49,7 @@ static void import_once(void **state)
     struct registered x, y, z;
     char *path;
     struct err e = {0};
-    if (registry_import(r, HOME "/src/a.gguf", NULL, &x, &e))
-        fail_msg("%s", e.msg);
+    if (registry_import(r, HOME "/src/a.gguf", NULL, &x, &e)) fail_msg("%s", e.msg);
     assert_string_equal(x.name, "a");
     assert_int_equal(x.version, 1);
     assert_int_equal(x.bytes, 8);
@@ -130,7 +128,8 @@ static void aliases_are_compare_and_set(void **state)
     mem_free(path);
     assert_int_equal(registry_list(r, "model", &list, &e), 0);
     assert_int_equal(json_array_size(list), 1);
-    assert_int_equal(json_integer_value(json_object_get(json_object_get(json_array_get(list, 0), "aliases"), "production")), 2);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(json_array_get(list, 0), "aliases"), "production")), 2);
     json_decref(list);
     registry_close(r);
 }
@@ -223,10 +222,13 @@ static void runs(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(import_once), cmocka_unit_test(directories), cmocka_unit_test(digests_follow_changes),
-        cmocka_unit_test(aliases_are_compare_and_set), cmocka_unit_test(unknown_names_offer_near_ones),
-        cmocka_unit_test(damage_is_refused_and_mended), cmocka_unit_test(logs_survive_tears_and_show_changes),
-        cmocka_unit_test(runs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(import_once),
+                                       cmocka_unit_test(directories),
+                                       cmocka_unit_test(digests_follow_changes),
+                                       cmocka_unit_test(aliases_are_compare_and_set),
+                                       cmocka_unit_test(unknown_names_offer_near_ones),
+                                       cmocka_unit_test(damage_is_refused_and_mended),
+                                       cmocka_unit_test(logs_survive_tears_and_show_changes),
+                                       cmocka_unit_test(runs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,15 +31,18 @@ static void make_eval(const char *dir, int n_right, int n, bool partial)
         snprintf(id, sizeof id, "c-%03d", i);
         snprintf(hash, sizeof hash, "hash%d", i);
         const char *output = i < n_right ? "yes" : i == n - 1 ? "<script>alert(1)</script>" : "=cmd|' /C calc'!A0";
-        assert_int_equal(json_array_append_new(records, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:f}", "id", id, "hash", hash, "state",
-                                                                  "scored", "input", "ask & \"me\"", "expected", "yes", "output",
-                                                                  output, "score", i < n_right ? 1.0 : 0.0)), 0);
+        assert_int_equal(
+            json_array_append_new(records, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:f}", "id", id, "hash", hash, "state",
+                                                     "scored", "input", "ask & \"me\"", "expected", "yes", "output",
+                                                     output, "score", i < n_right ? 1.0 : 0.0)),
+            0);
     }
     assert_int_equal(eval_records_write(dir, records, NULL), 0);
     assert_int_equal(eval_summarize(records, &sum, NULL), 0);
-    json_t *m = json_pack("{s:s,s:s,s:b,s:{s:s,s:{s:s},s:{s:s,s:s}},s:[s,s],s:s}", "kind", "evaluation", "state", "done", "partial",
-                          partial, "identity", "model", dir, "cases", "digest", "abc", "prompt", "choices", "free", "template",
-                          "{{ input }}", "labels", "no", "yes", "command", "tailor eval m --cases c.jsonl");
+    json_t *m =
+        json_pack("{s:s,s:s,s:b,s:{s:s,s:{s:s},s:{s:s,s:s}},s:[s,s],s:s}", "kind", "evaluation", "state", "done",
+                  "partial", partial, "identity", "model", dir, "cases", "digest", "abc", "prompt", "choices", "free",
+                  "template", "{{ input }}", "labels", "no", "yes", "command", "tailor eval m --cases c.jsonl");
     char *path = path_join(dir, "manifest.json");
     assert_int_equal(json_write_file(path, m, NULL), 0);
     mem_free(path);
@@ -50,9 +53,10 @@ static void make_eval(const char *dir, int n_right, int n, bool partial)
 static void make_training(const char *dir)
 {
     char *path = path_join(dir, "events.jsonl");
-    static const char events[] = "{\"event\":\"step\",\"step\":1,\"loss\":3.5}\n{\"event\":\"step\",\"step\":2,\"loss\":1.25}\n"
-                                 "{\"event\":\"eval\",\"step\":2,\"loss\":1.5}\n{\"event\":\"done\",\"steps\":2,\"train_loss\":1.25}\n"
-                                 "{\"event\":\"st";
+    static const char events[] =
+        "{\"event\":\"step\",\"step\":1,\"loss\":3.5}\n{\"event\":\"step\",\"step\":2,\"loss\":1.25}\n"
+        "{\"event\":\"eval\",\"step\":2,\"loss\":1.5}\n{\"event\":\"done\",\"steps\":2,\"train_loss\":1.25}\n"
+        "{\"event\":\"st";
     assert_int_equal(file_mkdirs(dir, NULL), 0);
     assert_int_equal(file_write_atomic(path, events, sizeof events - 1, NULL), 0);
     mem_free(path);
@@ -67,15 +71,13 @@ static void load(struct report_input *in, enum lang lang)
     make_eval(DIR "/tuned", 54, N, false);
     make_training(DIR "/tune");
     *in = (struct report_input){.lang = lang, .command = "tailor report a b --out c.html"};
-    if (report_load(in, dirs, 3, &gate, &e))
-        fail_msg("%s", e.msg);
+    if (report_load(in, dirs, 3, &gate, &e)) fail_msg("%s", e.msg);
 }
 
 static size_t occurrences(const char *text, const char *what)
 {
     size_t n = 0;
-    for (const char *p = text; (p = strstr(p, what)); p += strlen(what))
-        n++;
+    for (const char *p = text; (p = strstr(p, what)); p += strlen(what)) n++;
     return n;
 }
 
@@ -106,14 +108,15 @@ static void html_is_inert_and_complete(void **state)
     assert_null(strstr(html, "@import"));
     assert_null(strstr(html, "url("));
     assert_non_null(strstr(html, "ask &amp; &quot;me&quot;"));
-    static const char *const needed[] = {"PASS", "20.0 %", "90.0 %", "+70.0", "Fixed: 42 cases", "Broken: 0 cases", "<svg", "training loss",
-                                         "{{ input }}", "tailor eval m", "prefers-color-scheme", "@media print", "not mentioned"};
+    static const char *const needed[] = {
+        "PASS",         "20.0 %",        "90.0 %",      "+70.0",         "Fixed: 42 cases",      "Broken: 0 cases",
+        "<svg",         "training loss", "{{ input }}", "tailor eval m", "prefers-color-scheme", "@media print",
+        "not mentioned"};
     for (size_t i = 0; i < N_ELEM(needed); i++)
-        if (!strstr(html, needed[i]))
-            fail_msg("\"%s\" is missing", needed[i]);
+        if (!strstr(html, needed[i])) fail_msg("\"%s\" is missing", needed[i]);
     assert_true(strstr(html, "PASS") < strstr(html, "Accuracy")); /* the verdict stands first */
-    static const char *const pair[][2] = {{"<table", "</table>"}, {"<svg", "</svg>"}, {"<details", "</details>"}, {"<dl", "</dl>"},
-                                          {"<tr", "</tr>"}, {"<section", "</section>"}};
+    static const char *const pair[][2] = {{"<table", "</table>"}, {"<svg", "</svg>"}, {"<details", "</details>"},
+                                          {"<dl", "</dl>"},       {"<tr", "</tr>"},   {"<section", "</section>"}};
     for (size_t i = 0; i < N_ELEM(pair); i++)
         assert_int_equal(occurrences(html, pair[i][0]), occurrences(html, pair[i][1]));
     mem_free(html);
@@ -150,8 +153,7 @@ static void confusion_counts_every_case_once(void **state)
     json_t *block;
     json_array_foreach(json_object_get(doc, "blocks"), index, block)
     {
-        if (!str_eq(json_string_value(json_object_get(block, "type")), "matrix"))
-            continue;
+        if (!str_eq(json_string_value(json_object_get(block, "type")), "matrix")) continue;
         json_int_t sum = 0;
         for (size_t r = 0; r < 2; r++)
             for (size_t k = 0; k < 3; k++)
@@ -197,7 +199,8 @@ static void json_has_the_comparison(void **state)
 
 /* --- comparisons of stored runs --- */
 
-static enum verdict compared(const char *a, const char *b, struct comparison *c, struct eval_result *x, struct eval_result *y)
+static enum verdict compared(const char *a, const char *b, struct comparison *c, struct eval_result *x,
+                             struct eval_result *y)
 {
     struct gate gate = {.margin = 0.02};
     struct err e = {0};
@@ -258,10 +261,14 @@ static void text_escaping(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(html_is_inert_and_complete), cmocka_unit_test(chinese), cmocka_unit_test(markdown_is_inert),
-        cmocka_unit_test(confusion_counts_every_case_once), cmocka_unit_test(csv_is_guarded),
-        cmocka_unit_test(json_has_the_comparison), cmocka_unit_test(partial_or_unpaired_is_invalid),
-        cmocka_unit_test(an_unfinished_run_is_refused), cmocka_unit_test(text_escaping)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(html_is_inert_and_complete),
+                                       cmocka_unit_test(chinese),
+                                       cmocka_unit_test(markdown_is_inert),
+                                       cmocka_unit_test(confusion_counts_every_case_once),
+                                       cmocka_unit_test(csv_is_guarded),
+                                       cmocka_unit_test(json_has_the_comparison),
+                                       cmocka_unit_test(partial_or_unpaired_is_invalid),
+                                       cmocka_unit_test(an_unfinished_run_is_refused),
+                                       cmocka_unit_test(text_escaping)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,8 +13,7 @@
 
 static void near(double got, double want, double tolerance)
 {
-    if (!(fabs(got - want) <= tolerance))
-        fail_msg("got %.10g, want %.10g +- %g", got, want, tolerance);
+    if (!(fabs(got - want) <= tolerance)) fail_msg("got %.10g, want %.10g +- %g", got, want, tolerance);
 }
 
 static void wilson_vectors(void **state)
@@ -83,12 +82,10 @@ static void tango_contains_mcnemar(void **state)
     (void)state;
     for (int b = 0; b < 15; b++)
         for (int c = 0; c < 15; c++) {
-            if (b + c == 0)
-                continue;
+            if (b + c == 0) continue;
             struct interval i = stats_tango(b, c, 60, 1.96);
             bool outside = fabs((double)c - b) / sqrt((double)b + c) > 1.96;
-            if (outside != (i.low > 0 || i.high < 0))
-                fail_msg("b %d c %d: [%g, %g]", b, c, i.low, i.high);
+            if (outside != (i.low > 0 || i.high < 0)) fail_msg("b %d c %d: [%g, %g]", b, c, i.low, i.high);
         }
 }
 
@@ -128,8 +125,7 @@ static void clusters_widen(void **state)
     near(grouped.se, 0.5 / sqrt(39), 1e-9); /* 40 independent units */
     struct interval a = stats_proportion(&plain, STATS_Z_975), b = stats_proportion(&grouped, STATS_Z_975);
     assert_true(b.high - b.low > 2 * (a.high - a.low));
-    for (size_t i = 0; i < 240; i++)
-        s[i] = 1;
+    for (size_t i = 0; i < 240; i++) s[i] = 1;
     stats_mean(s, cluster, 240, 40, &grouped);
     near(stats_proportion(&grouped, STATS_Z_975).low, stats_wilson(1, 40, STATS_Z_975).low, 1e-12);
 }
@@ -149,7 +145,7 @@ static void sample_sizes(void **state)
     (void)state;
     static const struct {
         double psi, d, n;
-    } row[] = {{.05, .02, 979}, {.05, .03, 434}, {.10, .02, 1960}, {.10, .03, 870}, {.10, .05, 312},
+    } row[] = {{.05, .02, 979},  {.05, .03, 434}, {.10, .02, 1960}, {.10, .03, 870}, {.10, .05, 312},
                {.20, .02, 3923}, {.20, .05, 626}, {.30, .03, 2614}, {.30, .05, 940}};
     for (size_t i = 0; i < N_ELEM(row); i++) {
         near(stats_paired_n(row[i].psi, row[i].d), row[i].n, 1);

@@ -106,8 +106,7 @@ static void swapping_negates(void **state)
     size_t cluster[N];
     struct paired x, y;
     make(base, fresh, N, 100, 13, 31);
-    for (size_t i = 0; i < N; i++)
-        cluster[i] = i / 4;
+    for (size_t i = 0; i < N; i++) cluster[i] = i / 4;
     for (int grouped = 0; grouped < 2; grouped++) {
         assert_int_equal(paired_compute(base, fresh, grouped ? cluster : NULL, N, N / 4, &x, NULL), 0);
         assert_int_equal(paired_compute(fresh, base, grouped ? cluster : NULL, N, N / 4, &y, NULL), 0);
@@ -136,9 +135,9 @@ static void invalid_stays_invalid(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_clear_gain_passes), cmocka_unit_test(the_floor_binds_alone), cmocka_unit_test(a_clear_loss_fails),
-        cmocka_unit_test(a_against_a),         cmocka_unit_test(needed_cases_decide),   cmocka_unit_test(swapping_negates),
-        cmocka_unit_test(invalid_stays_invalid)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_clear_gain_passes),  cmocka_unit_test(the_floor_binds_alone),
+                                       cmocka_unit_test(a_clear_loss_fails),   cmocka_unit_test(a_against_a),
+                                       cmocka_unit_test(needed_cases_decide),  cmocka_unit_test(swapping_negates),
+                                       cmocka_unit_test(invalid_stays_invalid)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

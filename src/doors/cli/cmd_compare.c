@@ -8,10 +8,10 @@
 extern const struct command cmd_compare;
 
 static const struct param params[] = {
-    {"base", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "BASE_DIR", "evaluation to compare with",
-     "作为基准的评测目录"},
-    {"new", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "NEW_DIR", "evaluation to be judged",
-     "待判定的评测目录"},
+    {"base", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "BASE_DIR",
+     "evaluation to compare with", "作为基准的评测目录"},
+    {"new", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "NEW_DIR",
+     "evaluation to be judged", "待判定的评测目录"},
     {"metric", PARAM_STRING, 0, NULL, 0, 0, NULL, "accuracy", "M", "what is compared", "比较的指标"},
     {"margin", PARAM_FLOAT, 0, NULL, 0, 1, NULL, "0.02", "X",
      "largest acceptable loss, as a fraction; fix it before the run", "可接受的最大下降（小数），应在评测前确定"},
@@ -30,14 +30,12 @@ static int print(const struct cli *c, const struct comparison *cmp, struct err *
     json_t *o;
     if (c->json) {
         int rc = comparison_to_json(cmp, c->lang, &o, e);
-        if (rc == 0)
-            cli_print_json(o);
+        if (rc == 0) cli_print_json(o);
         return rc;
     }
     buf_init(&text, 1 << 20);
     int rc = comparison_to_text(cmp, c->lang, &text);
-    if (rc == 0)
-        fputs(text.data, stdout);
+    if (rc == 0) fputs(text.data, stdout);
     buf_deinit(&text);
     return rc ? err_set(e, -rc, NULL, "cannot print the comparison: out of memory") : 0;
 }
@@ -47,15 +45,11 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
     struct eval_result base = {0}, fresh = {0};
     struct comparison cmp = {0};
     struct gate gate = {.margin = param_float(args, "margin"), .has_floor = param_is_set(args, "floor")};
-    if (gate.has_floor)
-        gate.floor = param_float(args, "floor");
+    if (gate.has_floor) gate.floor = param_float(args, "floor");
     int rc = eval_result_load(&base, param_str(args, "base"), e);
-    if (rc == 0)
-        rc = eval_result_load(&fresh, param_str(args, "new"), e);
-    if (rc == 0)
-        rc = comparison_make(&cmp, &base, &fresh, param_str(args, "metric"), &gate, e);
-    if (rc == 0)
-        rc = print(c, &cmp, e);
+    if (rc == 0) rc = eval_result_load(&fresh, param_str(args, "new"), e);
+    if (rc == 0) rc = comparison_make(&cmp, &base, &fresh, param_str(args, "metric"), &gate, e);
+    if (rc == 0) rc = print(c, &cmp, e);
     int status = rc ? rc : exit_status(cmp.decision.verdict);
     comparison_deinit(&cmp);
     eval_result_deinit(&base);

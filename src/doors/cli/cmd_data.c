@@ -21,9 +21,12 @@ static const struct param params[] = {
     {"label_column", PARAM_STRING, 0, NULL, 0, 0, NULL, "label", "NAME", "column of the labels", "标签所在的列"},
     {"test_per_label", PARAM_INT, 0, "rows", 1, 10000000, NULL, NULL, "N", "only the first N test rows of each label",
      "每个标签只取前 N 行测试数据"},
-    {"name", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "NAME", "name of the dataset (default: from OUT)", "数据集名称（默认取自输出目录）"},
-    {"text_lang", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "LANG", "language of the texts, noted in the cases", "文本语言，记入测试题"},
-    {"system", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "TEXT", "system message of every training row", "每条训练数据的系统消息"},
+    {"name", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "NAME", "name of the dataset (default: from OUT)",
+     "数据集名称（默认取自输出目录）"},
+    {"text_lang", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "LANG", "language of the texts, noted in the cases",
+     "文本语言，记入测试题"},
+    {"system", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "TEXT", "system message of every training row",
+     "每条训练数据的系统消息"},
     {"out", PARAM_STRING, PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "DIR",
      "directory for train.jsonl, cases.jsonl and manifest.json", "输出目录：train.jsonl、cases.jsonl、manifest.json"},
 };
@@ -36,32 +39,34 @@ static int64_t count(const json_t *manifest, const char *key)
 static void print(const struct cli *c, const struct registered *r, const char *dir, json_t *manifest)
 {
     if (c->json) {
-        cli_print_json(json_pack("{s:s,s:i,s:s,s:s,s:O,s:O,s:O}", "name", r->name, "version", r->version, "digest", r->digest,
-                                 "path", dir, "counts", json_object_get(manifest, "counts"), "labels",
+        cli_print_json(json_pack("{s:s,s:i,s:s,s:s,s:O,s:O,s:O}", "name", r->name, "version", r->version, "digest",
+                                 r->digest, "path", dir, "counts", json_object_get(manifest, "counts"), "labels",
                                  json_object_get(manifest, "labels"), "outputs", json_object_get(manifest, "outputs")));
         return;
     }
     printf(cli_text(c, "training: %lld of %lld rows kept; left out %lld repeated, %lld that stand in the test table\n",
-                    "训练数据：保留 %lld/%lld 行；去除重复 %lld 行，去除与测试重叠 %lld 行\n"), (long long)count(manifest, "train_kept"),
-           (long long)count(manifest, "train_rows"), (long long)count(manifest, "train_duplicates"),
-           (long long)count(manifest, "train_test_overlaps"));
+                    "训练数据：保留 %lld/%lld 行；去除重复 %lld 行，去除与测试重叠 %lld 行\n"),
+           (long long)count(manifest, "train_kept"), (long long)count(manifest, "train_rows"),
+           (long long)count(manifest, "train_duplicates"), (long long)count(manifest, "train_test_overlaps"));
     if (count(manifest, "label_conflicts"))
         printf(cli_text(c, "warning: %lld repeated rows carry another label\n", "警告：%lld 行重复数据的标签不一致\n"),
                (long long)count(manifest, "label_conflicts"));
-    printf(cli_text(c, "test: %lld of %lld rows; %zu labels\n%s  sha256:%.12s\n", "测试：%lld/%lld 行；%zu 个标签\n%s  sha256:%.12s\n"),
+    printf(cli_text(c, "test: %lld of %lld rows; %zu labels\n%s  sha256:%.12s\n",
+                    "测试：%lld/%lld 行；%zu 个标签\n%s  sha256:%.12s\n"),
            (long long)count(manifest, "test_kept"), (long long)count(manifest, "test_rows"),
            json_array_size(json_object_get(manifest, "labels")), dir, r->digest);
 }
 
-static int register_dataset(const struct cli *c, const char *name, json_t *manifest, struct registered *r, struct err *e)
+static int register_dataset(const struct cli *c, const char *name, json_t *manifest, struct registered *r,
+                            struct err *e)
 {
     struct registry *registry;
     int rc = registry_open(&registry, c->home, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     json_t *bare = json_copy(manifest); /* an object is named by the digest of what it says, which cannot hold itself */
-    rc = bare && json_object_del(bare, "digest") == 0 ? registry_put(registry, name, bare, r, e)
-                                                      : err_set(e, ERR_NOMEM, name, "cannot register \"%s\": out of memory", name);
+    rc = bare && json_object_del(bare, "digest") == 0
+             ? registry_put(registry, name, bare, r, e)
+             : err_set(e, ERR_NOMEM, name, "cannot register \"%s\": out of memory", name);
     json_decref(bare);
     registry_close(registry);
     return rc;
@@ -70,21 +75,21 @@ static int register_dataset(const struct cli *c, const char *name, json_t *manif
 static int run_import(const struct cli *c, const struct param_set *args, struct err *e)
 {
     const char *out = param_str(args, "out"), *name = param_str(args, "name");
-    struct import_options o = {.train_path = param_str(args, "train"), .test_path = param_str(args, "test"),
-                               .text_column = param_str(args, "text_column"), .label_column = param_str(args, "label_column"),
-                               .suite = name ? name : path_base(out), .lang = param_str(args, "text_lang"),
-                               .system = param_str(args, "system"), .out_dir = out};
-    if (param_is_set(args, "test_per_label"))
-        o.test_per_label = (size_t)param_int(args, "test_per_label");
-    if (!o.suite[0])
-        return err_set(e, ERR_USAGE, "name", "cannot name the dataset after \"%s\": give --name", out);
+    struct import_options o = {.train_path = param_str(args, "train"),
+                               .test_path = param_str(args, "test"),
+                               .text_column = param_str(args, "text_column"),
+                               .label_column = param_str(args, "label_column"),
+                               .suite = name ? name : path_base(out),
+                               .lang = param_str(args, "text_lang"),
+                               .system = param_str(args, "system"),
+                               .out_dir = out};
+    if (param_is_set(args, "test_per_label")) o.test_per_label = (size_t)param_int(args, "test_per_label");
+    if (!o.suite[0]) return err_set(e, ERR_USAGE, "name", "cannot name the dataset after \"%s\": give --name", out);
     json_t *manifest = NULL;
     struct registered r;
     int rc = dataset_import(&o, &manifest, e);
-    if (rc == 0)
-        rc = register_dataset(c, o.suite, manifest, &r, e);
-    if (rc == 0)
-        print(c, &r, out, manifest);
+    if (rc == 0) rc = register_dataset(c, o.suite, manifest, &r, e);
+    if (rc == 0) print(c, &r, out, manifest);
     json_decref(manifest);
     return rc;
 }
@@ -111,7 +116,8 @@ const struct command cmd_data_import = {
     .summary_en = "check tables of texts and labels row by row and make a dataset version of them",
     .summary_zh = "逐行检查文本与标签的数据表，生成数据集版本",
     .usage = "TRAIN [--test FILE] [--text-column NAME] [--label-column NAME] [--test-per-label N] --out DIR",
-    .example = "tailor data import train.csv --test test.csv --label-column category --test-per-label 20 --out banking77",
+    .example =
+        "tailor data import train.csv --test test.csv --label-column category --test-per-label 20 --out banking77",
     .params = params,
     .n_param = N_ELEM(params),
     .run = run_import,

@@ -15,8 +15,8 @@
 extern const struct command cmd_eval;
 
 static const struct param params[] = {
-    {"model", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "MODEL", "path or name of the model",
-     "模型的路径或名称"},
+    {"model", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "MODEL",
+     "path or name of the model", "模型的路径或名称"},
     {"cases", PARAM_STRING, PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "F.jsonl", "test cases, one JSON object a line",
      "测试题，每行一个 JSON 对象"},
     {"adapter", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "A[,scale=S]", "LoRA adapter on top of the model",
@@ -29,23 +29,30 @@ static const struct param params[] = {
     {"overwrite", PARAM_BOOL, 0, NULL, 0, 0, NULL, "false", NULL, "discard another evaluation that DIR holds",
      "丢弃目录中已有的其他评测"},
     {"choices", PARAM_CHOICE, 0, NULL, 0, 0, "free|listed|constrained", "free", NULL,
-     "free: the prompt does not name the labels; listed: it lists them; constrained: it lists them and the answer is forced "
-     "to be one of them", "free：提示中不列出标签；listed：列出标签；constrained：列出标签且回答只能是其中之一"},
-    {"labels", PARAM_LIST, 0, NULL, 0, 0, NULL, NULL, "A,B,...", "the labels (default: the expected answers of the cases)",
-     "标签（默认取题目中的标准答案）"},
-    {"system", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "TEXT", "system message before every case", "每题之前的系统消息"},
+     "free: the prompt does not name the labels; listed: it lists them; constrained: it lists them and the answer is "
+     "forced "
+     "to be one of them",
+     "free：提示中不列出标签；listed：列出标签；constrained：列出标签且回答只能是其中之一"},
+    {"labels", PARAM_LIST, 0, NULL, 0, 0, NULL, NULL, "A,B,...",
+     "the labels (default: the expected answers of the cases)", "标签（默认取题目中的标准答案）"},
+    {"system", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "TEXT", "system message before every case",
+     "每题之前的系统消息"},
     {"prompt_template", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "FILE",
-     "Jinja template of the user message: variables input, context, choices", "用户消息的 Jinja 模板，变量 input、context、choices"},
+     "Jinja template of the user message: variables input, context, choices",
+     "用户消息的 Jinja 模板，变量 input、context、choices"},
     {"max_tokens", PARAM_INT, 0, "tokens", 1, 1048576, NULL, NULL, "N",
      "longest answer (default: 32 for classification, else 512)", "回答的最大长度（分类默认 32，其他 512）"},
     {"batch", PARAM_INT, 0, "cases", 1, 1024, NULL, "16", "N", "cases answered at a time", "同时回答的题数"},
-    {"ctx", PARAM_INT, 0, "tokens", 2, 1048576, NULL, "2048", "N", "longest prompt and answer together", "提示与回答合计的最大长度"},
-    {"temperature", PARAM_FLOAT, 0, NULL, 0, 100, NULL, "0", "X", "0: always the most likely token", "0 表示总取概率最大的词元"},
+    {"ctx", PARAM_INT, 0, "tokens", 2, 1048576, NULL, "2048", "N", "longest prompt and answer together",
+     "提示与回答合计的最大长度"},
+    {"temperature", PARAM_FLOAT, 0, NULL, 0, 100, NULL, "0", "X", "0: always the most likely token",
+     "0 表示总取概率最大的词元"},
     {"top_k", PARAM_INT, 0, "tokens", 0, 16777216, NULL, "0", "N", "draw from the N most likely tokens; 0: all",
      "只在概率最大的 N 个词元中采样；0 为不限"},
     {"top_p", PARAM_FLOAT, 0, NULL, 0, 1, NULL, "1", "X", "draw from the smallest set with this probability; 1: all",
      "只在累计概率达到它的最小集合中采样；1 为不限"},
-    {"seed", PARAM_INT, 0, NULL, 0, 9007199254740992.0, NULL, "0", "N", "equal seeds draw equal tokens", "相同种子得到相同词元"},
+    {"seed", PARAM_INT, 0, NULL, 0, 9007199254740992.0, NULL, "0", "N", "equal seeds draw equal tokens",
+     "相同种子得到相同词元"},
 };
 
 /* Everything that lives as long as one evaluation. */
@@ -73,10 +80,14 @@ static int read_labels(struct session *s, struct err *e)
 {
     size_t n = param_count(s->args, "labels");
     if (s->o.choices == CHOICES_FREE)
-        return n ? err_set(e, ERR_USAGE, "labels", "cannot use --labels with --choices free: the prompt would not name them") : 0;
+        return n ? err_set(e, ERR_USAGE, "labels",
+                           "cannot use --labels with --choices free: the prompt would not name them")
+                 : 0;
     if (n == 0 && !s->cases.labels)
-        return err_set(e, ERR_USAGE, "labels", "cannot list the choices of \"%s\": not every case is a classification; give "
-                       "--labels", s->cases.path);
+        return err_set(e, ERR_USAGE, "labels",
+                       "cannot list the choices of \"%s\": not every case is a classification; give "
+                       "--labels",
+                       s->cases.path);
     if (n == 0) {
         s->labels = json_incref(s->cases.labels);
         return 0;
@@ -92,20 +103,17 @@ static int make_prompt(struct session *s, struct err *e)
 {
     const char *path = param_str(s->args, "prompt_template");
     int rc = read_labels(s, e);
-    if (rc == 0 && path)
-        rc = file_read_all(path, 1 << 20, &s->template_text, NULL, e);
-    if (rc)
-        return rc;
-    s->prompt = (struct prompt_builder){.tok = s->x.model.tok, .chat = s->x.model.chat, .labels = s->labels,
-                                        .system = param_str(s->args, "system")};
+    if (rc == 0 && path) rc = file_read_all(path, 1 << 20, &s->template_text, NULL, e);
+    if (rc) return rc;
+    s->prompt = (struct prompt_builder){
+        .tok = s->x.model.tok, .chat = s->x.model.chat, .labels = s->labels, .system = param_str(s->args, "system")};
     return prompt_builder_init(&s->prompt, s->o.choices, s->template_text, s->cases.item[0].lang, e);
 }
 
 static bool all_classification(const struct case_set *cases)
 {
     for (size_t i = 0; i < cases->n; i++)
-        if (!str_eq(cases->item[i].task, "classification"))
-            return false;
+        if (!str_eq(cases->item[i].task, "classification")) return false;
     return true;
 }
 
@@ -115,8 +123,7 @@ static void read_sampling(struct session *s)
     sampling_init(p);
     p->temperature = (float)param_float(s->args, "temperature");
     p->greedy = p->temperature <= 0;
-    if (p->greedy)
-        p->temperature = 1;
+    if (p->greedy) p->temperature = 1;
     p->top_k = (int)param_int(s->args, "top_k");
     p->top_p = (float)param_float(s->args, "top_p");
     p->seed = (uint64_t)param_int(s->args, "seed");
@@ -137,16 +144,13 @@ static int open_all(struct session *s, struct err *e)
     const struct param_set *a = s->args;
     size_t limit = param_is_set(a, "limit") ? (size_t)param_int(a, "limit") : 0;
     int rc = case_set_load(&s->cases, param_str(a, "cases"), limit, e);
-    if (rc == 0)
-        rc = case_set_runnable(&s->cases, e);
-    if (rc == 0)
-        rc = registry_open(&s->registry, s->c->home, e);
-    if (rc == 0)
-        rc = cli_engine_load(&s->x, s->c, param_str(a, "model"), param_str(a, "adapter"), e);
-    if (rc == 0)
-        rc = cli_model_need_text(&s->x.model, "answer cases", e);
+    if (rc == 0) rc = case_set_runnable(&s->cases, e);
+    if (rc == 0) rc = registry_open(&s->registry, s->c->home, e);
+    if (rc == 0) rc = cli_engine_load(&s->x, s->c, param_str(a, "model"), param_str(a, "adapter"), e);
+    if (rc == 0) rc = cli_model_need_text(&s->x.model, "answer cases", e);
     if (rc == 0) {
-        struct engine_options opt = {.n_ctx = context(s), .max_batch = (int)param_int(a, "batch"), .prefix_cache = true};
+        struct engine_options opt = {
+            .n_ctx = context(s), .max_batch = (int)param_int(a, "batch"), .prefix_cache = true};
         rc = cli_engine_start(&s->x, &opt, e);
     }
     return rc;
@@ -162,8 +166,7 @@ static int choose_dir(struct session *s, struct err *e)
         return 0;
     }
     int rc = json_digest(s->identity, hex, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     struct buf b;
     buf_init(&b, 8192);
     if (buf_printf(&b, "%s/runs/eval-%.16s", s->c->home, hex))
@@ -187,30 +190,30 @@ static int describe(struct session *s, struct err *e)
 {
     const char *model = param_str(s->args, "model"), *adapter = param_str(s->args, "adapter");
     int rc = command_text("eval", params, N_ELEM(params), s->args, &s->command);
-    if (rc)
-        return err_set(e, -rc, NULL, "cannot describe the evaluation: out of memory");
+    if (rc) return err_set(e, -rc, NULL, "cannot describe the evaluation: out of memory");
     rc = eval_identity(s->c, s->registry, &s->x, adapter, &s->o, &s->identity, e);
     return rc ? rc : eval_description(s->c, &s->x, model, adapter, &s->o, s->command.data, &s->description, e);
 }
 
 static int prepare(struct session *s, struct err *e)
 {
-    s->o = (struct eval_options){.cases = &s->cases, .choices = read_mode(s->args), .batch = (int)param_int(s->args, "batch"),
-                                 .prompt = &s->prompt, .progress = show_progress, .interrupted = cli_interrupted, .arg = s};
+    s->o = (struct eval_options){.cases = &s->cases,
+                                 .choices = read_mode(s->args),
+                                 .batch = (int)param_int(s->args, "batch"),
+                                 .prompt = &s->prompt,
+                                 .progress = show_progress,
+                                 .interrupted = cli_interrupted,
+                                 .arg = s};
     int rc = open_all(s, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     s->o.engine = s->x.engine;
     s->o.tok = s->x.model.tok;
     s->o.adapter = cli_engine_adapter(&s->x);
     read_sampling(s);
     rc = sampling_check(&s->o.sampling, e);
-    if (rc == 0)
-        rc = make_prompt(s, e);
-    if (rc == 0)
-        rc = describe(s, e);
-    if (rc == 0)
-        rc = choose_dir(s, e);
+    if (rc == 0) rc = make_prompt(s, e);
+    if (rc == 0) rc = describe(s, e);
+    if (rc == 0) rc = choose_dir(s, e);
     s->o.identity = s->identity;
     s->o.description = s->description;
     s->o.dir = s->dir;
@@ -223,9 +226,9 @@ static int clear_dir(const struct session *s, struct err *e)
     static const char *const name[] = {"manifest.json", "cases.jsonl", "journal.jsonl"};
     struct eval_result old;
     int rc = 0;
-    if (!param_bool(s->args, "overwrite"))
-        return 0;
-    bool same = eval_result_load(&old, s->dir, NULL) == 0 && json_equal(json_object_get(old.manifest, "identity"), s->identity);
+    if (!param_bool(s->args, "overwrite")) return 0;
+    bool same =
+        eval_result_load(&old, s->dir, NULL) == 0 && json_equal(json_object_get(old.manifest, "identity"), s->identity);
     eval_result_deinit(&old);
     for (size_t i = 0; rc == 0 && !same && i < N_ELEM(name); i++) {
         char *path = path_join(s->dir, name[i]);
@@ -239,9 +242,10 @@ static json_t *result_json(const struct eval_result *r)
 {
     const struct eval_summary *s = &r->sum;
     return json_pack("{s:s,s:I,s:I,s:I,s:b,s:{s:{s:f,s:f,s:f}},s:f,s:f,s:O,s:O}", "run", r->dir, "n", (json_int_t)s->n,
-                     "n_scored", (json_int_t)s->n_scored, "n_error", (json_int_t)s->n_error, "partial", eval_result_partial(r),
-                     "metrics", "accuracy", "value", s->mean.mean, "low", s->accuracy.low, "high", s->accuracy.high, "worst",
-                     s->worst, "best", s->best, "states", json_object_get(r->manifest, "states"), "identity_sha256",
+                     "n_scored", (json_int_t)s->n_scored, "n_error", (json_int_t)s->n_error, "partial",
+                     eval_result_partial(r), "metrics", "accuracy", "value", s->mean.mean, "low", s->accuracy.low,
+                     "high", s->accuracy.high, "worst", s->worst, "best", s->best, "states",
+                     json_object_get(r->manifest, "states"), "identity_sha256",
                      json_object_get(r->manifest, "identity_sha256"));
 }
 
@@ -253,11 +257,12 @@ static void print_result(const struct cli *c, const struct eval_result *r, bool 
         return;
     }
     printf(cli_text(c, "accuracy %.1f %%  [%.1f, %.1f] (95 %%), %zu of %zu cases scored%s\n",
-                    "准确率 %.1f%%  [%.1f, %.1f]（95%% 区间），%zu/%zu 题已评分%s\n"), 100 * s->mean.mean, 100 * s->accuracy.low,
-           100 * s->accuracy.high, s->n_scored, s->n,
+                    "准确率 %.1f%%  [%.1f, %.1f]（95%% 区间），%zu/%zu 题已评分%s\n"),
+           100 * s->mean.mean, 100 * s->accuracy.low, 100 * s->accuracy.high, s->n_scored, s->n,
            eval_result_partial(r) ? cli_text(c, "; partial: cut by --limit", "；部分评测（--limit）") : "");
     if (s->n_error)
-        printf(cli_text(c, "not scored: %zu; all wrong %.1f %%, all right %.1f %%\n", "未评分 %zu 题；全错 %.1f%%，全对 %.1f%%\n"),
+        printf(cli_text(c, "not scored: %zu; all wrong %.1f %%, all right %.1f %%\n",
+                        "未评分 %zu 题；全错 %.1f%%，全对 %.1f%%\n"),
                s->n_error, 100 * s->worst, 100 * s->best);
     printf("%s %s%s\n", cli_text(c, "run", "结果"), r->dir,
            reused ? cli_text(c, " (finished before, reused)", "（此前已完成，直接复用）") : "");
@@ -268,16 +273,13 @@ static int evaluate(struct session *s, struct err *e)
     struct eval_result r = {0};
     bool reused = false;
     int rc = clear_dir(s, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     progress_begin(&s->progress, s->c, cli_text(s->c, "evaluating", "评测中"), cli_text(s->c, "cases", "题"), 0,
                    (double)s->cases.n);
     rc = eval_run(&s->o, &r, &reused, e);
     progress_end(&s->progress);
-    if (rc == 0)
-        rc = registry_note_run(s->registry, "eval", s->dir, e);
-    if (rc == 0)
-        print_result(s->c, &r, reused);
+    if (rc == 0) rc = registry_note_run(s->registry, "eval", s->dir, e);
+    if (rc == 0) print_result(s->c, &r, reused);
     eval_result_deinit(&r);
     return rc;
 }
@@ -301,8 +303,7 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
     struct session s = {.c = c, .args = args};
     buf_init(&s.command, 1 << 20);
     int rc = prepare(&s, e);
-    if (rc == 0)
-        rc = evaluate(&s, e);
+    if (rc == 0) rc = evaluate(&s, e);
     close_all(&s);
     return rc;
 }

@@ -13,8 +13,8 @@ extern const struct command cmd_import;
 static const struct param params[] = {
     {"path", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "FILE/DIR",
      "GGUF file, Hugging Face directory or PEFT adapter directory", "GGUF 文件、Hugging Face 目录或 PEFT 适配器目录"},
-    {"name", PARAM_STRING, PARAM_POSITIONAL, NULL, 0, 0, NULL, NULL, "NAME", "name in the registry (default: from the path)",
-     "注册名（默认取自路径）"},
+    {"name", PARAM_STRING, PARAM_POSITIONAL, NULL, 0, 0, NULL, NULL, "NAME",
+     "name in the registry (default: from the path)", "注册名（默认取自路径）"},
 };
 
 /* A file that cannot be opened as what it says it is must not get a name. Adapters are checked when they are loaded. */
@@ -24,11 +24,9 @@ static int check(const char *path, struct err *e)
     char *config = path_join(path, "adapter_config.json");
     bool adapter = file_exists(config);
     mem_free(config);
-    if (adapter)
-        return 0;
+    if (adapter) return 0;
     int rc = model_file_open(&f, path, e);
-    if (rc == 0)
-        model_file_close(f);
+    if (rc == 0) model_file_close(f);
     return rc;
 }
 
@@ -36,8 +34,8 @@ static void print(const struct cli *c, const struct registered *r)
 {
     char size[32];
     if (c->json) {
-        cli_print_json(json_pack("{s:s,s:s,s:I,s:i,s:b}", "name", r->name, "digest", r->digest, "bytes", (json_int_t)r->bytes,
-                                 "version", r->version, "added", r->added));
+        cli_print_json(json_pack("{s:s,s:s,s:I,s:i,s:b}", "name", r->name, "digest", r->digest, "bytes",
+                                 (json_int_t)r->bytes, "version", r->version, "added", r->added));
         return;
     }
     str_format_bytes(r->bytes, size, sizeof size);
@@ -51,12 +49,9 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
     struct registered r;
     const char *path = param_str(args, "path");
     int rc = check(path, e);
-    if (rc == 0)
-        rc = registry_open(&registry, c->home, e);
-    if (rc == 0)
-        rc = registry_import(registry, path, param_str(args, "name"), &r, e);
-    if (rc == 0)
-        print(c, &r);
+    if (rc == 0) rc = registry_open(&registry, c->home, e);
+    if (rc == 0) rc = registry_import(registry, path, param_str(args, "name"), &r, e);
+    if (rc == 0) print(c, &r);
     registry_close(registry);
     return rc;
 }

@@ -12,7 +12,8 @@ extern const struct command cmd_plan;
 
 static const struct param params[] = {
     {"model", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "MODEL",
-     "model on disk or in the registry (measured now), or a name of the catalogue", "磁盘或注册表中的模型（现场测量），或目录中的名称"},
+     "model on disk or in the registry (measured now), or a name of the catalogue",
+     "磁盘或注册表中的模型（现场测量），或目录中的名称"},
     {"quant", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "Q", "type of the weights: F32, F16, BF16, Q8_0, Q4_0, Q4_1",
      "权重类型：F32、F16、BF16、Q8_0、Q4_0、Q4_1"},
     {"users", PARAM_INT, 0, NULL, 1, 100000, NULL, "1", "N", "conversations at a time", "同时进行的对话数"},
@@ -23,8 +24,10 @@ static const struct param params[] = {
     {"catalog", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "FILE", "catalogue of models (CSV)", "模型目录（CSV）"},
     {"hardware", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "H", "other hardware than this machine: not planned yet",
      "本机以外的硬件：暂不支持"},
-    {"calls_month", PARAM_INT, 0, NULL, 0, 1e15, NULL, NULL, "N", "cost by volume: not planned yet", "按调用量估算成本：暂不支持"},
-    {"data_class", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "CLASS", "private or API: not planned yet", "私有或 API 决策：暂不支持"},
+    {"calls_month", PARAM_INT, 0, NULL, 0, 1e15, NULL, NULL, "N", "cost by volume: not planned yet",
+     "按调用量估算成本：暂不支持"},
+    {"data_class", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "CLASS", "private or API: not planned yet",
+     "私有或 API 决策：暂不支持"},
     {"team", PARAM_INT, 0, NULL, 0, 1e9, NULL, NULL, "N", "cost of people: not planned yet", "人力成本：暂不支持"},
 };
 
@@ -51,14 +54,18 @@ struct forecast {
 static int refuse_missing(const struct param_set *args, struct err *e)
 {
     if (param_str(args, "hardware"))
-        return err_set(e, ERR_UNSUPPORTED, "hardware", "cannot plan for hardware \"%s\": only this machine is planned for yet",
+        return err_set(e, ERR_UNSUPPORTED, "hardware",
+                       "cannot plan for hardware \"%s\": only this machine is planned for yet",
                        param_str(args, "hardware"));
     if (param_is_set(args, "calls_month"))
-        return err_set(e, ERR_UNSUPPORTED, "calls_month", "cannot plan for %lld calls a month: cost is not computed yet",
+        return err_set(e, ERR_UNSUPPORTED, "calls_month",
+                       "cannot plan for %lld calls a month: cost is not computed yet",
                        (long long)param_int(args, "calls_month"));
     if (param_str(args, "data_class"))
-        return err_set(e, ERR_UNSUPPORTED, "data_class", "cannot plan for data class \"%s\": the choice between private and API "
-                       "is not made yet", param_str(args, "data_class"));
+        return err_set(e, ERR_UNSUPPORTED, "data_class",
+                       "cannot plan for data class \"%s\": the choice between private and API "
+                       "is not made yet",
+                       param_str(args, "data_class"));
     if (param_is_set(args, "team"))
         return err_set(e, ERR_UNSUPPORTED, "team", "cannot plan for a team of %lld: cost is not computed yet",
                        (long long)param_int(args, "team"));
@@ -87,11 +94,13 @@ static void forecast_measured(const struct plan *p, struct forecast *out)
 
 /* --- what was asked: one model, or the table --- */
 
-static int pick_quant(const struct param_set *args, const struct plan_quant *otherwise, const struct plan_quant **out, struct err *e)
+static int pick_quant(const struct param_set *args, const struct plan_quant *otherwise, const struct plan_quant **out,
+                      struct err *e)
 {
     const char *name = param_str(args, "quant");
     *out = name ? plan_quant_find(name) : otherwise;
-    return *out ? 0 : err_set(e, ERR_USAGE, "quant", "cannot plan for type \"%s\": known are %s", name, plan_quant_names());
+    return *out ? 0
+                : err_set(e, ERR_USAGE, "quant", "cannot plan for type \"%s\": known are %s", name, plan_quant_names());
 }
 
 static int load_catalogue(struct plan *p, const struct param_set *args, struct err *e)
@@ -99,8 +108,7 @@ static int load_catalogue(struct plan *p, const struct param_set *args, struct e
     const char *given = param_str(args, "catalog");
     char *path = NULL;
     int rc = given ? 0 : plan_catalogue_path(&path, e);
-    if (rc == 0)
-        rc = catalogue_load(&p->catalogue, given ? given : path, e);
+    if (rc == 0) rc = catalogue_load(&p->catalogue, given ? given : path, e);
     mem_free(path);
     return rc;
 }
@@ -110,13 +118,12 @@ static int measure_model(struct plan *p, const struct param_set *args, struct er
 {
     const char *name = param_str(args, "model");
     struct plan_measured *m = &p->measured;
-    if (!name || (!file_exists(name) && catalogue_find(&p->catalogue, name)))
-        return 0;
+    if (!name || (!file_exists(name) && catalogue_find(&p->catalogue, name))) return 0;
     bool timed = param_bool(args, "measure");
     int rc = plan_measure_model(p->c, name, timed, m, e);
     if (rc == 0 && timed)
-        plan_calibrate(&m->shape, m->quant, &m->work, &p->floors, m->n_prompt, m->prefill_tok_s, m->context, m->decode_tok_s,
-                       &p->shares);
+        plan_calibrate(&m->shape, m->quant, &m->work, &p->floors, m->n_prompt, m->prefill_tok_s, m->context,
+                       m->decode_tok_s, &p->shares);
     return rc;
 }
 
@@ -127,10 +134,8 @@ static int prepare(struct plan *p, const struct param_set *args, struct err *e)
     p->load = (struct plan_load){(int)param_int(args, "users"), (int)param_int(args, "prompt_tokens"),
                                  (int)param_int(args, "output_tokens")};
     int rc = refuse_missing(args, e);
-    if (rc == 0)
-        rc = load_catalogue(p, args, e);
-    if (rc == 0)
-        rc = plan_measure_floors(p->c, &p->floors, e);
+    if (rc == 0) rc = load_catalogue(p, args, e);
+    if (rc == 0) rc = plan_measure_floors(p->c, &p->floors, e);
     return rc ? rc : measure_model(p, args, e);
 }
 
@@ -138,11 +143,10 @@ static int prepare(struct plan *p, const struct param_set *args, struct err *e)
 static int forecast_model(const struct plan *p, const struct param_set *args, struct forecast *out, struct err *e)
 {
     const struct plan_quant *quant;
-    const struct model_shape *shape = p->measured.quant ? &p->measured.shape
-                                                        : catalogue_find(&p->catalogue, param_str(args, "model"));
+    const struct model_shape *shape =
+        p->measured.quant ? &p->measured.shape : catalogue_find(&p->catalogue, param_str(args, "model"));
     int rc = pick_quant(args, p->measured.quant ? p->measured.quant : plan_quant_find("Q4_0"), &quant, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     if (p->measured.quant && quant == p->measured.quant)
         forecast_measured(p, out);
     else
@@ -155,21 +159,23 @@ static int forecast_model(const struct plan *p, const struct param_set *args, st
 static json_t *floors_json(const struct plan *p)
 {
     const struct plan_floors *f = &p->floors;
-    return json_pack("{s:s,s:i,s:s,s:I,s:I,s:{s:f,s:f,s:f,s:f,s:f}}", "cpu", p->machine.cpu_name, "threads", p->c->threads, "isa",
-                     kern_isa_name(p->c->isa), "memory_bytes", (json_int_t)p->machine.memory_bytes, "memory_available_bytes",
-                     (json_int_t)p->machine.memory_available_bytes, "floors", "read_gb_s", f->read_gb_s, "fp32_gflops",
-                     f->fp32_gflops, "int8_gops", f->int8_gops, "int4_int8_gops", f->int4_int8_gops, "bf16_gflops", f->bf16_gflops);
+    return json_pack(
+        "{s:s,s:i,s:s,s:I,s:I,s:{s:f,s:f,s:f,s:f,s:f}}", "cpu", p->machine.cpu_name, "threads", p->c->threads, "isa",
+        kern_isa_name(p->c->isa), "memory_bytes", (json_int_t)p->machine.memory_bytes, "memory_available_bytes",
+        (json_int_t)p->machine.memory_available_bytes, "floors", "read_gb_s", f->read_gb_s, "fp32_gflops",
+        f->fp32_gflops, "int8_gops", f->int8_gops, "int4_int8_gops", f->int4_int8_gops, "bf16_gflops", f->bf16_gflops);
 }
 
 static json_t *forecast_json(const struct forecast *f)
 {
     const struct plan_memory *m = &f->memory;
     const struct plan_speed *v = &f->speed;
-    return json_pack("{s:s,s:s,s:b,s:{s:I,s:I,s:I,s:I},s:{s:f,s:f,s:f,s:f,s:I}}", "model", f->shape->name, "quant", f->quant->name,
-                     "fits", f->fits, "memory", "weights_bytes", (json_int_t)m->weights_bytes, "kv_bytes", (json_int_t)m->kv_bytes,
-                     "overhead_bytes", (json_int_t)m->overhead_bytes, "total_bytes", (json_int_t)m->total_bytes, "speed",
-                     "prefill_tok_s", v->prefill_tok_s, "decode_tok_s", v->decode_tok_s, "ttft_ms", v->ttft_ms, "tpot_ms",
-                     v->tpot_ms, "max_users", (json_int_t)f->max_users);
+    return json_pack("{s:s,s:s,s:b,s:{s:I,s:I,s:I,s:I},s:{s:f,s:f,s:f,s:f,s:I}}", "model", f->shape->name, "quant",
+                     f->quant->name, "fits", f->fits, "memory", "weights_bytes", (json_int_t)m->weights_bytes,
+                     "kv_bytes", (json_int_t)m->kv_bytes, "overhead_bytes", (json_int_t)m->overhead_bytes,
+                     "total_bytes", (json_int_t)m->total_bytes, "speed", "prefill_tok_s", v->prefill_tok_s,
+                     "decode_tok_s", v->decode_tok_s, "ttft_ms", v->ttft_ms, "tpot_ms", v->tpot_ms, "max_users",
+                     (json_int_t)f->max_users);
 }
 
 static struct plan_speed assumed_speed(const struct plan *p)
@@ -187,28 +193,29 @@ static struct plan_speed assumed_speed(const struct plan *p)
 /* How far the prediction without measurement was off, as fractions: the only error known here. */
 static json_t *error_json(const struct plan *p)
 {
-    if (!p->shares.measured)
-        return json_null();
+    if (!p->shares.measured) return json_null();
     struct plan_speed a = assumed_speed(p);
     return json_pack("{s:f,s:f,s:s}", "prefill", a.prefill_tok_s / p->measured.prefill_tok_s - 1, "decode",
-                     a.decode_tok_s / p->measured.decode_tok_s - 1, "of", "the prediction by assumed shares, against the model measured here");
+                     a.decode_tok_s / p->measured.decode_tok_s - 1, "of",
+                     "the prediction by assumed shares, against the model measured here");
 }
 
 static json_t *measured_json(const struct plan *p)
 {
     const struct plan_measured *m = &p->measured;
-    if (!p->shares.measured)
-        return json_null();
-    return json_pack("{s:s,s:s,s:i,s:f,s:i,s:f,s:I,s:I}", "model", m->shape.name, "quant", m->quant->name, "n_prompt", m->n_prompt,
-                     "prefill_tok_s", m->prefill_tok_s, "context", m->context, "decode_tok_s", m->decode_tok_s, "file_bytes",
-                     (json_int_t)m->file_bytes, "weights_bytes", (json_int_t)m->weights_bytes);
+    if (!p->shares.measured) return json_null();
+    return json_pack("{s:s,s:s,s:i,s:f,s:i,s:f,s:I,s:I}", "model", m->shape.name, "quant", m->quant->name, "n_prompt",
+                     m->n_prompt, "prefill_tok_s", m->prefill_tok_s, "context", m->context, "decode_tok_s",
+                     m->decode_tok_s, "file_bytes", (json_int_t)m->file_bytes, "weights_bytes",
+                     (json_int_t)m->weights_bytes);
 }
 
 static json_t *common_json(const struct plan *p)
 {
-    return json_pack("{s:o,s:{s:f,s:f,s:s},s:o,s:o,s:n,s:n,s:n}", "machine", floors_json(p), "shares", "decode", p->shares.decode,
-                     "prefill", p->shares.prefill, "source", p->shares.measured ? "measured" : "assumed", "measured",
-                     measured_json(p), "error_bars", error_json(p), "cost", "api", "decision");
+    return json_pack("{s:o,s:{s:f,s:f,s:s},s:o,s:o,s:n,s:n,s:n}", "machine", floors_json(p), "shares", "decode",
+                     p->shares.decode, "prefill", p->shares.prefill, "source",
+                     p->shares.measured ? "measured" : "assumed", "measured", measured_json(p), "error_bars",
+                     error_json(p), "cost", "api", "decision");
 }
 
 /* --- for people --- */
@@ -219,46 +226,38 @@ static void print_machine(const struct plan *p)
     const struct plan_floors *f = &p->floors;
     str_format_bytes(p->machine.memory_bytes, total, sizeof total);
     str_format_bytes(p->machine.memory_available_bytes, free_now, sizeof free_now);
-    printf(cli_text(p->c, "%s, %d threads, %s, memory %s (%s free)\n", "%s，%d 线程，%s，内存 %s（可用 %s）\n"), p->machine.cpu_name,
-           p->c->threads, kern_isa_name(p->c->isa), total, free_now);
+    printf(cli_text(p->c, "%s, %d threads, %s, memory %s (%s free)\n", "%s，%d 线程，%s，内存 %s（可用 %s）\n"),
+           p->machine.cpu_name, p->c->threads, kern_isa_name(p->c->isa), total, free_now);
     printf(cli_text(p->c, "measured floors: read %.1f GB/s, fp32 %.0f GFLOPS, int8 %.0f GOPS, 4-bit %.0f GOPS",
-                    "实测上限：读 %.1f GB/s，fp32 %.0f GFLOPS，int8 %.0f GOPS，4 位 %.0f GOPS"), f->read_gb_s, f->fp32_gflops,
-           f->int8_gops, f->int4_int8_gops);
-    if (f->bf16_gflops > 0)
-        printf(cli_text(p->c, ", bf16 %.0f GFLOPS", "，bf16 %.0f GFLOPS"), f->bf16_gflops);
+                    "实测上限：读 %.1f GB/s，fp32 %.0f GFLOPS，int8 %.0f GOPS，4 位 %.0f GOPS"),
+           f->read_gb_s, f->fp32_gflops, f->int8_gops, f->int4_int8_gops);
+    if (f->bf16_gflops > 0) printf(cli_text(p->c, ", bf16 %.0f GFLOPS", "，bf16 %.0f GFLOPS"), f->bf16_gflops);
     puts("\n");
 }
 
-static void print_row(const struct plan *p, const struct forecast *f, const char *mark)
+/* "1.2 GB    169   27.1", or the size alone where it does not fit. */
+static void print_forecast(const struct forecast *f)
 {
     char size[32];
     str_format_bytes(f->memory.total_bytes, size, sizeof size);
-    printf("%-16.16s %-5s %9s  %-4s %9.0f %9.1f  %s\n", f->shape->name, f->quant->name, size,
-           f->fits ? cli_text(p->c, "yes", "是") : cli_text(p->c, "no", "否"), f->speed.prefill_tok_s, f->speed.decode_tok_s, mark);
-}
-
-static void print_head(const struct plan *p)
-{
-    printf("%-16s %-5s %9s  %-4s %9s %9s\n", cli_text(p->c, "model", "model"), cli_text(p->c, "type", "type"),
-           cli_text(p->c, "memory", "memory"), cli_text(p->c, "fits", "fits"), "prefill", "decode");
-    if (p->c->lang == LANG_ZH)
-        printf("（model 模型，type 权重类型，memory 内存，fits 能否运行，prefill/decode 预填充与解码速度，词元/秒）\n");
+    if (f->fits)
+        printf("  %9s %6.0f %6.1f", size, f->speed.prefill_tok_s, f->speed.decode_tok_s);
     else
-        printf("(memory with %d x %d tokens of context; prefill and decode in tokens a second, predicted)\n", p->load.users,
-               p->load.prompt_tokens + p->load.output_tokens);
+        printf("  %9s %6s %6s", size, "-", "-");
 }
 
 static void print_measured(const struct plan *p)
 {
-    if (!p->shares.measured)
-        return;
+    if (!p->shares.measured) return;
     const struct plan_measured *m = &p->measured;
     struct plan_speed a = assumed_speed(p);
-    printf(cli_text(p->c, "\n%s %s measured now: prefill %.0f tok/s (predicted without it %.0f), decode %.1f tok/s (%.1f)\n"
-                          "shares of the floors by this measurement: prefill %.0f %%, decode %.0f %%; the table uses them\n",
-                    "\n%s %s 现场实测：预填充 %.0f 词元/秒（未实测时的预测 %.0f），解码 %.1f 词元/秒（%.1f）\n"
-                    "据此得到的上限利用率：预填充 %.0f%%，解码 %.0f%%；上表采用该利用率\n"), m->shape.name, m->quant->name,
-           m->prefill_tok_s, a.prefill_tok_s, m->decode_tok_s, a.decode_tok_s, 100 * p->shares.prefill, 100 * p->shares.decode);
+    printf(cli_text(p->c,
+                    "%s %s measured now: prefill %.0f tok/s (predicted without it %.0f), decode %.1f tok/s (%.1f)\n"
+                    "shares of the floors by this measurement: prefill %.0f %%, decode %.0f %%; the table uses them\n",
+                    "%s %s 现场实测：预填充 %.0f 词元/秒（未实测时的预测 %.0f），解码 %.1f 词元/秒（%.1f）\n"
+                    "据此得到的上限利用率：预填充 %.0f%%，解码 %.0f%%；上表采用该利用率\n"),
+           m->shape.name, m->quant->name, m->prefill_tok_s, a.prefill_tok_s, m->decode_tok_s, a.decode_tok_s,
+           100 * p->shares.prefill, 100 * p->shares.decode);
 }
 
 /* --- the table: sizes by types --- */
@@ -283,19 +282,30 @@ static json_t *table_json(const struct plan *p)
 static void print_table(const struct plan *p)
 {
     print_machine(p);
-    print_head(p);
-    for (size_t i = 0; i < p->catalogue.n; i++)
+    printf(cli_text(p->c,
+                    "memory with %d x %d tokens of context, prefill and decode in tokens a second as predicted; - does "
+                    "not fit\n",
+                    "内存（含 %d x %d 词元上下文），预填充与解码速度（词元/秒，预测值）；- 表示装不下\n"),
+           p->load.users, p->load.prompt_tokens + p->load.output_tokens);
+    printf("%-14s", "");
+    for (size_t k = 0; k < N_ELEM(table_quants); k++) printf("  %9s %6s %6s", table_quants[k], "pre", "dec");
+    putchar('\n');
+    for (size_t i = 0; i < p->catalogue.n; i++) {
+        printf("%-14.14s", p->catalogue.item[i].name);
         for (size_t k = 0; k < N_ELEM(table_quants); k++) {
             struct forecast f;
             forecast(p, &p->catalogue.item[i], plan_quant_find(table_quants[k]), 0, NULL, &f);
-            print_row(p, &f, "");
+            print_forecast(&f);
         }
+        putchar('\n');
+    }
 }
 
 static int show_table(const struct plan *p, const struct param_set *args, struct err *e)
 {
     if (param_str(args, "quant"))
-        return err_set(e, ERR_USAGE, "quant", "cannot plan for --quant %s alone: give --model", param_str(args, "quant"));
+        return err_set(e, ERR_USAGE, "quant", "cannot plan for --quant %s alone: give --model",
+                       param_str(args, "quant"));
     if (p->c->json) {
         json_t *o = common_json(p);
         if (o && json_object_set_new(o, "table", table_json(p))) {
@@ -314,8 +324,7 @@ static int show_model(const struct plan *p, const struct param_set *args, struct
 {
     struct forecast f;
     int rc = forecast_model(p, args, &f, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     if (p->c->json) {
         json_t *o = forecast_json(&f), *more = common_json(p);
         if (!o || !more || json_object_update(o, more) || json_object_set_new(o, "table", table_json(p))) {
@@ -327,7 +336,10 @@ static int show_model(const struct plan *p, const struct param_set *args, struct
         return 0;
     }
     print_table(p);
-    print_row(p, &f, cli_text(p->c, "<- asked for", "<- 所选模型"));
+    printf("\n%.40s %s:", f.shape->name, f.quant->name);
+    print_forecast(&f);
+    printf(cli_text(p->c, "  up to %llu conversations at a time by memory\n", "  按内存最多同时 %llu 个对话\n"),
+           (unsigned long long)f.max_users);
     print_measured(p);
     return 0;
 }
@@ -336,8 +348,7 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
 {
     struct plan p = {.c = c};
     int rc = prepare(&p, args, e);
-    if (rc == 0)
-        rc = param_str(args, "model") ? show_model(&p, args, e) : show_table(&p, args, e);
+    if (rc == 0) rc = param_str(args, "model") ? show_model(&p, args, e) : show_table(&p, args, e);
     catalogue_free(&p.catalogue);
     return rc;
 }

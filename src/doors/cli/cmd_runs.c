@@ -15,30 +15,28 @@ static int run_list(const struct cli *c, const struct param_set *args, struct er
     json_t *list = NULL;
     (void)args;
     int rc = registry_open(&r, c->home, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     rc = registry_runs(r, &list, e);
     registry_close(r);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     if (c->json) {
         cli_print_json(json_pack("{s:o}", "runs", list));
         return EXIT_OK;
     }
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *row = json_array_get(list, i);
-        printf("%s  %-6s  %s%s\n", json_string_value(json_object_get(row, "time")), json_string_value(json_object_get(row, "kind")),
-               json_string_value(json_object_get(row, "path")),
+        printf("%s  %-6s  %s%s\n", json_string_value(json_object_get(row, "time")),
+               json_string_value(json_object_get(row, "kind")), json_string_value(json_object_get(row, "path")),
                json_is_true(json_object_get(row, "exists")) ? "" : cli_text(c, "  (gone)", "（已不存在）"));
     }
-    if (json_array_size(list) == 0)
-        puts(cli_text(c, "nothing yet", "暂无内容"));
+    if (json_array_size(list) == 0) puts(cli_text(c, "nothing yet", "暂无内容"));
     json_decref(list);
     return EXIT_OK;
 }
 
 static const struct param show_params[] = {
-    {"run", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "DIR", "run directory", "运行目录"},
+    {"run", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "DIR", "run directory",
+     "运行目录"},
 };
 
 static int run_show(const struct cli *c, const struct param_set *args, struct err *e)

@@ -6,6 +6,7 @@
 #include "ground/param/param.h"
 
 /* Append "tailor NAME ..." with every value that was set, quoted for a POSIX shell where it must be. */
-int command_text(const char *name, const struct param *table, size_t n, const struct param_set *args, struct buf *out) MUST_CHECK;
+int command_text(const char *name, const struct param *table, size_t n, const struct param_set *args,
+                 struct buf *out) MUST_CHECK;
 
 #endif

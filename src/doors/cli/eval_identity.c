@@ -27,16 +27,12 @@ static int adapter_identity(const struct cli *c, struct registry *r, const char 
     struct cli_adapter a;
     char *path = NULL, hex[DIGEST_HEX_SIZE];
     *out = json_null();
-    if (!adapter)
-        return 0;
+    if (!adapter) return 0;
     int rc = cli_adapter_parse(&a, adapter, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     rc = cli_model_path(c, a.path, &path, e);
-    if (rc == 0)
-        rc = registry_digest_path(r, path, hex, e);
-    if (rc == 0)
-        *out = json_pack("{s:s,s:f}", "digest", hex, "scale", (double)a.scale);
+    if (rc == 0) rc = registry_digest_path(r, path, hex, e);
+    if (rc == 0) *out = json_pack("{s:s,s:f}", "digest", hex, "scale", (double)a.scale);
     mem_free(path);
     cli_adapter_deinit(&a);
     return rc || *out ? rc : no_memory(e);
@@ -48,25 +44,22 @@ static int template_identity(const struct cli_engine *x, json_t **out, struct er
     char hex[DIGEST_HEX_SIZE];
     *out = json_null();
     int rc = model_file_vocab(x->model.file, &v, e);
-    if (rc || !v.chat_template)
-        return rc;
+    if (rc || !v.chat_template) return rc;
     rc = digest_memory(v.chat_template, strlen(v.chat_template), hex, e);
-    if (rc == 0)
-        *out = json_string(hex);
+    if (rc == 0) *out = json_string(hex);
     return rc || *out ? rc : no_memory(e);
 }
 
 static json_t *prompt_identity(const struct eval_options *o)
 {
-    return json_pack("{s:s,s:s,s:s?,s:O?}", "choices", choices_mode_name(o->choices), "template", o->prompt->source, "system",
-                     o->prompt->system, "labels", o->choices == CHOICES_FREE ? NULL : o->prompt->labels);
+    return json_pack("{s:s,s:s,s:s?,s:O?}", "choices", choices_mode_name(o->choices), "template", o->prompt->source,
+                     "system", o->prompt->system, "labels", o->choices == CHOICES_FREE ? NULL : o->prompt->labels);
 }
 
 static json_t *sampling_identity(const struct eval_options *o)
 {
     const struct sampling *s = &o->sampling;
-    if (s->greedy)
-        return json_pack("{s:b,s:i}", "greedy", 1, "max_tokens", o->max_tokens);
+    if (s->greedy) return json_pack("{s:b,s:i}", "greedy", 1, "max_tokens", o->max_tokens);
     return json_pack("{s:b,s:i,s:f,s:i,s:f,s:I}", "greedy", 0, "max_tokens", o->max_tokens, "temperature",
                      (double)s->temperature, "top_k", s->top_k, "top_p", (double)s->top_p, "seed", (json_int_t)s->seed);
 }
@@ -77,17 +70,15 @@ int eval_identity(const struct cli *c, struct registry *r, const struct cli_engi
     char model[DIGEST_HEX_SIZE];
     json_t *lora = NULL, *chat = NULL;
     int rc = registry_digest_path(r, x->model.path, model, e);
-    if (rc == 0)
-        rc = adapter_identity(c, r, adapter, &lora, e);
-    if (rc == 0)
-        rc = template_identity(x, &chat, e);
+    if (rc == 0) rc = adapter_identity(c, r, adapter, &lora, e);
+    if (rc == 0) rc = template_identity(x, &chat, e);
     if (rc) {
         json_decref(lora);
         json_decref(chat);
         return rc;
     }
-    *out = json_pack("{s:{s:s,s:I},s:s,s:o,s:o,s:o,s:o,s:i,s:i,s:s,s:s,s:s,s:s}", "cases", "digest", o->cases->digest, "n",
-                     (json_int_t)o->cases->n, "model", model, "adapter", lora, "chat_template", chat, "prompt",
+    *out = json_pack("{s:{s:s,s:I},s:s,s:o,s:o,s:o,s:o,s:i,s:i,s:s,s:s,s:s,s:s}", "cases", "digest", o->cases->digest,
+                     "n", (json_int_t)o->cases->n, "model", model, "adapter", lora, "chat_template", chat, "prompt",
                      prompt_identity(o), "sampling", sampling_identity(o), "batch", o->batch, "ctx",
                      engine_n_ctx(o->engine), "engine", cli_version(), "precision", precision_text(c->precision), "isa",
                      kern_isa_name(c->isa), "matchers", matcher_versions());
@@ -101,10 +92,11 @@ int eval_description(const struct cli *c, const struct cli_engine *x, const char
     char time[32];
     machine_describe(&m);
     clock_format_utc(clock_unix_ms(), time, sizeof time);
-    *out = json_pack("{s:s,s:{s:{s:s,s:s},s:s?,s:{s:s,s:s,s:I,s:I,s:I}},s:{s:s,s:i,s:s},s:s,s:O?}", "created", time, "inputs",
-                     "model", "name", model, "path", x->model.path, "adapter", adapter, "cases", "path", o->cases->path, "digest",
-                     o->cases->digest, "n", (json_int_t)o->cases->n, "n_total", (json_int_t)o->cases->n_total, "n_duplicate_text",
-                     (json_int_t)o->cases->n_duplicate_text, "machine", "cpu", m.cpu_name, "threads", c->threads, "isa",
-                     kern_isa_name(c->isa), "command", command, "labels", o->cases->labels);
+    *out = json_pack("{s:s,s:{s:{s:s,s:s},s:s?,s:{s:s,s:s,s:I,s:I,s:I}},s:{s:s,s:i,s:s},s:s,s:O?}", "created", time,
+                     "inputs", "model", "name", model, "path", x->model.path, "adapter", adapter, "cases", "path",
+                     o->cases->path, "digest", o->cases->digest, "n", (json_int_t)o->cases->n, "n_total",
+                     (json_int_t)o->cases->n_total, "n_duplicate_text", (json_int_t)o->cases->n_duplicate_text,
+                     "machine", "cpu", m.cpu_name, "threads", c->threads, "isa", kern_isa_name(c->isa), "command",
+                     command, "labels", o->cases->labels);
     return *out ? 0 : no_memory(e);
 }

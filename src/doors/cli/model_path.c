@@ -12,8 +12,7 @@ int cli_model_path(const struct cli *c, const char *model, char **path, struct e
     }
     struct registry *r;
     int rc = registry_open(&r, c->home, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     rc = registry_resolve(r, model, path, e);
     registry_close(r);
     return rc;

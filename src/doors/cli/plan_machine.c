@@ -19,15 +19,13 @@ int plan_measure_floors(const struct cli *c, struct plan_floors *out, struct err
     struct pool *pool;
     struct floors f;
     int rc = pool_new(&pool, c->threads, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     struct kern *k = mem_alloc(sizeof *k);
     kern_init(k, c->isa);
     rc = floors_measure(&f, pool, k, e);
     mem_free(k);
     pool_free(pool);
-    if (rc == 0)
-        *out = (struct plan_floors){f.read_gb_s, f.fp32_gflops, f.int8_gops, f.int4_int8_gops, f.bf16_gflops};
+    if (rc == 0) *out = (struct plan_floors){f.read_gb_s, f.fp32_gflops, f.int8_gops, f.int4_int8_gops, f.bf16_gflops};
     return rc;
 }
 
@@ -38,15 +36,14 @@ static int main_type(const struct model_file *f, const struct plan_quant **out, 
     size_t best = 0;
     for (size_t i = 0; i < model_file_n_tensor(f); i++) {
         const struct tensor_info *t = model_file_tensor(f, i);
-        if (strncmp(t->name, "blk.", 4) == 0 && t->n_dim == 2)
-            bytes[t->type] += t->n_bytes;
+        if (strncmp(t->name, "blk.", 4) == 0 && t->n_dim == 2) bytes[t->type] += t->n_bytes;
     }
-    for (size_t i = 0; i < TENSOR_TYPE_COUNT; i++)
-        best = bytes[i] > bytes[best] ? i : best;
+    for (size_t i = 0; i < TENSOR_TYPE_COUNT; i++) best = bytes[i] > bytes[best] ? i : best;
     const char *name = tensor_type_info((enum tensor_type)best)->name;
     *out = plan_quant_find(name);
-    return *out ? 0 : err_set(e, ERR_UNSUPPORTED, name, "cannot plan with \"%s\": its weights are %s; known are %s",
-                              model_file_path(f), name, plan_quant_names());
+    return *out ? 0
+                : err_set(e, ERR_UNSUPPORTED, name, "cannot plan with \"%s\": its weights are %s; known are %s",
+                          model_file_path(f), name, plan_quant_names());
 }
 
 static int time_model(struct cli_engine *x, struct plan_measured *m, struct err *e)
@@ -60,10 +57,10 @@ static int time_model(struct cli_engine *x, struct plan_measured *m, struct err 
         m->n_prompt = trained / 2;
         m->context = trained / 4 > 0 ? trained / 4 : 1;
     }
-    int n_vocab = model_params(x->model.model)->n_vocab, n_answer = opt.n_ctx - m->context < ANSWER ? opt.n_ctx - m->context : ANSWER;
+    int n_vocab = model_params(x->model.model)->n_vocab,
+        n_answer = opt.n_ctx - m->context < ANSWER ? opt.n_ctx - m->context : ANSWER;
     int rc = cli_engine_start(x, &opt, e);
-    if (rc == 0)
-        rc = bench_prefill(x->engine, n_vocab, m->n_prompt, REPEAT, cli_interrupted, &m->prefill_tok_s, e);
+    if (rc == 0) rc = bench_prefill(x->engine, n_vocab, m->n_prompt, REPEAT, cli_interrupted, &m->prefill_tok_s, e);
     if (rc == 0)
         rc = bench_decode(x->engine, n_vocab, 1, m->context, n_answer, REPEAT, cli_interrupted, &m->decode_tok_s, e);
     return rc;
@@ -75,7 +72,8 @@ static int read_model(const struct cli_engine *x, const char *name, struct plan_
     shape_of_params(model_params(model), name, &m->shape);
     m->file_bytes = model_file_size(x->model.file);
     m->weights_bytes = model_weight_bytes(model);
-    m->work = (struct plan_work){.step_bytes = (double)model_step_bytes(model), .layer_params = (double)model_n_layer_param(model),
+    m->work = (struct plan_work){.step_bytes = (double)model_step_bytes(model),
+                                 .layer_params = (double)model_n_layer_param(model),
                                  .head_params = (double)model_n_head_param(model)};
     return main_type(x->model.file, &m->quant, e);
 }
@@ -85,22 +83,20 @@ int plan_measure_model(const struct cli *c, const char *name, bool timed, struct
     struct cli_engine x;
     *out = (struct plan_measured){0};
     int rc = cli_engine_load(&x, c, name, NULL, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     rc = read_model(&x, path_base(name), out, e);
-    if (rc == 0 && timed)
-        rc = time_model(&x, out, e);
+    if (rc == 0 && timed) rc = time_model(&x, out, e);
     cli_engine_close(&x);
     return rc;
 }
 
 int plan_catalogue_path(char **path, struct err *e)
 {
-    static const char *const beside[] = {"../catalog/models.csv", "../share/tailor/catalog/models.csv", "../../catalog/models.csv"};
+    static const char *const beside[] = {"../catalog/models.csv", "../share/tailor/catalog/models.csv",
+                                         "../../catalog/models.csv"};
     char exe[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    if (n <= 0)
-        return err_set_errno(e, "/proc/self/exe", "cannot find the catalogue");
+    if (n <= 0) return err_set_errno(e, "/proc/self/exe", "cannot find the catalogue");
     exe[n] = '\0';
     char *dir = mem_strndup(exe, (size_t)(path_base(exe) - exe));
     for (size_t i = 0; i < N_ELEM(beside); i++) {
@@ -111,8 +107,10 @@ int plan_catalogue_path(char **path, struct err *e)
         }
         mem_free(*path);
     }
-    int rc = err_set(e, ERR_NOT_FOUND, dir, "cannot find the catalogue: neither ../catalog/models.csv nor "
-                     "../share/tailor/catalog/models.csv is beside \"%s\"; give --catalog", dir);
+    int rc = err_set(e, ERR_NOT_FOUND, dir,
+                     "cannot find the catalogue: neither ../catalog/models.csv nor "
+                     "../share/tailor/catalog/models.csv is beside \"%s\"; give --catalog",
+                     dir);
     mem_free(dir);
     return rc;
 }

@@ -18,9 +18,11 @@ struct plan_measured {
     double prefill_tok_s, decode_tok_s; /* 0 when nothing was timed */
 };
 /* Open a model (a path or a registry name), read what it takes, and time it when timed. */
-int plan_measure_model(const struct cli *c, const char *name, bool timed, struct plan_measured *out, struct err *e) MUST_CHECK;
+int plan_measure_model(const struct cli *c, const char *name, bool timed, struct plan_measured *out,
+                       struct err *e) MUST_CHECK;
 
-/* Where the catalogue is: beside the program (a build or an installation), mem_free. -ERR_NOT_FOUND names the places. */
+/* Where the catalogue is: beside the program (a build or an installation), mem_free. -ERR_NOT_FOUND names the places.
+ */
 int plan_catalogue_path(char **path, struct err *e) MUST_CHECK;
 
 #endif

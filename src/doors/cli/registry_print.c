@@ -14,8 +14,7 @@ static int list_kinds(struct registry *r, const char *const *kinds, json_t *all,
     for (; rc == 0 && *kinds; kinds++) {
         json_t *list;
         rc = registry_list(r, *kinds, &list, e);
-        if (rc)
-            break;
+        if (rc) break;
         for (size_t i = 0; rc == 0 && i < json_array_size(list); i++) {
             json_t *row = json_array_get(list, i);
             if (json_object_set_new(row, "kind", json_string(*kinds)) || json_array_append(all, row))
@@ -33,8 +32,9 @@ static void print_row(const json_t *row)
     const json_t *version;
     str_format_bytes((uint64_t)json_integer_value(json_object_get(row, "bytes")), size, sizeof size);
     printf("%-24s %4lld  %-8s %10s  sha256:%.12s  %s", json_string_value(json_object_get(row, "name")),
-           (long long)json_integer_value(json_object_get(row, "version")), json_string_value(json_object_get(row, "kind")), size,
-           json_string_value(json_object_get(row, "digest")), json_string_value(json_object_get(row, "time")));
+           (long long)json_integer_value(json_object_get(row, "version")),
+           json_string_value(json_object_get(row, "kind")), size, json_string_value(json_object_get(row, "digest")),
+           json_string_value(json_object_get(row, "time")));
     json_object_foreach(json_object_get(row, "aliases"), key, version)
         printf("  @%s=%lld", key, (long long)json_integer_value(version));
     putchar('\n');
@@ -44,16 +44,14 @@ int registry_print_list(const struct cli *c, const char *const *kinds, const cha
 {
     struct registry *r;
     int rc = registry_open(&r, c->home, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     json_t *all = json_array();
     rc = list_kinds(r, kinds, all, e);
     if (rc == 0 && c->json)
         cli_print_json(json_pack("{s:O}", key, all));
     else if (rc == 0 && json_array_size(all) == 0)
         puts(cli_text(c, "nothing yet", "暂无内容"));
-    for (size_t i = 0; rc == 0 && !c->json && i < json_array_size(all); i++)
-        print_row(json_array_get(all, i));
+    for (size_t i = 0; rc == 0 && !c->json && i < json_array_size(all); i++) print_row(json_array_get(all, i));
     json_decref(all);
     registry_close(r);
     return rc;
@@ -65,16 +63,14 @@ int registry_print_show(const struct cli *c, const char *ref, struct err *e)
     struct buf text;
     json_t *manifest = NULL;
     int rc = registry_open(&r, c->home, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     buf_init(&text, 1 << 26);
     rc = registry_show(r, ref, &manifest, e);
     if (rc == 0 && c->json)
         cli_print_json(json_incref(manifest));
     else if (rc == 0 && json_format(manifest, JSON_PRETTY, &text) == 0)
         fputs(text.data, stdout);
-    if (manifest)
-        json_decref(manifest);
+    if (manifest) json_decref(manifest);
     buf_deinit(&text);
     registry_close(r);
     return rc;

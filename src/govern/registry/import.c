@@ -1,5 +1,5 @@
-/* Import of model files, and digests of paths. Owns nothing between calls. What always holds: a manifest lists its files
- * sorted by name, so that the same files have the same digest wherever they came from. */
+/* Import of model files, and digests of paths. Owns nothing between calls. What always holds: a manifest lists its
+ * files sorted by name, so that the same files have the same digest wherever they came from. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,8 +24,7 @@ struct file_set {
 
 static void file_set_deinit(struct file_set *s)
 {
-    for (size_t i = 0; i < s->n; i++)
-        mem_free(s->name[i]);
+    for (size_t i = 0; i < s->n; i++) mem_free(s->name[i]);
     mem_free(s->name);
     mem_free(s->dir);
     mem_free(s->entry);
@@ -44,8 +43,7 @@ static bool is_regular(const char *dir, const char *name)
 static bool has_file(const struct file_set *s, const char *name)
 {
     for (size_t i = 0; i < s->n; i++)
-        if (str_eq(s->name[i], name))
-            return true;
+        if (str_eq(s->name[i], name)) return true;
     return false;
 }
 
@@ -54,8 +52,7 @@ static int list_dir(struct file_set *s, const char *path, struct err *e)
     char **all;
     size_t n;
     int rc = file_list_dir(path, &all, &n, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     s->dir = mem_strdup(path);
     s->entry = mem_strdup("");
     s->name = mem_alloc((n + 1) * sizeof *s->name);
@@ -71,8 +68,10 @@ static int list_dir(struct file_set *s, const char *path, struct err *e)
     else if (has_file(s, "config.json"))
         s->kind = "model";
     else
-        return err_set(e, ERR_INPUT, path, "cannot import \"%s\": a directory needs config.json (a model) or "
-                       "adapter_config.json (an adapter)", path);
+        return err_set(e, ERR_INPUT, path,
+                       "cannot import \"%s\": a directory needs config.json (a model) or "
+                       "adapter_config.json (an adapter)",
+                       path);
     if (s->n > MAX_FILES)
         return err_set(e, ERR_LIMIT, path, "cannot import \"%s\": %zu files, at most %d", path, s->n, MAX_FILES);
     return 0;
@@ -83,10 +82,10 @@ static int split_parts(const char *name, size_t *stem)
 {
     int part = 0, of = 0, used = 0;
     size_t n = strlen(name), tail = strlen("-00001-of-00003.gguf");
-    if (n <= tail || !str_ends(name, ".gguf"))
-        return 1;
+    if (n <= tail || !str_ends(name, ".gguf")) return 1;
     *stem = n - tail;
-    if (sscanf(name + *stem, "-%5d-of-%5d.gguf%n", &part, &of, &used) != 2 || (size_t)used != tail || part < 1 || of < 1)
+    if (sscanf(name + *stem, "-%5d-of-%5d.gguf%n", &part, &of, &used) != 2 || (size_t)used != tail || part < 1 ||
+        of < 1)
         return 1;
     return of;
 }
@@ -132,8 +131,8 @@ static int describe_files(struct registry *r, const struct file_set *s, json_t *
         uint64_t bytes;
         char *path = path_join(s->dir, s->name[i]);
         rc = r ? store_blob(r, path, digest, &bytes, e) : digest_file(path, digest, &bytes, e);
-        if (rc == 0 && json_array_append_new(files, json_pack("{s:s,s:s,s:I}", "path", s->name[i], "digest", digest, "bytes",
-                                                              (json_int_t)bytes)))
+        if (rc == 0 && json_array_append_new(files, json_pack("{s:s,s:s,s:I}", "path", s->name[i], "digest", digest,
+                                                              "bytes", (json_int_t)bytes)))
             rc = err_set(e, ERR_INPUT, path, "cannot import \"%s\": its name is not UTF-8", path);
         mem_free(path);
     }
@@ -145,11 +144,9 @@ static void name_of_path(const char *path, char *out, size_t size)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     size_t n = strlen(path), stem = 0;
-    while (n > 1 && path[n - 1] == '/')
-        n--;
+    while (n > 1 && path[n - 1] == '/') n--;
     size_t from = n;
-    while (from > 0 && path[from - 1] != '/')
-        from--;
+    while (from > 0 && path[from - 1] != '/') from--;
     if (n - from > 5 && memcmp(path + n - 5, ".gguf", 5) == 0) {
         n -= split_parts(path + from, &stem) > 1 ? strlen("-00001-of-00003.gguf") : 5;
     }
@@ -157,8 +154,7 @@ static void name_of_path(const char *path, char *out, size_t size)
     for (size_t i = from; i < n && len + 1 < size && len < 100; i++)
         out[len++] = strchr(allowed, path[i]) ? path[i] : '-';
     out[len] = '\0';
-    if (len == 0 || out[0] == '.' || out[0] == '-')
-        out[0] = '_';
+    if (len == 0 || out[0] == '.' || out[0] == '-') out[0] = '_';
 }
 
 int registry_import(struct registry *r, const char *path, const char *name, struct registered *out, struct err *e)
@@ -172,8 +168,7 @@ int registry_import(struct registry *r, const char *path, const char *name, stru
         name = from_path;
     }
     int rc = list_files(&s, path, e);
-    if (rc == 0)
-        rc = registry_lock(r, &fd, e);
+    if (rc == 0) rc = registry_lock(r, &fd, e);
     if (rc == 0) {
         rc = describe_files(r, &s, files, e);
         registry_unlock(fd);
@@ -186,8 +181,7 @@ int registry_import(struct registry *r, const char *path, const char *name, stru
     if (rc == 0) {
         char *dir;
         rc = view_make(r, out->digest, manifest, &dir, e);
-        if (rc == 0)
-            mem_free(dir);
+        if (rc == 0) mem_free(dir);
     }
     json_decref(files);
     json_decref(manifest);
@@ -204,9 +198,9 @@ static json_t *stamp(const struct file_set *s)
         struct stat st;
         char *path = path_join(s->dir, s->name[i]);
         if (stat(path, &st) == 0)
-            (void)json_array_append_new(list, json_pack("[s,I,I,I,I,I]", s->name[i], (json_int_t)st.st_dev, (json_int_t)st.st_ino,
-                                                        (json_int_t)st.st_size, (json_int_t)st.st_mtim.tv_sec,
-                                                        (json_int_t)st.st_mtim.tv_nsec));
+            (void)json_array_append_new(list, json_pack("[s,I,I,I,I,I]", s->name[i], (json_int_t)st.st_dev,
+                                                        (json_int_t)st.st_ino, (json_int_t)st.st_size,
+                                                        (json_int_t)st.st_mtim.tv_sec, (json_int_t)st.st_mtim.tv_nsec));
         mem_free(path);
     }
     return list;
@@ -228,8 +222,7 @@ static int compute(const struct file_set *s, char hex[DIGEST_HEX_SIZE], struct e
 static char *cache_path(struct registry *r, const json_t *of, struct err *e)
 {
     char hex[DIGEST_HEX_SIZE];
-    if (json_digest(of, hex, e))
-        return NULL;
+    if (json_digest(of, hex, e)) return NULL;
     char *dir = path_join(r->root, "digests"), *path = path_join(dir, hex);
     mem_free(dir);
     return path;
@@ -239,11 +232,9 @@ static bool cache_load(const char *path, char hex[DIGEST_HEX_SIZE])
 {
     char *text;
     size_t n;
-    if (file_read_all(path, 256, &text, &n, NULL))
-        return false;
+    if (file_read_all(path, 256, &text, &n, NULL)) return false;
     bool ok = n == DIGEST_HEX_SIZE - 1 && strspn(text, "0123456789abcdef") == n;
-    if (ok)
-        memcpy(hex, text, n + 1);
+    if (ok) memcpy(hex, text, n + 1);
     mem_free(text);
     return ok;
 }
@@ -252,8 +243,7 @@ static int cache_save(struct registry *r, const char *path, const char *hex, str
 {
     char *dir = path_join(r->root, "digests");
     int rc = file_mkdirs(dir, e);
-    if (rc == 0)
-        rc = file_write_atomic(path, hex, DIGEST_HEX_SIZE - 1, e);
+    if (rc == 0) rc = file_write_atomic(path, hex, DIGEST_HEX_SIZE - 1, e);
     mem_free(dir);
     return rc;
 }
@@ -272,8 +262,7 @@ int registry_digest_path(struct registry *r, const char *path, char hex[DIGEST_H
         rc = -ERR_NOMEM;
     else if (!cache_load(cache, hex)) {
         rc = compute(&s, hex, e);
-        if (rc == 0)
-            rc = cache_save(r, cache, hex, e);
+        if (rc == 0) rc = cache_save(r, cache, hex, e);
     }
     mem_free(cache);
     json_decref(of);

@@ -25,8 +25,7 @@ int registry_open(struct registry **out, const char *home, struct err *e)
 
 void registry_close(struct registry *r)
 {
-    if (!r)
-        return;
+    if (!r) return;
     mem_free(r->root);
     mem_free(r);
 }
@@ -59,8 +58,10 @@ static int check_name(const char *name, struct err *e)
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     size_t n = strlen(name);
     if (n == 0 || n > 100 || strspn(name, allowed) != n || name[0] == '.' || name[0] == '-')
-        return err_set(e, ERR_USAGE, name, "cannot use the name \"%.110s\": 1 to 100 letters, digits, dots, dashes and "
-                       "underscores are needed, the first a letter, a digit or an underscore", name);
+        return err_set(e, ERR_USAGE, name,
+                       "cannot use the name \"%.110s\": 1 to 100 letters, digits, dots, dashes and "
+                       "underscores are needed, the first a letter, a digit or an underscore",
+                       name);
     return 0;
 }
 
@@ -69,17 +70,18 @@ static int add_version(struct registry *r, const char *name, const char *kind, s
 {
     json_t *rows;
     int rc = log_read(r, names_log, &rows, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     const json_t *last = last_row(rows, "version", name, NULL, 0);
     if (last && !str_eq(member(last, "kind"), kind))
-        rc = err_set(e, ERR_CONFLICT, name, "cannot store %s \"%s\": that name is taken by a %s", kind, name, member(last, "kind"));
+        rc = err_set(e, ERR_CONFLICT, name, "cannot store %s \"%s\": that name is taken by a %s", kind, name,
+                     member(last, "kind"));
     out->added = !last || !str_eq(member(last, "digest"), out->digest);
     out->version = last ? version_of(last) + out->added : 1;
     if (rc == 0 && out->added)
-        rc = log_append(r, names_log, json_pack("{s:s,s:s,s:s,s:i,s:s,s:I}", "op", "version", "name", name, "kind", kind,
-                                                "version", out->version, "digest", out->digest, "bytes",
-                                                (json_int_t)out->bytes), e);
+        rc = log_append(r, names_log,
+                        json_pack("{s:s,s:s,s:s,s:i,s:s,s:I}", "op", "version", "name", name, "kind", kind, "version",
+                                  out->version, "digest", out->digest, "bytes", (json_int_t)out->bytes),
+                        e);
     json_decref(rows);
     return rc;
 }
@@ -88,8 +90,7 @@ static uint64_t manifest_bytes(const json_t *manifest)
 {
     uint64_t sum = 0;
     const json_t *files = json_object_get(manifest, "files");
-    if (!files)
-        files = json_object_get(manifest, "outputs");
+    if (!files) files = json_object_get(manifest, "outputs");
     for (size_t i = 0; i < json_array_size(files); i++)
         sum += (uint64_t)json_integer_value(json_object_get(json_array_get(files, i), "bytes"));
     return sum;
@@ -100,18 +101,14 @@ int registry_put(struct registry *r, const char *name, const json_t *manifest, s
     const char *kind;
     int fd;
     int rc = check_name(name, e);
-    if (rc == 0)
-        rc = json_get_str(manifest, "kind", &kind, "a manifest", e);
-    if (rc)
-        return rc;
+    if (rc == 0) rc = json_get_str(manifest, "kind", &kind, "a manifest", e);
+    if (rc) return rc;
     *out = (struct registered){.bytes = manifest_bytes(manifest)};
     snprintf(out->name, sizeof out->name, "%s", name);
     rc = registry_lock(r, &fd, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     rc = store_object(r, manifest, out->digest, e);
-    if (rc == 0)
-        rc = add_version(r, name, kind, out, e);
+    if (rc == 0) rc = add_version(r, name, kind, out, e);
     registry_unlock(fd);
     return rc;
 }
@@ -130,15 +127,15 @@ static int parse_reference(const char *ref, struct reference *out, struct err *e
     if (n == 0 || n >= sizeof out->name || strlen(ref) >= n + sizeof out->alias)
         return err_set(e, ERR_NOT_FOUND, ref, "cannot find \"%.200s\": neither a path nor a registry name", ref);
     memcpy(out->name, ref, n);
-    if (!ref[n])
-        return 0;
+    if (!ref[n]) return 0;
     int64_t version = 0;
     if (ref[n] == '@' && ref[n + 1]) {
         snprintf(out->alias, sizeof out->alias, "%s", ref + n + 1);
         return 0;
     }
     if (ref[n] == '@' || !str_to_i64(ref + n + 1, &version) || version < 1 || version > 1000000000)
-        return err_set(e, ERR_NOT_FOUND, ref, "cannot find \"%.200s\": a registry name is name, name:VERSION or name@ALIAS", ref);
+        return err_set(e, ERR_NOT_FOUND, ref,
+                       "cannot find \"%.200s\": a registry name is name, name:VERSION or name@ALIAS", ref);
     out->version = (int)version;
     return 0;
 }
@@ -148,28 +145,30 @@ static int not_found(const json_t *rows, const char *ref, const char *name, stru
     const char *best = NULL;
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const char *other = member(json_array_get(rows, i), "name");
-        if (!best || str_distance(name, other) < str_distance(name, best))
-            best = other;
+        if (!best || str_distance(name, other) < str_distance(name, best)) best = other;
     }
     if (!best)
-        return err_set(e, ERR_NOT_FOUND, ref, "cannot find \"%s\": no such file or directory, and the registry is empty; "
-                       "import a model first", ref);
-    return err_set(e, ERR_NOT_FOUND, ref, "cannot find \"%s\": no such file or directory, and no such name in the registry; the "
-                   "nearest is \"%s\"", ref, best);
+        return err_set(e, ERR_NOT_FOUND, ref,
+                       "cannot find \"%s\": no such file or directory, and the registry is empty; "
+                       "import a model first",
+                       ref);
+    return err_set(e, ERR_NOT_FOUND, ref,
+                   "cannot find \"%s\": no such file or directory, and no such name in the registry; the "
+                   "nearest is \"%s\"",
+                   ref, best);
 }
 
 /* The version row that a reference means; borrowed from rows. */
 static int find_version(const json_t *rows, const char *ref, struct reference *p, const json_t **row, struct err *e)
 {
     int rc = parse_reference(ref, p, e);
-    if (rc)
-        return rc;
-    if (!last_row(rows, "version", p->name, NULL, 0))
-        return not_found(rows, ref, p->name, e);
+    if (rc) return rc;
+    if (!last_row(rows, "version", p->name, NULL, 0)) return not_found(rows, ref, p->name, e);
     if (p->alias[0]) {
         const json_t *alias = last_row(rows, "alias", p->name, p->alias, 0);
         if (!alias)
-            return err_set(e, ERR_NOT_FOUND, ref, "cannot find \"%s\": \"%s\" has no alias \"%s\"", ref, p->name, p->alias);
+            return err_set(e, ERR_NOT_FOUND, ref, "cannot find \"%s\": \"%s\" has no alias \"%s\"", ref, p->name,
+                           p->alias);
         p->version = version_of(alias);
     }
     *row = last_row(rows, "version", p->name, NULL, p->version);
@@ -187,19 +186,15 @@ int registry_resolve(struct registry *r, const char *ref, char **path, struct er
     const char *entry = "";
     char *dir = NULL;
     int rc = log_read(r, names_log, &rows, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     rc = find_version(rows, ref, &p, &row, e);
-    if (rc == 0)
-        rc = store_load_object(r, member(row, "digest"), &manifest, e);
-    if (rc == 0)
-        rc = json_opt_str(manifest, "entry", &entry, ref, e);
+    if (rc == 0) rc = store_load_object(r, member(row, "digest"), &manifest, e);
+    if (rc == 0) rc = json_opt_str(manifest, "entry", &entry, ref, e);
     if (rc == 0 && !json_object_get(manifest, "files"))
-        rc = err_set(e, ERR_INPUT, ref, "cannot open \"%s\": it is a %s, a model or an adapter is needed", ref, member(row, "kind"));
-    if (rc == 0)
-        rc = view_make(r, member(row, "digest"), manifest, &dir, e);
-    if (rc == 0)
-        *path = entry[0] ? path_join(dir, entry) : mem_strdup(dir);
+        rc = err_set(e, ERR_INPUT, ref, "cannot open \"%s\": it is a %s, a model or an adapter is needed", ref,
+                     member(row, "kind"));
+    if (rc == 0) rc = view_make(r, member(row, "digest"), manifest, &dir, e);
+    if (rc == 0) *path = entry[0] ? path_join(dir, entry) : mem_strdup(dir);
     mem_free(dir);
     json_decref(manifest);
     json_decref(rows);
@@ -212,21 +207,22 @@ int registry_set_alias(struct registry *r, const char *name, const char *alias, 
     json_t *rows = NULL;
     int fd;
     int rc = check_name(alias, e);
-    if (rc == 0)
-        rc = registry_lock(r, &fd, e);
-    if (rc)
-        return rc;
+    if (rc == 0) rc = registry_lock(r, &fd, e);
+    if (rc) return rc;
     rc = log_read(r, names_log, &rows, e);
     const json_t *now = rc ? NULL : last_row(rows, "alias", name, alias, 0);
     int current = now ? version_of(now) : 0;
     if (rc == 0 && !last_row(rows, "version", name, NULL, version))
-        rc = err_set(e, ERR_NOT_FOUND, name, "cannot point %s@%s at version %d: there is no such version", name, alias, version);
+        rc = err_set(e, ERR_NOT_FOUND, name, "cannot point %s@%s at version %d: there is no such version", name, alias,
+                     version);
     if (rc == 0 && current != expected_version)
-        rc = err_set(e, ERR_CONFLICT, name, "cannot move %s@%s: it points at version %d, not at %d", name, alias, current,
-                     expected_version);
+        rc = err_set(e, ERR_CONFLICT, name, "cannot move %s@%s: it points at version %d, not at %d", name, alias,
+                     current, expected_version);
     if (rc == 0)
-        rc = log_append(r, names_log, json_pack("{s:s,s:s,s:s,s:i,s:i,s:s}", "op", "alias", "name", name, "alias", alias,
-                                                "version", version, "from", current, "reason", reason ? reason : ""), e);
+        rc = log_append(r, names_log,
+                        json_pack("{s:s,s:s,s:s,s:i,s:i,s:s}", "op", "alias", "name", name, "alias", alias, "version",
+                                  version, "from", current, "reason", reason ? reason : ""),
+                        e);
     json_decref(rows);
     registry_unlock(fd);
     return rc;
@@ -252,22 +248,20 @@ int registry_list(struct registry *r, const char *kind, json_t **out, struct err
 {
     json_t *rows;
     int rc = log_read(r, names_log, &rows, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     *out = json_array();
     for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i);
         const char *name = member(row, "name");
-        if (!str_eq(member(row, "kind"), kind) || last_row(rows, "version", name, NULL, 0) != row)
-            continue;
-        if (json_array_append_new(*out, json_pack("{s:s,s:i,s:s,s:O,s:s,s:o}", "name", name, "version", version_of(row), "digest",
-                                                  member(row, "digest"), "bytes", json_object_get(row, "bytes"), "time",
-                                                  member(row, "time"), "aliases", aliases_of(rows, name))))
+        if (!str_eq(member(row, "kind"), kind) || last_row(rows, "version", name, NULL, 0) != row) continue;
+        if (json_array_append_new(*out,
+                                  json_pack("{s:s,s:i,s:s,s:O,s:s,s:o}", "name", name, "version", version_of(row),
+                                            "digest", member(row, "digest"), "bytes", json_object_get(row, "bytes"),
+                                            "time", member(row, "time"), "aliases", aliases_of(rows, name))))
             rc = err_set(e, ERR_NOMEM, NULL, "cannot list the registry: out of memory");
     }
     json_decref(rows);
-    if (rc)
-        json_decref(*out);
+    if (rc) json_decref(*out);
     return rc;
 }
 
@@ -290,11 +284,9 @@ int registry_show(struct registry *r, const char *ref, json_t **out, struct err 
     struct reference p;
     const json_t *row;
     int rc = log_read(r, names_log, &rows, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     rc = find_version(rows, ref, &p, &row, e);
-    if (rc == 0)
-        rc = store_load_object(r, member(row, "digest"), out, e);
+    if (rc == 0) rc = store_load_object(r, member(row, "digest"), out, e);
     if (rc == 0 && (json_object_set_new(*out, "name", json_string(p.name)) ||
                     json_object_set(*out, "version", json_object_get(row, "version")) ||
                     json_object_set(*out, "digest", json_object_get(row, "digest")) ||
@@ -310,10 +302,10 @@ int registry_note_run(struct registry *r, const char *kind, const char *dir, str
 {
     int fd;
     char full[PATH_MAX];
-    if (!realpath(dir, full))
-        return err_set_errno(e, dir, "cannot record run \"%s\"", dir);
+    if (!realpath(dir, full)) return err_set_errno(e, dir, "cannot record run \"%s\"", dir);
     json_t *row = json_pack("{s:s,s:s}", "kind", kind, "path", full);
-    int rc = row ? registry_lock(r, &fd, e) : err_set(e, ERR_INPUT, dir, "cannot record run \"%s\": its path is not UTF-8", dir);
+    int rc = row ? registry_lock(r, &fd, e)
+                 : err_set(e, ERR_INPUT, dir, "cannot record run \"%s\": its path is not UTF-8", dir);
     if (rc) {
         json_decref(row);
         return rc;
@@ -326,8 +318,7 @@ int registry_note_run(struct registry *r, const char *kind, const char *dir, str
 static bool seen_path(const json_t *list, const char *path)
 {
     for (size_t i = 0; i < json_array_size(list); i++)
-        if (str_eq(member(json_array_get(list, i), "path"), path))
-            return true;
+        if (str_eq(member(json_array_get(list, i), "path"), path)) return true;
     return false;
 }
 
@@ -335,20 +326,17 @@ int registry_runs(struct registry *r, json_t **out, struct err *e)
 {
     json_t *rows;
     int rc = log_read(r, runs_log, &rows, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     *out = json_array();
     for (size_t i = json_array_size(rows); rc == 0 && i-- > 0;) {
         const json_t *row = json_array_get(rows, i);
         const char *path = member(row, "path");
-        if (seen_path(*out, path))
-            continue;
-        if (json_array_append_new(*out, json_pack("{s:s,s:s,s:s,s:b}", "kind", member(row, "kind"), "path", path, "time",
-                                                  member(row, "time"), "exists", file_is_dir(path))))
+        if (seen_path(*out, path)) continue;
+        if (json_array_append_new(*out, json_pack("{s:s,s:s,s:s,s:b}", "kind", member(row, "kind"), "path", path,
+                                                  "time", member(row, "time"), "exists", file_is_dir(path))))
             rc = err_set(e, ERR_NOMEM, NULL, "cannot list runs: out of memory");
     }
     json_decref(rows);
-    if (rc)
-        json_decref(*out);
+    if (rc) json_decref(*out);
     return rc;
 }

@@ -27,17 +27,19 @@ void registry_close(struct registry *r);
 /* What a name stands for after import. */
 struct registered {
     char name[128];
-    int version;                   /* from 1 */
-    char digest[DIGEST_HEX_SIZE];  /* of the manifest */
-    uint64_t bytes;                /* of all files */
-    bool added;                    /* false: the newest version was this already, nothing was written */
+    int version;                  /* from 1 */
+    char digest[DIGEST_HEX_SIZE]; /* of the manifest */
+    uint64_t bytes;               /* of all files */
+    bool added;                   /* false: the newest version was this already, nothing was written */
 };
 /* Take a model file (GGUF, tokenizer.json) or a directory of files into the registry under name (NULL: from the path).
  * Files are shared with the source by reflink where the file system can, hard-linked where it cannot, else copied. */
-int registry_import(struct registry *r, const char *path, const char *name, struct registered *out, struct err *e) MUST_CHECK;
+int registry_import(struct registry *r, const char *path, const char *name, struct registered *out,
+                    struct err *e) MUST_CHECK;
 /* Store an object (dataset, evaluation ...) under a name: it becomes the next version unless it is the newest already.
  * manifest must hold "kind"; the same name may not change its kind. */
-int registry_put(struct registry *r, const char *name, const json_t *manifest, struct registered *out, struct err *e) MUST_CHECK;
+int registry_put(struct registry *r, const char *name, const json_t *manifest, struct registered *out,
+                 struct err *e) MUST_CHECK;
 
 /* `name`, `name:2` or `name@alias` -> the file or directory to open (mem_free). -ERR_NOT_FOUND offers near names;
  * -ERR_INPUT when a blob is missing or has another size than its manifest says. */
@@ -57,8 +59,8 @@ int registry_note_run(struct registry *r, const char *kind, const char *dir, str
 /* Runs, newest first: array of {"kind","path","time","exists"}; new reference. */
 int registry_runs(struct registry *r, json_t **out, struct err *e) MUST_CHECK;
 
-/* The digest that identifies a model or adapter at path: of the file, or of the sorted names and digests of a directory's
- * files. Remembered by inode, size and time of change, so that large files are read once. */
+/* The digest that identifies a model or adapter at path: of the file, or of the sorted names and digests of a
+ * directory's files. Remembered by inode, size and time of change, so that large files are read once. */
 int registry_digest_path(struct registry *r, const char *path, char hex[DIGEST_HEX_SIZE], struct err *e) MUST_CHECK;
 
 #endif

@@ -23,7 +23,8 @@ int log_append(struct registry *r, const char *name, json_t *row, struct err *e)
 /* Path of a blob or an object (suffix ".json"); mem_free. */
 char *store_path(struct registry *r, const char *kind, const char *digest, const char *suffix) MUST_CHECK;
 /* Put a file into blobs; digest and size are set. */
-int store_blob(struct registry *r, const char *path, char digest[DIGEST_HEX_SIZE], uint64_t *bytes, struct err *e) MUST_CHECK;
+int store_blob(struct registry *r, const char *path, char digest[DIGEST_HEX_SIZE], uint64_t *bytes,
+               struct err *e) MUST_CHECK;
 /* Put a manifest into objects under the digest of its canonical form. */
 int store_object(struct registry *r, const json_t *manifest, char digest[DIGEST_HEX_SIZE], struct err *e) MUST_CHECK;
 int store_load_object(struct registry *r, const char *digest, json_t **out, struct err *e) MUST_CHECK;

@@ -51,8 +51,7 @@ static int copy_bytes(int from, const char *path, uint64_t size, struct file_ato
     for (uint64_t at = 0; rc == 0 && at < size;) {
         size_t n = size - at < CHUNK ? (size_t)(size - at) : CHUNK;
         rc = file_pread(from, path, chunk, n, at, e);
-        if (rc == 0)
-            rc = file_atomic_write(to, chunk, n, e);
+        if (rc == 0) rc = file_atomic_write(to, chunk, n, e);
         at += n;
     }
     mem_free(chunk);
@@ -66,14 +65,11 @@ static int clone_or_copy(const char *from, const char *to, struct err *e)
     int fd;
     uint64_t size;
     int rc = file_open_read(from, &fd, &size, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     rc = file_atomic_begin(&out, to, e);
     if (rc == 0) {
-        if (ioctl(out.fd, FICLONE, fd) != 0)
-            rc = copy_bytes(fd, from, size, &out, e);
-        if (rc == 0 && fchmod(out.fd, 0444))
-            rc = err_set_errno(e, to, "cannot write \"%s\"", to);
+        if (ioctl(out.fd, FICLONE, fd) != 0) rc = copy_bytes(fd, from, size, &out, e);
+        if (rc == 0 && fchmod(out.fd, 0444)) rc = err_set_errno(e, to, "cannot write \"%s\"", to);
         if (rc == 0)
             rc = file_atomic_commit(&out, e);
         else
@@ -87,8 +83,7 @@ static bool can_clone(const char *from, const char *to)
 {
     struct file_atomic out;
     int fd;
-    if (file_open_read(from, &fd, NULL, NULL))
-        return false;
+    if (file_open_read(from, &fd, NULL, NULL)) return false;
     bool ok = false;
     if (file_atomic_begin(&out, to, NULL) == 0) {
         ok = ioctl(out.fd, FICLONE, fd) == 0;
@@ -102,23 +97,20 @@ static bool can_clone(const char *from, const char *to)
  * checked each time it is opened. */
 static int place_blob(const char *from, const char *to, struct err *e)
 {
-    if (!can_clone(from, to) && linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0)
-        return sync_parent(to, e);
+    if (!can_clone(from, to) && linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0) return sync_parent(to, e);
     return clone_or_copy(from, to, e);
 }
 
 int store_blob(struct registry *r, const char *path, char digest[DIGEST_HEX_SIZE], uint64_t *bytes, struct err *e)
 {
     int rc = digest_file(path, digest, bytes, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     char *to = store_path(r, "blobs", digest, "");
     struct stat st;
     if (stat(to, &st) || (uint64_t)st.st_size != *bytes) {
         (void)unlink(to); /* a blob of another size is damaged; the good one takes its place */
         rc = make_parent(to, e);
-        if (rc == 0)
-            rc = place_blob(path, to, e);
+        if (rc == 0) rc = place_blob(path, to, e);
     }
     mem_free(to);
     return rc;
@@ -129,16 +121,13 @@ int store_object(struct registry *r, const json_t *manifest, char digest[DIGEST_
     struct buf text;
     buf_init(&text, REGISTRY_MAX_MANIFEST);
     int rc = json_digest(manifest, digest, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     char *path = store_path(r, "objects", digest, ".json");
     if (!file_exists(path)) {
         if (json_format(manifest, JSON_CANONICAL, &text))
             rc = err_set(e, ERR_LIMIT, path, "cannot write \"%s\": the manifest is too large", path);
-        if (rc == 0)
-            rc = make_parent(path, e);
-        if (rc == 0)
-            rc = file_write_atomic(path, text.data, text.len, e);
+        if (rc == 0) rc = make_parent(path, e);
+        if (rc == 0) rc = file_write_atomic(path, text.data, text.len, e);
     }
     buf_deinit(&text);
     mem_free(path);
@@ -154,8 +143,7 @@ int store_load_object(struct registry *r, const char *digest, json_t **out, stru
         rc = json_digest(*out, hex, e);
         if (rc == 0 && !str_eq(hex, digest))
             rc = err_set(e, ERR_INPUT, path, "cannot trust \"%s\": its contents have the digest %s", path, hex);
-        if (rc)
-            json_decref(*out);
+        if (rc) json_decref(*out);
     }
     mem_free(path);
     return rc;
@@ -168,17 +156,16 @@ static int link_file(struct registry *r, const json_t *file, const char *dir, st
     const char *name, *digest;
     int64_t bytes;
     int rc = json_get_str(file, "path", &name, "a manifest", e);
-    if (rc == 0)
-        rc = json_get_str(file, "digest", &digest, "a manifest", e);
-    if (rc == 0)
-        rc = json_get_int(file, "bytes", 0, INT64_MAX, &bytes, "a manifest", e);
-    if (rc)
-        return rc;
+    if (rc == 0) rc = json_get_str(file, "digest", &digest, "a manifest", e);
+    if (rc == 0) rc = json_get_int(file, "bytes", 0, INT64_MAX, &bytes, "a manifest", e);
+    if (rc) return rc;
     char *blob = store_path(r, "blobs", digest, ""), *to = path_join(dir, name);
     struct stat st;
     if (stat(blob, &st) || st.st_size != bytes)
-        rc = err_set(e, ERR_INPUT, name, "cannot use \"%s\": its blob %s is missing or has another size than %lld bytes; import "
-                     "it again", name, digest, (long long)bytes);
+        rc = err_set(e, ERR_INPUT, name,
+                     "cannot use \"%s\": its blob %s is missing or has another size than %lld bytes; import "
+                     "it again",
+                     name, digest, (long long)bytes);
     else if (link(blob, to) && errno != EEXIST)
         rc = err_set_errno(e, to, "cannot link \"%s\"", to);
     mem_free(blob);
@@ -190,10 +177,8 @@ static int fill_view(struct registry *r, const json_t *manifest, const char *dir
 {
     const json_t *files;
     int rc = json_get_array(manifest, "files", &files, "a manifest", e);
-    if (rc == 0)
-        rc = file_mkdirs(dir, e);
-    for (size_t i = 0; rc == 0 && i < json_array_size(files); i++)
-        rc = link_file(r, json_array_get(files, i), dir, e);
+    if (rc == 0) rc = file_mkdirs(dir, e);
+    for (size_t i = 0; rc == 0 && i < json_array_size(files); i++) rc = link_file(r, json_array_get(files, i), dir, e);
     return rc;
 }
 
@@ -207,8 +192,10 @@ static int check_view(const json_t *manifest, const char *dir, struct err *e)
         char *path = path_join(dir, json_string_value(json_object_get(f, "path")));
         struct stat st;
         if (stat(path, &st) || st.st_size != json_integer_value(json_object_get(f, "bytes")))
-            rc = err_set(e, ERR_INPUT, path, "cannot use \"%s\": it is missing or was changed since it was imported; import it "
-                         "again", path);
+            rc = err_set(e, ERR_INPUT, path,
+                         "cannot use \"%s\": it is missing or was changed since it was imported; import it "
+                         "again",
+                         path);
         mem_free(path);
     }
     return rc;
@@ -224,16 +211,13 @@ static int build_view(struct registry *r, const json_t *manifest, const char *vi
         return err_set(e, ERR_LIMIT, views, "cannot use \"%s\": the path is too long", views);
     }
     int rc = file_remove_tree(tmp.data, e);
-    if (rc == 0)
-        rc = fill_view(r, manifest, tmp.data, e);
-    if (rc == 0)
-        rc = file_remove_tree(at, e); /* a damaged one; blobs are untouched */
+    if (rc == 0) rc = fill_view(r, manifest, tmp.data, e);
+    if (rc == 0) rc = file_remove_tree(at, e); /* a damaged one; blobs are untouched */
     if (rc == 0 && rename(tmp.data, at) && errno != EEXIST && errno != ENOTEMPTY) /* another process was first */
         rc = err_set_errno(e, at, "cannot make \"%s\"", at);
     int cleaned = file_remove_tree(tmp.data, rc ? NULL : e);
     buf_deinit(&tmp);
-    if (rc == 0)
-        rc = cleaned;
+    if (rc == 0) rc = cleaned;
     return rc ? rc : file_sync_dir(views, e);
 }
 
@@ -241,8 +225,7 @@ int view_make(struct registry *r, const char *digest, const json_t *manifest, ch
 {
     char *views = path_join(r->root, "views"), *at = path_join(views, digest);
     int rc = 0;
-    if (!file_is_dir(at) || check_view(manifest, at, NULL))
-        rc = build_view(r, manifest, views, at, e);
+    if (!file_is_dir(at) || check_view(manifest, at, NULL)) rc = build_view(r, manifest, views, at, e);
     mem_free(views);
     if (rc)
         mem_free(at);

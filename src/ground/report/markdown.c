@@ -1,5 +1,5 @@
-/* Documents as Markdown, for chats and reviews. Owns nothing. What always holds: texts keep their line of the table, and
- * characters that mean something to Markdown or HTML are escaped. */
+/* Documents as Markdown, for chats and reviews. Owns nothing. What always holds: texts keep their line of the table,
+ * and characters that mean something to Markdown or HTML are escaped. */
 #include <string.h>
 
 #include "ground/base/str.h"
@@ -29,8 +29,7 @@ static int md_text(struct buf *out, const char *s)
 static int wrap(struct buf *out, const char *before, const char *text, const char *after)
 {
     int rc = buf_add_str(out, before);
-    if (rc == 0)
-        rc = md_text(out, text ? text : "");
+    if (rc == 0) rc = md_text(out, text ? text : "");
     return rc ? rc : buf_add_str(out, after);
 }
 
@@ -48,14 +47,11 @@ static int md_table(const json_t *b, struct buf *out)
     int rc = buf_add_str(out, "|");
     for (size_t i = 0; rc == 0 && i < json_array_size(columns); i++)
         rc = wrap(out, " ", block_str(json_array_get(columns, i), "text"), " |");
-    if (rc == 0)
-        rc = buf_add_str(out, "\n|");
+    if (rc == 0) rc = buf_add_str(out, "\n|");
     for (size_t i = 0; rc == 0 && i < json_array_size(columns); i++)
         rc = buf_add_str(out, json_is_true(json_object_get(json_array_get(columns, i), "right")) ? "---:|" : "---|");
-    if (rc == 0)
-        rc = buf_add_str(out, "\n");
-    for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++)
-        rc = md_row(out, json_array_get(rows, i));
+    if (rc == 0) rc = buf_add_str(out, "\n");
+    for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) rc = md_row(out, json_array_get(rows, i));
     return rc ? rc : buf_add_str(out, "\n");
 }
 
@@ -65,8 +61,7 @@ static int md_facts(const json_t *b, struct buf *out)
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
         rc = wrap(out, "- ", json_string_value(json_array_get(json_array_get(rows, i), 0)), ": ");
-        if (rc == 0)
-            rc = wrap(out, "", json_string_value(json_array_get(json_array_get(rows, i), 1)), "\n");
+        if (rc == 0) rc = wrap(out, "", json_string_value(json_array_get(json_array_get(rows, i), 1)), "\n");
     }
     return rc ? rc : buf_add_str(out, "\n");
 }
@@ -89,22 +84,17 @@ static int md_matrix(const json_t *b, struct buf *out)
 {
     const json_t *rows = block_list(b, "rows"), *columns = block_list(b, "columns"), *counts = block_list(b, "counts");
     int rc = wrap(out, "| ", block_str(b, "row_title"), " \\\\ ");
-    if (rc == 0)
-        rc = wrap(out, "", block_str(b, "column_title"), " |");
+    if (rc == 0) rc = wrap(out, "", block_str(b, "column_title"), " |");
     for (size_t k = 0; rc == 0 && k < json_array_size(columns); k++)
         rc = wrap(out, " ", json_string_value(json_array_get(columns, k)), " |");
-    if (rc == 0)
-        rc = buf_add_str(out, "\n|---|");
-    for (size_t k = 0; rc == 0 && k < json_array_size(columns); k++)
-        rc = buf_add_str(out, "---:|");
-    if (rc == 0)
-        rc = buf_add_str(out, "\n");
+    if (rc == 0) rc = buf_add_str(out, "\n|---|");
+    for (size_t k = 0; rc == 0 && k < json_array_size(columns); k++) rc = buf_add_str(out, "---:|");
+    if (rc == 0) rc = buf_add_str(out, "\n");
     for (size_t r = 0; rc == 0 && r < json_array_size(rows); r++) {
         rc = wrap(out, "| ", json_string_value(json_array_get(rows, r)), " |");
         for (size_t k = 0; rc == 0 && k < json_array_size(columns); k++)
             rc = buf_printf(out, " %.0f |", block_num(json_array_get(json_array_get(counts, r), k)));
-        if (rc == 0)
-            rc = buf_add_str(out, "\n");
+        if (rc == 0) rc = buf_add_str(out, "\n");
     }
     return rc ? rc : buf_add_str(out, "\n");
 }
@@ -119,12 +109,9 @@ static int md_code(const json_t *b, struct buf *out)
         longest = run > longest ? run : longest;
     }
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i <= longest; i++)
-        rc = buf_add_char(out, '`');
-    if (rc == 0)
-        rc = buf_printf(out, "\n%s\n", text);
-    for (size_t i = 0; rc == 0 && i <= longest; i++)
-        rc = buf_add_char(out, '`');
+    for (size_t i = 0; rc == 0 && i <= longest; i++) rc = buf_add_char(out, '`');
+    if (rc == 0) rc = buf_printf(out, "\n%s\n", text);
+    for (size_t i = 0; rc == 0 && i <= longest; i++) rc = buf_add_char(out, '`');
     return rc ? rc : buf_add_str(out, "\n\n");
 }
 
@@ -140,8 +127,7 @@ static int md_lines(const json_t *b, struct buf *out)
         if (rc == 0 && n)
             rc = buf_printf(out, "%.4g \xE2\x86\x92 %.4g", block_num(json_array_get(json_array_get(points, 0), 1)),
                             block_num(json_array_get(json_array_get(points, n - 1), 1)));
-        if (rc == 0)
-            rc = buf_add_str(out, "\n");
+        if (rc == 0) rc = buf_add_str(out, "\n");
     }
     return rc ? rc : buf_add_str(out, "\n");
 }
@@ -153,26 +139,17 @@ static int md_block(const json_t *b, int depth, struct buf *out, struct err *e)
     const char *type = block_str(b, "type");
     if (str_eq(type, "verdict")) {
         int rc = wrap(out, "**", block_str(b, "state"), "** ");
-        if (rc == 0)
-            rc = wrap(out, "", block_str(b, "title"), ": ");
+        if (rc == 0) rc = wrap(out, "", block_str(b, "title"), ": ");
         return rc ? rc : wrap(out, "", block_str(b, "text"), "\n\n");
     }
-    if (str_eq(type, "heading"))
-        return wrap(out, "## ", block_str(b, "text"), "\n\n");
-    if (str_eq(type, "text"))
-        return wrap(out, "", block_str(b, "text"), "\n\n");
-    if (str_eq(type, "code"))
-        return md_code(b, out);
-    if (str_eq(type, "facts"))
-        return md_facts(b, out);
-    if (str_eq(type, "table"))
-        return md_table(b, out);
-    if (str_eq(type, "intervals"))
-        return md_intervals(b, out);
-    if (str_eq(type, "lines"))
-        return md_lines(b, out);
-    if (str_eq(type, "matrix"))
-        return md_matrix(b, out);
+    if (str_eq(type, "heading")) return wrap(out, "## ", block_str(b, "text"), "\n\n");
+    if (str_eq(type, "text")) return wrap(out, "", block_str(b, "text"), "\n\n");
+    if (str_eq(type, "code")) return md_code(b, out);
+    if (str_eq(type, "facts")) return md_facts(b, out);
+    if (str_eq(type, "table")) return md_table(b, out);
+    if (str_eq(type, "intervals")) return md_intervals(b, out);
+    if (str_eq(type, "lines")) return md_lines(b, out);
+    if (str_eq(type, "matrix")) return md_matrix(b, out);
     if (str_eq(type, "details") && depth < 4) {
         int rc = wrap(out, "**", block_str(b, "summary"), "**\n\n");
         return rc ? rc : md_blocks(block_list(b, "blocks"), depth + 1, out, e);
@@ -191,8 +168,8 @@ static int md_blocks(const json_t *blocks, int depth, struct buf *out, struct er
 int report_markdown(const json_t *doc, struct buf *out, struct err *e)
 {
     int rc = wrap(out, "# ", block_str(doc, "title"), "\n\n");
-    if (rc == 0)
-        rc = md_blocks(block_list(doc, "blocks"), 0, out, e);
-    return rc == -ERR_LIMIT || rc == -ERR_NOMEM ? err_set(e, -rc, NULL, "cannot write the report: longer than %zu bytes", out->max)
-                                                : rc;
+    if (rc == 0) rc = md_blocks(block_list(doc, "blocks"), 0, out, e);
+    return rc == -ERR_LIMIT || rc == -ERR_NOMEM
+               ? err_set(e, -rc, NULL, "cannot write the report: longer than %zu bytes", out->max)
+               : rc;
 }

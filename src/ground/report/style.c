@@ -2,9 +2,11 @@
 #include "ground/report/report_int.h"
 
 const char report_style[] =
-    ":root{--ink:#1d2129;--dim:#667085;--line:#dfe3ea;--paper:#fff;--tint:#f5f7fa;--good:#14804a;--bad:#c0342b;--open:#9a6700;"
+    ":root{--ink:#1d2129;--dim:#667085;--line:#dfe3ea;--paper:#fff;--tint:#f5f7fa;--good:#14804a;--bad:#c0342b;--open:#"
+    "9a6700;"
     "--one:#2f6fdd;--two:#d2691e;--three:#7a4fd0}\n"
-    "@media (prefers-color-scheme:dark){:root{--ink:#e6e9ef;--dim:#98a2b3;--line:#343a46;--paper:#15181e;--tint:#1e222a;"
+    "@media "
+    "(prefers-color-scheme:dark){:root{--ink:#e6e9ef;--dim:#98a2b3;--line:#343a46;--paper:#15181e;--tint:#1e222a;"
     "--good:#4cc38a;--bad:#ff7b72;--open:#e3b341;--one:#7aa7ff;--two:#f0a060;--three:#b59cff}}\n"
     "*{box-sizing:border-box}\n"
     "body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.6 system-ui,-apple-system,'Segoe UI',Roboto,"

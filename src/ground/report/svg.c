@@ -14,8 +14,7 @@ static double clamp(double v, double low, double high)
 static int text_at(struct buf *out, double x, double y, const char *anchor, const char *css, const char *text)
 {
     int rc = buf_printf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" class=\"%s\">", x, y, anchor, css);
-    if (rc == 0)
-        rc = html_text(out, text);
+    if (rc == 0) rc = html_text(out, text);
     return rc ? rc : buf_add_str(out, "</text>");
 }
 
@@ -24,12 +23,9 @@ static double nice_step(double range, int n)
 {
     double raw = range / n, unit = pow(10, floor(log10(raw > 0 ? raw : 1)));
     double step = unit;
-    if (raw > unit)
-        step = 2 * unit;
-    if (raw > 2 * unit)
-        step = 5 * unit;
-    if (raw > 5 * unit)
-        step = 10 * unit;
+    if (raw > unit) step = 2 * unit;
+    if (raw > 2 * unit) step = 5 * unit;
+    if (raw > 5 * unit) step = 10 * unit;
     return step;
 }
 
@@ -50,9 +46,9 @@ static int iv_axis(struct buf *out, double min, double max, double bottom)
         char label[32];
         double x = iv_x(v, min, max);
         snprintf(label, sizeof label, "%.4g %%", 100 * (fabs(v) < step * 1e-6 ? 0 : v));
-        rc = buf_printf(out, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%.1f\"/>", x, x, IV_TOP, bottom);
-        if (rc == 0)
-            rc = text_at(out, x, bottom + 16, "middle", "dim", label);
+        rc = buf_printf(out, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%.1f\"/>", x, x, IV_TOP,
+                        bottom);
+        if (rc == 0) rc = text_at(out, x, bottom + 16, "middle", "dim", label);
     }
     return rc;
 }
@@ -64,8 +60,11 @@ static int iv_row(struct buf *out, const json_t *row, double y, double min, doub
     char label[64];
     int rc = text_at(out, IV_LEFT - 14, y + 4, "end", "", block_str(row, "label"));
     if (rc == 0)
-        rc = buf_printf(out, "<line class=\"bar\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/><circle class=\"dot\" cx=\"%.1f\" "
-                        "cy=\"%.1f\" r=\"5\"/>", iv_x(low, min, max), iv_x(high, min, max), y, y, iv_x(value, min, max), y);
+        rc = buf_printf(
+            out,
+            "<line class=\"bar\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/><circle class=\"dot\" cx=\"%.1f\" "
+            "cy=\"%.1f\" r=\"5\"/>",
+            iv_x(low, min, max), iv_x(high, min, max), y, y, iv_x(value, min, max), y);
     snprintf(label, sizeof label, min < 0 ? "%+.1f" : "%.1f %%", 100 * value);
     return rc ? rc : text_at(out, IV_WIDTH - 6, y + 4, "end", "", label);
 }
@@ -76,14 +75,13 @@ int svg_intervals(const json_t *block, struct buf *out)
     double min = block_num(json_object_get(block, "min")), max = block_num(json_object_get(block, "max"));
     size_t n = json_array_size(rows);
     double bottom = IV_TOP + (double)(n * IV_ROW);
-    if (!(max > min))
-        max = min + 1;
+    if (!(max > min)) max = min + 1;
     int rc = buf_printf(out, "<svg viewBox=\"0 0 %d %.0f\" role=\"img\">", IV_WIDTH, bottom + 26);
-    if (rc == 0)
-        rc = iv_axis(out, min, max, bottom);
+    if (rc == 0) rc = iv_axis(out, min, max, bottom);
     if (rc == 0 && json_is_number(mark)) {
         double x = iv_x(block_num(mark), min, max);
-        rc = buf_printf(out, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%.1f\"/>", x, x, IV_TOP, bottom);
+        rc = buf_printf(out, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%.1f\"/>", x, x, IV_TOP,
+                        bottom);
     }
     for (size_t i = 0; rc == 0 && i < n; i++)
         rc = iv_row(out, json_array_get(rows, i), IV_TOP + ((double)i + 0.5) * IV_ROW, min, max);
@@ -113,14 +111,11 @@ static struct range find_range(const json_t *series)
     bool first = true;
     for (size_t s = 0; s < json_array_size(series); s++) {
         const json_t *points = block_list(json_array_get(series, s), "points");
-        for (size_t i = 0; i < json_array_size(points); i++, first = false)
-            widen(&r, json_array_get(points, i), first);
+        for (size_t i = 0; i < json_array_size(points); i++, first = false) widen(&r, json_array_get(points, i), first);
     }
     r.y0 = fmin(r.y0, 0);
-    if (!(r.x1 > r.x0))
-        r.x1 = r.x0 + 1;
-    if (!(r.y1 > r.y0))
-        r.y1 = r.y0 + 1;
+    if (!(r.x1 > r.x0)) r.x1 = r.x0 + 1;
+    if (!(r.y1 > r.y0)) r.y1 = r.y0 + 1;
     return r;
 }
 
@@ -142,9 +137,9 @@ static int ln_axes(struct buf *out, const struct range *r)
     for (double v = ceil(r->y0 / step - 1e-9) * step; rc == 0 && v <= r->y1 + step * 1e-6; v += step) {
         double y = ln_y(r, v);
         snprintf(label, sizeof label, "%.4g", fabs(v) < step * 1e-6 ? 0 : v);
-        rc = buf_printf(out, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LN_LEFT, LN_WIDTH - LN_RIGHT, y, y);
-        if (rc == 0)
-            rc = text_at(out, LN_LEFT - 8, y + 4, "end", "dim", label);
+        rc = buf_printf(out, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LN_LEFT,
+                        LN_WIDTH - LN_RIGHT, y, y);
+        if (rc == 0) rc = text_at(out, LN_LEFT - 8, y + 4, "end", "dim", label);
     }
     step = nice_step(r->x1 - r->x0, 8);
     for (double v = ceil(r->x0 / step - 1e-9) * step; rc == 0 && v <= r->x1 + step * 1e-6; v += step) {
@@ -162,10 +157,10 @@ static int ln_series(struct buf *out, const struct range *r, const json_t *serie
     int rc = buf_printf(out, "<polyline class=\"s%zu\" points=\"", idx % 3);
     for (size_t i = 0; rc == 0 && i < n; i += stride) {
         const json_t *p = json_array_get(points, i);
-        rc = buf_printf(out, "%.1f,%.1f ", ln_x(r, block_num(json_array_get(p, 0))), ln_y(r, block_num(json_array_get(p, 1))));
+        rc = buf_printf(out, "%.1f,%.1f ", ln_x(r, block_num(json_array_get(p, 0))),
+                        ln_y(r, block_num(json_array_get(p, 1))));
     }
-    if (rc == 0)
-        rc = buf_add_str(out, "\"/>");
+    if (rc == 0) rc = buf_add_str(out, "\"/>");
     double x = LN_LEFT + (double)idx * 170;
     if (rc == 0)
         rc = buf_printf(out, "<rect class=\"k%zu\" x=\"%.1f\" y=\"8\" width=\"14\" height=\"4\"/>", idx % 3, x);
@@ -177,13 +172,10 @@ int svg_lines(const json_t *block, struct buf *out)
     const json_t *series = block_list(block, "series");
     struct range r = find_range(series);
     int rc = buf_printf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\">", LN_WIDTH, LN_HEIGHT);
-    if (rc == 0)
-        rc = ln_axes(out, &r);
+    if (rc == 0) rc = ln_axes(out, &r);
     for (size_t i = 0; rc == 0 && i < json_array_size(series); i++)
         rc = ln_series(out, &r, json_array_get(series, i), i);
-    if (rc == 0)
-        rc = text_at(out, LN_WIDTH - LN_RIGHT, LN_HEIGHT - 8, "end", "dim", block_str(block, "x"));
-    if (rc == 0)
-        rc = text_at(out, LN_WIDTH - LN_RIGHT, 15, "end", "dim", block_str(block, "y"));
+    if (rc == 0) rc = text_at(out, LN_WIDTH - LN_RIGHT, LN_HEIGHT - 8, "end", "dim", block_str(block, "x"));
+    if (rc == 0) rc = text_at(out, LN_WIDTH - LN_RIGHT, 15, "end", "dim", block_str(block, "y"));
     return rc ? rc : buf_add_str(out, "</svg>\n");
 }

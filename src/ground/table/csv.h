@@ -31,9 +31,9 @@ struct csv_reader {
     char *chunk;
     size_t chunk_at, chunk_len;
     bool eof;
-    uint64_t line;       /* of the next character */
+    uint64_t line;        /* of the next character */
     struct buf row, head; /* field texts, each with its NUL */
-    size_t *start;       /* [CSV_MAX_COLUMNS + 1] offsets into row */
+    size_t *start;        /* [CSV_MAX_COLUMNS + 1] offsets into row */
     size_t n_field;
 };
 /* Open and read the row of names. -ERR_INPUT: empty file, a name twice, a broken first row. */

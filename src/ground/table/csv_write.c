@@ -8,8 +8,7 @@
 static bool is_number(const char *text, size_t n)
 {
     char copy[64];
-    if (n >= sizeof copy)
-        return false;
+    if (n >= sizeof copy) return false;
     memcpy(copy, text, n);
     copy[n] = '\0';
     double v;
@@ -26,10 +25,8 @@ static int write_quoted(struct buf *out, const char *text, size_t n)
 {
     int rc = buf_add_char(out, '"');
     for (size_t i = 0; rc == 0 && i < n; i++) {
-        if (text[i] == '"')
-            rc = buf_add_char(out, '"');
-        if (rc == 0)
-            rc = buf_add_char(out, text[i]);
+        if (text[i] == '"') rc = buf_add_char(out, '"');
+        if (rc == 0) rc = buf_add_char(out, text[i]);
     }
     return rc ? rc : buf_add_char(out, '"');
 }
@@ -39,17 +36,13 @@ int csv_write_field(struct buf *out, const char *text, size_t n, bool first, boo
     int rc = first ? 0 : buf_add_char(out, ',');
     bool formula = guard && n && memchr("=+-@\t\r", text[0], 6) && !is_number(text, n);
     bool quote = must_quote(text, n);
-    if (rc)
-        return rc;
-    if (!formula)
-        return quote ? write_quoted(out, text, n) : buf_add(out, text, n);
+    if (rc) return rc;
+    if (!formula) return quote ? write_quoted(out, text, n) : buf_add(out, text, n);
     struct buf guarded;
     buf_init(&guarded, n + 1);
     rc = buf_add_char(&guarded, '\'');
-    if (rc == 0)
-        rc = buf_add(&guarded, text, n);
-    if (rc == 0)
-        rc = quote ? write_quoted(out, guarded.data, guarded.len) : buf_add(out, guarded.data, guarded.len);
+    if (rc == 0) rc = buf_add(&guarded, text, n);
+    if (rc == 0) rc = quote ? write_quoted(out, guarded.data, guarded.len) : buf_add(out, guarded.data, guarded.len);
     buf_deinit(&guarded);
     return rc;
 }

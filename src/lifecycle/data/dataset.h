@@ -10,14 +10,14 @@
 #include "ground/base/err.h"
 
 struct import_options {
-    const char *train_path;    /* .csv or .jsonl (objects with the two columns as members) */
-    const char *test_path;     /* NULL: no test cases */
+    const char *train_path; /* .csv or .jsonl (objects with the two columns as members) */
+    const char *test_path;  /* NULL: no test cases */
     const char *text_column, *label_column;
-    size_t test_per_label;     /* keep the first rows of each label; 0: all */
-    const char *suite;         /* names the cases: "SUITE-0000" */
-    const char *lang;          /* of the texts, "en", "zh" ...; NULL: not said */
-    const char *system;        /* system message of every training row, or NULL */
-    const char *out_dir;       /* created; train.jsonl, cases.jsonl and manifest.json are replaced */
+    size_t test_per_label; /* keep the first rows of each label; 0: all */
+    const char *suite;     /* names the cases: "SUITE-0000" */
+    const char *lang;      /* of the texts, "en", "zh" ...; NULL: not said */
+    const char *system;    /* system message of every training row, or NULL */
+    const char *out_dir;   /* created; train.jsonl, cases.jsonl and manifest.json are replaced */
 };
 /* Rows are compared case-folded with runs of white space as one (fold_text). A training row that repeats an earlier one
  * or stands in the test table is left out and counted. Empty texts or labels are errors with their line.

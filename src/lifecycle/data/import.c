@@ -38,10 +38,8 @@ static int by_text(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;
     int order = strcmp(x->folded, y->folded);
-    if (order)
-        return order;
-    if (x->test != y->test)
-        return x->test ? -1 : 1;
+    if (order) return order;
+    if (x->test != y->test) return x->test ? -1 : 1;
     return (x->idx > y->idx) - (x->idx < y->idx);
 }
 
@@ -50,8 +48,7 @@ static void mark_run(struct import *m, const struct entry *run, size_t n)
     bool in_test = run[0].test, taken = false;
     const char *label = NULL;
     for (size_t i = 0; i < n; i++) {
-        if (run[i].test)
-            continue;
+        if (run[i].test) continue;
         const struct labelled *row = &m->train.item[run[i].idx];
         if (in_test) {
             m->n.overlaps++;
@@ -62,8 +59,7 @@ static void mark_run(struct import *m, const struct entry *run, size_t n)
             m->n.train_kept++;
             taken = true;
         }
-        if (label && !str_eq(label, row->label))
-            m->n.label_conflicts++;
+        if (label && !str_eq(label, row->label)) m->n.label_conflicts++;
         label = row->label;
     }
 }
@@ -77,10 +73,8 @@ static int mark_train(struct import *m, struct err *e)
         mem_free(all);
         return err_set(e, ERR_NOMEM, m->o->train_path, "cannot import \"%s\": out of memory", m->o->train_path);
     }
-    for (size_t i = 0; i < m->train.n; i++)
-        all[i] = (struct entry){m->train.item[i].folded, i, false};
-    for (size_t i = 0; i < m->test.n; i++)
-        all[m->train.n + i] = (struct entry){m->test.item[i].folded, i, true};
+    for (size_t i = 0; i < m->train.n; i++) all[i] = (struct entry){m->train.item[i].folded, i, false};
+    for (size_t i = 0; i < m->test.n; i++) all[m->train.n + i] = (struct entry){m->test.item[i].folded, i, true};
     qsort(all, n, sizeof *all, by_text);
     for (size_t i = 0, end; i < n; i = end) {
         for (end = i + 1; end < n && str_eq(all[i].folded, all[end].folded); end++) {
@@ -104,14 +98,11 @@ static const char **distinct_labels(const struct labelled_list *l, size_t *n)
 {
     const char **label = mem_try_array(l->n, sizeof *label);
     *n = 0;
-    if (!label)
-        return NULL;
-    for (size_t i = 0; i < l->n; i++)
-        label[i] = l->item[i].label;
+    if (!label) return NULL;
+    for (size_t i = 0; i < l->n; i++) label[i] = l->item[i].label;
     qsort(label, l->n, sizeof *label, by_string);
     for (size_t i = 0; i < l->n; i++)
-        if (*n == 0 || !str_eq(label[*n - 1], label[i]))
-            label[(*n)++] = label[i];
+        if (*n == 0 || !str_eq(label[*n - 1], label[i])) label[(*n)++] = label[i];
     return label;
 }
 
@@ -126,14 +117,17 @@ static int mark_test(struct import *m, const char **label, size_t n_label, struc
 {
     size_t *seen = mem_try_array(n_label, sizeof *seen);
     m->keep_test = mem_try_array(m->test.n ? m->test.n : 1, sizeof *m->keep_test);
-    int rc = seen && m->keep_test ? 0 : err_set(e, ERR_NOMEM, m->o->test_path, "cannot import \"%s\": out of memory",
-                                                m->o->test_path);
+    int rc = seen && m->keep_test
+                 ? 0
+                 : err_set(e, ERR_NOMEM, m->o->test_path, "cannot import \"%s\": out of memory", m->o->test_path);
     m->n.test_rows = m->test.n;
     for (size_t i = 0; rc == 0 && i < m->test.n; i++) {
         size_t k = find_label(label, n_label, m->test.item[i].label);
         if (k == n_label) {
-            rc = err_set(e, ERR_INPUT, m->test.item[i].label, "cannot import \"%s\" line %zu: label \"%s\" stands in no "
-                         "training row", m->o->test_path, m->test.item[i].line_no, m->test.item[i].label);
+            rc = err_set(e, ERR_INPUT, m->test.item[i].label,
+                         "cannot import \"%s\" line %zu: label \"%s\" stands in no "
+                         "training row",
+                         m->o->test_path, m->test.item[i].line_no, m->test.item[i].label);
             break;
         }
         bool keep = m->o->test_per_label == 0 || seen[k] < m->o->test_per_label;
@@ -149,8 +143,7 @@ static int mark_test(struct import *m, const char **label, size_t n_label, struc
 static int mark_rows(struct import *m, struct err *e)
 {
     int rc = mark_train(m, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     size_t n_label;
     const char **label = distinct_labels(&m->train, &n_label);
     m->labels = label ? json_array() : NULL;
@@ -173,8 +166,7 @@ static json_t *message(const char *role, const char *content)
 static json_t *train_row(const struct import *m, const struct labelled *row)
 {
     json_t *list = json_array();
-    if (m->o->system && json_array_append_new(list, message("system", m->o->system)))
-        goto failed;
+    if (m->o->system && json_array_append_new(list, message("system", m->o->system))) goto failed;
     if (json_array_append_new(list, message("user", row->text)) ||
         json_array_append_new(list, message("assistant", row->label)))
         goto failed;
@@ -188,8 +180,8 @@ static json_t *test_row(const struct import *m, const struct labelled *row, size
 {
     char id[200];
     snprintf(id, sizeof id, "%.180s-%04zu", m->o->suite, number);
-    json_t *c = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "id", id, "suite", m->o->suite, "task", "classification", "cluster",
-                          id, "stratum", row->label, "input", row->text, "expected", row->label);
+    json_t *c = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "id", id, "suite", m->o->suite, "task", "classification",
+                          "cluster", id, "stratum", row->label, "input", row->text, "expected", row->label);
     if (c && m->o->lang && json_object_set_new(c, "lang", json_string(m->o->lang))) {
         json_decref(c);
         return NULL;
@@ -205,12 +197,10 @@ static int format_rows(const struct import *m, bool test, struct buf *out)
     size_t number = 0;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < l->n; i++) {
-        if (!keep[i])
-            continue;
+        if (!keep[i]) continue;
         json_t *row = test ? test_row(m, &l->item[i], number++) : train_row(m, &l->item[i]);
         rc = row ? json_format(row, JSON_LINE, out) : -ERR_NOMEM;
-        if (rc == 0)
-            rc = buf_add_char(out, '\n');
+        if (rc == 0) rc = buf_add_char(out, '\n');
         json_decref(row);
     }
     return rc;
@@ -225,14 +215,11 @@ static int write_rows(const struct import *m, bool test, json_t *outputs, struct
     struct buf b;
     buf_init(&b, MAX_OUTPUT);
     int rc = format_rows(m, test, &b);
-    if (rc)
-        err_set(e, -rc, path, "cannot write \"%s\": out of memory or more than %d bytes", path, MAX_OUTPUT);
-    if (rc == 0)
-        rc = digest_memory(b.data, b.len, digest, e);
-    if (rc == 0)
-        rc = file_write_atomic(path, b.data, b.len, e);
-    if (rc == 0 && json_array_append_new(outputs, json_pack("{s:s,s:s,s:I,s:I}", "path", name[test], "digest", digest, "bytes",
-                                                            (json_int_t)b.len, "rows",
+    if (rc) err_set(e, -rc, path, "cannot write \"%s\": out of memory or more than %d bytes", path, MAX_OUTPUT);
+    if (rc == 0) rc = digest_memory(b.data, b.len, digest, e);
+    if (rc == 0) rc = file_write_atomic(path, b.data, b.len, e);
+    if (rc == 0 && json_array_append_new(outputs, json_pack("{s:s,s:s,s:I,s:I}", "path", name[test], "digest", digest,
+                                                            "bytes", (json_int_t)b.len, "rows",
                                                             (json_int_t)(test ? m->n.test_kept : m->n.train_kept))))
         rc = err_set(e, ERR_NOMEM, path, "cannot write \"%s\": out of memory", path);
     buf_deinit(&b);
@@ -252,11 +239,10 @@ static json_t *describe_counts(const struct counts *n)
 static int add_input(json_t *inputs, const char *role, const char *path, struct err *e)
 {
     char digest[DIGEST_HEX_SIZE];
-    if (!path)
-        return 0;
+    if (!path) return 0;
     int rc = digest_file(path, digest, NULL, e);
-    if (rc == 0 && json_array_append_new(inputs, json_pack("{s:s,s:s,s:s}", "role", role, "name", path_base(path), "digest",
-                                                           digest)))
+    if (rc == 0 && json_array_append_new(
+                       inputs, json_pack("{s:s,s:s,s:s}", "role", role, "name", path_base(path), "digest", digest)))
         rc = err_set(e, ERR_NOMEM, path, "cannot import \"%s\": out of memory", path);
     return rc;
 }
@@ -264,11 +250,14 @@ static int add_input(json_t *inputs, const char *role, const char *path, struct 
 static int make_manifest(const struct import *m, json_t *inputs, json_t *outputs, json_t **out, struct err *e)
 {
     char digest[DIGEST_HEX_SIZE];
-    json_t *params = json_pack("{s:s,s:s,s:I,s:s*}", "text_column", m->o->text_column, "label_column", m->o->label_column,
-                               "test_per_label", (json_int_t)m->o->test_per_label, "system", m->o->system);
-    json_t *all = json_pack("{s:s,s:s,s:O,s:o,s:O,s:o,s:O}", "kind", "dataset", "name", m->o->suite, "inputs", inputs, "params",
-                            params, "outputs", outputs, "counts", describe_counts(&m->n), "labels", m->labels);
-    int rc = all ? json_digest(all, digest, e) : err_set(e, ERR_NOMEM, NULL, "cannot write the manifest: out of memory");
+    json_t *params =
+        json_pack("{s:s,s:s,s:I,s:s*}", "text_column", m->o->text_column, "label_column", m->o->label_column,
+                  "test_per_label", (json_int_t)m->o->test_per_label, "system", m->o->system);
+    json_t *all =
+        json_pack("{s:s,s:s,s:O,s:o,s:O,s:o,s:O}", "kind", "dataset", "name", m->o->suite, "inputs", inputs, "params",
+                  params, "outputs", outputs, "counts", describe_counts(&m->n), "labels", m->labels);
+    int rc =
+        all ? json_digest(all, digest, e) : err_set(e, ERR_NOMEM, NULL, "cannot write the manifest: out of memory");
     if (rc == 0 && json_object_set_new(all, "digest", json_string(digest)))
         rc = err_set(e, ERR_NOMEM, NULL, "cannot write the manifest: out of memory");
     if (rc) {
@@ -284,20 +273,13 @@ static int write_all(const struct import *m, json_t **manifest, struct err *e)
     json_t *inputs = json_array(), *outputs = json_array(), *all = NULL;
     char *path = path_join(m->o->out_dir, "manifest.json");
     int rc = file_mkdirs(m->o->out_dir, e);
-    if (rc == 0)
-        rc = add_input(inputs, "train", m->o->train_path, e);
-    if (rc == 0)
-        rc = add_input(inputs, "test", m->o->test_path, e);
-    if (rc == 0)
-        rc = write_rows(m, false, outputs, e);
-    if (rc == 0 && m->o->test_path)
-        rc = write_rows(m, true, outputs, e);
-    if (rc == 0)
-        rc = make_manifest(m, inputs, outputs, &all, e);
-    if (rc == 0)
-        rc = json_write_file(path, all, e);
-    if (rc == 0)
-        *manifest = json_incref(all);
+    if (rc == 0) rc = add_input(inputs, "train", m->o->train_path, e);
+    if (rc == 0) rc = add_input(inputs, "test", m->o->test_path, e);
+    if (rc == 0) rc = write_rows(m, false, outputs, e);
+    if (rc == 0 && m->o->test_path) rc = write_rows(m, true, outputs, e);
+    if (rc == 0) rc = make_manifest(m, inputs, outputs, &all, e);
+    if (rc == 0) rc = json_write_file(path, all, e);
+    if (rc == 0) *manifest = json_incref(all);
     json_decref(inputs);
     json_decref(outputs);
     json_decref(all);
@@ -309,12 +291,9 @@ int dataset_import(const struct import_options *o, json_t **manifest, struct err
 {
     struct import m = {.o = o};
     int rc = labelled_list_read(&m.train, o->train_path, o->text_column, o->label_column, e);
-    if (rc == 0 && o->test_path)
-        rc = labelled_list_read(&m.test, o->test_path, o->text_column, o->label_column, e);
-    if (rc == 0)
-        rc = mark_rows(&m, e);
-    if (rc == 0)
-        rc = write_all(&m, manifest, e);
+    if (rc == 0 && o->test_path) rc = labelled_list_read(&m.test, o->test_path, o->text_column, o->label_column, e);
+    if (rc == 0) rc = mark_rows(&m, e);
+    if (rc == 0) rc = write_all(&m, manifest, e);
     labelled_list_deinit(&m.train);
     labelled_list_deinit(&m.test);
     mem_free(m.keep_train);

@@ -21,20 +21,19 @@ static char *trimmed(const char *s, size_t n)
 
 static int check_row(const struct labelled *row, const char *path, struct err *e)
 {
-    if (row->text[0] && row->label[0])
-        return 0;
+    if (row->text[0] && row->label[0]) return 0;
     return err_set(e, ERR_INPUT, path, "cannot import \"%s\" line %zu: the %s is empty", path, row->line_no,
                    row->text[0] ? "label" : "text");
 }
 
 static int grow(struct labelled_list *l, const char *path, struct err *e)
 {
-    if (l->n < l->cap)
-        return 0;
+    if (l->n < l->cap) return 0;
     size_t cap = l->cap ? 2 * l->cap : 1024;
     struct labelled *item = l->n < MAX_ROWS ? mem_try_realloc(l->item, cap * sizeof *item) : NULL;
     if (!item)
-        return err_set(e, ERR_LIMIT, path, "cannot import \"%s\": %zu rows fill the memory (at most %d)", path, l->n, MAX_ROWS);
+        return err_set(e, ERR_LIMIT, path, "cannot import \"%s\": %zu rows fill the memory (at most %d)", path, l->n,
+                       MAX_ROWS);
     l->item = item;
     l->cap = cap;
     return 0;
@@ -45,8 +44,7 @@ static int add_row(struct labelled_list *l, const char *path, uint64_t line_no, 
 {
     struct buf folded;
     int rc = grow(l, path, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     buf_init(&folded, MAX_TEXT);
     rc = fold_text(text->text, text->n, &folded);
     if (rc) {
@@ -55,8 +53,10 @@ static int add_row(struct labelled_list *l, const char *path, uint64_t line_no, 
                        (unsigned long long)line_no, MAX_TEXT);
     }
     struct labelled *row = &l->item[l->n++];
-    *row = (struct labelled){.text = trimmed(text->text, text->n), .label = trimmed(label->text, label->n),
-                             .folded = buf_take(&folded, NULL), .line_no = (size_t)line_no};
+    *row = (struct labelled){.text = trimmed(text->text, text->n),
+                             .label = trimmed(label->text, label->n),
+                             .folded = buf_take(&folded, NULL),
+                             .line_no = (size_t)line_no};
     return check_row(row, path, e);
 }
 
@@ -73,17 +73,15 @@ static int read_csv(struct labelled_list *l, const char *path, const char *text,
     return rc;
 }
 
-static int read_jsonl_row(struct labelled_list *l, const char *path, uint64_t line_no, const json_t *row, const char *text,
-                          const char *label, struct err *e)
+static int read_jsonl_row(struct labelled_list *l, const char *path, uint64_t line_no, const json_t *row,
+                          const char *text, const char *label, struct err *e)
 {
     char where[300];
     struct csv_field t = {0}, c = {0};
     snprintf(where, sizeof where, "\"%.250s\" line %llu", path, (unsigned long long)line_no);
     int rc = json_get_str(row, text, &t.text, where, e);
-    if (rc == 0)
-        rc = json_get_str(row, label, &c.text, where, e);
-    if (rc)
-        return rc;
+    if (rc == 0) rc = json_get_str(row, label, &c.text, where, e);
+    if (rc) return rc;
     t.n = strlen(t.text);
     c.n = strlen(c.text);
     return add_row(l, path, line_no, &t, &c, e);
@@ -94,13 +92,11 @@ static int read_jsonl(struct labelled_list *l, const char *path, const char *tex
     struct json_lines lines;
     json_t *row;
     int rc = json_lines_open(&lines, path, MAX_TEXT, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     while ((rc = json_lines_next(&lines, &row, e)) == 1) {
         rc = read_jsonl_row(l, path, lines.line_no, row, text, label, e);
         json_decref(row);
-        if (rc)
-            break;
+        if (rc) break;
     }
     json_lines_close(&lines);
     return rc;
@@ -117,8 +113,7 @@ int labelled_list_read(struct labelled_list *l, const char *path, const char *te
         rc = read_jsonl(l, path, text_column, label_column, e);
     else
         return err_set(e, ERR_INPUT, path, "cannot import \"%s\": its name ends in neither .csv nor .jsonl", path);
-    if (rc == 0 && l->n == 0)
-        rc = err_set(e, ERR_INPUT, path, "cannot import \"%s\": it holds no rows", path);
+    if (rc == 0 && l->n == 0) rc = err_set(e, ERR_INPUT, path, "cannot import \"%s\": it holds no rows", path);
     return rc;
 }
 

@@ -31,7 +31,7 @@ struct case_set {
     size_t n_duplicate_text; /* cases that ask the same as an earlier one */
     char digest[65];         /* of the file */
     char *path;
-    json_t *labels;          /* distinct expected strings in byte order when every case is a classification; else NULL */
+    json_t *labels; /* distinct expected strings in byte order when every case is a classification; else NULL */
 };
 /* limit > 0 keeps the first cases only. Free with case_set_deinit, also after a failure. */
 int case_set_load(struct case_set *s, const char *path, size_t limit, struct err *e) MUST_CHECK;

@@ -40,18 +40,15 @@ static int pair_up(struct comparison *c, const json_t *by_id, size_t *n_common, 
     const json_t *records = c->base->records;
     size_t n = json_array_size(records);
     c->pair = mem_try_array(n + 1, sizeof *c->pair);
-    if (!c->pair)
-        return no_memory(e);
+    if (!c->pair) return no_memory(e);
     for (size_t i = 0; i < n; i++) {
         const json_t *b = json_array_get(records, i), *f = json_object_get(by_id, record_str(b, "id"));
         if (!same_case(b, f)) {
-            if (json_array_append(c->only_base, json_object_get(b, "id")))
-                return no_memory(e);
+            if (json_array_append(c->only_base, json_object_get(b, "id"))) return no_memory(e);
             continue;
         }
         ++*n_common;
-        if (record_counts(b) && record_counts(f))
-            c->pair[c->n_pair++] = (struct case_pair){b, f};
+        if (record_counts(b) && record_counts(f)) c->pair[c->n_pair++] = (struct case_pair){b, f};
     }
     return 0;
 }
@@ -81,11 +78,11 @@ static int make_pairs(struct comparison *c, struct err *e)
     json_t *by_id = index_by_id(c->fresh->records);
     int rc = by_id ? pair_up(c, by_id, &n_common, e) : no_memory(e);
     json_decref(by_id);
-    if (rc == 0)
-        rc = list_only_fresh(c, e);
+    if (rc == 0) rc = list_only_fresh(c, e);
     if (rc == 0 && n_common == 0)
-        rc = err_set(e, ERR_INPUT, c->fresh->dir, "cannot compare \"%s\" with \"%s\": they share no case (\"%s\" and \"%s\")",
-                     c->base->dir, c->fresh->dir, dataset_name(c->base), dataset_name(c->fresh));
+        rc = err_set(e, ERR_INPUT, c->fresh->dir,
+                     "cannot compare \"%s\" with \"%s\": they share no case (\"%s\" and \"%s\")", c->base->dir,
+                     c->fresh->dir, dataset_name(c->base), dataset_name(c->fresh));
     return rc;
 }
 
@@ -99,17 +96,14 @@ static int compute(struct comparison *c, struct err *e)
     for (size_t i = 0; rc == 0 && i < c->n_pair; i++) {
         const json_t *b = c->pair[i].base;
         const char *name = record_str(b, "cluster");
-        if (!name[0])
-            name = record_str(b, "id");
+        if (!name[0]) name = record_str(b, "id");
         const json_t *known = json_object_get(seen, name);
         cluster[i] = known ? (size_t)json_integer_value(known) : n_cluster++;
-        if (!known && json_object_set_new(seen, name, json_integer((json_int_t)cluster[i])))
-            rc = no_memory(e);
+        if (!known && json_object_set_new(seen, name, json_integer((json_int_t)cluster[i]))) rc = no_memory(e);
         base[i] = record_score(b);
         fresh[i] = record_score(c->pair[i].fresh);
     }
-    if (rc == 0)
-        rc = paired_compute(base, fresh, cluster, c->n_pair, n_cluster, &c->stats, e);
+    if (rc == 0) rc = paired_compute(base, fresh, cluster, c->n_pair, n_cluster, &c->stats, e);
     json_decref(seen);
     mem_free(base);
     mem_free(fresh);
@@ -124,14 +118,10 @@ static bool over_budget(const struct eval_result *r, enum case_state s)
 
 static enum invalid_cause find_cause(const struct comparison *c)
 {
-    if (eval_result_partial(c->base) || eval_result_partial(c->fresh))
-        return INVALID_PARTIAL;
-    if (json_array_size(c->only_base) || json_array_size(c->only_fresh))
-        return INVALID_UNPAIRED;
-    if (over_budget(c->base, CASE_INFRA_FAILED) || over_budget(c->fresh, CASE_INFRA_FAILED))
-        return INVALID_ERRORS;
-    if (over_budget(c->base, CASE_GOLD_BAD) || over_budget(c->fresh, CASE_GOLD_BAD))
-        return INVALID_GOLD;
+    if (eval_result_partial(c->base) || eval_result_partial(c->fresh)) return INVALID_PARTIAL;
+    if (json_array_size(c->only_base) || json_array_size(c->only_fresh)) return INVALID_UNPAIRED;
+    if (over_budget(c->base, CASE_INFRA_FAILED) || over_budget(c->fresh, CASE_INFRA_FAILED)) return INVALID_ERRORS;
+    if (over_budget(c->base, CASE_GOLD_BAD) || over_budget(c->fresh, CASE_GOLD_BAD)) return INVALID_GOLD;
     return INVALID_NONE;
 }
 
@@ -151,17 +141,19 @@ static int list_differences(struct comparison *c, struct err *e)
 int comparison_make(struct comparison *c, const struct eval_result *base, const struct eval_result *fresh,
                     const char *metric, const struct gate *gate, struct err *e)
 {
-    *c = (struct comparison){.base = base, .fresh = fresh, .gate = *gate, .only_base = json_array(),
-                             .only_fresh = json_array(), .differs = json_array()};
+    *c = (struct comparison){.base = base,
+                             .fresh = fresh,
+                             .gate = *gate,
+                             .only_base = json_array(),
+                             .only_fresh = json_array(),
+                             .differs = json_array()};
     if (!str_eq(metric, "accuracy"))
-        return err_set(e, ERR_INPUT, metric, "cannot compare by \"%s\": there is no such metric; there is accuracy", metric);
+        return err_set(e, ERR_INPUT, metric, "cannot compare by \"%s\": there is no such metric; there is accuracy",
+                       metric);
     int rc = make_pairs(c, e);
-    if (rc == 0)
-        rc = compute(c, e);
-    if (rc == 0)
-        rc = list_differences(c, e);
-    if (rc == 0)
-        verdict_decide(&c->stats, &c->gate, find_cause(c), &c->decision);
+    if (rc == 0) rc = compute(c, e);
+    if (rc == 0) rc = list_differences(c, e);
+    if (rc == 0) verdict_decide(&c->stats, &c->gate, find_cause(c), &c->decision);
     return rc;
 }
 
@@ -187,18 +179,25 @@ int comparison_to_json(const struct comparison *c, enum lang lang, json_t **out,
     struct buf reason;
     buf_init(&reason, 4096);
     int rc = verdict_reason(&c->gate, &c->decision, lang, &reason);
-    json_t *mcnemar = p->binary ? json_pack("{s:I,s:I,s:f,s:f}", "b", (json_int_t)p->mcnemar.b, "c", (json_int_t)p->mcnemar.c,
-                                            "p_mid", p->mcnemar.p_mid, "p_exact", p->mcnemar.p_exact) : json_null();
-    json_t *o = rc ? NULL : json_pack(
-        "{s:I,s:f,s:f,s:o,s:o,s:{s:f,s:f,s:f},s:o,s:s,s:s,s:f}", "n_pairs", (json_int_t)p->n, "base", p->base.mean, "new",
-        p->fresh.mean, "base_interval", interval_json(p->base_95), "new_interval", interval_json(p->fresh_95), "difference",
-        "value", p->difference.mean, "low", p->difference_95.low, "high", p->difference_95.high, "mcnemar", mcnemar, "verdict",
-        verdict_name(c->decision.verdict), "reason", reason.data, "smallest_detectable", p->smallest_detectable);
-    json_t *more = !o ? NULL : json_pack(
-        "{s:f,s:o,s:o,s:o,s:I,s:O,s:{s:O,s:O}}", "margin", c->gate.margin, "floor",
-        c->gate.has_floor ? json_real(c->gate.floor) : json_null(), "decision_interval", interval_json(c->decision.difference_90),
-        "n_more", c->decision.verdict == VERDICT_INCONCLUSIVE ? json_finite(c->decision.n_more) : json_null(), "n_cluster",
-        (json_int_t)p->difference.n_cluster, "differs", c->differs, "unpaired", "base", c->only_base, "new", c->only_fresh);
+    json_t *mcnemar = p->binary
+                          ? json_pack("{s:I,s:I,s:f,s:f}", "b", (json_int_t)p->mcnemar.b, "c", (json_int_t)p->mcnemar.c,
+                                      "p_mid", p->mcnemar.p_mid, "p_exact", p->mcnemar.p_exact)
+                          : json_null();
+    json_t *o = rc ? NULL
+                   : json_pack("{s:I,s:f,s:f,s:o,s:o,s:{s:f,s:f,s:f},s:o,s:s,s:s,s:f}", "n_pairs", (json_int_t)p->n,
+                               "base", p->base.mean, "new", p->fresh.mean, "base_interval", interval_json(p->base_95),
+                               "new_interval", interval_json(p->fresh_95), "difference", "value", p->difference.mean,
+                               "low", p->difference_95.low, "high", p->difference_95.high, "mcnemar", mcnemar,
+                               "verdict", verdict_name(c->decision.verdict), "reason", reason.data,
+                               "smallest_detectable", p->smallest_detectable);
+    json_t *more =
+        !o ? NULL
+           : json_pack("{s:f,s:o,s:o,s:o,s:I,s:O,s:{s:O,s:O}}", "margin", c->gate.margin, "floor",
+                       c->gate.has_floor ? json_real(c->gate.floor) : json_null(), "decision_interval",
+                       interval_json(c->decision.difference_90), "n_more",
+                       c->decision.verdict == VERDICT_INCONCLUSIVE ? json_finite(c->decision.n_more) : json_null(),
+                       "n_cluster", (json_int_t)p->difference.n_cluster, "differs", c->differs, "unpaired", "base",
+                       c->only_base, "new", c->only_fresh);
     buf_deinit(&reason);
     if (!more || json_object_update(o, more)) {
         json_decref(o);
@@ -218,10 +217,11 @@ static int text_line(struct buf *out, const char *what, double value, struct int
 static int text_unpaired(const struct comparison *c, enum lang lang, struct buf *out)
 {
     size_t a = json_array_size(c->only_base), b = json_array_size(c->only_fresh);
-    if (a + b == 0)
-        return 0;
-    return buf_printf(out, lang == LANG_ZH ? "未配对：仅基准 %zu 题，仅新模型 %zu 题\n"
-                                           : "without partner: %zu cases of base only, %zu of new only\n", a, b);
+    if (a + b == 0) return 0;
+    return buf_printf(out,
+                      lang == LANG_ZH ? "未配对：仅基准 %zu 题，仅新模型 %zu 题\n"
+                                      : "without partner: %zu cases of base only, %zu of new only\n",
+                      a, b);
 }
 
 int comparison_to_text(const struct comparison *c, enum lang lang, struct buf *out)
@@ -229,24 +229,23 @@ int comparison_to_text(const struct comparison *c, enum lang lang, struct buf *o
     const struct paired *p = &c->stats;
     bool zh = lang == LANG_ZH;
     int rc = buf_printf(out, "%s: ", verdict_name(c->decision.verdict));
+    if (rc == 0) rc = verdict_reason(&c->gate, &c->decision, lang, out);
+    if (rc == 0) rc = buf_add_str(out, "\n\n");
+    if (rc == 0) rc = text_line(out, zh ? "基准  " : "base      ", p->base.mean, p->base_95, c->base);
+    if (rc == 0) rc = text_line(out, zh ? "新模型" : "new       ", p->fresh.mean, p->fresh_95, c->fresh);
     if (rc == 0)
-        rc = verdict_reason(&c->gate, &c->decision, lang, out);
-    if (rc == 0)
-        rc = buf_add_str(out, "\n\n");
-    if (rc == 0)
-        rc = text_line(out, zh ? "基准  " : "base      ", p->base.mean, p->base_95, c->base);
-    if (rc == 0)
-        rc = text_line(out, zh ? "新模型" : "new       ", p->fresh.mean, p->fresh_95, c->fresh);
-    if (rc == 0)
-        rc = buf_printf(out, "%s  %+5.1f    [%+.1f, %+.1f]  %s\n", zh ? "差    " : "difference", 100 * p->difference.mean,
-                        100 * p->difference_95.low, 100 * p->difference_95.high, zh ? "个百分点，95% 区间" : "points, 95 % interval");
+        rc = buf_printf(out, "%s  %+5.1f    [%+.1f, %+.1f]  %s\n", zh ? "差    " : "difference",
+                        100 * p->difference.mean, 100 * p->difference_95.low, 100 * p->difference_95.high,
+                        zh ? "个百分点，95% 区间" : "points, 95 % interval");
     if (rc == 0 && p->binary)
-        rc = buf_printf(out, zh ? "由对变错 %zu 题，由错变对 %zu 题（McNemar mid-p %.3g）\n"
-                                : "%zu cases broken, %zu fixed (McNemar mid-p %.3g)\n", p->mcnemar.b, p->mcnemar.c,
-                        p->mcnemar.p_mid);
+        rc = buf_printf(out,
+                        zh ? "由对变错 %zu 题，由错变对 %zu 题（McNemar mid-p %.3g）\n"
+                           : "%zu cases broken, %zu fixed (McNemar mid-p %.3g)\n",
+                        p->mcnemar.b, p->mcnemar.c, p->mcnemar.p_mid);
     if (rc == 0)
-        rc = buf_printf(out, zh ? "%zu 对题目；以此题量可发现的最小差异约为 %.1f 个百分点\n"
-                                : "%zu pairs; the smallest difference they can show is about %.1f points\n", p->n,
-                        100 * p->smallest_detectable);
+        rc = buf_printf(out,
+                        zh ? "%zu 对题目；以此题量可发现的最小差异约为 %.1f 个百分点\n"
+                           : "%zu pairs; the smallest difference they can show is about %.1f points\n",
+                        p->n, 100 * p->smallest_detectable);
     return rc ? rc : text_unpaired(c, lang, out);
 }

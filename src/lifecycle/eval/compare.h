@@ -17,10 +17,10 @@ struct case_pair {
 
 struct comparison {
     const struct eval_result *base, *fresh; /* borrowed */
-    struct case_pair *pair;   /* cases in both, in the order of base, scored in both */
+    struct case_pair *pair;                 /* cases in both, in the order of base, scored in both */
     size_t n_pair;
     json_t *only_base, *only_fresh; /* ids without partner */
-    json_t *differs;          /* names of identity members that are not equal: "model", "prompt" ... */
+    json_t *differs;                /* names of identity members that are not equal: "model", "prompt" ... */
     struct paired stats;
     struct gate gate;
     struct decision decision;

@@ -18,6 +18,7 @@ struct asked {
 int judge_answer(const struct eval_case *c, const struct asked *a, const struct sequence_result *r, json_t **out,
                  struct err *e) MUST_CHECK;
 /* The record of a case that got no answer, with the reason. */
-int judge_failed(const struct eval_case *c, enum case_state state, const char *reason, json_t **out, struct err *e) MUST_CHECK;
+int judge_failed(const struct eval_case *c, enum case_state state, const char *reason, json_t **out,
+                 struct err *e) MUST_CHECK;
 
 #endif

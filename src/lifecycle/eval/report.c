@@ -25,8 +25,10 @@ static int load_one(struct report_input *in, const char *dir, struct err *e)
     else if (file_exists(manifest))
         rc = eval_result_load(&in->eval[in->n_eval++], dir, e);
     else
-        rc = err_set(e, ERR_INPUT, dir, "cannot report on \"%s\": neither an evaluation (manifest.json) nor a training run "
-                     "(events.jsonl)", dir);
+        rc = err_set(e, ERR_INPUT, dir,
+                     "cannot report on \"%s\": neither an evaluation (manifest.json) nor a training run "
+                     "(events.jsonl)",
+                     dir);
     mem_free(events);
     mem_free(manifest);
     return rc;
@@ -38,8 +40,7 @@ int report_load(struct report_input *in, const char *const *dirs, size_t n, cons
     in->train = mem_alloc((n + 1) * sizeof *in->train);
     in->cmp = mem_alloc((n + 1) * sizeof *in->cmp);
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < n; i++)
-        rc = load_one(in, dirs[i], e);
+    for (size_t i = 0; rc == 0 && i < n; i++) rc = load_one(in, dirs[i], e);
     for (size_t i = 1; rc == 0 && i < in->n_eval; i++)
         rc = comparison_make(&in->cmp[in->n_cmp++], &in->eval[0], &in->eval[i], "accuracy", gate, e);
     return rc;
@@ -47,12 +48,9 @@ int report_load(struct report_input *in, const char *const *dirs, size_t n, cons
 
 void report_input_deinit(struct report_input *in)
 {
-    for (size_t i = 0; i < in->n_cmp; i++)
-        comparison_deinit(&in->cmp[i]);
-    for (size_t i = 0; i < in->n_eval; i++)
-        eval_result_deinit(&in->eval[i]);
-    for (size_t i = 0; i < in->n_train; i++)
-        training_deinit(&in->train[i]);
+    for (size_t i = 0; i < in->n_cmp; i++) comparison_deinit(&in->cmp[i]);
+    for (size_t i = 0; i < in->n_eval; i++) eval_result_deinit(&in->eval[i]);
+    for (size_t i = 0; i < in->n_train; i++) training_deinit(&in->train[i]);
     mem_free(in->cmp);
     mem_free(in->eval);
     mem_free(in->train);
@@ -63,8 +61,7 @@ void report_input_deinit(struct report_input *in)
 
 void compose_add(struct composer *c, json_t *block)
 {
-    if (!block || json_array_append_new(c->blocks, block))
-        c->failed = true;
+    if (!block || json_array_append_new(c->blocks, block)) c->failed = true;
 }
 
 void compose_heading(struct composer *c, const char *text)
@@ -85,8 +82,7 @@ json_t *compose_printf(const char *fmt, ...)
 
 void compose_fact(struct composer *c, json_t *rows, const char *name, json_t *value)
 {
-    if (!value || json_array_append_new(rows, json_pack("[s,o]", name, value)))
-        c->failed = true;
+    if (!value || json_array_append_new(rows, json_pack("[s,o]", name, value))) c->failed = true;
 }
 
 void compose_eval_name(const struct composer *c, size_t idx, char *out, size_t size)
@@ -111,11 +107,13 @@ static void verdict(struct composer *c, size_t idx)
     if (verdict_reason(&cmp->gate, &cmp->decision, c->in->lang, &reason))
         c->failed = true;
     else
-        compose_add(c, json_pack("{s:s,s:s,s:o,s:s}", "type", "verdict", "state", verdict_name(cmp->decision.verdict), "title",
+        compose_add(c, json_pack("{s:s,s:s,s:o,s:s}", "type", "verdict", "state", verdict_name(cmp->decision.verdict),
+                                 "title",
                                  compose_printf(compose_text(c, "%s: %.1f %% against %.1f %%, %+.1f points",
-                                                             "%s：%.1f%%，基准 %.1f%%，相差 %+.1f 个百分点"), name,
-                                                100 * cmp->stats.fresh.mean, 100 * cmp->stats.base.mean,
-                                                100 * cmp->stats.difference.mean), "text", reason.data));
+                                                             "%s：%.1f%%，基准 %.1f%%，相差 %+.1f 个百分点"),
+                                                name, 100 * cmp->stats.fresh.mean, 100 * cmp->stats.base.mean,
+                                                100 * cmp->stats.difference.mean),
+                                 "text", reason.data));
     buf_deinit(&reason);
 }
 
@@ -127,14 +125,14 @@ static void score_row(struct composer *c, json_t *plot, json_t *rows, size_t i)
     const char *adapter = record_str(inputs, "adapter");
     char name[32];
     compose_eval_name(c, i, name, sizeof name);
-    if (json_array_append_new(plot, json_pack("{s:s,s:f,s:f,s:f}", "label", name, "value", s->mean.mean, "low", s->accuracy.low,
-                                              "high", s->accuracy.high)) ||
-        json_array_append_new(rows, json_pack("[s,s,s,o,o,o,o]", name, record_str(json_object_get(inputs, "model"), "name"),
-                                              adapter[0] ? adapter : "\xE2\x80\x93", compose_printf("%.1f %%", 100 * s->mean.mean),
-                                              compose_printf("%.1f \xE2\x80\x93 %.1f %%", 100 * s->accuracy.low,
-                                                             100 * s->accuracy.high),
-                                              compose_printf("%zu / %zu", s->n_scored, s->n),
-                                              compose_printf("%.1f \xE2\x80\x93 %.1f %%", 100 * s->worst, 100 * s->best))))
+    if (json_array_append_new(plot, json_pack("{s:s,s:f,s:f,s:f}", "label", name, "value", s->mean.mean, "low",
+                                              s->accuracy.low, "high", s->accuracy.high)) ||
+        json_array_append_new(
+            rows, json_pack("[s,s,s,o,o,o,o]", name, record_str(json_object_get(inputs, "model"), "name"),
+                            adapter[0] ? adapter : "\xE2\x80\x93", compose_printf("%.1f %%", 100 * s->mean.mean),
+                            compose_printf("%.1f \xE2\x80\x93 %.1f %%", 100 * s->accuracy.low, 100 * s->accuracy.high),
+                            compose_printf("%zu / %zu", s->n_scored, s->n),
+                            compose_printf("%.1f \xE2\x80\x93 %.1f %%", 100 * s->worst, 100 * s->best))))
         c->failed = true;
 }
 
@@ -142,15 +140,15 @@ static void scores(struct composer *c)
 {
     json_t *plot = json_array(), *rows = json_array();
     compose_heading(c, compose_text(c, "Accuracy", "准确率"));
-    for (size_t i = 0; i < c->in->n_eval; i++)
-        score_row(c, plot, rows, i);
+    for (size_t i = 0; i < c->in->n_eval; i++) score_row(c, plot, rows, i);
     compose_add(c, json_pack("{s:s,s:f,s:f,s:o}", "type", "intervals", "min", 0.0, "max", 1.0, "rows", plot));
-    compose_add(c, json_pack("{s:s,s:[{s:s},{s:s},{s:s},{s:s,s:b},{s:s,s:b},{s:s,s:b},{s:s,s:b}],s:o}", "type", "table", "columns",
-                             "text", "", "text", compose_text(c, "Model", "模型"), "text", compose_text(c, "Adapter", "适配器"),
-                             "text", compose_text(c, "Accuracy", "准确率"), "right", 1, "text",
-                             compose_text(c, "95 % interval (Wilson)", "95% 区间（Wilson）"), "right", 1, "text",
-                             compose_text(c, "Scored", "已评分"), "right", 1, "text",
-                             compose_text(c, "Worst \xE2\x80\x93 best", "最差 \xE2\x80\x93 最好"), "right", 1, "rows", rows));
+    compose_add(c, json_pack("{s:s,s:[{s:s},{s:s},{s:s},{s:s,s:b},{s:s,s:b},{s:s,s:b},{s:s,s:b}],s:o}", "type", "table",
+                             "columns", "text", "", "text", compose_text(c, "Model", "模型"), "text",
+                             compose_text(c, "Adapter", "适配器"), "text", compose_text(c, "Accuracy", "准确率"),
+                             "right", 1, "text", compose_text(c, "95 % interval (Wilson)", "95% 区间（Wilson）"),
+                             "right", 1, "text", compose_text(c, "Scored", "已评分"), "right", 1, "text",
+                             compose_text(c, "Worst \xE2\x80\x93 best", "最差 \xE2\x80\x93 最好"), "right", 1, "rows",
+                             rows));
 }
 
 static void difference_facts(struct composer *c, const struct comparison *cmp)
@@ -167,8 +165,9 @@ static void difference_facts(struct composer *c, const struct comparison *cmp)
     compose_fact(c, rows, compose_text(c, "Margin", "允许的下降"), compose_printf("%.1f", 100 * cmp->gate.margin));
     if (cmp->gate.has_floor)
         compose_fact(c, rows, compose_text(c, "Floor", "最低要求"), compose_printf("%.1f %%", 100 * cmp->gate.floor));
-    compose_fact(c, rows, compose_text(c, "Smallest difference these cases can show", "此题量可发现的最小差异"),
-                 compose_printf(compose_text(c, "about %.1f points", "约 %.1f 个百分点"), 100 * p->smallest_detectable));
+    compose_fact(
+        c, rows, compose_text(c, "Smallest difference these cases can show", "此题量可发现的最小差异"),
+        compose_printf(compose_text(c, "about %.1f points", "约 %.1f 个百分点"), 100 * p->smallest_detectable));
     compose_add(c, json_pack("{s:s,s:o}", "type", "facts", "rows", rows));
 }
 
@@ -182,41 +181,33 @@ static void difference(struct composer *c, size_t idx)
     double reach = fmax(fmax(fabs(p->difference_95.low), fabs(p->difference_95.high)), 2 * cmp->gate.margin);
     reach = fmin(ceil(reach * 10 + 0.2) / 10, 1);
     compose_heading(c, compose_text(c, "Paired difference", "配对差值"));
-    compose_add(c, json_pack("{s:s,s:f,s:f,s:f,s:[{s:s,s:f,s:f,s:f}]}", "type", "intervals", "min", -reach, "max", reach, "mark",
-                             -cmp->gate.margin, "rows", "label", name, "value", p->difference.mean, "low",
-                             p->difference_95.low, "high", p->difference_95.high));
+    compose_add(c, json_pack("{s:s,s:f,s:f,s:f,s:[{s:s,s:f,s:f,s:f}]}", "type", "intervals", "min", -reach, "max",
+                             reach, "mark", -cmp->gate.margin, "rows", "label", name, "value", p->difference.mean,
+                             "low", p->difference_95.low, "high", p->difference_95.high));
     difference_facts(c, cmp);
 }
 
 static const char *title(const struct composer *c)
 {
-    if (c->in->n_cmp)
-        return compose_text(c, "Is the new model good enough?", "新模型够好吗？");
+    if (c->in->n_cmp) return compose_text(c, "Is the new model good enough?", "新模型够好吗？");
     return c->in->n_eval ? compose_text(c, "Evaluation", "评测报告") : compose_text(c, "Training run", "训练报告");
 }
 
 int report_compose(const struct report_input *in, json_t **doc, struct err *e)
 {
     struct composer c = {.in = in, .blocks = json_array()};
-    for (size_t i = 0; i < in->n_cmp; i++)
-        verdict(&c, i);
-    if (in->n_eval)
-        scores(&c);
-    for (size_t i = 0; i < in->n_cmp; i++)
-        difference(&c, i);
-    if (in->n_eval)
-        compose_setup(&c);
-    for (size_t i = 0; i < in->n_train; i++)
-        compose_training(&c, &in->train[i]);
-    for (size_t i = 0; i < in->n_eval; i++)
-        compose_confusion(&c, i);
-    for (size_t i = 0; i < in->n_cmp; i++)
-        compose_changes(&c, &in->cmp[i]);
-    if (in->n_eval)
-        compose_exclusions(&c);
+    for (size_t i = 0; i < in->n_cmp; i++) verdict(&c, i);
+    if (in->n_eval) scores(&c);
+    for (size_t i = 0; i < in->n_cmp; i++) difference(&c, i);
+    if (in->n_eval) compose_setup(&c);
+    for (size_t i = 0; i < in->n_train; i++) compose_training(&c, &in->train[i]);
+    for (size_t i = 0; i < in->n_eval; i++) compose_confusion(&c, i);
+    for (size_t i = 0; i < in->n_cmp; i++) compose_changes(&c, &in->cmp[i]);
+    if (in->n_eval) compose_exclusions(&c);
     compose_origin(&c);
-    *doc = c.failed ? NULL : json_pack("{s:s,s:s,s:O}", "title", title(&c), "lang", in->lang == LANG_ZH ? "zh" : "en", "blocks",
-                                       c.blocks);
+    *doc = c.failed ? NULL
+                    : json_pack("{s:s,s:s,s:O}", "title", title(&c), "lang", in->lang == LANG_ZH ? "zh" : "en",
+                                "blocks", c.blocks);
     json_decref(c.blocks);
     return *doc ? 0 : err_set(e, ERR_NOMEM, NULL, "cannot compose the report: out of memory");
 }
@@ -228,19 +219,21 @@ int report_to_json(const struct report_input *in, json_t **out, struct err *e)
     json_t *evals = json_array(), *cmps = json_array(), *trains = json_array();
     int rc = 0;
     for (size_t i = 0; i < in->n_eval; i++)
-        if (json_array_append_new(evals, json_pack("{s:s,s:O}", "run", in->eval[i].dir, "manifest", in->eval[i].manifest)))
+        if (json_array_append_new(evals,
+                                  json_pack("{s:s,s:O}", "run", in->eval[i].dir, "manifest", in->eval[i].manifest)))
             rc = err_set(e, ERR_NOMEM, NULL, "cannot write the report: out of memory");
     for (size_t i = 0; rc == 0 && i < in->n_cmp; i++) {
         json_t *cmp;
         rc = comparison_to_json(&in->cmp[i], in->lang, &cmp, e);
-        if (rc == 0)
-            rc = json_array_append_new(cmps, cmp);
+        if (rc == 0) rc = json_array_append_new(cmps, cmp);
     }
     for (size_t i = 0; i < in->n_train; i++)
-        (void)json_array_append_new(trains, json_pack("{s:s,s:O,s:O,s:O?}", "run", in->train[i].dir, "loss", in->train[i].loss,
-                                                      "eval_loss", in->train[i].eval_loss, "done", in->train[i].done));
-    *out = rc ? NULL : json_pack("{s:i,s:s,s:O,s:O,s:O,s:s?}", "schema", 1, "kind", "report", "evaluations", evals, "comparisons",
-                                 cmps, "trainings", trains, "command", in->command);
+        (void)json_array_append_new(trains,
+                                    json_pack("{s:s,s:O,s:O,s:O?}", "run", in->train[i].dir, "loss", in->train[i].loss,
+                                              "eval_loss", in->train[i].eval_loss, "done", in->train[i].done));
+    *out = rc ? NULL
+              : json_pack("{s:i,s:s,s:O,s:O,s:O,s:s?}", "schema", 1, "kind", "report", "evaluations", evals,
+                          "comparisons", cmps, "trainings", trains, "command", in->command);
     json_decref(evals);
     json_decref(cmps);
     json_decref(trains);
@@ -250,21 +243,19 @@ int report_to_json(const struct report_input *in, json_t **out, struct err *e)
 static int csv_value(struct buf *out, const json_t *v, bool first)
 {
     struct buf text;
-    if (json_is_string(v))
-        return csv_write_field(out, json_string_value(v), json_string_length(v), first, true);
-    if (!v || json_is_null(v))
-        return csv_write_field(out, "", 0, first, true);
+    if (json_is_string(v)) return csv_write_field(out, json_string_value(v), json_string_length(v), first, true);
+    if (!v || json_is_null(v)) return csv_write_field(out, "", 0, first, true);
     buf_init(&text, 1 << 26);
     int rc = json_format(v, JSON_LINE, &text);
-    if (rc == 0)
-        rc = csv_write_field(out, text.data, text.len, first, true);
+    if (rc == 0) rc = csv_write_field(out, text.data, text.len, first, true);
     buf_deinit(&text);
     return rc;
 }
 
 static int csv_record(struct buf *out, const struct eval_result *r, const json_t *record)
 {
-    static const char *const column[] = {"id", "stratum", "input", "expected", "state", "score", "output", "n_answer", "latency_s"};
+    static const char *const column[] = {"id",    "stratum", "input",    "expected", "state",
+                                         "score", "output",  "n_answer", "latency_s"};
     int rc = csv_write_field(out, r->dir, strlen(r->dir), true, true);
     for (size_t i = 0; rc == 0 && i < N_ELEM(column); i++)
         rc = csv_value(out, json_object_get(record, column[i]), false);
@@ -273,12 +264,11 @@ static int csv_record(struct buf *out, const struct eval_result *r, const json_t
 
 int report_to_csv(const struct report_input *in, bool bom, struct buf *out, struct err *e)
 {
-    int rc = in->n_eval ? 0 : err_set(e, ERR_INPUT, NULL, "cannot write CSV: it lists cases, and no evaluation is given");
-    if (rc)
-        return rc;
+    int rc =
+        in->n_eval ? 0 : err_set(e, ERR_INPUT, NULL, "cannot write CSV: it lists cases, and no evaluation is given");
+    if (rc) return rc;
     rc = buf_add_str(out, bom ? "\xEF\xBB\xBF" : "");
-    if (rc == 0)
-        rc = buf_add_str(out, "run,id,stratum,input,expected,state,score,output,n_answer,latency_s\r\n");
+    if (rc == 0) rc = buf_add_str(out, "run,id,stratum,input,expected,state,score,output,n_answer,latency_s\r\n");
     for (size_t k = 0; rc == 0 && k < in->n_eval; k++)
         for (size_t i = 0; rc == 0 && i < json_array_size(in->eval[k].records); i++)
             rc = csv_record(out, &in->eval[k], json_array_get(in->eval[k].records, i));

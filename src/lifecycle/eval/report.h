@@ -14,10 +14,10 @@
 /* A training run as far as a report needs it. */
 struct training {
     char *dir;
-    char *yaml;    /* run.yaml */
-    json_t *loss;  /* [[step, loss], ...] */
+    char *yaml;   /* run.yaml */
+    json_t *loss; /* [[step, loss], ...] */
     json_t *eval_loss;
-    json_t *done;  /* the last event, or NULL when the run is not finished */
+    json_t *done; /* the last event, or NULL when the run is not finished */
 };
 
 struct report_input {
@@ -25,14 +25,15 @@ struct report_input {
     size_t n_eval;
     struct training *train;
     size_t n_train;
-    struct comparison *cmp;   /* [n_eval - 1]: each later evaluation against the first */
+    struct comparison *cmp; /* [n_eval - 1]: each later evaluation against the first */
     size_t n_cmp;
     enum lang lang;
-    const char *command;      /* that makes this report */
+    const char *command; /* that makes this report */
 };
 /* Load evaluation and training directories in their order; -ERR_INPUT names a directory that is neither. Free with
  * report_input_deinit, also after a failure. */
-int report_load(struct report_input *in, const char *const *dirs, size_t n, const struct gate *gate, struct err *e) MUST_CHECK;
+int report_load(struct report_input *in, const char *const *dirs, size_t n, const struct gate *gate,
+                struct err *e) MUST_CHECK;
 void report_input_deinit(struct report_input *in);
 
 /* The document for report_html and report_markdown: new reference. */

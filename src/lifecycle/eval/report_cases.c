@@ -15,8 +15,7 @@ static size_t find_label(const json_t *labels, const char *s, size_t n)
 {
     for (size_t i = 0; i < json_array_size(labels); i++) {
         const json_t *l = json_array_get(labels, i);
-        if (json_string_length(l) == n && memcmp(json_string_value(l), s, n) == 0)
-            return i;
+        if (json_string_length(l) == n && memcmp(json_string_value(l), s, n) == 0) return i;
     }
     return json_array_size(labels);
 }
@@ -30,8 +29,7 @@ static void count_cells(const struct eval_result *r, const json_t *labels, size_
         const char *expected = record_str(record, "expected"), *output = record_str(record, "output");
         size_t row = find_label(labels, expected, strlen(expected)), len;
         const char *answer = fold_trim(output, strlen(output), &len);
-        if (record_counts(record) && row < n)
-            counts[row * (n + 1) + find_label(labels, answer, len)]++;
+        if (record_counts(record) && row < n) counts[row * (n + 1) + find_label(labels, answer, len)]++;
     }
 }
 
@@ -60,8 +58,7 @@ void compose_confusion(struct composer *c, size_t idx)
     json_t *labels = json_object_get(r->manifest, "labels");
     size_t n = json_array_size(labels);
     char name[32];
-    if (n == 0 || n > MAX_LABELS)
-        return;
+    if (n == 0 || n > MAX_LABELS) return;
     size_t *counts = mem_try_array(n * (n + 1), sizeof *counts);
     json_t *columns = json_deep_copy(labels);
     if (!counts || !columns || json_array_append_new(columns, json_string(compose_text(c, "other", "其他")))) {
@@ -71,12 +68,16 @@ void compose_confusion(struct composer *c, size_t idx)
         compose_eval_name(c, idx, name, sizeof name);
         compose_add(c, json_pack("{s:s,s:o}", "type", "heading", "text",
                                  compose_printf("%s: %s", compose_text(c, "Confusion", "混淆矩阵"), name)));
-        compose_add(c, json_pack("{s:s,s:O,s:O,s:o,s:s,s:s}", "type", "matrix", "rows", labels, "columns", columns, "counts",
-                                 cells_json(counts, n), "row_title", compose_text(c, "expected", "标准答案"), "column_title",
-                                 compose_text(c, "answered", "模型回答")));
-        compose_add(c, json_pack("{s:s,s:s}", "type", "text", "text",
-                                 compose_text(c, "Columns are numbered like the rows; \"other\" counts answers that are none of the "
-                                                 "labels.", "列号与行号对应；“其他”为不属于任何标签的回答。")));
+        compose_add(c, json_pack("{s:s,s:O,s:O,s:o,s:s,s:s}", "type", "matrix", "rows", labels, "columns", columns,
+                                 "counts", cells_json(counts, n), "row_title", compose_text(c, "expected", "标准答案"),
+                                 "column_title", compose_text(c, "answered", "模型回答")));
+        compose_add(
+            c,
+            json_pack("{s:s,s:s}", "type", "text", "text",
+                      compose_text(c,
+                                   "Columns are numbered like the rows; \"other\" counts answers that are none of the "
+                                   "labels.",
+                                   "列号与行号对应；“其他”为不属于任何标签的回答。")));
     }
     json_decref(columns);
     mem_free(counts);
@@ -85,8 +86,7 @@ void compose_confusion(struct composer *c, size_t idx)
 static json_t *text_of(const json_t *record, const char *key)
 {
     json_t *v = json_object_get(record, key);
-    if (json_is_string(v))
-        return json_incref(v);
+    if (json_is_string(v)) return json_incref(v);
     struct buf line;
     buf_init(&line, 1 << 26);
     json_t *text = v && json_format(v, JSON_LINE, &line) == 0 ? json_stringn(line.data, line.len) : json_string("");
@@ -99,8 +99,7 @@ enum change { CHANGE_BROKEN, CHANGE_FIXED, CHANGE_STILL_WRONG };
 static bool is_change(const struct case_pair *p, enum change kind)
 {
     double base = record_score(p->base), fresh = record_score(p->fresh);
-    if (kind == CHANGE_STILL_WRONG)
-        return base < 1 && fresh < 1 && base >= fresh && base <= fresh;
+    if (kind == CHANGE_STILL_WRONG) return base < 1 && fresh < 1 && base >= fresh && base <= fresh;
     return kind == CHANGE_FIXED ? fresh > base : fresh < base;
 }
 
@@ -110,8 +109,7 @@ static size_t list_changes(struct composer *c, const struct comparison *cmp, enu
     size_t n = 0;
     for (size_t i = 0; i < cmp->n_pair; i++) {
         const struct case_pair *p = &cmp->pair[i];
-        if (!is_change(p, kind))
-            continue;
+        if (!is_change(p, kind)) continue;
         if (n++ < MAX_LISTED &&
             json_array_append_new(rows, json_pack("[s,o,o,o,o]", record_str(p->base, "id"), text_of(p->base, "input"),
                                                   text_of(p->base, "expected"), text_of(p->base, "output"),
@@ -125,13 +123,14 @@ static void changes(struct composer *c, const struct comparison *cmp, enum chang
 {
     json_t *rows = json_array();
     size_t n = list_changes(c, cmp, kind, rows);
-    json_t *table = json_pack("{s:s,s:[{s:s},{s:s},{s:s},{s:s},{s:s}],s:O}", "type", "table", "columns", "text", "id", "text",
-                              compose_text(c, "Input", "题目"), "text", compose_text(c, "Expected", "标准答案"), "text",
-                              compose_text(c, "Base answered", "基准的回答"), "text", compose_text(c, "New answered", "新模型的回答"),
-                              "rows", rows);
-    json_t *summary = n > MAX_LISTED ? compose_printf(compose_text(c, "%s: %zu cases, the first %d", "%s：%zu 题，列出前 %d 题"), what,
-                                                      n, MAX_LISTED)
-                                     : compose_printf(compose_text(c, "%s: %zu cases", "%s：%zu 题"), what, n);
+    json_t *table = json_pack("{s:s,s:[{s:s},{s:s},{s:s},{s:s},{s:s}],s:O}", "type", "table", "columns", "text", "id",
+                              "text", compose_text(c, "Input", "题目"), "text", compose_text(c, "Expected", "标准答案"),
+                              "text", compose_text(c, "Base answered", "基准的回答"), "text",
+                              compose_text(c, "New answered", "新模型的回答"), "rows", rows);
+    json_t *summary = n > MAX_LISTED
+                          ? compose_printf(compose_text(c, "%s: %zu cases, the first %d", "%s：%zu 题，列出前 %d 题"),
+                                           what, n, MAX_LISTED)
+                          : compose_printf(compose_text(c, "%s: %zu cases", "%s：%zu 题"), what, n);
     compose_add(c, json_pack("{s:s,s:o,s:[o]}", "type", "details", "summary", summary, "blocks", table));
     json_decref(rows);
 }

@@ -13,7 +13,8 @@
 static const char *mode_text(const struct composer *c, const char *mode)
 {
     if (str_eq(mode, "constrained"))
-        return compose_text(c, "labels listed in the prompt, answer forced to be one of them", "提示中列出标签，回答只能是其中之一");
+        return compose_text(c, "labels listed in the prompt, answer forced to be one of them",
+                            "提示中列出标签，回答只能是其中之一");
     if (str_eq(mode, "listed"))
         return compose_text(c, "labels listed in the prompt, answer free", "提示中列出标签，自由回答");
     return compose_text(c, "labels not mentioned, answer free", "提示中不列出标签，自由回答");
@@ -24,9 +25,10 @@ static json_t *sampling_text(const struct composer *c, const json_t *sampling)
     int max_tokens = (int)json_integer_value(json_object_get(sampling, "max_tokens"));
     if (json_is_true(json_object_get(sampling, "greedy")))
         return compose_printf(compose_text(c, "greedy, at most %d tokens", "贪心解码，最多 %d 个词元"), max_tokens);
-    return compose_printf(compose_text(c, "temperature %g, seed %lld, at most %d tokens", "温度 %g，种子 %lld，最多 %d 个词元"),
-                          json_number_value(json_object_get(sampling, "temperature")),
-                          (long long)json_integer_value(json_object_get(sampling, "seed")), max_tokens);
+    return compose_printf(
+        compose_text(c, "temperature %g, seed %lld, at most %d tokens", "温度 %g，种子 %lld，最多 %d 个词元"),
+        json_number_value(json_object_get(sampling, "temperature")),
+        (long long)json_integer_value(json_object_get(sampling, "seed")), max_tokens);
 }
 
 static void setup_of(struct composer *c, size_t idx)
@@ -51,10 +53,8 @@ static void differences(struct composer *c, const struct comparison *cmp)
     buf_init(&list, 4096);
     int rc = buf_add_str(&list, compose_text(c, "The evaluations differ in: ", "两次评测的不同之处："));
     for (size_t i = 0; rc == 0 && i < json_array_size(cmp->differs); i++) {
-        if (i)
-            rc = buf_add_str(&list, ", ");
-        if (rc == 0)
-            rc = buf_add_str(&list, json_string_value(json_array_get(cmp->differs, i)));
+        if (i) rc = buf_add_str(&list, ", ");
+        if (rc == 0) rc = buf_add_str(&list, json_string_value(json_array_get(cmp->differs, i)));
     }
     if (rc == 0)
         compose_add(c, json_pack("{s:s,s:s}", "type", "text", "text", list.data));
@@ -66,11 +66,9 @@ static void differences(struct composer *c, const struct comparison *cmp)
 void compose_setup(struct composer *c)
 {
     compose_heading(c, compose_text(c, "What was asked", "提问方式"));
-    for (size_t i = 0; i < c->in->n_eval; i++)
-        setup_of(c, i);
+    for (size_t i = 0; i < c->in->n_eval; i++) setup_of(c, i);
     for (size_t i = 0; i < c->in->n_cmp; i++)
-        if (json_array_size(c->in->cmp[i].differs))
-            differences(c, &c->in->cmp[i]);
+        if (json_array_size(c->in->cmp[i].differs)) differences(c, &c->in->cmp[i]);
 }
 
 /* --- training --- */
@@ -79,15 +77,19 @@ static void training_facts(struct composer *c, const struct training *t)
 {
     static const struct {
         const char *key, *en, *zh;
-    } fact[] = {{"steps", "Steps", "步数"}, {"train_loss", "Training loss", "训练损失"}, {"eval_loss", "Evaluation loss", "验证损失"},
-                {"tok_s", "Tokens per second", "每秒词元数"}, {"seconds", "Seconds", "用时（秒）"},
+    } fact[] = {{"steps", "Steps", "步数"},
+                {"train_loss", "Training loss", "训练损失"},
+                {"eval_loss", "Evaluation loss", "验证损失"},
+                {"tok_s", "Tokens per second", "每秒词元数"},
+                {"seconds", "Seconds", "用时（秒）"},
                 {"peak_rss_bytes", "Peak memory, bytes", "内存峰值（字节）"}};
     json_t *rows = json_array();
     compose_fact(c, rows, compose_text(c, "Run", "运行目录"), json_string(t->dir));
     for (size_t i = 0; i < N_ELEM(fact); i++) {
         const json_t *v = json_object_get(t->done, fact[i].key);
         if (json_is_number(v))
-            compose_fact(c, rows, compose_text(c, fact[i].en, fact[i].zh), compose_printf("%.10g", json_number_value(v)));
+            compose_fact(c, rows, compose_text(c, fact[i].en, fact[i].zh),
+                         compose_printf("%.10g", json_number_value(v)));
     }
     if (!t->done)
         compose_fact(c, rows, compose_text(c, "State", "状态"), json_string(compose_text(c, "not finished", "未完成")));
@@ -99,16 +101,16 @@ void compose_training(struct composer *c, const struct training *t)
     json_t *series = json_pack("[{s:s,s:O}]", "label", compose_text(c, "training loss", "训练损失"), "points", t->loss);
     compose_heading(c, compose_text(c, "Training", "训练"));
     if (json_array_size(t->eval_loss) &&
-        json_array_append_new(series, json_pack("{s:s,s:O}", "label", compose_text(c, "evaluation loss", "验证损失"), "points",
-                                                t->eval_loss)))
+        json_array_append_new(series, json_pack("{s:s,s:O}", "label", compose_text(c, "evaluation loss", "验证损失"),
+                                                "points", t->eval_loss)))
         c->failed = true;
-    compose_add(c, json_pack("{s:s,s:o,s:s,s:s}", "type", "lines", "series", series, "x", compose_text(c, "step", "步"), "y",
-                             compose_text(c, "loss", "损失")));
+    compose_add(c, json_pack("{s:s,s:o,s:s,s:s}", "type", "lines", "series", series, "x", compose_text(c, "step", "步"),
+                             "y", compose_text(c, "loss", "损失")));
     training_facts(c, t);
     if (t->yaml)
         compose_add(c, json_pack("{s:s,s:s,s:[{s:s,s:s}]}", "type", "details", "summary",
-                                 compose_text(c, "All settings (run.yaml)", "全部设置（run.yaml）"), "blocks", "type", "code", "text",
-                                 t->yaml));
+                                 compose_text(c, "All settings (run.yaml)", "全部设置（run.yaml）"), "blocks", "type",
+                                 "code", "text", t->yaml));
 }
 
 /* --- what was left out --- */
@@ -118,18 +120,17 @@ static json_t *dataset_of(const struct eval_result *r)
 {
     const json_t *cases = json_object_get(json_object_get(r->manifest, "inputs"), "cases");
     const char *path = record_str(cases, "path");
-    char *dir = mem_strndup(path, (size_t)(path_base(path) - path)), *at = path_join(dir[0] ? dir : ".", "manifest.json");
+    char *dir = mem_strndup(path, (size_t)(path_base(path) - path)),
+         *at = path_join(dir[0] ? dir : ".", "manifest.json");
     json_t *m = NULL;
     bool same = false;
-    if (json_read_file(at, 1 << 26, &m, NULL))
-        m = NULL;
+    if (json_read_file(at, 1 << 26, &m, NULL)) m = NULL;
     const json_t *outputs = json_object_get(m, "outputs");
     for (size_t i = 0; i < json_array_size(outputs); i++)
         same = same || str_eq(record_str(json_array_get(outputs, i), "digest"), record_str(cases, "digest"));
     mem_free(dir);
     mem_free(at);
-    if (same)
-        return m;
+    if (same) return m;
     json_decref(m);
     return NULL;
 }
@@ -138,16 +139,18 @@ static void dataset_facts(struct composer *c, json_t *rows)
 {
     static const struct {
         const char *key, *en, *zh;
-    } fact[] = {{"train_rows", "Training rows read", "读入的训练数据"}, {"train_duplicates", "left out: repeated", "去除：重复"},
+    } fact[] = {{"train_rows", "Training rows read", "读入的训练数据"},
+                {"train_duplicates", "left out: repeated", "去除：重复"},
                 {"train_test_overlaps", "left out: also in the test table", "去除：与测试数据重叠"},
-                {"train_kept", "Training rows kept", "保留的训练数据"}, {"test_rows", "Test rows read", "读入的测试数据"},
+                {"train_kept", "Training rows kept", "保留的训练数据"},
+                {"test_rows", "Test rows read", "读入的测试数据"},
                 {"test_beyond_per_label", "left out: beyond the rows per label", "去除：超出每个标签的行数"},
                 {"test_kept", "Test cases", "测试题"}};
     json_t *m = dataset_of(&c->in->eval[0]);
     for (size_t i = 0; m && i < N_ELEM(fact); i++)
         compose_fact(c, rows, compose_text(c, fact[i].en, fact[i].zh),
-                     compose_printf("%lld", (long long)json_integer_value(json_object_get(json_object_get(m, "counts"),
-                                                                                          fact[i].key))));
+                     compose_printf("%lld", (long long)json_integer_value(
+                                                json_object_get(json_object_get(m, "counts"), fact[i].key))));
     json_decref(m);
 }
 
@@ -160,14 +163,19 @@ void compose_exclusions(struct composer *c)
         const struct eval_summary *s = &c->in->eval[i].sum;
         char name[32];
         compose_eval_name(c, i, name, sizeof name);
-        compose_fact(c, rows, name,
-                     compose_printf(compose_text(c, "%zu scored, %zu counted as wrong without a readable answer; not scored: %zu "
-                                                    "failed on our side, %zu with a faulty expectation%s",
-                                                 "%zu 题已评分，%zu 题因无法读取回答计为错误；未评分：%zu 题运行失败，%zu 题标准答案有误%s"),
-                                    s->by_state[CASE_SCORED], s->by_state[CASE_MODEL_FAILED], s->by_state[CASE_INFRA_FAILED],
-                                    s->by_state[CASE_GOLD_BAD],
-                                    eval_result_partial(&c->in->eval[i]) ? compose_text(c, "; PARTIAL: cut by --limit",
-                                                                                        "；部分评测（--limit）") : ""));
+        compose_fact(
+            c, rows, name,
+            compose_printf(
+                compose_text(
+                    c,
+                    "%zu scored, %zu counted as wrong without a readable answer; not scored: %zu "
+                    "failed on our side, %zu with a faulty expectation%s",
+                    "%zu 题已评分，%zu 题因无法读取回答计为错误；未评分：%zu 题运行失败，%zu 题标准答案有误%s"),
+                s->by_state[CASE_SCORED], s->by_state[CASE_MODEL_FAILED], s->by_state[CASE_INFRA_FAILED],
+                s->by_state[CASE_GOLD_BAD],
+                eval_result_partial(&c->in->eval[i])
+                    ? compose_text(c, "; PARTIAL: cut by --limit", "；部分评测（--limit）")
+                    : ""));
     }
     compose_add(c, json_pack("{s:s,s:o}", "type", "facts", "rows", rows));
 }
@@ -184,9 +192,9 @@ static void origin_of(struct composer *c, size_t idx)
     compose_fact(c, rows, name, json_string(c->in->eval[idx].dir));
     compose_fact(c, rows, compose_text(c, "Evaluation", "评测"), json_string(record_str(m, "identity_sha256")));
     compose_fact(c, rows, compose_text(c, "Model", "模型"), json_string(record_str(identity, "model")));
-    if (adapter[0])
-        compose_fact(c, rows, compose_text(c, "Adapter", "适配器"), json_string(adapter));
-    compose_fact(c, rows, compose_text(c, "Cases", "测试题"), json_string(record_str(json_object_get(identity, "cases"), "digest")));
+    if (adapter[0]) compose_fact(c, rows, compose_text(c, "Adapter", "适配器"), json_string(adapter));
+    compose_fact(c, rows, compose_text(c, "Cases", "测试题"),
+                 json_string(record_str(json_object_get(identity, "cases"), "digest")));
     compose_fact(c, rows, compose_text(c, "Build", "版本"),
                  compose_printf("%s, %s, %s", record_str(identity, "engine"), record_str(identity, "isa"),
                                 record_str(identity, "precision")));
@@ -199,8 +207,6 @@ static void origin_of(struct composer *c, size_t idx)
 void compose_origin(struct composer *c)
 {
     compose_heading(c, compose_text(c, "Origin and reproduction", "来源与复现"));
-    for (size_t i = 0; i < c->in->n_eval; i++)
-        origin_of(c, i);
-    if (c->in->command)
-        compose_add(c, json_pack("{s:s,s:s}", "type", "code", "text", c->in->command));
+    for (size_t i = 0; i < c->in->n_eval; i++) origin_of(c, i);
+    if (c->in->command) compose_add(c, json_pack("{s:s,s:s}", "type", "code", "text", c->in->command));
 }

@@ -21,8 +21,7 @@ const char *case_state_name(enum case_state s)
 int case_state_find(const char *name)
 {
     for (int i = 0; i < CASE_STATE_COUNT; i++)
-        if (str_eq(state_names[i], name))
-            return i;
+        if (str_eq(state_names[i], name)) return i;
     return -1;
 }
 
@@ -55,15 +54,12 @@ static size_t collect(const json_t *records, double *score, size_t *cluster, siz
     *n_cluster = 0;
     for (size_t i = 0; i < json_array_size(records); i++) {
         const json_t *r = json_array_get(records, i);
-        if (!record_counts(r))
-            continue;
+        if (!record_counts(r)) continue;
         const char *name = record_str(r, "cluster");
-        if (!name[0])
-            name = record_str(r, "id");
+        if (!name[0]) name = record_str(r, "id");
         const json_t *known = json_object_get(seen, name);
         size_t k = known ? (size_t)json_integer_value(known) : (*n_cluster)++;
-        if (!known && json_object_set_new(seen, name, json_integer((json_int_t)k)))
-            return SIZE_MAX;
+        if (!known && json_object_set_new(seen, name, json_integer((json_int_t)k))) return SIZE_MAX;
         score[n] = record_score(r);
         cluster[n++] = k;
     }
@@ -86,8 +82,7 @@ int eval_summarize(const json_t *records, struct eval_summary *s, struct err *e)
     json_t *seen = json_object();
     size_t n = score && cluster && seen ? collect(records, score, cluster, &n_cluster, seen) : SIZE_MAX;
     if (n != SIZE_MAX) {
-        for (size_t i = 0; i < s->n; i++)
-            s->by_state[record_state(json_array_get(records, i))]++;
+        for (size_t i = 0; i < s->n; i++) s->by_state[record_state(json_array_get(records, i))]++;
         s->n_scored = n;
         s->n_error = s->n - n;
         stats_mean(score, cluster, n, n_cluster, &s->mean);
@@ -107,8 +102,8 @@ static int check_record(const json_t *row, const char *path, uint64_t line, stru
     if (record_str(row, "id")[0] && record_str(row, "hash")[0] && case_state_find(record_str(row, "state")) >= 0 &&
         (!record_counts(row) || json_is_number(json_object_get(row, "score"))))
         return 0;
-    return err_set(e, ERR_INPUT, path, "cannot read \"%s\" line %llu: id, hash, state and score of a case are needed", path,
-                   (unsigned long long)line);
+    return err_set(e, ERR_INPUT, path, "cannot read \"%s\" line %llu: id, hash, state and score of a case are needed",
+                   path, (unsigned long long)line);
 }
 
 static int load_records(const char *path, json_t *records, struct err *e)
@@ -116,15 +111,13 @@ static int load_records(const char *path, json_t *records, struct err *e)
     struct json_lines lines;
     json_t *row;
     int rc = json_lines_open(&lines, path, MAX_LINE, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     while ((rc = json_lines_next(&lines, &row, e)) == 1) {
         rc = check_record(row, path, lines.line_no, e);
         if (rc == 0 && json_array_append(records, row))
             rc = err_set(e, ERR_NOMEM, path, "cannot read \"%s\": out of memory", path);
         json_decref(row);
-        if (rc)
-            break;
+        if (rc) break;
     }
     json_lines_close(&lines);
     return rc;
@@ -134,13 +127,15 @@ static int load_manifest(struct eval_result *r, struct err *e)
 {
     char *path = path_join(r->dir, "manifest.json");
     int rc = file_exists(path) ? json_read_file(path, MAX_MANIFEST, &r->manifest, e)
-                               : err_set(e, ERR_INPUT, r->dir, "cannot read \"%s\": it is no evaluation (manifest.json is missing)",
-                                         r->dir);
+                               : err_set(e, ERR_INPUT, r->dir,
+                                         "cannot read \"%s\": it is no evaluation (manifest.json is missing)", r->dir);
     if (rc == 0 && !str_eq(record_str(r->manifest, "kind"), "evaluation"))
         rc = err_set(e, ERR_INPUT, r->dir, "cannot read \"%s\": it is no evaluation", r->dir);
     if (rc == 0 && !str_eq(record_str(r->manifest, "state"), "done"))
-        rc = err_set(e, ERR_INPUT, r->dir, "cannot read \"%s\": the evaluation is not finished; the same eval command goes on "
-                     "with it", r->dir);
+        rc = err_set(e, ERR_INPUT, r->dir,
+                     "cannot read \"%s\": the evaluation is not finished; the same eval command goes on "
+                     "with it",
+                     r->dir);
     mem_free(path);
     return rc;
 }
@@ -149,8 +144,7 @@ int eval_result_load(struct eval_result *r, const char *dir, struct err *e)
 {
     *r = (struct eval_result){.dir = mem_strdup(dir), .records = json_array()};
     int rc = load_manifest(r, e);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     char *path = path_join(dir, "cases.jsonl");
     rc = load_records(path, r->records, e);
     mem_free(path);

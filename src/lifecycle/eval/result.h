@@ -33,8 +33,8 @@ struct eval_summary {
     size_t n, n_scored, n_error; /* cases asked for; in the denominator; not scored (n - n_scored) */
     size_t by_state[CASE_STATE_COUNT];
     struct stats_mean mean;
-    struct interval accuracy;    /* 95 % */
-    double worst, best;          /* the score with all unscored cases wrong, or right */
+    struct interval accuracy; /* 95 % */
+    double worst, best;       /* the score with all unscored cases wrong, or right */
 };
 /* records: one per case in the order of the cases. cluster from the records. -ERR_NOMEM. */
 int eval_summarize(const json_t *records, struct eval_summary *s, struct err *e) MUST_CHECK;

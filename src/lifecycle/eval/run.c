@@ -37,8 +37,7 @@ struct run {
 static void count(struct run *r, const json_t *record)
 {
     r->n_done++;
-    if (!record_counts(record))
-        return;
+    if (!record_counts(record)) return;
     r->counted += 1;
     r->right += record_score(record);
 }
@@ -58,7 +57,8 @@ static int keep(struct run *r, json_t *record, struct err *e)
     return rc;
 }
 
-static int keep_failed(struct run *r, const struct eval_case *c, enum case_state state, const char *reason, struct err *e)
+static int keep_failed(struct run *r, const struct eval_case *c, enum case_state state, const char *reason,
+                       struct err *e)
 {
     json_t *record;
     int rc = judge_failed(c, state, reason, &record, e);
@@ -67,19 +67,22 @@ static int keep_failed(struct run *r, const struct eval_case *c, enum case_state
 
 /* --- asking --- */
 
-/* Submit case idx into a slot. A prompt that does not fit the model is the model's failure; any other error ends the run:
- * it would hit every case. */
+/* Submit case idx into a slot. A prompt that does not fit the model is the model's failure; any other error ends the
+ * run: it would hit every case. */
 static int submit(struct run *r, struct slot *s, size_t idx, struct err *e)
 {
     const struct eval_case *c = &r->o->cases->item[idx];
     struct token_list ids = {0};
     *s = (struct slot){.case_idx = idx};
     int rc = prompt_build(r->o->prompt, c, &ids, &r->text, e);
-    if (rc == 0)
-        rc = digest_memory(r->text.data, r->text.len, s->asked.prompt_hash, e);
+    if (rc == 0) rc = digest_memory(r->text.data, r->text.len, s->asked.prompt_hash, e);
     if (rc == 0) {
-        struct sequence_request q = {.ids = ids.ids, .n_id = ids.n, .max_tokens = r->o->max_tokens, .adapter = r->o->adapter,
-                                     .sampling = r->o->sampling, .choices = r->choices};
+        struct sequence_request q = {.ids = ids.ids,
+                                     .n_id = ids.n,
+                                     .max_tokens = r->o->max_tokens,
+                                     .adapter = r->o->adapter,
+                                     .sampling = r->o->sampling,
+                                     .choices = r->choices};
         s->asked.n_prompt = ids.n;
         struct err too_long = {0};
         rc = engine_submit(r->o->engine, &q, &s->seq, &too_long);
@@ -101,14 +104,12 @@ static int fill_slot(struct run *r, struct slot *s, struct err *e)
     while (!s->seq && r->next < cases->n) {
         const struct eval_case *c = &cases->item[r->next++];
         int rc = 0;
-        if (json_object_get(r->done, c->id))
-            continue;
+        if (json_object_get(r->done, c->id)) continue;
         if (c->gold_bad)
             rc = keep_failed(r, c, CASE_GOLD_BAD, c->gold_bad, e);
         else
             rc = submit(r, s, r->next - 1, e);
-        if (rc)
-            return rc;
+        if (rc) return rc;
     }
     return 0;
 }
@@ -137,13 +138,10 @@ static int turn_over(struct run *r, int *alive, struct err *e)
         int rc = 0;
         if (s->seq) {
             sequence_get(s->seq, &result);
-            if (result.reason != FINISH_NONE)
-                rc = finish_slot(r, s, &result, e);
+            if (result.reason != FINISH_NONE) rc = finish_slot(r, s, &result, e);
         }
-        if (rc == 0)
-            rc = fill_slot(r, s, e);
-        if (rc)
-            return rc;
+        if (rc == 0) rc = fill_slot(r, s, e);
+        if (rc) return rc;
         *alive += s->seq != NULL;
     }
     return 0;
@@ -154,14 +152,13 @@ static int ask_all(struct run *r, struct err *e)
     for (;;) {
         int alive;
         int rc = turn_over(r, &alive, e);
-        if (rc || alive == 0)
-            return rc;
+        if (rc || alive == 0) return rc;
         if (r->o->interrupted && r->o->interrupted())
-            return err_set(e, ERR_INTERRUPTED, r->o->dir, "interrupted after %zu of %zu cases; the same command goes on from there",
-                           r->n_done, r->o->cases->n);
+            return err_set(e, ERR_INTERRUPTED, r->o->dir,
+                           "interrupted after %zu of %zu cases; the same command goes on from there", r->n_done,
+                           r->o->cases->n);
         rc = engine_step(r->o->engine, e);
-        if (rc < 0)
-            return rc;
+        if (rc < 0) return rc;
     }
 }
 
@@ -172,13 +169,14 @@ static int write_manifest(const struct eval_options *o, const char *state, const
     char hex[DIGEST_HEX_SIZE];
     char *path = path_join(o->dir, "manifest.json");
     int rc = json_digest(o->identity, hex, e);
-    json_t *m = rc ? NULL : json_pack("{s:s,s:i,s:s,s:s,s:O,s:b}", "kind", "evaluation", "schema", 1, "state", state,
-                                      "identity_sha256", hex, "identity", o->identity, "partial", o->cases->n < o->cases->n_total);
+    json_t *m =
+        rc ? NULL
+           : json_pack("{s:s,s:i,s:s,s:s,s:O,s:b}", "kind", "evaluation", "schema", 1, "state", state,
+                       "identity_sha256", hex, "identity", o->identity, "partial", o->cases->n < o->cases->n_total);
     if (rc == 0 && (!m || json_object_update((json_t *)m, (json_t *)(uintptr_t)o->description) ||
                     (more && json_object_update(m, (json_t *)(uintptr_t)more))))
         rc = err_set(e, ERR_NOMEM, path, "cannot write \"%s\": out of memory", path);
-    if (rc == 0)
-        rc = json_write_file(path, m, e);
+    if (rc == 0) rc = json_write_file(path, m, e);
     json_decref(m);
     mem_free(path);
     return rc;
@@ -189,13 +187,12 @@ static void differing(const json_t *a, const json_t *b, char *out, size_t size)
 {
     size_t at = 0;
     out[0] = '\0';
-    for (void *it = json_object_iter((json_t *)(uintptr_t)a); it; it = json_object_iter_next((json_t *)(uintptr_t)a, it)) {
+    for (void *it = json_object_iter((json_t *)(uintptr_t)a); it;
+         it = json_object_iter_next((json_t *)(uintptr_t)a, it)) {
         const char *key = json_object_iter_key(it);
         size_t n = strlen(key);
-        if (json_equal(json_object_iter_value(it), json_object_get(b, key)) || at + n + 3 >= size)
-            continue;
-        if (at)
-            out[at++] = ',', out[at++] = ' ';
+        if (json_equal(json_object_iter_value(it), json_object_get(b, key)) || at + n + 3 >= size) continue;
+        if (at) out[at++] = ',', out[at++] = ' ';
         memcpy(out + at, key, n + 1);
         at += n;
     }
@@ -213,12 +210,13 @@ static int look(const struct eval_options *o, char state[16], struct err *e)
         const json_t *identity = json_object_get(m, "identity");
         if (rc == 0 && !json_equal(identity, o->identity)) {
             differing(o->identity, identity, names, sizeof names);
-            rc = err_set(e, ERR_CONFLICT, o->dir, "cannot evaluate into \"%s\": it holds another evaluation (other %s); choose "
-                         "another --out", o->dir, names[0] ? names : "kind of run");
+            rc = err_set(e, ERR_CONFLICT, o->dir,
+                         "cannot evaluate into \"%s\": it holds another evaluation (other %s); choose "
+                         "another --out",
+                         o->dir, names[0] ? names : "kind of run");
         }
         const char *s = record_str(m, "state");
-        if (rc == 0 && strlen(s) < 16)
-            memcpy(state, s, strlen(s) + 1);
+        if (rc == 0 && strlen(s) < 16) memcpy(state, s, strlen(s) + 1);
         json_decref(m);
     }
     mem_free(path);
@@ -242,13 +240,14 @@ static json_t *describe_summary(const struct eval_summary *s)
 {
     json_t *states = json_object();
     for (int i = 0; i < CASE_STATE_COUNT; i++)
-        (void)json_object_set_new(states, case_state_name((enum case_state)i), json_integer((json_int_t)s->by_state[i]));
+        (void)json_object_set_new(states, case_state_name((enum case_state)i),
+                                  json_integer((json_int_t)s->by_state[i]));
     char time[32];
     clock_format_utc(clock_unix_ms(), time, sizeof time);
-    return json_pack("{s:s,s:I,s:I,s:I,s:I,s:o,s:f,s:f,s:{s:{s:f,s:f,s:f}}}", "finished", time, "n", (json_int_t)s->n, "n_scored",
-                     (json_int_t)s->n_scored, "n_error", (json_int_t)s->n_error, "n_cluster", (json_int_t)s->mean.n_cluster,
-                     "states", states, "worst", s->worst, "best", s->best, "metrics", "accuracy", "value", s->mean.mean, "low",
-                     s->accuracy.low, "high", s->accuracy.high);
+    return json_pack("{s:s,s:I,s:I,s:I,s:I,s:o,s:f,s:f,s:{s:{s:f,s:f,s:f}}}", "finished", time, "n", (json_int_t)s->n,
+                     "n_scored", (json_int_t)s->n_scored, "n_error", (json_int_t)s->n_error, "n_cluster",
+                     (json_int_t)s->mean.n_cluster, "states", states, "worst", s->worst, "best", s->best, "metrics",
+                     "accuracy", "value", s->mean.mean, "low", s->accuracy.low, "high", s->accuracy.high);
 }
 
 static int finish(struct run *r, struct err *e)
@@ -256,14 +255,12 @@ static int finish(struct run *r, struct err *e)
     struct eval_summary sum;
     json_t *records = in_order(r), *more = NULL;
     int rc = records ? eval_summarize(records, &sum, e) : err_set(e, ERR_NOMEM, NULL, "cannot sum up: out of memory");
-    if (rc == 0)
-        rc = eval_records_write(r->o->dir, records, e);
+    if (rc == 0) rc = eval_records_write(r->o->dir, records, e);
     if (rc == 0) {
         more = describe_summary(&sum);
         rc = write_manifest(r->o, "done", more, e);
     }
-    if (rc == 0)
-        (void)unlink(r->journal.path); /* everything in it is in cases.jsonl now */
+    if (rc == 0) (void)unlink(r->journal.path); /* everything in it is in cases.jsonl now */
     json_decref(more);
     json_decref(records);
     return rc;
@@ -273,13 +270,10 @@ static int make_choices(struct run *r, struct err *e)
 {
     const json_t *labels = r->o->prompt->labels;
     size_t n = json_array_size(labels);
-    if (r->o->choices != CHOICES_CONSTRAINED)
-        return 0;
+    if (r->o->choices != CHOICES_CONSTRAINED) return 0;
     const char **text = mem_try_array(n + 1, sizeof *text);
-    if (!text)
-        return err_set(e, ERR_NOMEM, NULL, "cannot list %zu choices: out of memory", n);
-    for (size_t i = 0; i < n; i++)
-        text[i] = json_string_value(json_array_get(labels, i));
+    if (!text) return err_set(e, ERR_NOMEM, NULL, "cannot list %zu choices: out of memory", n);
+    for (size_t i = 0; i < n; i++) text[i] = json_string_value(json_array_get(labels, i));
     int rc = choice_set_new(&r->choices, r->o->tok, text, n, e);
     mem_free(text);
     return rc;
@@ -295,12 +289,9 @@ static void recount(struct run *r)
 static int go(struct run *r, struct err *e)
 {
     int rc = make_choices(r, e);
-    if (rc == 0)
-        rc = write_manifest(r->o, "running", NULL, e);
-    if (rc == 0)
-        rc = eval_journal_open(&r->journal, r->o->dir, &r->done, e);
-    if (rc)
-        return rc;
+    if (rc == 0) rc = write_manifest(r->o, "running", NULL, e);
+    if (rc == 0) rc = eval_journal_open(&r->journal, r->o->dir, &r->done, e);
+    if (rc) return rc;
     recount(r);
     rc = ask_all(r, e);
     for (int i = 0; i < r->o->batch; i++)
@@ -308,8 +299,7 @@ static int go(struct run *r, struct err *e)
             engine_cancel(r->o->engine, r->slot[i].seq);
             sequence_release(r->o->engine, r->slot[i].seq);
         }
-    if (rc == 0)
-        rc = finish(r, e);
+    if (rc == 0) rc = finish(r, e);
     eval_journal_close(&r->journal);
     json_decref(r->done);
     return rc;
@@ -321,12 +311,9 @@ int eval_run(const struct eval_options *o, struct eval_result *result, bool *reu
     struct run r = {.o = o};
     *result = (struct eval_result){0};
     int rc = case_set_runnable(o->cases, e);
-    if (rc == 0)
-        rc = file_mkdirs(o->dir, e);
-    if (rc == 0)
-        rc = look(o, state, e);
-    if (rc)
-        return rc;
+    if (rc == 0) rc = file_mkdirs(o->dir, e);
+    if (rc == 0) rc = look(o, state, e);
+    if (rc) return rc;
     *reused = str_eq(state, "done");
     if (!*reused) {
         r.slot = mem_alloc((size_t)o->batch * sizeof *r.slot);

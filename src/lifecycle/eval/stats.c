@@ -14,8 +14,7 @@ static double clamp(double v, double low, double high)
 
 struct interval stats_wilson(double p, double n, double z)
 {
-    if (!(n > 0))
-        return (struct interval){0, 1};
+    if (!(n > 0)) return (struct interval){0, 1};
     double z2 = z * z, scale = 1 + z2 / n;
     double centre = (p + z2 / (2 * n)) / scale;
     double half = z * sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / scale;
@@ -25,16 +24,12 @@ struct interval stats_wilson(double p, double n, double z)
 /* SE^2 = C/(C-1) / n^2 * sum over clusters of (sum of deviations)^2; one case a cluster gives the ordinary formula. */
 static double mean_se(const double *s, const size_t *cluster, size_t n, size_t n_cluster, double mean)
 {
-    if (n < 2 || n_cluster < 2)
-        return 0;
+    if (n < 2 || n_cluster < 2) return 0;
     double *sum = mem_try_array(n_cluster, sizeof *sum);
-    if (!sum)
-        return 1; /* as wide as can be rather than a wrong small number */
-    for (size_t i = 0; i < n; i++)
-        sum[cluster ? cluster[i] : i] += s[i] - mean;
+    if (!sum) return 1; /* as wide as can be rather than a wrong small number */
+    for (size_t i = 0; i < n; i++) sum[cluster ? cluster[i] : i] += s[i] - mean;
     double square = 0;
-    for (size_t k = 0; k < n_cluster; k++)
-        square += sum[k] * sum[k];
+    for (size_t k = 0; k < n_cluster; k++) square += sum[k] * sum[k];
     mem_free(sum);
     double c = (double)n_cluster;
     return sqrt(c / (c - 1) * square) / (double)n;
@@ -42,11 +37,9 @@ static double mean_se(const double *s, const size_t *cluster, size_t n, size_t n
 
 void stats_mean(const double *s, const size_t *cluster, size_t n, size_t n_cluster, struct stats_mean *m)
 {
-    if (!cluster)
-        n_cluster = n;
+    if (!cluster) n_cluster = n;
     *m = (struct stats_mean){.n = n, .n_cluster = n_cluster, .clustered = n_cluster < n};
-    for (size_t i = 0; i < n; i++)
-        m->mean += s[i];
+    for (size_t i = 0; i < n; i++) m->mean += s[i];
     m->mean = n ? m->mean / (double)n : 0;
     m->se = mean_se(s, cluster, n, n_cluster, m->mean);
 }
@@ -54,12 +47,10 @@ void stats_mean(const double *s, const size_t *cluster, size_t n, size_t n_clust
 struct interval stats_proportion(const struct stats_mean *m, double z)
 {
     double n = (double)m->n, p = clamp(m->mean, 0, 1);
-    if (!m->clustered)
-        return stats_wilson(p, n, z);
+    if (!m->clustered) return stats_wilson(p, n, z);
     double variance = m->se * m->se;
     double effective = variance > 0 ? p * (1 - p) / variance : (double)m->n_cluster;
-    if (p <= 0 || p >= 1)
-        effective = (double)m->n_cluster;
+    if (p <= 0 || p >= 1) effective = (double)m->n_cluster;
     return stats_wilson(p, clamp(effective, 1, n), z);
 }
 
@@ -83,8 +74,7 @@ double stats_t_quantile(double z, double v)
 
 struct interval stats_mean_interval(const struct stats_mean *d, double z)
 {
-    if (d->n_cluster < 2)
-        return (struct interval){-1, 1};
+    if (d->n_cluster < 2) return (struct interval){-1, 1};
     double half = stats_t_quantile(z, (double)d->n_cluster - 1) * d->se;
     return (struct interval){clamp(d->mean - half, -1, 1), clamp(d->mean + half, -1, 1)};
 }
@@ -102,11 +92,9 @@ void stats_mcnemar(size_t b, size_t c, struct mcnemar *m)
     *m = (struct mcnemar){.b = b, .c = c, .p_exact = 1, .p_mid = 1};
     size_t low = b < c ? b : c;
     double n = (double)b + (double)c;
-    if (n < 1 || b == c)
-        return; /* the exact tail is above a half on both sides then */
+    if (n < 1 || b == c) return; /* the exact tail is above a half on both sides then */
     double below = 0;
-    for (size_t i = 0; i < low; i++)
-        below += binomial_half(n, (double)i);
+    for (size_t i = 0; i < low; i++) below += binomial_half(n, (double)i);
     double at = binomial_half(n, (double)low);
     m->p_exact = clamp(2 * (below + at), 0, 1);
     m->p_mid = clamp(2 * below + at, 0, 1);
@@ -120,8 +108,7 @@ static double tango_score(double b, double c, double n, double delta)
     double q = (sqrt(fmax(qb * qb - 4 * qa * qc, 0)) - qb) / (2 * qa);
     double variance = n * (2 * q + delta * (1 - delta));
     double top = first - reverse - n * delta;
-    if (variance <= 0)
-        return top == 0 ? 0 : top > 0 ? INFINITY : -INFINITY;
+    if (variance <= 0) return top == 0 ? 0 : top > 0 ? HUGE_VAL : -HUGE_VAL;
     return top / sqrt(variance);
 }
 
@@ -140,8 +127,7 @@ static double tango_root(double b, double c, double n, double level, double low,
 
 struct interval stats_tango(double b, double c, double n, double z)
 {
-    if (!(n > 0))
-        return (struct interval){-1, 1};
+    if (!(n > 0)) return (struct interval){-1, 1};
     double d = (c - b) / n;
     return (struct interval){tango_root(b, c, n, z, -1, d), tango_root(b, c, n, -z, d, 1)};
 }
@@ -154,12 +140,10 @@ double stats_paired_n(double psi, double d)
 
 double stats_smallest_detectable(double psi, double n)
 {
-    if (!(n > 0))
-        return 1;
+    if (!(n > 0)) return 1;
     psi = clamp(psi, 1 / n, 1); /* none seen does not mean that there are none */
     double low = 0, high = 1;
-    if (stats_paired_n(fmax(psi, high), high) > n)
-        return 1;
+    if (stats_paired_n(fmax(psi, high), high) > n) return 1;
     for (int i = 0; i < 60; i++) {
         double mid = 0.5 * (low + high);
         if (stats_paired_n(fmax(psi, mid), mid) > n)

@@ -8,8 +8,8 @@
 
 /* Standard normal quantiles: two-sided 95 %, one-sided 95 % (= two-sided 90 %), power 80 %. */
 #define STATS_Z_975 1.959963984540054
-#define STATS_Z_95 1.6448536269514722
-#define STATS_Z_80 0.8416212335729143
+#define STATS_Z_95  1.6448536269514722
+#define STATS_Z_80  0.8416212335729143
 
 struct interval {
     double low, high;

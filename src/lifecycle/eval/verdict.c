@@ -9,8 +9,7 @@
 static bool is_binary(const double *s, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (s[i] > 0 && s[i] < 1)
-            return false;
+        if (s[i] > 0 && s[i] < 1) return false;
     return true;
 }
 
@@ -26,8 +25,7 @@ static struct interval difference_at(const struct paired *p, double factor, doub
 
 static struct interval fresh_at(const struct paired *p, double factor, double z)
 {
-    if (!p->fresh.clustered)
-        return stats_wilson(p->fresh.mean, (double)p->n * factor, z);
+    if (!p->fresh.clustered) return stats_wilson(p->fresh.mean, (double)p->n * factor, z);
     struct stats_mean scaled = p->fresh;
     scaled.se /= sqrt(factor);
     scaled.n = (size_t)((double)scaled.n * factor);
@@ -40,8 +38,7 @@ int paired_compute(const double *base, const double *fresh, const size_t *cluste
 {
     *p = (struct paired){.n = n, .binary = is_binary(base, n) && is_binary(fresh, n)};
     double *d = mem_try_array(n ? n : 1, sizeof *d);
-    if (!d)
-        return err_set(e, ERR_NOMEM, NULL, "cannot compare %zu cases: out of memory", n);
+    if (!d) return err_set(e, ERR_NOMEM, NULL, "cannot compare %zu cases: out of memory", n);
     size_t b = 0, c = 0;
     for (size_t i = 0; i < n; i++) {
         d[i] = fresh[i] - base[i];
@@ -79,8 +76,7 @@ static void look(const struct paired *p, const struct gate *g, double factor, st
 
 static enum verdict weigh(const struct decision *d)
 {
-    if (d->margin_fail || d->floor_fail)
-        return VERDICT_FAIL;
+    if (d->margin_fail || d->floor_fail) return VERDICT_FAIL;
     return d->margin_pass && d->floor_pass ? VERDICT_PASS : VERDICT_INCONCLUSIVE;
 }
 
@@ -91,12 +87,10 @@ static double cases_needed(const struct paired *p, const struct gate *g)
     double n = (double)p->n, low = n, high = 2 * n;
     for (;;) {
         look(p, g, high / n, &d);
-        if (weigh(&d) != VERDICT_INCONCLUSIVE)
-            break;
+        if (weigh(&d) != VERDICT_INCONCLUSIVE) break;
         low = high;
         high *= 2;
-        if (high > 1e7)
-            return (double)INFINITY;
+        if (high > 1e7) return HUGE_VAL;
     }
     while (high - low > 1) {
         double mid = 0.5 * (low + high);
@@ -114,8 +108,7 @@ void verdict_decide(const struct paired *p, const struct gate *g, enum invalid_c
     *d = (struct decision){.cause = p->n ? cause : INVALID_NO_PAIRS};
     look(p, g, 1, d);
     d->verdict = d->cause != INVALID_NONE ? VERDICT_INVALID : weigh(d);
-    if (d->verdict == VERDICT_INCONCLUSIVE)
-        d->n_more = cases_needed(p, g);
+    if (d->verdict == VERDICT_INCONCLUSIVE) d->n_more = cases_needed(p, g);
 }
 
 static int invalid_reason(enum invalid_cause cause, enum lang lang, struct buf *out)
@@ -135,39 +128,38 @@ static int invalid_reason(enum invalid_cause cause, enum lang lang, struct buf *
 static int margin_reason(const struct gate *g, const struct decision *d, enum lang lang, struct buf *out)
 {
     double low = 100 * d->difference_90.low, high = 100 * d->difference_90.high, margin = 100 * g->margin;
-    const char *is = d->margin_pass ? (lang == LANG_ZH ? "高于" : "above") : d->margin_fail
-                     ? (lang == LANG_ZH ? "低于" : "below") : (lang == LANG_ZH ? "跨过" : "across");
+    const char *is = d->margin_pass   ? (lang == LANG_ZH ? "高于" : "above")
+                     : d->margin_fail ? (lang == LANG_ZH ? "低于" : "below")
+                                      : (lang == LANG_ZH ? "跨过" : "across");
     if (lang == LANG_ZH)
-        return buf_printf(out, "新旧之差的 90%% 区间 [%+.1f, %+.1f] 个百分点%s允许的界限 %+.1f", low, high, is, -margin);
-    return buf_printf(out, "the 90 %% interval of the difference, %+.1f to %+.1f points, lies %s the limit of %+.1f", low,
-                      high, is, -margin);
+        return buf_printf(out, "新旧之差的 90%% 区间 [%+.1f, %+.1f] 个百分点%s允许的界限 %+.1f", low, high, is,
+                          -margin);
+    return buf_printf(out, "the 90 %% interval of the difference, %+.1f to %+.1f points, lies %s the limit of %+.1f",
+                      low, high, is, -margin);
 }
 
 static int floor_reason(const struct gate *g, const struct decision *d, enum lang lang, struct buf *out)
 {
     double low = 100 * d->fresh_90.low, high = 100 * d->fresh_90.high, floor_pct = 100 * g->floor;
-    const char *is = d->floor_pass ? (lang == LANG_ZH ? "不低于" : "at or above") : d->floor_fail
-                     ? (lang == LANG_ZH ? "低于" : "below") : (lang == LANG_ZH ? "跨过" : "across");
-    if (!g->has_floor)
-        return 0;
+    const char *is = d->floor_pass   ? (lang == LANG_ZH ? "不低于" : "at or above")
+                     : d->floor_fail ? (lang == LANG_ZH ? "低于" : "below")
+                                     : (lang == LANG_ZH ? "跨过" : "across");
+    if (!g->has_floor) return 0;
     if (lang == LANG_ZH)
         return buf_printf(out, "；新模型成绩的 90%% 区间 [%.1f, %.1f]%% %s最低要求 %.1f%%", low, high, is, floor_pct);
-    return buf_printf(out, "; the 90 %% interval of the new score, %.1f to %.1f %%, lies %s the floor of %.1f %%", low, high,
-                      is, floor_pct);
+    return buf_printf(out, "; the 90 %% interval of the new score, %.1f to %.1f %%, lies %s the floor of %.1f %%", low,
+                      high, is, floor_pct);
 }
 
 int verdict_reason(const struct gate *g, const struct decision *d, enum lang lang, struct buf *out)
 {
-    if (d->verdict == VERDICT_INVALID)
-        return invalid_reason(d->cause, lang, out);
+    if (d->verdict == VERDICT_INVALID) return invalid_reason(d->cause, lang, out);
     int rc = margin_reason(g, d, lang, out);
-    if (rc == 0)
-        rc = floor_reason(g, d, lang, out);
-    if (rc || d->verdict != VERDICT_INCONCLUSIVE)
-        return rc;
+    if (rc == 0) rc = floor_reason(g, d, lang, out);
+    if (rc || d->verdict != VERDICT_INCONCLUSIVE) return rc;
     if (isinf(d->n_more))
-        return buf_add_str(out, lang == LANG_ZH ? "；按目前的比例，再多题目也难以判定" : "; at these rates no number of cases decides");
-    if (lang == LANG_ZH)
-        return buf_printf(out, "；按目前的比例，大约再有 %.0f 题可以判定", d->n_more);
+        return buf_add_str(out, lang == LANG_ZH ? "；按目前的比例，再多题目也难以判定"
+                                                : "; at these rates no number of cases decides");
+    if (lang == LANG_ZH) return buf_printf(out, "；按目前的比例，大约再有 %.0f 题可以判定", d->n_more);
     return buf_printf(out, "; at these rates about %.0f more cases decide it", d->n_more);
 }

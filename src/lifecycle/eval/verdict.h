@@ -1,5 +1,6 @@
 /* The decision "is the new model good enough": paired statistics of two evaluations of the same cases, and a verdict by
- * a margin of non-inferiority and, where one is set, an absolute floor. Both were fixed before the run by the caller. */
+ * a margin of non-inferiority and, where one is set, an absolute floor. Both were fixed before the run by the caller.
+ */
 #ifndef EVAL_VERDICT_H
 #define EVAL_VERDICT_H
 
@@ -12,11 +13,11 @@
 
 struct paired {
     size_t n;
-    bool binary;                    /* all scores are 0 or 1: McNemar and Tango hold */
+    bool binary; /* all scores are 0 or 1: McNemar and Tango hold */
     struct stats_mean base, fresh, difference;
     struct interval base_95, fresh_95, difference_95;
-    struct mcnemar mcnemar;         /* meaningful when binary */
-    double smallest_detectable;     /* with this many cases, two-sided 5 %, power 80 % */
+    struct mcnemar mcnemar;     /* meaningful when binary */
+    double smallest_detectable; /* with this many cases, two-sided 5 %, power 80 % */
 };
 /* base[i] and fresh[i] are scores in [0, 1] of the same case; cluster as in stats_mean. n may be 0. -ERR_NOMEM. */
 int paired_compute(const double *base, const double *fresh, const size_t *cluster, size_t n, size_t n_cluster,
@@ -25,7 +26,7 @@ int paired_compute(const double *base, const double *fresh, const size_t *cluste
 struct gate {
     double margin; /* largest loss that is acceptable, >= 0 */
     bool has_floor;
-    double floor;  /* lowest acceptable score of the new model */
+    double floor; /* lowest acceptable score of the new model */
 };
 
 enum verdict { VERDICT_PASS, VERDICT_FAIL, VERDICT_INCONCLUSIVE, VERDICT_INVALID };

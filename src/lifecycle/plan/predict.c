@@ -1,21 +1,21 @@
-/* Predictions. Owns nothing. What always holds: memory is exact arithmetic on shapes, speed never exceeds its floor, and
- * a larger model is never predicted to be faster. */
+/* Predictions. Owns nothing. What always holds: memory is exact arithmetic on shapes, speed never exceeds its floor,
+ * and a larger model is never predicted to be faster. */
 #include "lifecycle/plan/predict.h"
 
 #include <math.h>
 #include <strings.h>
 
-/* Files of Q4_0 and Q4_1 in use keep embedding and head in 8 bits (Q6_K where the width allows): 8.5 is the safe side. */
+/* Files of Q4_0 and Q4_1 in use keep embedding and head in 8 bits (Q6_K where the width allows): 8.5 is the safe side.
+ */
 static const struct plan_quant quants[] = {
-    {"F32", 32, 32, false}, {"F16", 16, 16, false},  {"BF16", 16, 16, false},
+    {"F32", 32, 32, false},    {"F16", 16, 16, false},   {"BF16", 16, 16, false},
     {"Q8_0", 8.5, 8.5, false}, {"Q4_0", 4.5, 8.5, true}, {"Q4_1", 5, 8.5, true},
 };
 
 const struct plan_quant *plan_quant_find(const char *name)
 {
     for (size_t i = 0; i < N_ELEM(quants); i++)
-        if (strcasecmp(quants[i].name, name) == 0)
-            return &quants[i];
+        if (strcasecmp(quants[i].name, name) == 0) return &quants[i];
     return NULL;
 }
 
@@ -54,8 +54,8 @@ static uint64_t weights_by_shape(const struct model_shape *s, const struct plan_
     return (uint64_t)(layer_params(s) * q->matrix_bits / 8 + heads + norms);
 }
 
-/* Program and tables 48 MiB, vocabulary about 300 bytes a token, activations of a step of 512 tokens, logits of each user,
- * and up to 5 % for weights in packed order. */
+/* Program and tables 48 MiB, vocabulary about 300 bytes a token, activations of a step of 512 tokens, logits of each
+ * user, and up to 5 % for weights in packed order. */
 static uint64_t overhead(const struct model_shape *s, uint64_t weights_bytes, const struct plan_load *l)
 {
     double width = 8.0 * s->n_embd + 3.0 * s->n_ff;
@@ -63,8 +63,8 @@ static uint64_t overhead(const struct model_shape *s, uint64_t weights_bytes, co
                       0.05 * (double)weights_bytes);
 }
 
-void plan_memory(const struct model_shape *s, const struct plan_quant *q, uint64_t weights_bytes, const struct plan_load *l,
-                 struct plan_memory *m)
+void plan_memory(const struct model_shape *s, const struct plan_quant *q, uint64_t weights_bytes,
+                 const struct plan_load *l, struct plan_memory *m)
 {
     m->weights_bytes = weights_bytes ? weights_bytes : weights_by_shape(s, q);
     m->kv_bytes = plan_kv_token_bytes(s) * (uint64_t)(l->prompt_tokens + l->output_tokens) * (uint64_t)l->users;
@@ -75,8 +75,7 @@ void plan_memory(const struct model_shape *s, const struct plan_quant *q, uint64
 /* The arithmetic that prefill can use at best. */
 static double arithmetic_gops(const struct plan_floors *f, const struct plan_quant *q)
 {
-    if (q->matrix_bits > 31)
-        return f->fp32_gflops;
+    if (q->matrix_bits > 31) return f->fp32_gflops;
     double integer = q->four_bit ? fmax(f->int4_int8_gops, f->int8_gops) : q->matrix_bits < 9 ? f->int8_gops : 0;
     return fmax(fmax(integer, f->bf16_gflops), f->fp32_gflops);
 }
@@ -98,7 +97,8 @@ static double step_seconds(const struct model_shape *s, const struct plan_quant 
 }
 
 void plan_speed(const struct model_shape *s, const struct plan_quant *q, const struct plan_work *w,
-                const struct plan_floors *f, const struct plan_shares *share, const struct plan_load *l, struct plan_speed *out)
+                const struct plan_floors *f, const struct plan_shares *share, const struct plan_load *l,
+                struct plan_speed *out)
 {
     double context = l->prompt_tokens + l->output_tokens / 2.0;
     out->prefill_tok_s = arithmetic_gops(f, q) * 1e9 * share->prefill / prefill_ops(s, w, l->prompt_tokens);
@@ -117,7 +117,8 @@ void plan_calibrate(const struct model_shape *s, const struct plan_quant *q, con
     out->measured = true;
 }
 
-uint64_t plan_max_users(const struct model_shape *s, const struct plan_memory *m, const struct plan_load *l, uint64_t memory_bytes)
+uint64_t plan_max_users(const struct model_shape *s, const struct plan_memory *m, const struct plan_load *l,
+                        uint64_t memory_bytes)
 {
     uint64_t fixed = m->total_bytes - m->kv_bytes;
     uint64_t one = plan_kv_token_bytes(s) * (uint64_t)(l->prompt_tokens + l->output_tokens);

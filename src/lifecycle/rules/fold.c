@@ -10,8 +10,7 @@
 
 static uint32_t half_width(uint32_t cp)
 {
-    if (cp >= 0xFF01 && cp <= 0xFF5E)
-        return cp - 0xFF01 + '!';
+    if (cp >= 0xFF01 && cp <= 0xFF5E) return cp - 0xFF01 + '!';
     return cp;
 }
 
@@ -25,8 +24,7 @@ static int add_folded(uint32_t cp, struct buf *out)
         for (size_t k = 0; k < n_lower; k++) {
             char bytes[UTF8_MAX_BYTES];
             int rc = buf_add(out, bytes, utf8_encode(lower[k], bytes));
-            if (rc)
-                return rc;
+            if (rc) return rc;
         }
     }
     return 0;
@@ -42,10 +40,8 @@ int fold_text(const char *s, size_t n, struct buf *out)
         if (cp != UTF8_BAD && unicode_is_space(cp)) {
             space = any;
         } else {
-            if (space)
-                rc = buf_add_char(out, ' ');
-            if (rc == 0)
-                rc = cp == UTF8_BAD ? buf_add(out, s + i, len) : add_folded(cp, out);
+            if (space) rc = buf_add_char(out, ' ');
+            if (rc == 0) rc = cp == UTF8_BAD ? buf_add(out, s + i, len) : add_folded(cp, out);
             space = false;
             any = true;
         }
@@ -56,14 +52,12 @@ int fold_text(const char *s, size_t n, struct buf *out)
 
 static bool is_edge(uint32_t cp)
 {
-    static const uint32_t wide[] = {0x3002, 0x3001, 0x201C, 0x201D, 0x2018,
-                                    0x2019, 0x300C, 0x300D, 0x300E, 0x300F, 0x300A, 0x300B, 0x3010, 0x3011};
+    static const uint32_t wide[] = {0x3002, 0x3001, 0x201C, 0x201D, 0x2018, 0x2019, 0x300C,
+                                    0x300D, 0x300E, 0x300F, 0x300A, 0x300B, 0x3010, 0x3011};
     cp = half_width(cp);
-    if (cp < 128)
-        return cp && strchr("\"'`.,;:!?*()[]", (int)cp);
+    if (cp < 128) return cp && strchr("\"'`.,;:!?*()[]", (int)cp);
     for (size_t i = 0; i < N_ELEM(wide); i++)
-        if (cp == wide[i])
-            return true;
+        if (cp == wide[i]) return true;
     return false;
 }
 
@@ -81,12 +75,10 @@ static const char *trim(const char *s, size_t n, bool (*drop)(uint32_t), size_t 
         uint32_t cp;
         size_t len = utf8_decode(s + i, n - i, &cp);
         bool keep = !drop(cp);
-        if (keep && !started)
-            begin = i;
+        if (keep && !started) begin = i;
         started = started || keep;
         i += len;
-        if (keep)
-            end = i;
+        if (keep) end = i;
     }
     *n_out = started ? end - begin : 0;
     return s + begin;

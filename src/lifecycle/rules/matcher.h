@@ -37,7 +37,8 @@ struct match_rule {
 int match_rule_parse(const json_t *object, const char *where, struct match_rule *out, struct err *e) MUST_CHECK;
 /* Whether expected (used where the rule has no value) can be judged at all: right type, not empty, a number where one
  * is needed, one of the choices. The reason goes into *e. */
-int match_rule_check_gold(const struct match_rule *r, const json_t *expected, const char *where, struct err *e) MUST_CHECK;
+int match_rule_check_gold(const struct match_rule *r, const json_t *expected, const char *where,
+                          struct err *e) MUST_CHECK;
 
 enum match_outcome {
     MATCH_FAIL,

@@ -21,8 +21,7 @@ static size_t read_number(const char *s, size_t n, size_t at, double *out)
         }
         bool group = at + 3 < n && s[at] == ',' && is_digit(s[at + 1]) && is_digit(s[at + 2]) && is_digit(s[at + 3]) &&
                      !(at + 4 < n && is_digit(s[at + 4]));
-        if (!group)
-            break;
+        if (!group) break;
         at++;
     }
     double scale = 1;
@@ -52,8 +51,7 @@ static size_t read_unit(const char *s, size_t n, size_t at, double *v)
 /* A sign counts when nothing that could be subtracted from stands before it. */
 static bool is_negative(const char *s, size_t at)
 {
-    if (at == 0 || s[at - 1] != '-')
-        return false;
+    if (at == 0 || s[at - 1] != '-') return false;
     char before = at >= 2 ? s[at - 2] : ' ';
     return !is_digit(before) && before != ')' && !(before >= 'a' && before <= 'z') && !(before >= 'A' && before <= 'Z');
 }
@@ -71,7 +69,7 @@ bool match_last_number(const char *s, size_t n, double *out)
         at = read_number(s, n, at, &v);
         if (at + 1 < n && s[at] == '/' && is_digit(s[at + 1])) {
             at = read_number(s, n, at + 1, &below);
-            v = below > 0 ? v / below : (double)INFINITY;
+            v = below > 0 ? v / below : HUGE_VAL;
         }
         at = read_unit(s, n, at, &v);
         if (isfinite(v)) {

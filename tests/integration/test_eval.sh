@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# Registry, dataset import, evaluation, comparison, report and plan, through the program, on a tiny model.
+# Prints one line a check: ok NAME | not ok NAME reason | skip NAME reason.
+TAILOR=${TAILOR:-build/tailor}
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+unset TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA
+export TAILOR_HOME=$WORK/home LC_ALL=C.UTF-8
+MODEL=tests/data/golden/gguf/llama.gguf
+failed=0
+
+# run STATUS NAME ARGS...: checks the exit status; leaves $out and $err
+run() {
+    local want=$1 name=$2
+    shift 2
+    out=$("$TAILOR" "$@" 2>"$WORK/err")
+    status=$?
+    err=$(cat "$WORK/err")
+    [[ $status == "$want" ]] && return 0
+    echo "not ok $name exit status $status, $want wanted: ${out//$'\n'/ } ${err//$'\n'/ }"
+    failed=1
+    return 1
+}
+# holds NAME PYTHON: the expression over d (the JSON on stdout) is true
+holds() {
+    if python3 -c "import json,sys; d=json.loads(sys.argv[1]); assert ($2), d" "$out" 2>"$WORK/why"; then
+        echo "ok $1"
+    else
+        echo "not ok $1 $(tail -1 "$WORK/why")"
+        failed=1
+    fi
+}
+# says NAME PATTERN: stderr or stdout matches
+says() {
+    if [[ $err$out =~ $2 ]]; then echo "ok $1"; else echo "not ok $1 without /$2/: $err"; failed=1; fi
+}
+
+# --- registry ---
+run 0 import --json import $MODEL tiny && holds import 'd["name"]=="tiny" and len(d["digest"])==64 and d["added"] and d["bytes"]>0'
+run 0 reimport --json import $MODEL tiny && holds reimport 'not d["added"] and d["version"]==1'
+run 0 models_list --json models list && holds models_list '[m["name"] for m in d["models"]]==["tiny"]'
+run 0 models_show --json models show tiny:1 && holds models_show 'd["kind"]=="model" and d["files"][0]["path"]=="llama.gguf"'
+
+# --- dataset ---
+run 0 data_import --json data import examples/banking77/train.csv --test examples/banking77/test.csv --label-column category \
+    --test-per-label 20 --name banking77 --out "$WORK/b77" &&
+    holds data_import 'd["counts"]["train_kept"]==1434 and d["counts"]["test_kept"]==200 and len(d["labels"])==10'
+run 0 data_list --json data list && holds data_list 'd["datasets"][0]["name"]=="banking77"'
+
+# --- evaluation ---
+python3 - "$WORK" <<'PY'
+import json, sys
+w = sys.argv[1]
+with open(f'{w}/cases.jsonl', 'w') as f:
+    for i in range(40):
+        f.write(json.dumps(dict(id=f'c{i}', task='classification', input=f'question {i * 7919 % 97}', expected=['aa', 'bb', 'cc'][i % 3])) + '\n')
+with open(f'{w}/more.jsonl', 'w') as f:
+    for i in range(150):
+        f.write(json.dumps(dict(id=f'm{i}', task='classification', input=f'item {i}', expected='yes')) + '\n')
+PY
+E="eval tiny --precision deterministic --max-tokens 8"
+run 0 eval_free --json $E --cases "$WORK/cases.jsonl" --out "$WORK/free" &&
+    holds eval_free 'd["n"]==40 and d["n_scored"]==40 and d["n_error"]==0 and not d["partial"] and set(d["metrics"]["accuracy"])=={"value","low","high"}'
+run 0 eval_constrained --json $E --cases "$WORK/cases.jsonl" --choices constrained --out "$WORK/con" &&
+    holds eval_constrained '0 <= d["metrics"]["accuracy"]["low"] <= d["metrics"]["accuracy"]["value"]'
+out=$(python3 -c '
+import json,sys; r=[json.loads(l) for l in open(sys.argv[1])]; m=json.load(open(sys.argv[2]))
+print(json.dumps(dict(n=len(r),outputs=sorted({x["output"] for x in r}),ids=[x["id"] for x in r][:2],keys=sorted(r[0]),m=m)))' \
+    "$WORK/con/cases.jsonl" "$WORK/con/manifest.json")
+holds answers_are_choices 'set(d["outputs"]) <= {"aa","bb","cc"} and d["n"]==40 and d["ids"]==["c0","c1"]'
+holds records 'set(["id","state","score","output","expected","prompt_sha256","n_answer","latency_s"]) <= set(d["keys"])'
+holds manifest 'd["m"]["state"]=="done" and len(d["m"]["identity_sha256"])==64 and "{{ input }}" in d["m"]["identity"]["prompt"]["template"]'
+before=$(cksum "$WORK/con/cases.jsonl")
+run 0 reuse $E --cases "$WORK/cases.jsonl" --choices constrained --out "$WORK/con" && says reuse 'reused'
+[[ $before == "$(cksum "$WORK/con/cases.jsonl")" ]] && echo "ok reuse_changes_nothing" || { echo "not ok reuse_changes_nothing"; failed=1; }
+run 1 other_identity $E --cases "$WORK/cases.jsonl" --out "$WORK/con" && says other_identity 'another evaluation \(other prompt\)'
+run 2 unknown_name eval tinny --cases "$WORK/cases.jsonl" && says unknown_name 'the nearest is "tiny"'
+run 0 limit --json $E --cases "$WORK/cases.jsonl" --limit 5 --out "$WORK/part" && holds limit 'd["partial"] and d["n"]==5'
+echo '{"id":"a","input":"q","expected":{},"task":"tool_call"}' >"$WORK/tool.jsonl"
+run 2 no_matcher $E --cases "$WORK/tool.jsonl" && says no_matcher 'no matcher for task "tool_call"'
+echo '{"id":"a","input":"q","expected":"x","task":"math","extra":1}' >"$WORK/bad.jsonl"
+run 2 unknown_key $E --cases "$WORK/bad.jsonl" && says unknown_key 'line 1: unknown key "extra"'
+
+# --- kill -9, and on ---
+run 0 whole --json $E --cases "$WORK/more.jsonl" --out "$WORK/whole" && want=$out
+kills=0
+for limit in 20 60 100; do
+    "$TAILOR" $E --cases "$WORK/more.jsonl" --out "$WORK/killed" >/dev/null 2>&1 &
+    pid=$!
+    while kill -0 $pid 2>/dev/null; do
+        n=0
+        [[ -f $WORK/killed/journal.jsonl ]] && n=$(wc -l <"$WORK/killed/journal.jsonl")
+        [[ $n -ge $limit ]] && { kill -9 $pid 2>/dev/null && kills=$((kills + 1)); break; }
+    done
+    wait $pid 2>/dev/null
+    [[ -f $WORK/killed/journal.jsonl ]] && printf '{"id":"m1","torn' >>"$WORK/killed/journal.jsonl"
+done
+run 0 resume --json $E --cases "$WORK/more.jsonl" --out "$WORK/killed"
+strip='import json,sys
+for l in open(sys.argv[1]):
+    r=json.loads(l); r.pop("ttft_s"); r.pop("latency_s"); print(json.dumps(r))'
+if [[ $(python3 -c "$strip" "$WORK/whole/cases.jsonl") == "$(python3 -c "$strip" "$WORK/killed/cases.jsonl")" ]]; then
+    if [[ $kills -gt 0 ]]; then echo "ok killed_and_resumed"; else echo "skip killed_and_resumed the runs ended before they could be killed"; fi
+else
+    echo "not ok killed_and_resumed the records differ from those of an undisturbed run"; failed=1
+fi
+
+# --- comparison ---
+run 0 compare_self --json compare "$WORK/whole" "$WORK/whole" --margin 0.05 &&
+    holds compare_self 'd["n_pairs"]==150 and d["difference"]["value"]==0 and d["verdict"]=="PASS" and d["mcnemar"]["p_mid"]==1'
+run 4 compare_undecided --json compare "$WORK/free" "$WORK/free" --margin 0.02 &&
+    holds compare_undecided 'd["verdict"]=="INCONCLUSIVE" and d["n_more"]>0 and "more cases" in d["reason"]'
+run 3 compare_floor --json compare "$WORK/free" "$WORK/free" --margin 0.5 --floor 0.9 && holds compare_floor 'd["verdict"]=="FAIL"'
+run 4 compare_partial --json compare "$WORK/free" "$WORK/part" && holds compare_partial 'd["verdict"]=="INVALID"'
+run 2 compare_datasets compare "$WORK/free" "$WORK/whole" && says compare_datasets 'share no case'
+run 2 compare_metric compare "$WORK/free" "$WORK/con" --metric bleu && says compare_metric 'there is accuracy'
+
+# --- report ---
+for ending in html md csv json; do
+    run 0 "report_$ending" report "$WORK/free" "$WORK/con" --out "$WORK/r.$ending" && [[ -s $WORK/r.$ending ]] && echo "ok report_$ending"
+done
+grep -qE '<script|https?://|src=' "$WORK/r.html" && { echo "not ok report_is_alone it asks for something outside"; failed=1; } || echo "ok report_is_alone"
+run 0 report_zh --lang zh report "$WORK/free" "$WORK/con" --out "$WORK/zh.html" && grep -q '准确率' "$WORK/zh.html" && echo "ok report_zh"
+run 2 report_pdf report "$WORK/free" --out "$WORK/r.pdf" && says report_pdf 'print it to PDF'
+run 0 runs_list --json runs list && holds runs_list 'len(d["runs"])>=4 and all(r["kind"]=="eval" for r in d["runs"])'
+
+# --- plan ---
+run 0 plan --json plan --model tiny && holds plan 'd["fits"] and d["memory"]["total_bytes"]==sum(d["memory"][k] for k in ("weights_bytes","kv_bytes","overhead_bytes")) and d["speed"]["decode_tok_s"]>0 and d["cost"] is None and d["shares"]["source"]=="measured"'
+run 0 plan_catalogue --json plan --model Llama-3.1-8B --quant Q4_0 --users 4 && holds plan_catalogue 'd["shares"]["source"]=="assumed" and 4e9<d["memory"]["weights_bytes"]<6e9'
+run 2 plan_refuses plan --calls-month 1000 && says plan_refuses 'cost is not computed yet'
+exit $failed
