@@ -1,4 +1,5 @@
-/* Packing, schedule and the reading of rows: what a batch holds must be the rows, whatever the layout; errors name lines. */
+/* Packing, schedule and the reading of rows: what a batch holds must be the rows, whatever the layout; errors name
+ * lines. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -59,7 +60,8 @@ static void check_part(const struct train_rows *rows, const struct packer *p, si
         size_t n = train_row_len(rows, row);
         bool found = false;
         for (int i = 0; i < b->n_segment && !found; i++)
-            found = path_tokens(b, first, i, path) == n && memcmp(path, rows->ids + rows->start[row], n * sizeof(*path)) == 0;
+            found = path_tokens(b, first, i, path) == n &&
+                    memcmp(path, rows->ids + rows->start[row], n * sizeof(*path)) == 0;
         if (!found) fail_msg("row %u of %zu tokens is in no segment", row, n);
         seen[row]++;
     }
@@ -107,11 +109,24 @@ static void test_schedule(void **state)
 {
     (void)state;
     /* the learning rates that PyTorch's trajectories were made with */
-    static const double want[] = {0.0033333333333333335, 0.006666666666666667, 0.01, 0.01, 0.009504844339512096,
-                                  0.008117449009293669, 0.006112604669781572, 0.003887395330218428, 0.0018825509907063327,
+    static const double want[] = {0.0033333333333333335,
+                                  0.006666666666666667,
+                                  0.01,
+                                  0.01,
+                                  0.009504844339512096,
+                                  0.008117449009293669,
+                                  0.006112604669781572,
+                                  0.003887395330218428,
+                                  0.0018825509907063327,
                                   0.0004951556604879049};
-    struct train_config c = {.lr = 0.01, .schedule = SCHEDULE_COSINE, .warmup_steps = 3, .batch_size = 2, .grad_accum = 2,
-                             .epochs = 3, .shuffle = true, .seed = 9};
+    struct train_config c = {.lr = 0.01,
+                             .schedule = SCHEDULE_COSINE,
+                             .warmup_steps = 3,
+                             .batch_size = 2,
+                             .grad_accum = 2,
+                             .epochs = 3,
+                             .shuffle = true,
+                             .seed = 9};
     for (uint64_t i = 0; i < N_ELEM(want); i++) assert_true(fabs(train_lr(&c, i, 10) - want[i]) < 1e-12);
     c.schedule = SCHEDULE_LINEAR;
     assert_true(fabs(train_lr(&c, 8, 13) - 0.005) < 1e-12);
@@ -148,8 +163,9 @@ static int load(const char *text, size_t max_length, bool drop, struct train_row
 static void test_rows(void **state)
 {
     (void)state;
-    static const char good[] = "{\"ids\":[1,2,3],\"labels\":[-100,-100,3]}\n\n{\"ids\":[4,5,6,7,8],\"labels\":[4,5,6,7,8]}\n"
-                               "{\"ids\":[1,2,3],\"labels\":[-100,-100,3]}\n";
+    static const char good[] =
+        "{\"ids\":[1,2,3],\"labels\":[-100,-100,3]}\n\n{\"ids\":[4,5,6,7,8],\"labels\":[4,5,6,7,8]}\n"
+        "{\"ids\":[1,2,3],\"labels\":[-100,-100,3]}\n";
     static const struct {
         const char *text, *says;
     } bad[] = {{"{\"ids\":[1,2],\"labels\":[1,2]}\n{\"ids\":[1,2],\"labels\":[1]}\n", "line 2: 2 ids and 1 labels"},

@@ -28,10 +28,10 @@ struct bench {
     size_t n_param;
 };
 
-#define MUST(call)                                     \
-    do {                                               \
-        struct err *e = &error;                        \
-        if ((call) != 0) fail_msg("%s", error.msg);    \
+#define MUST(call)                                  \
+    do {                                            \
+        struct err *e = &error;                     \
+        if ((call) != 0) fail_msg("%s", error.msg); \
     } while (0)
 static struct err error;
 
@@ -190,8 +190,8 @@ static void test_threads_and_recompute(void **state)
             double loss = run(&b, &x, k % 2 == 1, &g);
             if (first == NULL) first = g, first_loss = loss;
             if (memcmp(&loss, &first_loss, sizeof(loss)) != 0 || memcmp(g, first, b.n_param * sizeof(*g)) != 0)
-                fail_msg("precision %d: %d threads, recompute %d: loss %.17g, was %.17g; distance %g", p, 1 + k / 2, k % 2, loss,
-                         first_loss, distance(g, first, b.n_param));
+                fail_msg("precision %d: %d threads, recompute %d: loss %.17g, was %.17g; distance %g", p, 1 + k / 2,
+                         k % 2, loss, first_loss, distance(g, first, b.n_param));
             if (g != first) free(g);
             bench_free(&b);
         }
@@ -300,8 +300,10 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_threads_and_recompute), cmocka_unit_test(test_prefix_shared),
-        cmocka_unit_test(test_micro_batches),         cmocka_unit_test(test_adapter_off),
+        cmocka_unit_test(test_threads_and_recompute),
+        cmocka_unit_test(test_prefix_shared),
+        cmocka_unit_test(test_micro_batches),
+        cmocka_unit_test(test_adapter_off),
         cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,7 +57,8 @@ static void count_step(void *arg, const struct train_progress *p)
 }
 
 /* Fields as KEY=VALUE, NULL at the end. */
-static int run(const char *const *field, int n_thread, bool resume, uint64_t stop_after, struct train_result *out, struct err *e)
+static int run(const char *const *field, int n_thread, bool resume, uint64_t stop_after, struct train_result *out,
+               struct err *e)
 {
     struct param_set *s = param_set_new(train_params, train_n_param);
     struct train_config c;
@@ -78,8 +79,15 @@ static int run(const char *const *field, int n_thread, bool resume, uint64_t sto
     if (rc == 0) rc = dev_cpu_new(&d, &o, e);
     if (rc == 0) rc = model_file_open(&f, c.base, e);
     if (rc == 0) rc = model_load(&m, d, f, e);
-    struct train_request rq = {.config = &c, .fields = s, .model = m, .file = f, .version = "test", .resume = resume, .arg = &stop,
-                               .interrupted = interrupted, .progress = count_step};
+    struct train_request rq = {.config = &c,
+                               .fields = s,
+                               .model = m,
+                               .file = f,
+                               .version = "test",
+                               .resume = resume,
+                               .arg = &stop,
+                               .interrupted = interrupted,
+                               .progress = count_step};
     if (rc == 0) rc = train_run(&rq, out, e);
     model_free(m);
     model_file_close(f);
@@ -101,7 +109,8 @@ static void same_files(const char *a, const char *b, const char *name)
     char *pa = path_join(a, name), *pb = path_join(b, name), *da = NULL, *db = NULL;
     size_t na = 0, nb = 0;
     struct err e;
-    if (file_read_all(pa, 1 << 24, &da, &na, &e) != 0 || file_read_all(pb, 1 << 24, &db, &nb, &e) != 0) fail_msg("%s", e.msg);
+    if (file_read_all(pa, 1 << 24, &da, &na, &e) != 0 || file_read_all(pb, 1 << 24, &db, &nb, &e) != 0)
+        fail_msg("%s", e.msg);
     if (na != nb || memcmp(da, db, na) != 0) fail_msg("%s and %s differ", pa, pb);
     mem_free(da), mem_free(db), mem_free(pa), mem_free(pb);
 }
@@ -124,7 +133,8 @@ static void read_i32(const struct safetensors *s, const char *name, json_t *list
     assert_non_null(t);
     assert_true(t->n_bytes <= sizeof(value));
     if (safetensors_read(s, t, value, 0, (size_t)t->n_bytes, &e) != 0) fail_msg("%s", e.msg);
-    for (size_t i = 0; i < t->n_bytes / 4; i++) assert_int_equal(json_array_append_new(list, json_integer(value[i])), 0);
+    for (size_t i = 0; i < t->n_bytes / 4; i++)
+        assert_int_equal(json_array_append_new(list, json_integer(value[i])), 0);
 }
 
 static void write_golden_rows(const struct safetensors *s, const char *path)
@@ -163,9 +173,10 @@ static void write_golden_init(const struct safetensors *s, const char *dir)
     }
     if (safetensors_save(path, item, n, NULL, &e) != 0) fail_msg("%s", e.msg);
     for (size_t i = 0; i < n; i++) free((float *)(uintptr_t)item[i].data);
-    static const char text[] = "{\"peft_type\":\"LORA\",\"task_type\":\"CAUSAL_LM\",\"r\":4,\"lora_alpha\":8,\"lora_dropout\":0.0,"
-                               "\"bias\":\"none\",\"target_modules\":[\"q_proj\",\"k_proj\",\"v_proj\",\"o_proj\",\"gate_proj\","
-                               "\"up_proj\",\"down_proj\"]}";
+    static const char text[] =
+        "{\"peft_type\":\"LORA\",\"task_type\":\"CAUSAL_LM\",\"r\":4,\"lora_alpha\":8,\"lora_dropout\":0.0,"
+        "\"bias\":\"none\",\"target_modules\":[\"q_proj\",\"k_proj\",\"v_proj\",\"o_proj\",\"gate_proj\","
+        "\"up_proj\",\"down_proj\"]}";
     if (file_write_atomic(config, text, strlen(text), &e) != 0) fail_msg("%s", e.msg);
     mem_free(path), mem_free(config);
 }
@@ -229,7 +240,8 @@ static void check_final(const struct safetensors *s, const char *dir)
 static void test_trajectory(void **state)
 {
     (void)state;
-    char *dir = place_new(), *rows = path_join(dir, "data.jsonl"), *init = path_join(dir, "init"), *out = path_join(dir, "run");
+    char *dir = place_new(), *rows = path_join(dir, "data.jsonl"), *init = path_join(dir, "init"),
+         *out = path_join(dir, "run");
     char name[256];
     struct safetensors *s;
     struct err e;
@@ -240,10 +252,28 @@ static void test_trajectory(void **state)
     json_t *meta = read_json(name);
     write_golden_rows(s, rows);
     write_golden_init(s, init);
-    char *f[] = {field_of("data", dir, "data.jsonl"), field_of("adapter_init", dir, "init"), field_of("output", dir, "run")};
-    const char *fields[] = {"base=tests/data/golden/models/llama", f[0], f[1], f[2], "data_format=tokens", "rank=4", "alpha=8",
-                            "epochs=1", "batch_size=2", "grad_accum=2", "packing=false", "lr=0.01", "schedule=cosine", "warmup_steps=3",
-                            "betas=0.9,0.95", "weight_decay=0.01", "max_grad_norm=1", "precision=reference", "shuffle=false", NULL};
+    char *f[] = {field_of("data", dir, "data.jsonl"), field_of("adapter_init", dir, "init"),
+                 field_of("output", dir, "run")};
+    const char *fields[] = {"base=tests/data/golden/models/llama",
+                            f[0],
+                            f[1],
+                            f[2],
+                            "data_format=tokens",
+                            "rank=4",
+                            "alpha=8",
+                            "epochs=1",
+                            "batch_size=2",
+                            "grad_accum=2",
+                            "packing=false",
+                            "lr=0.01",
+                            "schedule=cosine",
+                            "warmup_steps=3",
+                            "betas=0.9,0.95",
+                            "weight_decay=0.01",
+                            "max_grad_norm=1",
+                            "precision=reference",
+                            "shuffle=false",
+                            NULL};
     if (run(fields, 2, false, 0, &r, &e) != 0) fail_msg("%s", e.msg);
     assert_int_equal(r.steps, 10);
     check_events(out, json_object_get(meta, "steps"));
@@ -284,9 +314,20 @@ static void test_resume(void **state)
     struct err e;
     struct train_result whole, r;
     write_rows(dir, "data", 30);
-    char *data = field_of("data", dir, "data"), *out[] = {field_of("output", dir, "whole"), field_of("output", dir, "cut")};
-    const char *fields[] = {"base=tests/data/golden/models/llama", data, out[0], "data_format=tokens", "rank=4", "epochs=3",
-                            "batch_size=4", "lr=0.01", "save_every=2", "eval_every=5", NULL, NULL};
+    char *data = field_of("data", dir, "data"),
+         *out[] = {field_of("output", dir, "whole"), field_of("output", dir, "cut")};
+    const char *fields[] = {"base=tests/data/golden/models/llama",
+                            data,
+                            out[0],
+                            "data_format=tokens",
+                            "rank=4",
+                            "epochs=3",
+                            "batch_size=4",
+                            "lr=0.01",
+                            "save_every=2",
+                            "eval_every=5",
+                            NULL,
+                            NULL};
     char *eval = field_of("eval_data", dir, "data");
     fields[10] = eval;
     if (run(fields, 1, false, 0, &whole, &e) != 0) fail_msg("%s", e.msg);
@@ -342,9 +383,20 @@ static void test_layouts_agree(void **state)
         char name[16];
         snprintf(name, sizeof(name), "run%zu", i);
         char *out = field_of("output", dir, name);
-        const char *fields[] = {"base=tests/data/golden/models/llama", data, out, "data_format=tokens", "rank=4", "max_steps=3",
-                                "batch_size=8", "grad_accum=2", "precision=reference", "lr=0.001", how[i][0], how[i][1],
-                                how[i][2], NULL};
+        const char *fields[] = {"base=tests/data/golden/models/llama",
+                                data,
+                                out,
+                                "data_format=tokens",
+                                "rank=4",
+                                "max_steps=3",
+                                "batch_size=8",
+                                "grad_accum=2",
+                                "precision=reference",
+                                "lr=0.001",
+                                how[i][0],
+                                how[i][1],
+                                how[i][2],
+                                NULL};
         if (run(fields, 2, false, 0, &r, &e) != 0) fail_msg("%s", e.msg);
         loss[i] = r.train_loss;
         free(out);
@@ -363,8 +415,17 @@ static void test_learns(void **state)
     struct train_result r;
     write_rows(dir, "data", 32);
     char *data = field_of("data", dir, "data"), *out = field_of("output", dir, "run");
-    const char *fields[] = {"base=tests/data/golden/models/llama", data, out, "data_format=tokens", "rank=16", "epochs=120",
-                            "batch_size=16", "lr=0.02", "warmup_steps=10", "save_every=1000", NULL};
+    const char *fields[] = {"base=tests/data/golden/models/llama",
+                            data,
+                            out,
+                            "data_format=tokens",
+                            "rank=16",
+                            "epochs=120",
+                            "batch_size=16",
+                            "lr=0.02",
+                            "warmup_steps=10",
+                            "save_every=1000",
+                            NULL};
     if (run(fields, 2, false, 0, &r, &e) != 0) fail_msg("%s", e.msg);
     if (!(r.train_loss < 0.05)) fail_msg("after %llu steps the loss is %g", (unsigned long long)r.steps, r.train_loss);
     free(data), free(out);
@@ -379,9 +440,21 @@ static void test_early_stop(void **state)
     struct train_result r;
     write_rows(dir, "data", 16);
     write_rows(dir, "other", 40); /* rows that training on the first sixteen does not help for long */
-    char *data = field_of("data", dir, "data"), *out = field_of("output", dir, "run"), *eval = field_of("eval_data", dir, "other");
-    const char *fields[] = {"base=tests/data/golden/models/llama", data, out, eval, "data_format=tokens", "rank=8", "epochs=200",
-                            "batch_size=16", "lr=0.05", "schedule=constant", "eval_every=2", "early_stop=3", NULL};
+    char *data = field_of("data", dir, "data"), *out = field_of("output", dir, "run"),
+         *eval = field_of("eval_data", dir, "other");
+    const char *fields[] = {"base=tests/data/golden/models/llama",
+                            data,
+                            out,
+                            eval,
+                            "data_format=tokens",
+                            "rank=8",
+                            "epochs=200",
+                            "batch_size=16",
+                            "lr=0.05",
+                            "schedule=constant",
+                            "eval_every=2",
+                            "early_stop=3",
+                            NULL};
     if (run(fields, 2, false, 0, &r, &e) != 0) fail_msg("%s", e.msg);
     assert_true(r.steps < 200);
     assert_true(isfinite(r.eval_loss));
@@ -412,7 +485,8 @@ static void test_refusals(void **state)
     for (size_t i = 0; i < N_ELEM(cases); i++) {
         struct err e = {0};
         struct train_result r;
-        const char *fields[] = {"base=tests/data/golden/models/llama", data, output, "data_format=tokens", cases[i].field, NULL};
+        const char *fields[] = {
+            "base=tests/data/golden/models/llama", data, output, "data_format=tokens", cases[i].field, NULL};
         int rc = run(fields, 1, false, 0, &r, &e);
         if (rc != cases[i].code || strstr(e.msg, cases[i].says) == NULL)
             fail_msg("%s: %d, \"%s\", wanted %d, \"%s\"", cases[i].field, rc, e.msg, cases[i].code, cases[i].says);

@@ -80,19 +80,22 @@ static void columns_bf16(const struct dev *d, const struct dev_mat *m, const str
     }
 }
 
-void back_columns(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct back_rows *r, size_t b0,
-                  size_t b1, float *dx, size_t lddx, bool accumulate, struct carve c)
+void back_columns(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct back_rows *r,
+                  size_t b0, size_t b1, float *dx, size_t lddx, bool accumulate, struct carve c)
 {
     kern_gemm_fn gemm = path == PATH_REF ? d->kern.gemm_ref : d->kern.gemm_f32;
     size_t n_tile = (b1 - b0 + BACK_BLOCKS - 1) / BACK_BLOCKS;
     for (size_t t = 0; t < n_tile; t++) {
         size_t from = b0 + (b1 - b0) * t / n_tile, to = b0 + (b1 - b0) * (t + 1) / n_tile;
-        if (path == PATH_BF16) columns_bf16(d, m, r, from, to, dx, lddx, accumulate, c);
-        else columns_float(d, gemm, m, r, from, to, dx, lddx, accumulate, c);
+        if (path == PATH_BF16)
+            columns_bf16(d, m, r, from, to, dx, lddx, accumulate, c);
+        else
+            columns_float(d, gemm, m, r, from, to, dx, lddx, accumulate, c);
     }
 }
 
-void back_convert(const struct dev *d, enum cpu_path path, const struct back_rows *r, size_t n_out, size_t row0, size_t row1)
+void back_convert(const struct dev *d, enum cpu_path path, const struct back_rows *r, size_t n_out, size_t row0,
+                  size_t row1)
 {
     if (path != PATH_BF16) return;
     for (size_t i = row0; i < row1; i++) {
@@ -218,8 +221,8 @@ static void linear_take_norm(struct back_linear *w, const float *norm, float eps
     w->dinput = carve_take(c, w->n_tok * w->n_in * sizeof(float));
 }
 
-void dev_linear_backward(struct dev *d, const struct dev_batch *b, const struct dev_proj *p, const struct dev_lora_grad *g,
-                         const float *dy, const float *y, float *dx)
+void dev_linear_backward(struct dev *d, const struct dev_batch *b, const struct dev_proj *p,
+                         const struct dev_lora_grad *g, const float *dy, const float *y, float *dx)
 {
     struct carve c = carve_begin(&d->shared);
     struct back_linear w = linear_begin(d, b, p);
@@ -231,8 +234,9 @@ void dev_linear_backward(struct dev *d, const struct dev_batch *b, const struct 
     back_linear_run(&w);
 }
 
-void dev_gate_up_backward(struct dev *d, const struct dev_batch *b, const struct dev_gate_up *p, const struct dev_lora_grad g[2],
-                          const float *dgate, const float *dup, const float *x, const float *inv_rms, float *dx)
+void dev_gate_up_backward(struct dev *d, const struct dev_batch *b, const struct dev_gate_up *p,
+                          const struct dev_lora_grad g[2], const float *dgate, const float *dup, const float *x,
+                          const float *inv_rms, float *dx)
 {
     struct carve c = carve_begin(&d->shared);
     struct back_linear w = linear_begin(d, b, &p->gate);
@@ -270,7 +274,8 @@ static void unrotate_row(const struct unrotate *u, size_t row, const struct row_
         memcpy(dv + h * d_head, from_v + (size_t)at->slot * d_head, d_head * sizeof(float));
     }
     k->rope(dk, n_kv, d_head, n_rot, cos, sin, p->rope->halves, -1.0f);
-    k->rope(u->dq + row * (size_t)p->n_head * d_head, (size_t)p->n_head, d_head, n_rot, cos, sin, p->rope->halves, -1.0f);
+    k->rope(u->dq + row * (size_t)p->n_head * d_head, (size_t)p->n_head, d_head, n_rot, cos, sin, p->rope->halves,
+            -1.0f);
 }
 
 static void unrotate_worker(void *arg, int worker, int n_worker)

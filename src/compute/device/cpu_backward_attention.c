@@ -3,9 +3,9 @@
  *   P = exp(scale q k - lse), D = rowsum(dout * out), dS = P (dout V^T - D) scale,
  *   dV = P^T dout, dK = dS^T q, dQ = dS K.
  *
- * A segment owns the pages of its own tokens and reads those of its prefix. First every (segment, head of K) computes its
- * dQ, and dK, dV of its own pages; then every (page of a prefix, head of K) adds what the segments after it give, their
- * rows in order. No two workers write one place, and each sum has one order.
+ * A segment owns the pages of its own tokens and reads those of its prefix. First every (segment, head of K) computes
+ * its dQ, and dK, dV of its own pages; then every (page of a prefix, head of K) adds what the segments after it give,
+ * their rows in order. No two workers write one place, and each sum has one order.
  *
  * Gradients of K lie in their pages as [DEV_PAGE][d_head], unlike K itself: only backward operations read them. */
 #include <assert.h>
@@ -53,7 +53,8 @@ struct tile {
 
 /* --- the shape of the batch --- */
 
-static void add_prefix_block(struct attn_back *w, const struct dev_segment *s, int depth, int first_pos, int32_t *at_depth)
+static void add_prefix_block(struct attn_back *w, const struct dev_segment *s, int depth, int first_pos,
+                             int32_t *at_depth)
 {
     const struct dev_block *k = &s->block[depth];
     int32_t r = at_depth[depth];
@@ -153,8 +154,8 @@ static void tile_add_dq(const struct attn_back *w, const struct tile *t)
 {
     size_t d_head = (size_t)w->p->d_head, ld = (size_t)w->p->n_head * d_head;
     cpu_gemm(w->d)(w->dq + (size_t)t->row0 * ld + (size_t)t->head * d_head, ld, t->ds, ATTN_LD, 1,
-                   w->k_rows + turned_offset(w, t->page, t->kv_head), d_head, (size_t)t->n_row, d_head, (size_t)t->n_pos,
-                   true);
+                   w->k_rows + turned_offset(w, t->page, t->kv_head), d_head, (size_t)t->n_row, d_head,
+                   (size_t)t->n_pos, true);
 }
 
 static void tile_add_dkv(const struct attn_back *w, const struct tile *t)
@@ -253,12 +254,22 @@ static void attention_worker(void *arg, int worker, int n_worker)
 }
 
 void dev_attention_backward(struct dev *d, const struct dev_batch *b, const struct dev_attn *p, const float *dout,
-                            const float *out, const float *q, const float *lse, const struct dev_kv *kv, struct dev_kv *dkv,
-                            int layer, int dkv_layer, float *dq)
+                            const float *out, const float *q, const float *lse, const struct dev_kv *kv,
+                            struct dev_kv *dkv, int layer, int dkv_layer, float *dq)
 {
     assert(!kv->is_f16 && !dkv->is_f16);
-    struct attn_back w = {.d = d, .b = b, .p = p, .dout = dout, .q = q, .out = out, .lse = lse, .kv = kv, .dkv = dkv,
-                          .layer = layer, .dkv_layer = dkv_layer, .dq = dq};
+    struct attn_back w = {.d = d,
+                          .b = b,
+                          .p = p,
+                          .dout = dout,
+                          .q = q,
+                          .out = out,
+                          .lse = lse,
+                          .kv = kv,
+                          .dkv = dkv,
+                          .layer = layer,
+                          .dkv_layer = dkv_layer,
+                          .dq = dq};
     struct carve c = carve_begin(&d->shared);
     size_t n_tok = (size_t)b->n_tok, n_page = (size_t)kv->n_page;
     size_t turned_bytes = n_page * (size_t)p->n_kv_head * kv->head_len * sizeof(float);

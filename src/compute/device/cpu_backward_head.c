@@ -21,7 +21,8 @@ struct head_loss {
     size_t n_row;
     /* scratch */
     struct cpu_rows h;
-    float *h_rows, *inv_rms, *logits, *dh; /* [HEAD_ROWS][n_embd], [HEAD_ROWS], [HEAD_ROWS][ld_logits], [HEAD_ROWS][n_embd] */
+    float *h_rows, *inv_rms, *logits,
+        *dh; /* [HEAD_ROWS][n_embd], [HEAD_ROWS], [HEAD_ROWS][ld_logits], [HEAD_ROWS][n_embd] */
     struct back_rows dlogits;
 };
 
@@ -92,7 +93,8 @@ static void head_back(const struct head_loss *w, int worker, int n_worker)
     while (end > 0 && end < w->n_row && w->rows[end] == w->rows[end - 1]) end++;
     for (size_t i = begin; i < end; i++) {
         size_t at = (size_t)w->rows[i] * w->n_embd;
-        w->d->kern.rms_norm_backward(w->dx + at, w->dh + i * w->n_embd, w->x + at, w->p->norm, w->n_embd, w->inv_rms[i]);
+        w->d->kern.rms_norm_backward(w->dx + at, w->dh + i * w->n_embd, w->x + at, w->p->norm, w->n_embd,
+                                     w->inv_rms[i]);
     }
 }
 
@@ -121,8 +123,9 @@ static void take_scratch(struct head_loss *w, struct carve *c)
     if (w->back == PATH_BF16) w->dlogits.bf16 = carve_take(c, HEAD_ROWS * w->dlogits.ld_bf16 * sizeof(uint16_t));
 }
 
-void dev_head_loss(struct dev *d, const struct dev_batch *b, const struct dev_head *p, const float *x, const int32_t *rows,
-                   const int32_t *target, const float *weight, int n_row, float *loss, uint8_t *correct, float *dx)
+void dev_head_loss(struct dev *d, const struct dev_batch *b, const struct dev_head *p, const float *x,
+                   const int32_t *rows, const int32_t *target, const float *weight, int n_row, float *loss,
+                   uint8_t *correct, float *dx)
 {
     const struct dev_mat *m = p->out.w;
     assert(cpu_lora(&p->out, &b->segment[0]) == NULL);

@@ -26,12 +26,13 @@ struct back_rows {
 /* How the transpose product of a matrix is computed in training: PATH_REF, PATH_F32 or PATH_BF16. */
 enum cpu_path back_path(const struct dev *d, const struct dev_mat *m, size_t n_row);
 /* Columns [32 b0, 32 b1) of dx[n_row][lddx] (+)= dy W. c: the worker's scratch. */
-void back_columns(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct back_rows *r, size_t b0,
-                  size_t b1, float *dx, size_t lddx, bool accumulate, struct carve c);
+void back_columns(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct back_rows *r,
+                  size_t b0, size_t b1, float *dx, size_t lddx, bool accumulate, struct carve c);
 /* Worker scratch that back_columns needs. */
 size_t back_columns_bytes(void);
 /* bf16 copy of rows [row0, row1) of r, where the path is PATH_BF16. */
-void back_convert(const struct dev *d, enum cpu_path path, const struct back_rows *r, size_t n_out, size_t row0, size_t row1);
+void back_convert(const struct dev *d, enum cpu_path path, const struct back_rows *r, size_t n_out, size_t row0,
+                  size_t row1);
 
 /* One projection on its way back. */
 struct back_proj {
@@ -48,8 +49,8 @@ struct back_norm {
     float eps;
     float *dx; /* the gradient of x is added here */
 };
-/* Projections of one input [n_tok][n_in], input and gradient row-major without gaps. Without norm: input is what forward
- * multiplied and dinput receives (adds) its gradient. With norm: both are scratch. */
+/* Projections of one input [n_tok][n_in], input and gradient row-major without gaps. Without norm: input is what
+ * forward multiplied and dinput receives (adds) its gradient. With norm: both are scratch. */
 struct back_linear {
     struct dev *d;
     size_t n_tok, n_in;

@@ -1,11 +1,11 @@
-/* Steps over flat arrays: copies, sums of squares, scaling, AdamW. Work is cut into pieces of fixed size, so that sums have one
- * order whatever the number of workers. */
+/* Steps over flat arrays: copies, sums of squares, scaling, AdamW. Work is cut into pieces of fixed size, so that sums
+ * have one order whatever the number of workers. */
 #include <string.h>
 
 #include "compute/device/cpu_int.h"
 
 enum {
-    PIECE = 4096,   /* values */
+    PIECE = 4096,    /* values */
     N_PARTIAL = 1024 /* pieces are summed in rounds of so many */
 };
 
@@ -86,8 +86,8 @@ static void adamw_worker(void *arg, int worker, int n_worker)
     size_t begin, end;
     pool_share(w->n, PIECE, worker, n_worker, &begin, &end);
     if (begin < end)
-        w->d->kern.adamw(w->p + begin, w->m + begin, w->v + begin, w->g + begin, end - begin, o->lr, o->b1, o->b2, o->eps,
-                         o->decay, o->c1, o->c2);
+        w->d->kern.adamw(w->p + begin, w->m + begin, w->v + begin, w->g + begin, end - begin, o->lr, o->b1, o->b2,
+                         o->eps, o->decay, o->c1, o->c2);
 }
 
 void dev_adamw(struct dev *d, float *p, float *m, float *v, const float *g, size_t n, const struct dev_adamw *opt)

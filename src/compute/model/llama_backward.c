@@ -26,7 +26,8 @@ static void feed_forward_back(struct tape *t, int layer, const struct layer_ops 
     struct dev *d = t->m->dev;
     struct tape_layer *k = &t->layer[layer];
     size_t n_tok = (size_t)t->batch.n_tok, n_ff = (size_t)t->m->params.n_ff;
-    const struct dev_lora_grad g[2] = {adapter_grad(t->adapter, layer, SITE_GATE), adapter_grad(t->adapter, layer, SITE_UP)};
+    const struct dev_lora_grad g[2] = {adapter_grad(t->adapter, layer, SITE_GATE),
+                                       adapter_grad(t->adapter, layer, SITE_UP)};
     const struct dev_lora_grad g_down = adapter_grad(t->adapter, layer, SITE_DOWN);
     dev_swiglu(d, t->act, k->gate, k->up, n_tok, n_ff);
     dev_zero(d, t->dact, n_tok * n_ff);
@@ -47,8 +48,8 @@ static void attention_back(struct tape *t, int layer, const struct layer_ops *op
     dev_zero(d, t->datt, n_q);
     dev_linear_backward(d, &t->batch, &ops->o, &g_o, t->dx, k->att, t->datt);
     dev_kv_zero(d, t->dkv);
-    dev_attention_backward(d, &t->batch, &ops->attn, t->datt, k->att, k->q, k->lse, t->kv, t->dkv, tape_kv_layer(t, layer), 0,
-                           t->dq);
+    dev_attention_backward(d, &t->batch, &ops->attn, t->datt, k->att, k->q, k->lse, t->kv, t->dkv,
+                           tape_kv_layer(t, layer), 0, t->dq);
     dev_attention_in_backward(d, &t->batch, &ops->in, g, t->dq, t->dkv, 0, k->x, k->inv_rms, t->dx);
 }
 

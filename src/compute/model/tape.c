@@ -16,15 +16,21 @@ static int each(array_fn fn, void *arg, float **p, size_t n_tok, size_t width, s
 }
 
 /* What a layer keeps beside its input. */
-static int layer_arrays(const struct model_params *p, size_t n_tok, int rank, struct tape_layer *k, array_fn fn, void *arg,
-                        struct err *e)
+static int layer_arrays(const struct model_params *p, size_t n_tok, int rank, struct tape_layer *k, array_fn fn,
+                        void *arg, struct err *e)
 {
     size_t n_q = (size_t)p->n_head * (size_t)p->d_head;
     const struct {
         float **p;
         size_t width;
-    } part[] = {{&k->x_mid, (size_t)p->n_embd}, {&k->inv_rms, 1}, {&k->inv_rms_mid, 1}, {&k->q, n_q}, {&k->att, n_q},
-                {&k->lse, (size_t)p->n_head},   {&k->gate, (size_t)p->n_ff}, {&k->up, (size_t)p->n_ff}};
+    } part[] = {{&k->x_mid, (size_t)p->n_embd},
+                {&k->inv_rms, 1},
+                {&k->inv_rms_mid, 1},
+                {&k->q, n_q},
+                {&k->att, n_q},
+                {&k->lse, (size_t)p->n_head},
+                {&k->gate, (size_t)p->n_ff},
+                {&k->up, (size_t)p->n_ff}};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < N_ELEM(part); i++) rc = each(fn, arg, part[i].p, n_tok, part[i].width, e);
     for (int s = 0; rc == 0 && s < SITE_COUNT; s++) rc = each(fn, arg, &k->u[s], n_tok, (size_t)rank, e);
@@ -32,15 +38,19 @@ static int layer_arrays(const struct model_params *p, size_t n_tok, int rank, st
 }
 
 /* Arrays of a tape; layer[0] alone has what layers share with recompute. */
-static int all_arrays(const struct model_params *p, const struct tape_options *opt, int rank, struct tape *t, array_fn fn,
-                      void *arg, struct err *e)
+static int all_arrays(const struct model_params *p, const struct tape_options *opt, int rank, struct tape *t,
+                      array_fn fn, void *arg, struct err *e)
 {
     size_t n_tok = (size_t)opt->max_tok, n_q = (size_t)p->n_head * (size_t)p->d_head;
     const struct {
         float **p;
         size_t width;
-    } part[] = {{&t->x_out, (size_t)p->n_embd}, {&t->act, (size_t)p->n_ff}, {&t->dx, (size_t)p->n_embd},
-                {&t->dact, (size_t)p->n_ff},    {&t->datt, n_q},            {&t->dq, n_q}};
+    } part[] = {{&t->x_out, (size_t)p->n_embd},
+                {&t->act, (size_t)p->n_ff},
+                {&t->dx, (size_t)p->n_embd},
+                {&t->dact, (size_t)p->n_ff},
+                {&t->datt, n_q},
+                {&t->dq, n_q}};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < N_ELEM(part); i++) rc = each(fn, arg, part[i].p, n_tok, part[i].width, e);
     for (int l = 0; rc == 0 && l < p->n_layer; l++) {
@@ -78,9 +88,16 @@ static int page_count(const struct tape_options *opt)
 static struct dev_train_shape train_shape(const struct model *m, const struct tape_options *opt)
 {
     const struct model_params *p = &m->params;
-    return (struct dev_train_shape){.max_tok = opt->max_tok, .max_segment = opt->max_segment, .n_page = page_count(opt),
-                                    .n_embd = p->n_embd, .n_head = p->n_head, .n_kv_head = p->n_kv_head,
-                                    .d_head = p->d_head, .n_ff = p->n_ff, .n_vocab = p->n_vocab, .rank = opt->rank};
+    return (struct dev_train_shape){.max_tok = opt->max_tok,
+                                    .max_segment = opt->max_segment,
+                                    .n_page = page_count(opt),
+                                    .n_embd = p->n_embd,
+                                    .n_head = p->n_head,
+                                    .n_kv_head = p->n_kv_head,
+                                    .d_head = p->d_head,
+                                    .n_ff = p->n_ff,
+                                    .n_vocab = p->n_vocab,
+                                    .rank = opt->rank};
 }
 
 size_t tape_bytes(const struct model *m, const struct tape_options *opt)
@@ -103,8 +120,10 @@ static int tokens_that_fit(const struct model *m, const struct tape_options *opt
     while (lo < hi) {
         struct tape_options o = *opt;
         o.max_tok = lo + (hi - lo + 1) / 2;
-        if (tape_bytes(m, &o) <= opt->max_bytes) lo = o.max_tok;
-        else hi = o.max_tok - 1;
+        if (tape_bytes(m, &o) <= opt->max_bytes)
+            lo = o.max_tok;
+        else
+            hi = o.max_tok - 1;
     }
     return lo;
 }
@@ -117,13 +136,14 @@ static int check_memory(const struct model *m, const struct tape_options *opt, s
     again.recompute = true;
     int fit = tokens_that_fit(m, opt);
     if (!opt->recompute && tape_bytes(m, &again) <= opt->max_bytes)
-        return err_set(e, ERR_LIMIT, NULL,
-                       "cannot train on %d tokens at once: %zu bytes are needed, %zu are allowed; with recompute it takes "
-                       "%zu, without it %d tokens fit",
-                       opt->max_tok, need, opt->max_bytes, tape_bytes(m, &again), fit);
+        return err_set(
+            e, ERR_LIMIT, NULL,
+            "cannot train on %d tokens at once: %zu bytes are needed, %zu are allowed; with recompute it takes "
+            "%zu, without it %d tokens fit",
+            opt->max_tok, need, opt->max_bytes, tape_bytes(m, &again), fit);
     return err_set(e, ERR_LIMIT, NULL,
-                   "cannot train on %d tokens at once: %zu bytes are needed, %zu are allowed; %d tokens fit", opt->max_tok,
-                   need, opt->max_bytes, fit);
+                   "cannot train on %d tokens at once: %zu bytes are needed, %zu are allowed; %d tokens fit",
+                   opt->max_tok, need, opt->max_bytes, fit);
 }
 
 static int take_memory(struct tape *t, struct err *e)
@@ -148,8 +168,8 @@ int tape_new(struct tape **out, struct model *m, const struct tape_options *opt,
 {
     *out = NULL;
     if (m->family->tape_backward == NULL)
-        return err_set(e, ERR_UNSUPPORTED, m->params.architecture, "cannot train architecture \"%s\": it has no backward pass",
-                       m->params.architecture);
+        return err_set(e, ERR_UNSUPPORTED, m->params.architecture,
+                       "cannot train architecture \"%s\": it has no backward pass", m->params.architecture);
     int rc = check_memory(m, opt, e);
     if (rc != 0) return rc;
     struct tape *t = mem_try_alloc(sizeof(*t));
@@ -159,8 +179,10 @@ int tape_new(struct tape **out, struct model *m, const struct tape_options *opt,
     t->rank = opt->rank;
     t->n_page = page_count(opt);
     rc = take_memory(t, e);
-    if (rc == 0) *out = t;
-    else tape_free(t);
+    if (rc == 0)
+        *out = t;
+    else
+        tape_free(t);
     return rc;
 }
 
@@ -183,8 +205,8 @@ void tape_free(struct tape *t)
 static int check_batch(const struct tape *t, const struct tape_batch *b, struct err *e)
 {
     if (b->n_tok < 1 || b->n_tok > t->opt.max_tok || b->n_segment < 1 || b->n_segment > t->opt.max_segment)
-        return err_set(e, ERR_LIMIT, NULL, "cannot train on %d tokens in %d segments: the tape has room for %d in %d", b->n_tok,
-                       b->n_segment, t->opt.max_tok, t->opt.max_segment);
+        return err_set(e, ERR_LIMIT, NULL, "cannot train on %d tokens in %d segments: the tape has room for %d in %d",
+                       b->n_tok, b->n_segment, t->opt.max_tok, t->opt.max_segment);
     int n_vocab = t->m->params.n_vocab;
     for (int i = 0; i < b->n_tok; i++)
         if (b->ids[i] < 0 || b->ids[i] >= n_vocab)
@@ -193,7 +215,8 @@ static int check_batch(const struct tape *t, const struct tape_batch *b, struct 
     for (int i = 0; i < b->n_target; i++)
         if (b->row[i] < 0 || b->row[i] >= b->n_tok || b->target[i] < 0 || b->target[i] >= n_vocab ||
             (i > 0 && b->row[i] < b->row[i - 1]))
-            return err_set(e, ERR_INPUT, "target", "cannot train target %d: id %d at row %d, of %d ids and %d rows in order", i,
+            return err_set(e, ERR_INPUT, "target",
+                           "cannot train target %d: id %d at row %d, of %d ids and %d rows in order", i,
                            (int)b->target[i], (int)b->row[i], n_vocab, b->n_tok);
     return 0;
 }
@@ -229,7 +252,8 @@ static int lay_segments(struct tape *t, const struct tape_batch *b, struct err *
     for (int i = 0; i < b->n_segment; i++) {
         const struct tape_segment *in = &b->segment[i];
         if (in->n_tok < 1 || in->parent >= i || in->parent < -1 || tok + in->n_tok > b->n_tok)
-            return err_set(e, ERR_INPUT, "segment", "cannot train on segment %d: %d tokens, parent %d", i, in->n_tok, in->parent);
+            return err_set(e, ERR_INPUT, "segment", "cannot train on segment %d: %d tokens, parent %d", i, in->n_tok,
+                           in->parent);
         struct dev_segment *s = &t->segment[i];
         *s = (struct dev_segment){.first_tok = tok, .n_tok = in->n_tok, .adapter = t->adapter != NULL ? 0 : -1};
         s->first_pos = in->parent >= 0 ? t->n_pos[in->parent] : 0;
@@ -253,8 +277,8 @@ void tape_layer_ops(const struct tape *t, int layer, struct layer_ops *ops)
     const struct adapter *a = t->adapter;
     const struct tape_layer *k = &t->layer[layer];
     model_layer_ops(t->m, layer, &a, a != NULL ? 1 : 0, ops);
-    struct dev_proj *const at[SITE_COUNT] = {&ops->in.q, &ops->in.k, &ops->in.v, &ops->o, &ops->gate_up.gate,
-                                             &ops->gate_up.up, &ops->down};
+    struct dev_proj *const at[SITE_COUNT] = {&ops->in.q,         &ops->in.k,       &ops->in.v, &ops->o,
+                                             &ops->gate_up.gate, &ops->gate_up.up, &ops->down};
     for (int s = 0; s < SITE_COUNT; s++) at[s]->u = at[s]->n_lora > 0 ? k->u[s] : NULL;
 }
 

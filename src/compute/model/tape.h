@@ -46,7 +46,7 @@ size_t tape_bytes(const struct model *m, const struct tape_options *opt);
 
 /* Forward, loss and (when backward) gradients ADDED to the adapter's. loss[n_target]: host, unweighted -log p;
  * correct may be NULL. adapter may be NULL when not backward. */
-int tape_step(struct tape *t, const struct tape_batch *b, struct adapter *a, bool backward, float *loss, uint8_t *correct,
-              struct err *e) MUST_CHECK;
+int tape_step(struct tape *t, const struct tape_batch *b, struct adapter *a, bool backward, float *loss,
+              uint8_t *correct, struct err *e) MUST_CHECK;
 
 #endif

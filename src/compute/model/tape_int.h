@@ -7,30 +7,30 @@
 
 /* What one layer keeps, device memory for max_tok tokens. With recompute all layers but for x share one set. */
 struct tape_layer {
-    float *x;               /* [n_embd] input of the layer */
-    float *x_mid;           /* [n_embd] after attention */
+    float *x;     /* [n_embd] input of the layer */
+    float *x_mid; /* [n_embd] after attention */
     float *inv_rms, *inv_rms_mid;
-    float *q, *att;         /* [n_head * d_head] */
-    float *lse;             /* [n_head] */
-    float *gate, *up;       /* [n_ff]; the way back overwrites them */
-    float *u[SITE_COUNT];   /* [rank] */
+    float *q, *att;       /* [n_head * d_head] */
+    float *lse;           /* [n_head] */
+    float *gate, *up;     /* [n_ff]; the way back overwrites them */
+    float *u[SITE_COUNT]; /* [rank] */
 };
 
 struct tape {
     struct model *m;
     struct tape_options opt;
-    int rank;          /* of the widest adapter u has room for */
+    int rank; /* of the widest adapter u has room for */
     int n_page;
     struct tape_layer *layer; /* [n_layer] */
-    float *x_out;      /* [n_embd] after the last layer */
-    float *act;        /* [n_ff] */
-    float *dx;         /* [n_embd] */
-    float *dact;       /* [n_ff] */
-    float *datt, *dq;  /* [n_head * d_head] */
-    struct dev_kv *kv, *dkv; /* kv: all layers, or one with recompute; dkv: one */
+    float *x_out;             /* [n_embd] after the last layer */
+    float *act;               /* [n_ff] */
+    float *dx;                /* [n_embd] */
+    float *dact;              /* [n_ff] */
+    float *datt, *dq;         /* [n_head * d_head] */
+    struct dev_kv *kv, *dkv;  /* kv: all layers, or one with recompute; dkv: one */
     /* the step in hand */
     struct dev_batch batch;
-    struct adapter *adapter; /* or NULL */
+    struct adapter *adapter;     /* or NULL */
     struct dev_segment *segment; /* [max_segment] */
     struct dev_block *block;
     size_t n_block, cap_block;

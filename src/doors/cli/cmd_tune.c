@@ -20,13 +20,27 @@ extern const struct command cmd_tune;
 
 static const struct param params[] = {
     TRAIN_PARAMS,
-    {.name = "run", .type = PARAM_STRING, .metavar = "FILE.yaml", .help_en = "run file: the fields as YAML",
+    {.name = "run",
+     .type = PARAM_STRING,
+     .metavar = "FILE.yaml",
+     .help_en = "run file: the fields as YAML",
      .help_zh = "运行文件：以 YAML 给出各字段"},
-    {.name = "set", .type = PARAM_STRING, .flags = PARAM_REPEAT, .metavar = "KEY=VALUE", .help_en = "one field, over the run file",
+    {.name = "set",
+     .type = PARAM_STRING,
+     .flags = PARAM_REPEAT,
+     .metavar = "KEY=VALUE",
+     .help_en = "one field, over the run file",
      .help_zh = "单个字段，优先于运行文件"},
-    {.name = "from", .type = PARAM_STRING, .metavar = "DIR", .help_en = "take the fields of another run",
+    {.name = "from",
+     .type = PARAM_STRING,
+     .metavar = "DIR",
+     .help_en = "take the fields of another run",
      .help_zh = "采用另一次运行的字段"},
-    {.name = "resume", .type = PARAM_STRING, .metavar = "DIR", .help_en = "go on with this run", .help_zh = "继续此运行"},
+    {.name = "resume",
+     .type = PARAM_STRING,
+     .metavar = "DIR",
+     .help_en = "go on with this run",
+     .help_zh = "继续此运行"},
 };
 
 /* Fields that may change when a run goes on: its result does not depend on them. */
@@ -71,7 +85,8 @@ static int apply_flags(struct param_set *s, const struct param_set *args, struct
     return rc;
 }
 
-/* A run's fields are complete, so it names epochs or max_steps; when the command line names the other, that one counts. */
+/* A run's fields are complete, so it names epochs or max_steps; when the command line names the other, that one counts.
+ */
 static int read_from(struct param_set **s, const struct param_set *args, struct err *e)
 {
     int rc = read_yaml_of(*s, param_str(args, "from"), e);
@@ -96,13 +111,14 @@ static int resume_fields(struct param_set *s, const struct param_set *args, stru
     const char *dir = param_str(args, "resume");
     int rc = read_yaml_of(s, dir, e);
     if (rc == 0 && (param_is_set(args, "run") || param_is_set(args, "from") || param_count(args, "set") > 0))
-        rc = err_set(e, ERR_USAGE, "resume", "cannot resume \"%s\" with other fields: --resume stands without run, from and set",
-                     dir);
+        rc = err_set(e, ERR_USAGE, "resume",
+                     "cannot resume \"%s\" with other fields: --resume stands without run, from and set", dir);
     for (size_t i = 0; rc == 0 && i < train_n_param; i++) {
         const char *name = train_params[i].name;
         if (param_is_set(args, name) && !may_change(name))
-            rc = err_set(e, ERR_USAGE, name, "cannot resume \"%s\" with another %s: a run keeps its fields (--from copies them "
-                                             "into a new one)",
+            rc = err_set(e, ERR_USAGE, name,
+                         "cannot resume \"%s\" with another %s: a run keeps its fields (--from copies them "
+                         "into a new one)",
                          dir, name);
     }
     if (rc == 0) rc = apply_flags(s, args, e);
@@ -143,8 +159,8 @@ static void show_progress(void *arg, const struct train_progress *p)
     struct view *v = arg;
     char note[160];
     if (!v->begun)
-        progress_begin(&v->progress, v->c, cli_text(v->c, "tuning", "微调"), cli_text(v->c, "steps", "步"), (double)(p->step - 1),
-                       (double)p->n_step);
+        progress_begin(&v->progress, v->c, cli_text(v->c, "tuning", "微调"), cli_text(v->c, "steps", "步"),
+                       (double)(p->step - 1), (double)p->n_step);
     v->begun = true;
     snprintf(note, sizeof(note), "%s %.4f, %.3g tok/s", cli_text(v->c, "loss", "损失"), p->loss, p->tok_s);
     progress_update(&v->progress, (double)p->step, note);
@@ -153,10 +169,10 @@ static void show_progress(void *arg, const struct train_progress *p)
 static void print_result(const struct cli *c, const char *run, const struct train_result *r)
 {
     if (c->json) {
-        cli_print_json(json_pack("{s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:I}", "run", run, "steps", (json_int_t)r->steps, "train_loss",
-                                 json_finite(r->train_loss), "eval_loss", json_finite(r->eval_loss), "tok_s", json_finite(r->tok_s),
-                                 "rows_s", json_finite(r->rows_s), "seconds", json_finite(r->seconds), "peak_rss_bytes",
-                                 (json_int_t)r->peak_rss_bytes));
+        cli_print_json(json_pack("{s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:I}", "run", run, "steps", (json_int_t)r->steps,
+                                 "train_loss", json_finite(r->train_loss), "eval_loss", json_finite(r->eval_loss),
+                                 "tok_s", json_finite(r->tok_s), "rows_s", json_finite(r->rows_s), "seconds",
+                                 json_finite(r->seconds), "peak_rss_bytes", (json_int_t)r->peak_rss_bytes));
         return;
     }
     char rss[32];
@@ -166,7 +182,8 @@ static void print_result(const struct cli *c, const char *run, const struct trai
     printf(cli_text(c, "%llu steps, loss %.4f, %.1f s, %.0f tokens/s (%.2f rows/s), memory %s\n",
                     "%llu 步，损失 %.4f，%.1f 秒，%.0f token/秒（%.2f 行/秒），内存 %s\n"),
            (unsigned long long)r->steps, r->train_loss, r->seconds, r->tok_s, r->rows_s, rss);
-    if (!isnan(r->eval_loss)) printf("%s %.4f\n", cli_text(c, "loss on eval_data:", "eval_data 上的损失："), r->eval_loss);
+    if (!isnan(r->eval_loss))
+        printf("%s %.4f\n", cli_text(c, "loss on eval_data:", "eval_data 上的损失："), r->eval_loss);
 }
 
 static int tune(const struct cli *c, struct param_set *fields, bool resume, struct err *e)
@@ -182,15 +199,25 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
     mine.threads = train_config_threads(fields, c->threads);
     if (rc == 0) rc = train_config_read(&cfg, fields, e);
     if (rc == 0 && !resume && file_exists(cfg.output))
-        rc = err_set(e, ERR_CONFLICT, cfg.output, "cannot tune into \"%s\": it exists (--resume %s goes on with a run)", cfg.output,
-                     cfg.output);
+        rc = err_set(e, ERR_CONFLICT, cfg.output, "cannot tune into \"%s\": it exists (--resume %s goes on with a run)",
+                     cfg.output, cfg.output);
     if (rc == 0) rc = cli_device(&mine, &d, e);
     if (rc == 0) rc = cli_model_open(&m, &mine, d, cfg.base, e);
     if (rc == 0) rc = model_file_vocab(m.file, &vocab, e);
     if (rc == 0) {
-        struct train_request rq = {.config = &cfg, .fields = fields, .model = m.model, .file = m.file, .tok = m.tok, .tmpl = m.chat,
-                                   .template_text = vocab.chat_template, .version = TAILOR_VERSION, .resume = resume, .arg = &view,
-                                   .interrupted = interrupted, .note = show_note, .progress = show_progress};
+        struct train_request rq = {.config = &cfg,
+                                   .fields = fields,
+                                   .model = m.model,
+                                   .file = m.file,
+                                   .tok = m.tok,
+                                   .tmpl = m.chat,
+                                   .template_text = vocab.chat_template,
+                                   .version = TAILOR_VERSION,
+                                   .resume = resume,
+                                   .arg = &view,
+                                   .interrupted = interrupted,
+                                   .note = show_note,
+                                   .progress = show_progress};
         rc = train_run(&rq, &result, e);
     }
     if (view.begun) progress_end(&view.progress);

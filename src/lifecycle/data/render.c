@@ -43,8 +43,8 @@ static int check_message(const json_t *m, size_t i, const char *where, struct er
     bool is_known = false;
     for (size_t k = 0; k < N_ELEM(known); k++) is_known = is_known || strcmp(role, known[k]) == 0;
     if (!is_known)
-        return err_set(e, ERR_INPUT, where, "cannot use %s: role \"%s\" is none of system, user, assistant, tool, developer",
-                       at, role);
+        return err_set(e, ERR_INPUT, where,
+                       "cannot use %s: role \"%s\" is none of system, user, assistant, tool, developer", at, role);
     if (strcmp(role, "assistant") == 0 && content[strspn(content, " \t\r\n")] == '\0')
         return err_set(e, ERR_INPUT, where, "cannot use %s: the assistant's text is empty", at);
     return 0;
@@ -54,7 +54,8 @@ static int check_messages(const json_t *messages, const char *where, struct err 
 {
     size_t n = json_array_size(messages), n_assistant = 0;
     if (n == 0 || n > MAX_MESSAGES)
-        return err_set(e, ERR_INPUT, where, "cannot use %s: %zu messages, 1 to %d are accepted", where, n, MAX_MESSAGES);
+        return err_set(e, ERR_INPUT, where, "cannot use %s: %zu messages, 1 to %d are accepted", where, n,
+                       MAX_MESSAGES);
     for (size_t i = 0; i < n; i++) {
         int rc = check_message(json_array_get(messages, i), i, where, e);
         if (rc != 0) return rc;
@@ -62,7 +63,8 @@ static int check_messages(const json_t *messages, const char *where, struct err 
         n_assistant += strcmp(role, "assistant") == 0;
     }
     if (n_assistant == 0)
-        return err_set(e, ERR_INPUT, where, "cannot use %s: it has no message of the assistant, so nothing to train", where);
+        return err_set(e, ERR_INPUT, where, "cannot use %s: it has no message of the assistant, so nothing to train",
+                       where);
     return 0;
 }
 
@@ -78,7 +80,8 @@ static int row_messages(const json_t *row, const char *where, json_t **out, stru
         const char *prompt = NULL, *completion = NULL;
         rc = json_get_str(row, "prompt", &prompt, where, e);
         if (rc != 0)
-            return err_set(e, ERR_INPUT, where, "cannot use %s: it has neither messages nor prompt and completion", where);
+            return err_set(e, ERR_INPUT, where, "cannot use %s: it has neither messages nor prompt and completion",
+                           where);
         rc = json_get_str(row, "completion", &completion, where, e);
         if (rc == 0)
             *out = json_pack("[{s:s,s:s},{s:s,s:s}]", "role", "user", "content", prompt, "role", "assistant", "content",
@@ -156,7 +159,8 @@ static int find_ends(const struct conversation_renderer *r, const json_t *row, c
         from += n + n_mark;
         t->turn[t->n++].end = at;
     }
-    if (t->n != n_assistant || plain->n - at != text.n - from || memcmp(plain->text + at, text.text + from, plain->n - at) != 0)
+    if (t->n != n_assistant || plain->n - at != text.n - from ||
+        memcmp(plain->text + at, text.text + from, plain->n - at) != 0)
         rc = err_set(e, ERR_INPUT, where,
                      "cannot use %s: the template does not show every assistant message once and in order, so what is "
                      "trained cannot be told from the rest",
@@ -177,8 +181,8 @@ static size_t blank_length(const char *p, size_t n)
 
 /* The span that holds the last byte begins the turn, unless the template knows a generation prompt and that ends before
  * it: then all that follows the prompt is the model's to write (an empty block of thoughts, a space). */
-static int find_begin(const struct conversation_renderer *r, const json_t *row, const json_t *messages, size_t i_message,
-                      const struct rendered *plain, struct turn *t)
+static int find_begin(const struct conversation_renderer *r, const json_t *row, const json_t *messages,
+                      size_t i_message, const struct rendered *plain, struct turn *t)
 {
     size_t at = 0, last = t->end;
     t->begin = t->end;
@@ -254,7 +258,10 @@ static int cut_spans(const struct rendered *text, const struct turns *t, struct 
         while (at < end) {
             while (k < t->n && at >= t->turn[k].end) k++;
             bool trained = k < t->n && at >= t->turn[k].begin;
-            size_t border = k == t->n ? end : trained ? t->turn[k].end : t->turn[k].begin, to = border < end ? border : end;
+            size_t border = k == t->n ? end
+                            : trained ? t->turn[k].end
+                                      : t->turn[k].begin,
+                   to = border < end ? border : end;
             p->span[p->n] = (struct text_span){.text = text->text + at, .n = to - at, .from_user = s->from_user};
             p->piece[p->n++] = (struct piece){trained, s->from_user};
             at = to;
@@ -264,7 +271,8 @@ static int cut_spans(const struct rendered *text, const struct turns *t, struct 
 }
 
 /* After a turn's text: train up to the end token that the template writes, if it comes before other people's text. */
-static bool train_turn_end(const struct conversation_renderer *r, const struct pieces *p, size_t i, struct trained_tokens *out)
+static bool train_turn_end(const struct conversation_renderer *r, const struct pieces *p, size_t i,
+                           struct trained_tokens *out)
 {
     size_t bound = i;
     while (bound + 1 < p->n && !p->piece[bound + 1].from_user && !p->piece[bound + 1].trained) bound++;

@@ -1,8 +1,8 @@
 /* One conversation to what a model is trained on: token ids, and which of them are trained.
  *
- * The conversation goes through the model's own chat template, and the mask comes from where the assistant's text stands
- * in the rendering, never from searching token sequences: trained is what the model would have to produce after a
- * generation prompt, the turn's end token included. Everything else, system and user text above all, is not. */
+ * The conversation goes through the model's own chat template, and the mask comes from where the assistant's text
+ * stands in the rendering, never from searching token sequences: trained is what the model would have to produce after
+ * a generation prompt, the turn's end token included. Everything else, system and user text above all, is not. */
 #ifndef DATA_RENDER_H
 #define DATA_RENDER_H
 
@@ -24,6 +24,7 @@ struct trained_tokens {
     int n_trained;
     int n_open; /* assistant turns that the template ends with no end token */
 };
+/* Free what it holds; it is then empty. */
 void trained_tokens_deinit(struct trained_tokens *t);
 
 /* row: {"messages": [{"role", "content"}, ...]} with optional "tools", or {"prompt", "completion"}. where names the row

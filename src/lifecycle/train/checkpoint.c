@@ -21,9 +21,9 @@ static json_t *state_to_json(const struct checkpoint *c)
 {
     return json_pack("{s:i,s:I,s:I,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:b,s:s}", "format", FORMAT, "step", (json_int_t)c->step,
                      "events_bytes", (json_int_t)c->events_bytes, "train_loss", json_finite(c->train_loss), "eval_loss",
-                     json_finite(c->eval_loss), "best_loss", json_finite(c->best_loss), "seconds", json_finite(c->seconds),
-                     "n_tok", (json_int_t)c->n_tok, "n_row", (json_int_t)c->n_row, "bad_evals", (json_int_t)c->bad_evals,
-                     "stopped", (int)c->stopped, "inputs", c->inputs);
+                     json_finite(c->eval_loss), "best_loss", json_finite(c->best_loss), "seconds",
+                     json_finite(c->seconds), "n_tok", (json_int_t)c->n_tok, "n_row", (json_int_t)c->n_row, "bad_evals",
+                     (json_int_t)c->bad_evals, "stopped", (int)c->stopped, "inputs", c->inputs);
 }
 
 static int get_count(const json_t *j, const char *key, uint64_t *out, const char *where, struct err *e)
@@ -106,9 +106,12 @@ int checkpoint_save(const char *dir, const struct checkpoint *c, struct err *e)
                  : 0;
     json_decref(j);
     if (rc == 0) {
-        struct safetensors_item item[5] = {{.name = "state", .type = TENSOR_U8, .shape = {state.len}, .n_dim = 1, .data = state.data},
-                                           floats("params", c->params, c->n_param), floats("m", c->m, c->n_param),
-                                           floats("v", c->v, c->n_param), floats("best", c->best, c->n_param)};
+        struct safetensors_item item[5] = {
+            {.name = "state", .type = TENSOR_U8, .shape = {state.len}, .n_dim = 1, .data = state.data},
+            floats("params", c->params, c->n_param),
+            floats("m", c->m, c->n_param),
+            floats("v", c->v, c->n_param),
+            floats("best", c->best, c->n_param)};
         rc = safetensors_save(path, item, c->best != NULL ? 5 : 4, NULL, e);
     }
     if (rc == 0) rc = remove_old(dir, e);
@@ -119,7 +122,8 @@ int checkpoint_save(const char *dir, const struct checkpoint *c, struct err *e)
 
 /* --- reading --- */
 
-static int read_array(const struct safetensors *s, const char *name, float *out, size_t n, const char *path, struct err *e)
+static int read_array(const struct safetensors *s, const char *name, float *out, size_t n, const char *path,
+                      struct err *e)
 {
     const struct tensor_info *t = safetensors_find(s, name);
     if (t == NULL || t->type != TENSOR_F32 || t->n_dim != 1 || t->shape[0] != n)

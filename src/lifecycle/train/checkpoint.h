@@ -1,5 +1,5 @@
-/* Checkpoints: one safetensors file each, written atomically, the last two kept. They hold everything that the rest of a
- * run depends on beside its inputs. */
+/* Checkpoints: one safetensors file each, written atomically, the last two kept. They hold everything that the rest of
+ * a run depends on beside its inputs. */
 #ifndef TRAIN_CHECKPOINT_H
 #define TRAIN_CHECKPOINT_H
 
@@ -12,8 +12,8 @@
 enum { CHECKPOINT_KEEP = 2 };
 
 struct checkpoint {
-    uint64_t step;         /* steps done */
-    uint64_t events_bytes; /* length of events.jsonl then */
+    uint64_t step;                           /* steps done */
+    uint64_t events_bytes;                   /* length of events.jsonl then */
     double train_loss, eval_loss, best_loss; /* NaN: none yet */
     double seconds;
     uint64_t n_tok, n_row; /* trained so far */

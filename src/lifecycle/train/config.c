@@ -12,12 +12,20 @@ static const struct param table[] = {TRAIN_PARAMS};
 const struct param *const train_params = table;
 const size_t train_n_param = N_ELEM(table);
 
-static int need(const struct param_set *s, const char *name, const char **out, struct err *e)
+static int need(const char *name, const char *value, struct err *e)
 {
-    *out = param_str(s, name);
-    if (*out == NULL || **out == '\0')
-        return err_set(e, ERR_USAGE, name, "cannot tune: \"%s\" is not given", name);
-    return 0;
+    if (value != NULL && *value != '\0') return 0;
+    return err_set(e, ERR_USAGE, name, "cannot tune: \"%s\" is not given", name);
+}
+
+static int read_paths(struct train_config *c, const struct param_set *s, struct err *e)
+{
+    c->base = param_str(s, "base");
+    c->data = param_str(s, "data");
+    c->output = param_str(s, "output");
+    int rc = need("base", c->base, e);
+    if (rc == 0) rc = need("data", c->data, e);
+    return rc != 0 ? rc : need("output", c->output, e);
 }
 
 static int check_supported(const struct param_set *s, struct err *e)
@@ -133,9 +141,7 @@ int train_config_read(struct train_config *c, struct param_set *s, struct err *e
     *c = (struct train_config){0};
     int rc;
     if ((rc = check_supported(s, e)) != 0) return rc;
-    if ((rc = need(s, "base", &c->base, e)) != 0) return rc;
-    if ((rc = need(s, "data", &c->data, e)) != 0) return rc;
-    if ((rc = need(s, "output", &c->output, e)) != 0) return rc;
+    if ((rc = read_paths(c, s, e)) != 0) return rc;
     if ((rc = read_adapter(c, s, e)) != 0) return rc;
     if ((rc = read_optimizer(c, s, e)) != 0) return rc;
     if ((rc = read_length(c, s, e)) != 0) return rc;

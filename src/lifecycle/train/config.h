@@ -22,7 +22,7 @@ struct train_config {
     int rank;
     float alpha;
     bool use_rslora;
-    unsigned sites; /* bits of enum adapter_site */
+    unsigned sites;        /* bits of enum adapter_site */
     int epochs, max_steps; /* exactly one is > 0 */
     int batch_size, grad_accum;
     bool shuffle, packing;
@@ -31,7 +31,7 @@ struct train_config {
     enum train_schedule schedule;
     int warmup_steps;
     double beta1, beta2, eps, weight_decay, max_grad_norm; /* max_grad_norm 0: no clipping */
-    int max_length; /* tokens of a row; 0: the model's training context */
+    int max_length;                                        /* tokens of a row; 0: the model's training context */
     bool drop_too_long;
     int eval_every, early_stop, save_every; /* 0: off */
     uint64_t seed;

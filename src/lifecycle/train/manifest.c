@@ -121,10 +121,11 @@ static int make_inputs(const struct train_request *rq, json_t *inputs, struct er
 
 static json_t *rows_json(const struct train_rows *r)
 {
-    return json_pack("{s:I,s:I,s:I,s:i,s:I,s:I,s:I,s:I,s:I}", "read", (json_int_t)r->n_read, "used", (json_int_t)r->n_row,
-                     "dropped_too_long", (json_int_t)r->n_too_long, "truncated", 0, "duplicates_kept",
-                     (json_int_t)r->n_duplicate, "tokens", (json_int_t)r->n_id, "target_tokens", (json_int_t)r->n_target,
-                     "longest", (json_int_t)r->longest, "turns_without_end_token", (json_int_t)r->n_open_turn);
+    return json_pack("{s:I,s:I,s:I,s:i,s:I,s:I,s:I,s:I,s:I}", "read", (json_int_t)r->n_read, "used",
+                     (json_int_t)r->n_row, "dropped_too_long", (json_int_t)r->n_too_long, "truncated", 0,
+                     "duplicates_kept", (json_int_t)r->n_duplicate, "tokens", (json_int_t)r->n_id, "target_tokens",
+                     (json_int_t)r->n_target, "longest", (json_int_t)r->longest, "turns_without_end_token",
+                     (json_int_t)r->n_open_turn);
 }
 
 static int make_rest(const struct train_request *rq, const struct train_rows *rows, const struct train_rows *eval,
@@ -137,10 +138,11 @@ static int make_rest(const struct train_request *rq, const struct train_rows *ro
     int rc = put(m, "rows", rows_json(rows), e);
     if (rc == 0 && eval != NULL) rc = put(m, "eval_rows", rows_json(eval), e);
     if (rc == 0)
-        rc = put(m, "denominator",
-                 json_string("loss = sum of cross-entropies of the target tokens of an optimizer step / their number, over "
-                             "all its micro-batches"),
-                 e);
+        rc = put(
+            m, "denominator",
+            json_string("loss = sum of cross-entropies of the target tokens of an optimizer step / their number, over "
+                        "all its micro-batches"),
+            e);
     if (rc == 0) rc = put(m, "version", json_string(rq->version), e);
     if (rc == 0) rc = put(m, "cpu", json_string(machine.cpu_name), e);
     if (rc == 0) rc = put(m, "isa", json_string(kern_isa_name(dev_isa(model_dev(rq->model)))), e);
@@ -200,8 +202,8 @@ int manifest_compare(const json_t *was, const json_t *now, const char *run, stru
     json_object_foreach((json_t *)(uintptr_t)a, key, input)
     {
         if (json_object_get(b, key) == NULL)
-            return err_set(e, ERR_CONFLICT, key, "cannot resume \"%s\": its %s was %.16s, now it is not given", run, key,
-                           content_of(input));
+            return err_set(e, ERR_CONFLICT, key, "cannot resume \"%s\": its %s was %.16s, now it is not given", run,
+                           key, content_of(input));
     }
     return 0;
 }

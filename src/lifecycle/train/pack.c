@@ -36,7 +36,8 @@ void packer_deinit(struct packer *p)
 
 /* A position brings one target, but for the last of a shared segment, which brings one for every branch; a tree with
  * n leaves has less than 2 n branches. */
-int packer_init(struct packer *p, const struct train_rows *rows, size_t batch_rows, size_t budget, bool share, struct err *e)
+int packer_init(struct packer *p, const struct train_rows *rows, size_t batch_rows, size_t budget, bool share,
+                struct err *e)
 {
     *p = (struct packer){.rows = rows, .share = share, .budget = budget};
     if (batch_rows > rows->n_row) batch_rows = rows->n_row;
@@ -205,8 +206,13 @@ bool packer_next(struct packer *p, double denominator)
     build(p, p->next, p->next + n, 0, -1);
     p->next += n;
     for (size_t i = 0; i < p->n_target; i++) p->weight[i] = (float)((double)p->count[i] / denominator);
-    p->batch = (struct tape_batch){.ids = p->ids, .n_tok = (int)p->n_id, .segment = p->segment,
-                                   .n_segment = (int)p->n_segment, .row = p->target_row, .target = p->target,
-                                   .weight = p->weight, .n_target = (int)p->n_target};
+    p->batch = (struct tape_batch){.ids = p->ids,
+                                   .n_tok = (int)p->n_id,
+                                   .segment = p->segment,
+                                   .n_segment = (int)p->n_segment,
+                                   .row = p->target_row,
+                                   .target = p->target,
+                                   .weight = p->weight,
+                                   .n_target = (int)p->n_target};
     return true;
 }

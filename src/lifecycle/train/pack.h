@@ -1,7 +1,7 @@
-/* Rows of a micro-batch laid out for the tape: a flat list of tokens cut into segments, no padding. What rows begin with
- * in common becomes a segment of its own that is computed once (a tree of prefixes); the trained positions of a shared
- * segment count once for every row, so loss and gradient are those of the rows one by one. A micro-batch larger than
- * the token budget is laid out in several parts of about equal size. */
+/* Rows of a micro-batch laid out for the tape: a flat list of tokens cut into segments, no padding. What rows begin
+ * with in common becomes a segment of its own that is computed once (a tree of prefixes); the trained positions of a
+ * shared segment count once for every row, so loss and gradient are those of the rows one by one. A micro-batch larger
+ * than the token budget is laid out in several parts of about equal size. */
 #ifndef TRAIN_PACK_H
 #define TRAIN_PACK_H
 
@@ -26,8 +26,8 @@ struct packer {
     struct tape_batch batch;
     int32_t *ids, *target_row, *target;
     float *weight;
-    uint32_t *count;   /* [n_target] rows that train this target */
-    uint32_t *of_row;  /* [n_target] the first of them */
+    uint32_t *count;  /* [n_target] rows that train this target */
+    uint32_t *of_row; /* [n_target] the first of them */
     struct tape_segment *segment;
     size_t n_id, n_segment, n_target, cap_id, cap_segment, cap_target;
 };
@@ -36,8 +36,10 @@ struct packer {
 size_t packer_max_tok(const struct train_rows *rows, size_t batch_rows, size_t budget);
 size_t packer_max_segment(size_t batch_rows);
 
+/* Room for micro-batches of up to batch_rows of these rows (borrowed). */
 int packer_init(struct packer *p, const struct train_rows *rows, size_t batch_rows, size_t budget, bool share,
                 struct err *e) MUST_CHECK;
+/* Free what it holds. */
 void packer_deinit(struct packer *p);
 /* Take a micro-batch of n rows (at most batch_rows), by their numbers. */
 void packer_begin(struct packer *p, const uint32_t *row, size_t n);

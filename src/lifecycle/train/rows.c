@@ -36,12 +36,14 @@ static int reserve(struct train_rows *r, size_t n_id)
 {
     if (r->n_row + 2 > r->cap_row) {
         size_t cap = r->cap_row == 0 ? 256 : 2 * r->cap_row;
-        if (grow(&r->start, cap, sizeof(*r->start)) != 0 || grow(&r->line, cap, sizeof(*r->line)) != 0) return -ERR_NOMEM;
+        if (grow(&r->start, cap, sizeof(*r->start)) != 0 || grow(&r->line, cap, sizeof(*r->line)) != 0)
+            return -ERR_NOMEM;
         r->cap_row = cap;
     }
     if (r->n_id + n_id > r->cap_id) {
         size_t cap = 2 * (r->n_id + n_id);
-        if (grow(&r->ids, cap, sizeof(*r->ids)) != 0 || grow(&r->labels, cap, sizeof(*r->labels)) != 0) return -ERR_NOMEM;
+        if (grow(&r->ids, cap, sizeof(*r->ids)) != 0 || grow(&r->labels, cap, sizeof(*r->labels)) != 0)
+            return -ERR_NOMEM;
         r->cap_id = cap;
     }
     return 0;
@@ -83,7 +85,8 @@ static int read_chat(struct row_buffer *b, const struct train_rows_source *s, co
 {
     int rc = conversation_render(&s->renderer, row, where, &b->chat, e);
     if (rc != 0) return rc;
-    if (buffer_reserve(b, b->chat.ids.n) != 0) return err_set(e, ERR_NOMEM, where, "cannot read %s: out of memory", where);
+    if (buffer_reserve(b, b->chat.ids.n) != 0)
+        return err_set(e, ERR_NOMEM, where, "cannot read %s: out of memory", where);
     b->n = b->chat.ids.n;
     r->n_open_turn += (uint64_t)b->chat.n_open;
     for (size_t i = 0; i < b->n; i++) {
@@ -103,8 +106,8 @@ static int read_numbers(const json_t *list, const char *key, int lowest, int n_v
         json_int_t x = json_integer_value(v);
         bool is_none = lowest < 0 && x == LABEL_NONE;
         if (!json_is_integer(v) || (!is_none && (x < 0 || x >= n_vocab)))
-            return err_set(e, ERR_INPUT, where, "cannot use %s: %s[%zu] is %s%lld, 0 to %d%s are accepted", where, key, i,
-                           json_is_integer(v) ? "" : "no integer, read as ", (long long)x, n_vocab - 1,
+            return err_set(e, ERR_INPUT, where, "cannot use %s: %s[%zu] is %s%lld, 0 to %d%s are accepted", where, key,
+                           i, json_is_integer(v) ? "" : "no integer, read as ", (long long)x, n_vocab - 1,
                            lowest < 0 ? " and -100" : "");
         out[i] = (int32_t)x;
     }
@@ -120,7 +123,8 @@ static int read_tokens(struct row_buffer *b, const struct train_rows_source *s, 
     if (rc != 0) return rc;
     b->n = json_array_size(ids);
     if (b->n != json_array_size(labels))
-        return err_set(e, ERR_INPUT, where, "cannot use %s: %zu ids and %zu labels", where, b->n, json_array_size(labels));
+        return err_set(e, ERR_INPUT, where, "cannot use %s: %zu ids and %zu labels", where, b->n,
+                       json_array_size(labels));
     if (buffer_reserve(b, b->n) != 0) return err_set(e, ERR_NOMEM, where, "cannot read %s: out of memory", where);
     rc = read_numbers(ids, "ids", 0, s->n_vocab, b->ids, where, e);
     return rc != 0 ? rc : read_numbers(labels, "labels", LABEL_NONE, s->n_vocab, b->labels, where, e);

@@ -17,21 +17,21 @@ struct train_rows {
     uint32_t *line;        /* [n_row]: its line in the file */
     size_t n_row, n_id;
     size_t cap_row, cap_id;
-    size_t longest;        /* tokens */
-    uint64_t n_target;     /* labels that are trained */
+    size_t longest;    /* tokens */
+    uint64_t n_target; /* labels that are trained */
     /* what happened at the door */
     uint64_t n_read, n_too_long, n_duplicate; /* duplicates are counted and kept; n_too_long were dropped */
-    uint64_t n_open_turn;  /* assistant turns without an end token */
+    uint64_t n_open_turn;                     /* assistant turns without an end token */
 };
 void train_rows_deinit(struct train_rows *r);
 
 /* How a file is read. */
 struct train_rows_source {
     const char *path;
-    bool is_chat; /* else rows {"ids", "labels"} */
+    bool is_chat;                          /* else rows {"ids", "labels"} */
     struct conversation_renderer renderer; /* chat */
     int n_vocab;
-    size_t max_length; /* tokens of a row */
+    size_t max_length;  /* tokens of a row */
     bool drop_too_long; /* else such a row is an error */
 };
 /* Read all rows. -ERR_INPUT names file and line of the first row that cannot be used, or says that none is left.

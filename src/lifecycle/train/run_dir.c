@@ -49,8 +49,8 @@ static char *parent_of(const char *path)
 int run_dir_create(const char *path, const char *yaml, const json_t *manifest, struct err *e)
 {
     if (file_exists(path))
-        return err_set(e, ERR_CONFLICT, path, "cannot tune into \"%s\": it exists (--resume %s goes on with a run)", path,
-                       path);
+        return err_set(e, ERR_CONFLICT, path, "cannot tune into \"%s\": it exists (--resume %s goes on with a run)",
+                       path, path);
     struct buf tmp;
     buf_init(&tmp, 1 << 16);
     char *parent = parent_of(path);
@@ -77,9 +77,9 @@ static int open_lock(struct run_dir *r, struct err *e)
     r->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     int rc = r->lock_fd < 0 ? err_set_errno(e, path, "cannot open \"%s\"", path) : 0;
     if (rc == 0 && flock(r->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        rc = errno == EWOULDBLOCK ? err_set(e, ERR_CONFLICT, r->path,
-                                            "cannot work in the run \"%s\": another process does", r->path)
-                                  : err_set_errno(e, path, "cannot lock \"%s\"", path);
+        rc = errno == EWOULDBLOCK
+                 ? err_set(e, ERR_CONFLICT, r->path, "cannot work in the run \"%s\": another process does", r->path)
+                 : err_set_errno(e, path, "cannot lock \"%s\"", path);
     mem_free(path);
     return rc;
 }

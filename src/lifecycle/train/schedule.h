@@ -9,10 +9,10 @@
 #include "lifecycle/train/config.h"
 
 struct train_plan {
-    size_t n_row;          /* rows of the data */
-    size_t step_rows;      /* rows of an optimizer step: batch_size * grad_accum */
-    uint64_t epoch_steps;  /* steps of an epoch; the last one may have fewer rows */
-    uint64_t n_step;       /* of the whole run */
+    size_t n_row;         /* rows of the data */
+    size_t step_rows;     /* rows of an optimizer step: batch_size * grad_accum */
+    uint64_t epoch_steps; /* steps of an epoch; the last one may have fewer rows */
+    uint64_t n_step;      /* of the whole run */
 };
 /* n_row > 0. */
 void train_plan_make(struct train_plan *p, const struct train_config *c, size_t n_row);

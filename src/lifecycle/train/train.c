@@ -23,14 +23,16 @@ enum { YAML_MAX_BYTES = 1 << 20, SAMPLE_MAX_BYTES = 1 << 16, CHECKPOINTS_A_RUN =
 static void note_rows(const struct trainer *t, const struct train_rows *r, const char *path)
 {
     char line[512];
-    int n = snprintf(line, sizeof(line), "%s: %zu rows, %zu tokens, %llu of them trained, longest row %zu", path, r->n_row, r->n_id,
-                     (unsigned long long)r->n_target, r->longest);
+    int n = snprintf(line, sizeof(line), "%s: %zu rows, %zu tokens, %llu of them trained, longest row %zu", path,
+                     r->n_row, r->n_id, (unsigned long long)r->n_target, r->longest);
     if (r->n_too_long > 0 && n > 0 && (size_t)n < sizeof(line))
-        n += snprintf(line + n, sizeof(line) - (size_t)n, "; %llu dropped as too long", (unsigned long long)r->n_too_long);
+        n += snprintf(line + n, sizeof(line) - (size_t)n, "; %llu dropped as too long",
+                      (unsigned long long)r->n_too_long);
     if (r->n_duplicate > 0 && n > 0 && (size_t)n < sizeof(line))
         n += snprintf(line + n, sizeof(line) - (size_t)n, "; %llu are duplicates", (unsigned long long)r->n_duplicate);
     if (r->n_open_turn > 0 && n > 0 && (size_t)n < sizeof(line))
-        snprintf(line + n, sizeof(line) - (size_t)n, "; %llu answers without an end token: the model will not learn to stop",
+        snprintf(line + n, sizeof(line) - (size_t)n,
+                 "; %llu answers without an end token: the model will not learn to stop",
                  (unsigned long long)r->n_open_turn);
     t->rq->note(t->rq->arg, line);
 }
@@ -44,8 +46,10 @@ static int show_data(const struct trainer *t, struct err *e)
     buf_init(&text, SAMPLE_MAX_BYTES);
     int rc = buf_printf(&text, "first row, trained parts in [[ ]]:\n");
     if (rc == 0) rc = sample_format(&t->rows, 0, t->rq->tok, &text);
-    if (rc == 0) t->rq->note(t->rq->arg, text.data);
-    else rc = err_set(e, ERR_NOMEM, NULL, "cannot show a row: out of memory");
+    if (rc == 0)
+        t->rq->note(t->rq->arg, text.data);
+    else
+        rc = err_set(e, ERR_NOMEM, NULL, "cannot show a row: out of memory");
     buf_deinit(&text);
     return rc;
 }
@@ -74,13 +78,20 @@ static int load_state(struct trainer *t, struct err *e)
     int rc = checkpoint_load(t->checkpoints, s, &found, e);
     if (rc != 0) return rc;
     if (!found) {
-        *s = (struct checkpoint){.n_param = s->n_param, .params = s->params, .m = s->m, .v = s->v, .best = s->best,
-                                 .train_loss = (double)NAN, .eval_loss = (double)NAN, .best_loss = (double)NAN};
+        *s = (struct checkpoint){.n_param = s->n_param,
+                                 .params = s->params,
+                                 .m = s->m,
+                                 .v = s->v,
+                                 .best = s->best,
+                                 .train_loss = (double)NAN,
+                                 .eval_loss = (double)NAN,
+                                 .best_loss = (double)NAN};
         memcpy(s->inputs, inputs, sizeof(inputs));
         return run_dir_truncate(&t->dir, 0, e);
     }
     if (strcmp(s->inputs, inputs) != 0)
-        return err_set(e, ERR_CONFLICT, t->dir.path, "cannot resume \"%s\": its checkpoint is of other inputs", t->dir.path);
+        return err_set(e, ERR_CONFLICT, t->dir.path, "cannot resume \"%s\": its checkpoint is of other inputs",
+                       t->dir.path);
     dev_write(t->dev, t->params, s->params, t->n_param);
     dev_write(t->dev, t->m, s->m, t->n_param);
     dev_write(t->dev, t->v, s->v, t->n_param);
@@ -122,12 +133,18 @@ static int step_event(struct trainer *t, const struct step_result *r, double ste
 {
     const struct checkpoint *s = &t->state;
     double left = (double)(t->plan.n_step - s->step) * s->seconds / (double)s->step;
-    struct train_progress p = {.step = s->step, .n_step = t->plan.n_step, .lr = r->lr, .loss = r->loss, .grad_norm = r->grad_norm,
-                               .epoch = (double)s->step / (double)t->plan.epoch_steps, .tok_s = (double)r->n_tok / step_s,
-                               .rows_s = (double)r->n_row / step_s, .eta_s = left};
-    json_t *event = json_pack("{s:s,s:I,s:f,s:f,s:f,s:f,s:I,s:f,s:f}", "event", "step", "step", (json_int_t)s->step, "epoch",
-                              p.epoch, "lr", p.lr, "loss", p.loss, "grad_norm", p.grad_norm, "n_target", (json_int_t)r->n_target,
-                              "tok_s", p.tok_s, "eta_s", p.eta_s);
+    struct train_progress p = {.step = s->step,
+                               .n_step = t->plan.n_step,
+                               .lr = r->lr,
+                               .loss = r->loss,
+                               .grad_norm = r->grad_norm,
+                               .epoch = (double)s->step / (double)t->plan.epoch_steps,
+                               .tok_s = (double)r->n_tok / step_s,
+                               .rows_s = (double)r->n_row / step_s,
+                               .eta_s = left};
+    json_t *event = json_pack("{s:s,s:I,s:f,s:f,s:f,s:f,s:I,s:f,s:f}", "event", "step", "step", (json_int_t)s->step,
+                              "epoch", p.epoch, "lr", p.lr, "loss", p.loss, "grad_norm", p.grad_norm, "n_target",
+                              (json_int_t)r->n_target, "tok_s", p.tok_s, "eta_s", p.eta_s);
     int rc = run_dir_event(&t->dir, event, e);
     if (rc == 0 && t->rq->progress != NULL) t->rq->progress(t->rq->arg, &p);
     return rc;
@@ -145,8 +162,8 @@ static int evaluate(struct trainer *t, struct err *e)
     if (better && s->best != NULL) dev_read(t->dev, s->best, t->params, t->n_param);
     s->stopped = t->cfg->early_stop > 0 && s->bad_evals >= (uint64_t)t->cfg->early_stop;
     return run_dir_event(&t->dir,
-                         json_pack("{s:s,s:I,s:f,s:I}", "event", "eval", "step", (json_int_t)s->step, "loss", s->eval_loss,
-                                   "n_target", (json_int_t)t->eval_rows.n_target),
+                         json_pack("{s:s,s:I,s:f,s:I}", "event", "eval", "step", (json_int_t)s->step, "loss",
+                                   s->eval_loss, "n_target", (json_int_t)t->eval_rows.n_target),
                          e);
 }
 
@@ -195,7 +212,8 @@ static int all_steps(struct trainer *t, struct err *e)
         bool stop = rc == 0 && is_interrupted(t) && s->step < t->plan.n_step && !s->stopped;
         if (rc == 0 && (save_due(t) || stop)) rc = save_state(t, e);
         if (rc == 0 && stop)
-            rc = err_set(e, ERR_INTERRUPTED, t->cfg->output, "tuning was interrupted after step %llu of %llu (--resume %s goes on)",
+            rc = err_set(e, ERR_INTERRUPTED, t->cfg->output,
+                         "tuning was interrupted after step %llu of %llu (--resume %s goes on)",
                          (unsigned long long)s->step, (unsigned long long)t->plan.n_step, t->cfg->output);
     }
     return rc;
@@ -222,9 +240,12 @@ static void fill_result(const struct trainer *t, struct train_result *out)
 {
     const struct checkpoint *s = &t->state;
     double seconds = s->seconds > 0 ? s->seconds : 1e-9;
-    *out = (struct train_result){.steps = s->step, .train_loss = s->train_loss, .seconds = s->seconds,
+    *out = (struct train_result){.steps = s->step,
+                                 .train_loss = s->train_loss,
+                                 .seconds = s->seconds,
                                  .eval_loss = s->best != NULL ? s->best_loss : s->eval_loss,
-                                 .tok_s = (double)s->n_tok / seconds, .rows_s = (double)s->n_row / seconds,
+                                 .tok_s = (double)s->n_tok / seconds,
+                                 .rows_s = (double)s->n_row / seconds,
                                  .peak_rss_bytes = machine_peak_rss_bytes()};
 }
 
@@ -234,8 +255,8 @@ static int finish(struct trainer *t, struct train_result *out, struct err *e)
     if (rc != 0) return rc;
     fill_result(t, out);
     json_t *event = json_pack("{s:s,s:I,s:o,s:o,s:f,s:f,s:f,s:I,s:b}", "event", "done", "steps", (json_int_t)out->steps,
-                              "train_loss", json_finite(out->train_loss), "eval_loss", json_finite(out->eval_loss), "tok_s",
-                              out->tok_s, "rows_s", out->rows_s, "seconds", out->seconds, "peak_rss_bytes",
+                              "train_loss", json_finite(out->train_loss), "eval_loss", json_finite(out->eval_loss),
+                              "tok_s", out->tok_s, "rows_s", out->rows_s, "seconds", out->seconds, "peak_rss_bytes",
                               (json_int_t)out->peak_rss_bytes, "stopped_early", (int)(out->steps < t->plan.n_step));
     return run_dir_event(&t->dir, event, e);
 }
@@ -251,10 +272,14 @@ static bool take_done(const struct trainer *t, struct train_result *out)
 {
     json_t *event = t->rq->resume ? run_dir_done(&t->dir) : NULL;
     if (event == NULL) return false;
-    *out = (struct train_result){.steps = (uint64_t)number_of(event, "steps"), .train_loss = number_of(event, "train_loss"),
-                                 .eval_loss = number_of(event, "eval_loss"), .tok_s = number_of(event, "tok_s"),
-                                 .rows_s = number_of(event, "rows_s"), .seconds = number_of(event, "seconds"),
-                                 .peak_rss_bytes = (uint64_t)number_of(event, "peak_rss_bytes"), .was_complete = true};
+    *out = (struct train_result){.steps = (uint64_t)number_of(event, "steps"),
+                                 .train_loss = number_of(event, "train_loss"),
+                                 .eval_loss = number_of(event, "eval_loss"),
+                                 .tok_s = number_of(event, "tok_s"),
+                                 .rows_s = number_of(event, "rows_s"),
+                                 .seconds = number_of(event, "seconds"),
+                                 .peak_rss_bytes = (uint64_t)number_of(event, "peak_rss_bytes"),
+                                 .was_complete = true};
     json_decref(event);
     return true;
 }
@@ -263,14 +288,17 @@ int train_run(const struct train_request *rq, struct train_result *out, struct e
 {
     struct trainer t;
     if (!rq->resume && file_exists(rq->config->output))
-        return err_set(e, ERR_CONFLICT, rq->config->output, "cannot tune into \"%s\": it exists (--resume %s goes on with a run)",
-                       rq->config->output, rq->config->output);
+        return err_set(e, ERR_CONFLICT, rq->config->output,
+                       "cannot tune into \"%s\": it exists (--resume %s goes on with a run)", rq->config->output,
+                       rq->config->output);
     int rc = trainer_setup(&t, rq, e);
     if (rc == 0) rc = open_dir(&t, e);
     if (rc != 0) goto out;
     if (take_done(&t, out)) goto out;
-    if (rq->resume) rc = load_state(&t, e);
-    else rc = show_data(&t, e);
+    if (rq->resume)
+        rc = load_state(&t, e);
+    else
+        rc = show_data(&t, e);
     if (rc == 0) rc = all_steps(&t, e);
     if (rc == 0) rc = finish(&t, out, e);
 out:

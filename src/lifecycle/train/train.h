@@ -1,8 +1,8 @@
 /* Tuning: a run from its configuration to an adapter, in a run directory that survives being killed at any moment.
  *
  * run.yaml and manifest.json are there from the moment the directory exists; events.jsonl grows by a line a step;
- * checkpoints hold all that the future depends on (adapter, moments, step), and order and learning rate are functions of
- * the step, so a resumed run ends with the same adapter, bit for bit; adapter/ appears whole, at the end. */
+ * checkpoints hold all that the future depends on (adapter, moments, step), and order and learning rate are functions
+ * of the step, so a resumed run ends with the same adapter, bit for bit; adapter/ appears whole, at the end. */
 #ifndef TRAIN_TRAIN_H
 #define TRAIN_TRAIN_H
 
@@ -29,10 +29,10 @@ struct train_request {
     struct param_set *fields; /* what config was read from; the shape of an adapter_init is filled in */
     struct model *model;
     const struct model_file *file;
-    const struct tokenizer *tok;    /* NULL: data_format tokens only */
+    const struct tokenizer *tok;      /* NULL: data_format tokens only */
     const struct chat_template *tmpl; /* likewise */
-    const char *template_text;      /* source of tmpl, for the manifest; NULL: none */
-    const char *version;            /* of this program */
+    const char *template_text;        /* source of tmpl, for the manifest; NULL: none */
+    const char *version;              /* of this program */
     bool resume; /* go on with the directory config->output, which must be a run's; else it must not exist */
     void *arg;   /* of the callbacks, any of which may be NULL */
     bool (*interrupted)(void *arg);
@@ -46,7 +46,7 @@ struct train_result {
     double eval_loss;  /* NaN: no eval_data */
     double tok_s;      /* tokens of rows a second of training */
     double rows_s;
-    double seconds;    /* of training, over all resumptions */
+    double seconds; /* of training, over all resumptions */
     uint64_t peak_rss_bytes;
     bool was_complete; /* the run had ended before: nothing was done */
 };

@@ -14,8 +14,11 @@ static int load_rows(struct trainer *t, const char *path, struct train_rows *out
 {
     const struct train_config *c = t->cfg;
     const struct model_params *p = model_params(t->rq->model);
-    struct train_rows_source s = {.path = path, .is_chat = c->data_format == DATA_CHAT, .n_vocab = p->n_vocab,
-                                  .renderer = {t->rq->tmpl, t->rq->tok}, .drop_too_long = c->drop_too_long};
+    struct train_rows_source s = {.path = path,
+                                  .is_chat = c->data_format == DATA_CHAT,
+                                  .n_vocab = p->n_vocab,
+                                  .renderer = {t->rq->tmpl, t->rq->tok},
+                                  .drop_too_long = c->drop_too_long};
     s.max_length = (size_t)(c->max_length > 0 ? c->max_length : p->n_ctx_train);
     if (s.is_chat && (t->rq->tok == NULL || t->rq->tmpl == NULL))
         return err_set(e, ERR_UNSUPPORTED, c->base, "cannot tune \"%s\" with data_format chat: it has no %s", c->base,
@@ -34,7 +37,8 @@ static int load_data(struct trainer *t, struct err *e)
     if (t->order == NULL) return err_set(e, ERR_NOMEM, NULL, "cannot tune with %zu rows: out of memory", t->rows.n_row);
     size_t batch = (size_t)t->cfg->batch_size, budget = (size_t)t->cfg->token_budget;
     rc = packer_init(&t->pack, &t->rows, batch, budget, t->cfg->packing, e);
-    if (rc == 0 && t->cfg->eval_data != NULL) rc = packer_init(&t->eval_pack, &t->eval_rows, batch, budget, t->cfg->packing, e);
+    if (rc == 0 && t->cfg->eval_data != NULL)
+        rc = packer_init(&t->eval_pack, &t->eval_rows, batch, budget, t->cfg->packing, e);
     return rc;
 }
 
@@ -42,8 +46,8 @@ static int load_data(struct trainer *t, struct err *e)
 
 static int contradicts(const struct trainer *t, const char *field, const char *has, struct err *e)
 {
-    return err_set(e, ERR_USAGE, field, "cannot start from \"%s\": its %s is %s, the run is given another", t->cfg->adapter_init,
-                   field, has);
+    return err_set(e, ERR_USAGE, field, "cannot start from \"%s\": its %s is %s, the run is given another",
+                   t->cfg->adapter_init, field, has);
 }
 
 /* What the run says of the adapter's shape must be what the adapter has; what it does not say is filled in. */
@@ -74,7 +78,8 @@ static int settle_shape(const struct trainer *t, struct err *e)
 static int make_adapter(struct trainer *t, struct err *e)
 {
     const struct train_config *c = t->cfg;
-    struct adapter_options o = {.rank = c->rank, .alpha = c->alpha, .use_rslora = c->use_rslora, .sites = c->sites, .seed = c->seed};
+    struct adapter_options o = {
+        .rank = c->rank, .alpha = c->alpha, .use_rslora = c->use_rslora, .sites = c->sites, .seed = c->seed};
     int rc = c->adapter_init != NULL ? adapter_load(&t->adapter, t->rq->model, c->adapter_init, e)
                                      : adapter_new(&t->adapter, t->rq->model, &o, e);
     if (rc == 0 && c->adapter_init != NULL) rc = settle_shape(t, e);
@@ -125,7 +130,8 @@ static void survey_steps(struct trainer *t, struct extent *x)
         train_step_rows(&t->plan, step, &epoch, &begin, &end);
         if (epoch != t->epoch) train_order(t->cfg, epoch, t->order, t->plan.n_row);
         t->epoch = epoch;
-        for (size_t i = begin; i < end; i += micro) lay_out(&t->pack, t->order + i, end - i < micro ? end - i : micro, x);
+        for (size_t i = begin; i < end; i += micro)
+            lay_out(&t->pack, t->order + i, end - i < micro ? end - i : micro, x);
     }
     t->epoch = UINT64_MAX;
 }
@@ -155,8 +161,10 @@ static int make_tape(struct trainer *t, struct err *e)
     struct extent x = {0};
     survey_steps(t, &x);
     survey_eval(t, &x);
-    struct tape_options opt = {.max_tok = (int)x.tok, .max_segment = (int)x.segment,
-                               .rank = adapter_get_options(t->adapter)->rank, .recompute = c->recompute == RECOMPUTE_ON};
+    struct tape_options opt = {.max_tok = (int)x.tok,
+                               .max_segment = (int)x.segment,
+                               .rank = adapter_get_options(t->adapter)->rank,
+                               .recompute = c->recompute == RECOMPUTE_ON};
     struct machine machine;
     machine_describe(&machine);
     opt.max_bytes = c->memory_limit_bytes > 0 ? c->memory_limit_bytes : machine.memory_available_bytes / 2;
@@ -175,7 +183,8 @@ static int make_host_arrays(struct trainer *t, struct err *e)
     s->v = mem_try_array(t->n_param, sizeof(float));
     if (t->cfg->early_stop > 0) s->best = mem_try_array(t->n_param, sizeof(float));
     t->loss = mem_try_array(larger(t->pack.cap_target, t->eval_pack.cap_target), sizeof(float));
-    if (s->params == NULL || s->m == NULL || s->v == NULL || (t->cfg->early_stop > 0 && s->best == NULL) || t->loss == NULL)
+    if (s->params == NULL || s->m == NULL || s->v == NULL || (t->cfg->early_stop > 0 && s->best == NULL) ||
+        t->loss == NULL)
         return err_set(e, ERR_NOMEM, NULL, "cannot tune: no memory for the state of %zu parameters", t->n_param);
     s->train_loss = s->eval_loss = s->best_loss = (double)NAN;
     return 0;
@@ -183,7 +192,8 @@ static int make_host_arrays(struct trainer *t, struct err *e)
 
 int trainer_setup(struct trainer *t, const struct train_request *rq, struct err *e)
 {
-    *t = (struct trainer){.rq = rq, .cfg = rq->config, .dev = model_dev(rq->model), .dir = {.lock_fd = -1, .events_fd = -1}};
+    *t = (struct trainer){
+        .rq = rq, .cfg = rq->config, .dev = model_dev(rq->model), .dir = {.lock_fd = -1, .events_fd = -1}};
     int rc = load_data(t, e);
     if (rc == 0) rc = make_adapter(t, e);
     if (rc == 0) rc = make_tape(t, e);

@@ -1,5 +1,5 @@
-/* The arithmetic of a step. The denominator of the loss is counted over all rows of the step before the first of them is
- * computed, so micro-batches and their parts add up to one mean over target tokens. */
+/* The arithmetic of a step. The denominator of the loss is counted over all rows of the step before the first of them
+ * is computed, so micro-batches and their parts add up to one mean over target tokens. */
 #include <math.h>
 
 #include "lifecycle/train/trainer_int.h"
@@ -18,8 +18,8 @@ static int add_losses(const struct trainer *t, const struct packer *p, uint64_t 
     return 0;
 }
 
-static int run_rows(struct trainer *t, struct packer *p, const uint32_t *row, size_t n, double denominator, bool backward,
-                    uint64_t step, double *sum, struct err *e)
+static int run_rows(struct trainer *t, struct packer *p, const uint32_t *row, size_t n, double denominator,
+                    bool backward, uint64_t step, double *sum, struct err *e)
 {
     packer_begin(p, row, n);
     while (packer_next(p, denominator)) {
@@ -51,8 +51,12 @@ static int update(struct trainer *t, uint64_t step, struct step_result *out, str
                        (unsigned long long)(step + 1));
     double shrink = c->max_grad_norm / (out->grad_norm + 1e-6);
     if (c->max_grad_norm > 0 && shrink < 1) dev_scale(t->dev, t->grads, (float)shrink, t->n_param);
-    struct dev_adamw opt = {.lr = (float)out->lr, .b1 = (float)c->beta1, .b2 = (float)c->beta2, .eps = (float)c->eps,
-                            .decay = (float)c->weight_decay, .c1 = (float)(1.0 - pow(c->beta1, (double)(step + 1))),
+    struct dev_adamw opt = {.lr = (float)out->lr,
+                            .b1 = (float)c->beta1,
+                            .b2 = (float)c->beta2,
+                            .eps = (float)c->eps,
+                            .decay = (float)c->weight_decay,
+                            .c1 = (float)(1.0 - pow(c->beta1, (double)(step + 1))),
                             .c2 = (float)(1.0 - pow(c->beta2, (double)(step + 1)))};
     dev_adamw(t->dev, t->params, t->m, t->v, t->grads, t->n_param, &opt);
     adapter_update(t->adapter);
