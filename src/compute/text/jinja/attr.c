@@ -189,16 +189,14 @@ int attr_slice(struct interp *it, const struct value *o, const struct value part
         return undefined_object(it, o, "slice", 5);
     }
     if (o->type != VAL_STRING && !can_index(o)) {
-        *out = val_undefined("a slice", 7);
-        return 0;
+        return jinja_fail(it, "%s cannot be sliced", val_type_name(o));
     }
     int rc = val_length(it, o, &n);
     if (rc) {
         return rc;
     }
     if (!slice_indices(part, n, idx)) {
-        *out = val_undefined("a slice", 7);
-        return 0;
+        return jinja_fail(it, "the parts of a slice are integers or nothing");
     }
     if (idx[2] == 0) {
         return jinja_fail(it, "the step of a slice is zero");

@@ -67,6 +67,7 @@ static int make_macro(struct interp *it, const struct node *n, struct value *out
         return -ERR_LIMIT;
     }
     *m = (struct macro){.node = n, .scope = it->scope};
+    scope_keep(it->scope);
     *out = (struct value){.type = VAL_MACRO, .macro = m};
     return 0;
 }

@@ -214,6 +214,7 @@ FILTER(unique)
         bool old = false;
         rc = sort_key(it, &item[i], p[1], args_truth(p[0], false), &key);
         struct value s = val_list(seen);
+        rc = rc ? rc : val_need_hash(it, &key);
         rc = rc ? rc : val_contains(it, &s, &key, &old);
         if (!rc && !old) {
             rc = list_add(it, l, item[i]);

@@ -308,7 +308,10 @@ int format_percent(struct interp *it, const struct value *fmt, const struct valu
         i = to + (mark ? 1 : 0);
         rc = rc || !mark ? rc : one_percent(&t, &p, fmt, &i);
     }
-    size_t n = val_is_tuple(values) ? values->list->n : values->type == VAL_DICT ? 0 : 1;
+    /* What could be a mapping need not be used (Python asks for a __getitem__). */
+    bool mapping = values->type == VAL_DICT || values->type == VAL_UNDEFINED ||
+                   (values->type == VAL_LIST && (values->list->kind == LIST_LIST || values->list->kind == LIST_RANGE));
+    size_t n = val_is_tuple(values) ? values->list->n : !mapping;
     if (!rc && !p.mapped && p.next < n) {
         rc = jinja_fail(it, "not all values are used by the %% format");
     }
@@ -384,8 +387,14 @@ static int put_formatted(struct text *t, const struct value *v, const struct val
     return put_number(t, &f, v);
 }
 
+/* Fields without a number count up; a format has either those or numbered ones. */
+struct numbering {
+    size_t at;
+    bool automatic, manual;
+};
+
 /* The argument that a field names: "", "0", "name", each with ".attribute" and "[index]" behind. */
-static int field_value(struct interp *it, const struct value *name, const struct args *a, size_t *next,
+static int field_value(struct interp *it, const struct value *name, const struct args *a, struct numbering *next,
                        struct value *out)
 {
     size_t n = 0;
@@ -393,7 +402,12 @@ static int field_value(struct interp *it, const struct value *name, const struct
     size_t digits = 0;
     int64_t i = read_number(name, &digits);
     if (n == 0 || digits == n) {
-        size_t at = n == 0 ? (*next)++ : (size_t)i;
+        size_t at = n == 0 ? next->at++ : (size_t)i;
+        next->automatic = next->automatic || n == 0;
+        next->manual = next->manual || n != 0;
+        if (next->automatic && next->manual) {
+            return jinja_fail(it, "a format numbers some of its fields and not others");
+        }
         if (at >= a->n_pos) {
             return jinja_fail(it, "format() needs more arguments than are given");
         }
@@ -412,7 +426,7 @@ static int field_value(struct interp *it, const struct value *name, const struct
 }
 
 /* One field from behind "{" to its "}". */
-static int one_field(struct text *t, const struct value *fmt, size_t *at, const struct args *a, size_t *next)
+static int one_field(struct text *t, const struct value *fmt, size_t *at, const struct args *a, struct numbering *next)
 {
     const char *close = memchr(fmt->s + *at, '}', fmt->n - *at);
     if (!close) {
@@ -444,7 +458,7 @@ static int one_field(struct text *t, const struct value *fmt, size_t *at, const 
 int format_braces(struct interp *it, const struct value *fmt, const struct args *a, struct value *out)
 {
     struct text t;
-    size_t next = 0;
+    struct numbering next = {0};
     text_init(&t, it);
     int rc = 0;
     for (size_t i = 0; !rc && i < fmt->n;) {

@@ -28,6 +28,7 @@ struct binding {
 };
 struct scope {
     struct scope *parent;
+    bool kept; /* something that outlives the statement points here: it may not be emptied and used again */
     struct binding *b;
     size_t n, cap;
 };
@@ -101,6 +102,8 @@ int jinja_filters(struct interp *it, const struct node *n, const struct value *b
 
 /* Scopes. */
 struct scope *scope_push(struct interp *it, struct scope *parent);
+/* Mark a scope and those around it as kept. */
+void scope_keep(struct scope *s);
 int scope_set(struct interp *it, struct scope *s, const char *name, size_t n, struct value v) MUST_CHECK;
 const struct value *scope_find(const struct scope *s, const char *name, size_t n);
 /* Assign to a name, a tuple of targets, or a member of a namespace. */

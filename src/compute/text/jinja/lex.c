@@ -185,14 +185,18 @@ static int lex_raw(struct lexer *x)
     return fail(x, "a raw block is not closed, expected \"{% endraw %}\"");
 }
 
-/* raw begins keep the newline behind them, unlike other tags. */
+/* The begin of a raw block keeps the newline behind it, unlike other tags, and knows no "+%}". */
 static size_t raw_begin(const struct lexer *x, size_t pos, char *sign)
 {
     size_t len = raw_tag(x, pos, "raw", sign);
-    if (len && x->s[pos + len - 1] == '\n' && x->s[pos + len - 2] == '}' && x->s[pos + len - 4] != '-') {
-        len--;
+    if (len == 0) {
+        return 0;
     }
-    return len;
+    const char *close = memchr(x->s + pos, '}', len);
+    if (close[-2] == '+') {
+        return 0;
+    }
+    return close[-2] == '-' ? len : (size_t)(close - x->s) + 1 - pos;
 }
 
 static bool is_name_char(uint32_t cp, bool first)
@@ -245,10 +249,8 @@ static int lex_number(struct lexer *x)
         return fail(x, why);
     }
     t.type = is_float ? TOK_FLOAT : TOK_INT;
-    if (!is_float) {
-        int64_t i = t.i;
-        t.i = i;
-    }
+    t.s = x->s + x->pos;
+    t.n = len;
     int rc = add(x, t);
     advance(x, len);
     return rc;

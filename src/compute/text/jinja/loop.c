@@ -4,34 +4,44 @@
 
 #include "compute/text/jinja/interp.h"
 
+/* An empty scope under `outer`: the one of the round before, unless something still points to it. */
+static struct scope *round_scope(struct interp *it, struct scope *outer, struct scope *before)
+{
+    if (!before || before->kept) {
+        return scope_push(it, outer);
+    }
+    before->n = 0;
+    return before;
+}
+
 /* The items that pass the "if" of the loop. */
 static int filter_items(struct interp *it, const struct node *n, struct value **item, size_t *n_item)
 {
     struct value *kept = jinja_alloc(it, *n_item, sizeof *kept);
-    struct scope *before = it->scope;
+    struct scope *outer = it->scope, *round = NULL;
     size_t k = 0;
     int rc = kept ? 0 : -ERR_LIMIT;
     for (size_t i = 0; !rc && i < *n_item; i++) {
         struct value v;
-        it->scope = scope_push(it, before);
-        rc = it->scope ? jinja_assign(it, n->a, &(*item)[i]) : -ERR_LIMIT;
+        it->scope = round = round_scope(it, outer, round);
+        rc = round ? jinja_assign(it, n->a, &(*item)[i]) : -ERR_LIMIT;
         rc = rc ? rc : jinja_eval(it, n->e, &v);
         if (!rc && val_truth(&v)) {
             kept[k++] = (*item)[i];
         }
     }
-    it->scope = before;
+    it->scope = outer;
     *item = kept;
     *n_item = k;
     return rc;
 }
 
-static int one_round(struct interp *it, const struct node *n, struct loop *l, struct scope *outer)
+static int one_round(struct interp *it, const struct node *n, struct loop *l, struct scope *round)
 {
-    it->scope = scope_push(it, outer);
-    if (!it->scope) {
+    if (!round) {
         return -ERR_LIMIT;
     }
+    it->scope = round;
     int rc = scope_set(it, it->scope, "loop", 4, (struct value){.type = VAL_LOOP, .loop = l});
     rc = rc ? rc : jinja_assign(it, n->a, &l->item[l->at]);
     return rc ? rc : jinja_exec(it, n->c);
@@ -41,9 +51,12 @@ static int one_round(struct interp *it, const struct node *n, struct loop *l, st
 static int run_loop(struct interp *it, const struct node *n, const struct value *v, int64_t depth0)
 {
     struct loop *l = jinja_alloc(it, 1, sizeof *l);
-    struct scope *outer = it->scope;
+    struct scope *outer = it->scope, *round = NULL;
     if (!l) {
         return -ERR_LIMIT;
+    }
+    if (n->flag) {
+        scope_keep(outer); /* loop() runs there, perhaps later */
     }
     *l = (struct loop){.node = n, .scope = outer, .depth0 = depth0};
     int rc = val_items(it, v, &l->item, &l->n);
@@ -51,7 +64,8 @@ static int run_loop(struct interp *it, const struct node *n, const struct value 
         rc = filter_items(it, n, &l->item, &l->n);
     }
     for (; !rc && l->at < l->n && it->flow == FLOW_ON; l->at++) {
-        rc = one_round(it, n, l, outer);
+        round = round_scope(it, outer, round);
+        rc = one_round(it, n, l, round);
         if (it->flow == FLOW_CONTINUE) {
             it->flow = FLOW_ON;
         }

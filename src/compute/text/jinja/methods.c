@@ -372,6 +372,7 @@ METHOD(get)
 {
     const struct value *p[2];
     int rc = args_bind(it, a, "get()", "key default", 1, p);
+    rc = rc ? rc : val_need_hash(it, p[0]);
     const struct value *v = rc ? NULL : dict_find(it, self->dict, p[0]);
     *out = v ? *v : !rc && p[1] ? *p[1] : val_none();
     return rc;

@@ -196,7 +196,7 @@ static int other_op(struct interp *it, char op, const struct value *a, const str
     if (op == '*' && (b->type == VAL_STRING || is_plain_list(b)) && val_is_int(a, &i)) {
         return repeat(it, b, i, out);
     }
-    if (op == '%' && a->type == VAL_STRING && b->type != VAL_UNDEFINED) {
+    if (op == '%' && a->type == VAL_STRING) {
         return format_percent(it, a, b, out);
     }
     char name[3] = {op == 'f' ? '/' : op == 'p' ? '*' : op, op == 'f' ? '/' : op == 'p' ? '*' : '\0', '\0'};

@@ -25,7 +25,7 @@ struct node *parse_fail(struct parser *p, const char *expected)
     } else {
         p->rc = err_set(p->e, ERR_INPUT, "chat template",
                         "cannot parse the chat template: line %u: expected %s, found \"%.*s\"", t->line, expected,
-                        (int)(t->n < 40 ? t->n : 40), t->s ? t->s : "a number");
+                        (int)(t->n < 40 ? t->n : 40), t->s);
     }
     return NULL;
 }

@@ -58,6 +58,13 @@ struct scope *scope_push(struct interp *it, struct scope *parent)
     return s;
 }
 
+void scope_keep(struct scope *s)
+{
+    for (; s && !s->kept; s = s->parent) {
+        s->kept = true;
+    }
+}
+
 static struct binding *find_here(const struct scope *s, const char *name, size_t n)
 {
     for (size_t i = 0; i < s->n; i++) {

@@ -97,6 +97,13 @@ static int repr_string(struct text *t, const struct value *v)
     return rc ? rc : text_add(t, &quote, 1, false);
 }
 
+static int repr_markup(struct text *t, const struct value *v)
+{
+    int rc = text_add_str(t, "Markup(");
+    rc = rc ? rc : repr_string(t, v);
+    return rc ? rc : text_add_str(t, ")");
+}
+
 static int repr_items(struct text *t, const struct value *item, size_t n)
 {
     int rc = 0;
@@ -160,7 +167,7 @@ static int repr_any(struct text *t, const struct value *v)
     case VAL_FLOAT:
         return add_float(t, v->f);
     case VAL_STRING:
-        return repr_string(t, v);
+        return v->markup ? repr_markup(t, v) : repr_string(t, v);
     case VAL_LIST:
         return repr_list(t, v->list);
     case VAL_DICT:

@@ -214,6 +214,22 @@ int val_less(struct interp *it, const struct value *a, const struct value *b, bo
     return jinja_fail(it, "'<' is not supported between %s and %s", val_type_name(a), val_type_name(b));
 }
 
+int val_need_hash(struct interp *it, const struct value *key)
+{
+    bool tuple = val_is_tuple(key);
+    if (key->type == VAL_DICT || (key->type == VAL_LIST && key->list->kind == LIST_LIST)) {
+        return jinja_fail(it, "%s cannot be a key of a dict", val_type_name(key));
+    }
+    int rc = tuple ? jinja_enter(it) : 0;
+    for (size_t i = 0; !rc && tuple && i < key->list->n; i++) {
+        rc = val_need_hash(it, &key->list->item[i]);
+    }
+    if (!rc && tuple) {
+        jinja_leave(it);
+    }
+    return rc;
+}
+
 static int contains_text(struct interp *it, const struct value *text, const struct value *x, bool *in)
 {
     if (x->type != VAL_STRING) {
@@ -233,7 +249,7 @@ int val_contains(struct interp *it, const struct value *container, const struct 
         return 0;
     case VAL_DICT:
         *in = dict_find(it, container->dict, x) != NULL;
-        return 0;
+        return val_need_hash(it, x);
     case VAL_LIST: {
         struct value *item;
         size_t n;
@@ -311,17 +327,9 @@ int dict_new(struct interp *it, size_t cap, struct dict **out)
     return 0;
 }
 
-static int check_key(struct interp *it, const struct value *key)
-{
-    if (key->type == VAL_DICT || (key->type == VAL_LIST && key->list->kind == LIST_LIST)) {
-        return jinja_fail(it, "%s cannot be a key of a dict", val_type_name(key));
-    }
-    return 0;
-}
-
 int dict_set(struct interp *it, struct dict *d, struct value key, struct value v)
 {
-    int rc = check_key(it, &key);
+    int rc = val_need_hash(it, &key);
     if (rc) {
         return rc;
     }
@@ -383,6 +391,7 @@ static int characters(struct interp *it, const struct value *v, struct value **i
         uint32_t cp;
         size_t len = utf8_decode(v->s + i, v->n - i, &cp);
         (*item)[k] = val_part(*v, i, len);
+        (*item)[k].markup = false;
         i += len;
     }
     return jinja_work(it, *n);

@@ -128,6 +128,8 @@ bool val_truth(const struct value *v);
 int val_equal(struct interp *it, const struct value *a, const struct value *b) MUST_CHECK;
 /* a < b for the types that Python orders; *less is set. An error for others. */
 int val_less(struct interp *it, const struct value *a, const struct value *b, bool *less) MUST_CHECK;
+/* An error for what cannot be a key: lists, dicts, tuples of them. */
+int val_need_hash(struct interp *it, const struct value *key) MUST_CHECK;
 /* x in container. */
 int val_contains(struct interp *it, const struct value *container, const struct value *x, bool *in) MUST_CHECK;
 
