@@ -16,7 +16,7 @@
 #include "ground/base/str.h"
 #include "ground/json/json.h"
 
-enum { WINDOW_BYTES = 16384, EVENT_BYTES = 6144, EVENT_TEXT_BYTES = 3072, ID_SIZE = 40 };
+enum { WINDOW_BYTES = 4096, EVENT_BYTES = 6144, EVENT_TEXT_BYTES = 3072, ID_SIZE = 40 };
 
 enum stage { STAGE_ROLE, STAGE_TEXT, STAGE_FINISH, STAGE_USAGE, STAGE_DONE, STAGE_OVER };
 

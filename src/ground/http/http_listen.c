@@ -9,13 +9,18 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Connections inherit it. Without a limit the kernel holds up to several megabytes for each client that does not read,
+ * and a stream is noticed to be slow only when they are full. */
+enum { SEND_BUFFER_BYTES = 128 << 10 };
+
 static int listen_on(const struct addrinfo *a)
 {
-    int one = 1;
+    int one = 1, send_bytes = SEND_BUFFER_BYTES;
     int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
-    if (!setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) && !bind(fd, a->ai_addr, a->ai_addrlen) &&
-        !listen(fd, SOMAXCONN))
+    if (!setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) &&
+        !setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof(send_bytes)) &&
+        !bind(fd, a->ai_addr, a->ai_addrlen) && !listen(fd, SOMAXCONN))
         return fd;
     int saved = errno;
     close(fd);
