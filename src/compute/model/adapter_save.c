@@ -4,7 +4,6 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "compute/formats/safetensors.h"
 #include "compute/model/adapter_int.h"
@@ -150,10 +149,8 @@ int adapter_save(const struct adapter *a, const char *dir, const char *base_name
         n--;
     }
     char *place = mem_strndup(dir, n), *parent = parent_of(place), *tmp = NULL;
-    char suffix[32];
-    snprintf(suffix, sizeof(suffix), ".%ld.tmp", (long)getpid());
-    tmp = mem_alloc(n + sizeof(suffix));
-    snprintf(tmp, n + sizeof(suffix), "%s%s", place, suffix);
+    tmp = mem_alloc(n + sizeof(".tmp")); /* a fixed name: what a crash left there is removed by the next save */
+    snprintf(tmp, n + sizeof(".tmp"), "%s.tmp", place);
     int rc = check_place(place, e);
     if (!rc) {
         rc = file_mkdirs(parent, e);
