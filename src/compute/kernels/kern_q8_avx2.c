@@ -170,8 +170,9 @@ ALWAYS_INLINE void block(struct scale *acc, const void *packed, const int8_t *q,
     }
 }
 
+/* n_row <= TILE activation rows. The first tile brings the weights into the caches. */
 ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
-                        size_t n_block, enum quant_type type, size_t block_bytes)
+                        size_t n_block, bool first, enum quant_type type, size_t block_bytes)
 {
     size_t n_k = x->n_k, n_scale = x->n_k / KERN_K;
     const int8_t *q = x->q + x_row * n_k;
@@ -182,6 +183,9 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
         acc[r].v[0] = acc[r].v[1] = _mm256_setzero_ps();
     }
     for (size_t i = 0; i < n_block; i++, packed += block_bytes) {
+        if (first) {
+            prefetch_ahead(packed, block_bytes);
+        }
         block(acc, packed, q + i * KERN_K, d + i, sum + i, n_k, n_row, type);
     }
     for (size_t r = 0; r < n_row; r++) {
@@ -194,12 +198,12 @@ ALWAYS_INLINE void gemm_q8(float *y, size_t ldy, const void *packed, const struc
                            size_t n_row, size_t n_block, enum quant_type type, size_t block_bytes)
 {
     if (n_row == 1) {
-        tile(y, ldy, packed, x, x_row, 1, n_block, type, block_bytes);
+        tile(y, ldy, packed, x, x_row, 1, n_block, true, type, block_bytes);
         return;
     }
     for (size_t r = 0; r < n_row; r += TILE) {
         size_t n = n_row - r < TILE ? n_row - r : TILE;
-        tile(y + r * ldy, ldy, packed, x, x_row + r, n, n_block, type, block_bytes);
+        tile(y + r * ldy, ldy, packed, x, x_row + r, n, n_block, r == 0, type, block_bytes);
     }
 }
 

@@ -14,6 +14,18 @@
 #endif
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
+/* Asks for the n_bytes that lie PREFETCH_BYTES ahead. The sequential prefetcher of the CPU alone leaves the latency of
+ * memory in sight when a block is worked on for several rows (one core of Zen 5 that can read 40 GB/s, Q8_0: 8 rows
+ * went at 10 GB/s and go at 34; one row of Q4_0 with AVX2 at 33, now 38). 4 KiB ahead is too near, 16 too far. */
+enum { PREFETCH_BYTES = 8192 };
+ALWAYS_INLINE void prefetch_ahead(const char *p, const size_t n_bytes)
+{
+    UNROLL
+    for (size_t i = 0; i < n_bytes; i += 64) {
+        __builtin_prefetch(p + PREFETCH_BYTES + i);
+    }
+}
+
 /* Rows of one matrix, four to a base register: row r is base[r / 4] plus 0, 1, 2 or 3 strides, all of which x86
  * addressing reaches with two more registers. The bases are hidden from the optimizer, which would otherwise keep one
  * offset a row, on the stack, and load it in every step (30 % of the time of a 16-row tile on Zen 5). */
