@@ -1,6 +1,7 @@
 /* Lays out micro-batches. Rows are sorted; a range of sorted rows shares the smallest of the common prefixes of its
- * neighbours, so the tree is built by cutting ranges at their minima. What always holds: the tokens of every row are
- * those of the segments on the way from the root to its own, and every row keeps one token at least for itself. */
+ * neighbours, so the tree is built by cutting ranges at their minima. What always holds: the tokens of every row, up to
+ * the one before its last trained label, are those of the segments on the way from the root to its own, and every row
+ * keeps one token at least for itself. */
 #include "lifecycle/train/pack.h"
 
 #include <assert.h>
@@ -66,7 +67,7 @@ static int compare_rows(const void *a, const void *b, void *arg)
 {
     const struct train_rows *r = arg;
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    size_t nx = train_row_len(r, x), ny = train_row_len(r, y), n = nx < ny ? nx : ny;
+    size_t nx = r->n_input[x], ny = r->n_input[y], n = nx < ny ? nx : ny;
     const int32_t *ix = r->ids + r->start[x], *iy = r->ids + r->start[y];
     const int32_t *lx = r->labels + r->start[x], *ly = r->labels + r->start[y];
     for (size_t i = 0; i < n; i++) {
@@ -82,7 +83,7 @@ static size_t common_prefix(const struct packer *p, size_t i)
 {
     const struct train_rows *r = p->rows;
     uint32_t x = p->order[i - 1], y = p->order[i];
-    size_t nx = train_row_len(r, x), ny = train_row_len(r, y), n = (nx < ny ? nx : ny) - 1, k = 0;
+    size_t nx = r->n_input[x], ny = r->n_input[y], n = (nx < ny ? nx : ny) - 1, k = 0;
     const int32_t *ix = r->ids + r->start[x], *iy = r->ids + r->start[y];
     const int32_t *lx = r->labels + r->start[x], *ly = r->labels + r->start[y];
     while (k < n && ix[k] == iy[k] && lx[k] == ly[k]) k++;
@@ -130,7 +131,6 @@ static int add_segment(struct packer *p, size_t lo, size_t hi, size_t from, size
         size_t first = p->n_target;
         for (size_t k = lo; k < hi; k++) {
             uint32_t row = p->order[k];
-            if (i + 1 == train_row_len(r, row)) continue;
             int32_t label = r->labels[r->start[row] + i + 1];
             if (label != LABEL_NONE) add_target(p, at, label, row, first);
         }
@@ -141,7 +141,7 @@ static int add_segment(struct packer *p, size_t lo, size_t hi, size_t from, size
 static void build(struct packer *p, size_t lo, size_t hi, size_t depth, int parent)
 {
     if (hi - lo == 1 || !p->share) {
-        for (size_t k = lo; k < hi; k++) add_segment(p, k, k + 1, depth, train_row_len(p->rows, p->order[k]), parent);
+        for (size_t k = lo; k < hi; k++) add_segment(p, k, k + 1, depth, p->rows->n_input[p->order[k]], parent);
         return;
     }
     size_t least = SIZE_MAX;
@@ -166,7 +166,7 @@ static size_t measure(const struct packer *p, size_t lo, size_t hi, size_t depth
 {
     size_t n_tok = 0, least = SIZE_MAX, from = lo;
     if (hi - lo == 1 || !p->share) {
-        for (size_t k = lo; k < hi; k++) n_tok += train_row_len(p->rows, p->order[k]) - depth;
+        for (size_t k = lo; k < hi; k++) n_tok += p->rows->n_input[p->order[k]] - depth;
         return n_tok;
     }
     for (size_t k = lo + 1; k < hi; k++) {

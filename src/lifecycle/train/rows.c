@@ -17,6 +17,7 @@ void train_rows_deinit(struct train_rows *r)
     mem_free(r->ids);
     mem_free(r->labels);
     mem_free(r->start);
+    mem_free(r->n_input);
     mem_free(r->line);
     *r = (struct train_rows){0};
 }
@@ -36,7 +37,8 @@ static int reserve(struct train_rows *r, size_t n_id)
 {
     if (r->n_row + 2 > r->cap_row) {
         size_t cap = r->cap_row == 0 ? 256 : 2 * r->cap_row;
-        if (grow(&r->start, cap, sizeof(*r->start)) != 0 || grow(&r->line, cap, sizeof(*r->line)) != 0)
+        if (grow(&r->start, cap, sizeof(*r->start)) != 0 || grow(&r->line, cap, sizeof(*r->line)) != 0 ||
+            grow(&r->n_input, cap, sizeof(*r->n_input)) != 0)
             return -ERR_NOMEM;
         r->cap_row = cap;
     }
@@ -55,7 +57,13 @@ int train_rows_add(struct train_rows *r, const int32_t *ids, const int32_t *labe
     memcpy(r->ids + r->n_id, ids, n * sizeof(*ids));
     memcpy(r->labels + r->n_id, labels, n * sizeof(*labels));
     r->labels[r->n_id] = LABEL_NONE;
-    for (size_t i = 1; i < n; i++) r->n_target += labels[i] != LABEL_NONE;
+    uint32_t last = 1;
+    for (size_t i = 1; i < n; i++) {
+        if (labels[i] == LABEL_NONE) continue;
+        r->n_target++;
+        last = (uint32_t)i;
+    }
+    r->n_input[r->n_row] = last;
     r->start[r->n_row] = r->n_id;
     r->line[r->n_row++] = line;
     r->n_id += n;
