@@ -10,9 +10,9 @@
 #include "ground/base/err.h"
 
 struct answer_text {
-    char *data;        /* never moves: readers may hold a pointer to the visible part while more is written */
-    size_t len, cap;   /* decoded bytes */
-    size_t n_visible;  /* bytes that can no longer turn out to be the beginning of a stop text */
+    char *data;       /* never moves: readers may hold a pointer to the visible part while more is written */
+    size_t len, cap;  /* decoded bytes */
+    size_t n_visible; /* bytes that can no longer turn out to be the beginning of a stop text */
     struct detokenizer detok;
     const char *const *stop; /* borrowed */
     size_t n_stop, max_stop; /* bytes of the longest stop text */

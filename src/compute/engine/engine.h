@@ -19,10 +19,10 @@
 struct engine;
 
 struct engine_options {
-    int n_ctx;       /* longest sequence, prompt + answer; 0: the model's training context, at most 8192 */
-    int max_batch;   /* sequences a step, >= 1 */
-    int n_page;      /* KV pages of DEV_PAGE tokens; 0: enough for max_batch sequences of n_ctx */
-    int chunk_tok;   /* most prompt tokens of a step; 0: 512 */
+    int n_ctx;     /* longest sequence, prompt + answer; 0: the model's training context, at most 8192 */
+    int max_batch; /* sequences a step, >= 1 */
+    int n_page;    /* KV pages of DEV_PAGE tokens; 0: enough for max_batch sequences of n_ctx */
+    int chunk_tok; /* most prompt tokens of a step; 0: 512 */
     bool prefix_cache;
 };
 /* tok may be NULL (ids in, ids out; no text, no end of generation by text). The model and tokenizer must outlive it. */
@@ -36,10 +36,10 @@ int engine_n_ctx(const struct engine *g);
 int engine_add_adapter(struct engine *g, const struct adapter *a, struct err *e) MUST_CHECK;
 
 struct sampling {
-    bool greedy;        /* most likely token; the rest is then ignored but for penalties */
-    float temperature;  /* > 0 */
-    int top_k;          /* 0: off */
-    float top_p, min_p; /* 1 / 0: off */
+    bool greedy;              /* most likely token; the rest is then ignored but for penalties */
+    float temperature;        /* > 0 */
+    int top_k;                /* 0: off */
+    float top_p, min_p;       /* 1 / 0: off */
     float repetition_penalty; /* 1: off; over prompt and answer */
     float presence_penalty;   /* 0: off; over the answer */
     float frequency_penalty;  /* 0: off; over the answer */
@@ -53,7 +53,8 @@ int sampling_check(const struct sampling *s, struct err *e) MUST_CHECK;
 /* A closed set of answers: token sequences in a trie. The answer is forced to be one of them, then end. */
 struct choice_set;
 /* Each text is tokenized as text (no control tokens). n >= 1, duplicates refused. */
-int choice_set_new(struct choice_set **out, const struct tokenizer *t, const char *const *text, size_t n, struct err *e) MUST_CHECK;
+int choice_set_new(struct choice_set **out, const struct tokenizer *t, const char *const *text, size_t n,
+                   struct err *e) MUST_CHECK;
 /* After the sequences that use it have ended. */
 void choice_set_free(struct choice_set *c);
 
@@ -68,9 +69,9 @@ typedef bool (*sequence_fn)(void *arg, struct sequence *s, int32_t id, enum fini
 struct sequence_request {
     const int32_t *ids; /* prompt, copied */
     size_t n_id;
-    int max_tokens;     /* of the answer; 0: up to n_ctx */
+    int max_tokens; /* of the answer; 0: up to n_ctx */
     bool ignore_eos;
-    int adapter;        /* engine_add_adapter's index, -1: none */
+    int adapter; /* engine_add_adapter's index, -1: none */
     struct sampling sampling;
     const struct choice_set *choices; /* NULL: free */
     const char *const *stop;          /* texts that end the answer, not part of it; borrowed until the end */
@@ -78,16 +79,16 @@ struct sequence_request {
     sequence_fn fn;
     void *arg;
 };
-/* Queue a sequence. -ERR_LIMIT when the prompt is too long (both lengths are named), -ERR_INPUT for bad ids or sampling.
- * *out stays valid until sequence_release. Thread-safe. */
+/* Queue a sequence. -ERR_LIMIT when the prompt is too long (both lengths are named), -ERR_INPUT for bad ids or
+ * sampling. *out stays valid until sequence_release. Thread-safe. */
 int engine_submit(struct engine *g, const struct sequence_request *r, struct sequence **out, struct err *e) MUST_CHECK;
 /* Ask to end; it ends with FINISH_CANCELLED at the next step and its pages are freed. Thread-safe. */
 void engine_cancel(struct engine *g, struct sequence *s);
 /* Go on after fn paused the sequence; remembered when it comes before the pause takes hold. A pause of two minutes ends
  * the sequence as cancelled. Thread-safe. */
 void engine_resume(struct engine *g, struct sequence *s);
-/* The caller is done with s; NULL is fine. One that has not ended is cancelled, and fn may still be running or be called
- * once more in the stepping thread. May be called from fn. Thread-safe. */
+/* The caller is done with s; NULL is fine. One that has not ended is cancelled, and fn may still be running or be
+ * called once more in the stepping thread. May be called from fn. Thread-safe. */
 void sequence_release(struct engine *g, struct sequence *s);
 
 /* One step; returns the number of sequences that are alive (0: nothing to do) or -ERR_*. */
@@ -119,11 +120,13 @@ struct engine_stats { /* counters read without locks */
 void engine_get_stats(const struct engine *g, struct engine_stats *s);
 
 /* Convenience for programs without a server: run one request to its end. The caller releases *out. */
-int engine_generate(struct engine *g, const struct sequence_request *r, struct sequence **out, struct err *e) MUST_CHECK;
+int engine_generate(struct engine *g, const struct sequence_request *r, struct sequence **out,
+                    struct err *e) MUST_CHECK;
 /* Logits of given tokens, in chunks: fn sees [n_row][n_vocab] for positions first_pos ... (perplexity, logits files).
  * A value != 0 from fn ends the pass and is returned. -ERR_LIMIT when n exceeds the context or the free pages. The
  * stepping thread only. */
 typedef int (*logits_fn)(void *arg, int first_pos, int n_row, const float *logits, struct err *e);
-int engine_logits(struct engine *g, const int32_t *ids, size_t n, int adapter, logits_fn fn, void *arg, struct err *e) MUST_CHECK;
+int engine_logits(struct engine *g, const int32_t *ids, size_t n, int adapter, logits_fn fn, void *arg,
+                  struct err *e) MUST_CHECK;
 
 #endif

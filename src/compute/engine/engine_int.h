@@ -1,8 +1,8 @@
 /* Private to engine/: the engine and its sequences.
  *
- * A sequence is a list of known ids (prompt, then answer) of which the keys and values of the first n_done are in pages.
- * Every step computes some ids in [n_done, n_id); when all are computed, the last row's logits give the next id. So
- * prompt chunks, decode steps, forced tokens and the second start after a preemption are one mechanism.
+ * A sequence is a list of known ids (prompt, then answer) of which the keys and values of the first n_done are in
+ * pages. Every step computes some ids in [n_done, n_id); when all are computed, the last row's logits give the next id.
+ * So prompt chunks, decode steps, forced tokens and the second start after a preemption are one mechanism.
  *
  * Lock: `lock` guards the waiting list, the counters and owned/released of sequences. Everything else belongs to the
  * stepping thread, but for the atomics. Callbacks run without the lock. */
@@ -35,8 +35,8 @@ struct sequence {
     size_t n_done;
     struct dev_block *block;
     int n_block, max_block;
-    int n_published;      /* full pages whose serial is known */
-    uint64_t serial;      /* of the last of them, or the root */
+    int n_published; /* full pages whose serial is known */
+    uint64_t serial; /* of the last of them, or the root */
     struct sampling sampling;
     const struct choice_set *choices;
     int node;
@@ -77,10 +77,10 @@ struct engine {
     struct sequence **owner;     /* [max_batch] whose segment it is */
     int32_t *out_row;            /* [max_batch] */
     int n_tok, n_segment, n_out;
-    float *logits;       /* [max_batch][n_vocab] */
-    float *pass_logits;  /* engine_logits: [pass_rows][n_vocab], made at its first call */
+    float *logits;      /* [max_batch][n_vocab] */
+    float *pass_logits; /* engine_logits: [pass_rows][n_vocab], made at its first call */
     int pass_rows;
-    struct buf piece;    /* bytes of one token */
+    struct buf piece;               /* bytes of one token */
     double decode_s, prefill_tok_s; /* running means: a step of decodes alone; seconds a prompt token */
 
     pthread_mutex_t lock;

@@ -11,11 +11,11 @@
 
 /* A page of the cache. A full page that was published is known by (serial of the page before it, its token ids). */
 struct page {
-    uint64_t serial, parent;  /* serial 0: not published */
+    uint64_t serial, parent; /* serial 0: not published */
     int32_t ids[DEV_PAGE];
-    int n_ref;                /* sequences whose block tables name it */
-    int older, newer;         /* neighbours in the list it is in (free or idle), -1: none */
-    int next;                 /* in its bucket, -1: none */
+    int n_ref;        /* sequences whose block tables name it */
+    int older, newer; /* neighbours in the list it is in (free or idle), -1: none */
+    int next;         /* in its bucket, -1: none */
 };
 
 struct page_list {
@@ -33,6 +33,7 @@ struct page_pool {
     bool sharing;
 };
 
+/* All pages free; sharing: keep an index of full pages by prefix. -ERR_NOMEM. */
 int page_pool_init(struct page_pool *p, int n_page, bool sharing, struct err *e) MUST_CHECK;
 void page_pool_deinit(struct page_pool *p);
 /* Pages that page_take could give. */

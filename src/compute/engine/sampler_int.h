@@ -30,9 +30,9 @@ struct sample_history {
     size_t n_prompt, n_id;
 };
 
-/* The token at position h->n_id. logits[n_vocab] are overwritten where penalties apply. allowed (NULL: all) is the mask:
- * it comes before every other filter. Order: mask, penalties, temperature, top-k, top-p, min-p; ties go to the lower id.
- * The draw is a function of (seed, position). Returns -1 when no logit is a finite number. */
+/* The token at position h->n_id. logits[n_vocab] are overwritten where penalties apply. allowed (NULL: all) is the
+ * mask: it comes before every other filter. Order: mask, penalties, temperature, top-k, top-p, min-p; ties go to the
+ * lower id. The draw is a function of (seed, position). Returns -1 when no logit is a finite number. */
 int32_t sampler_pick(struct sampler *s, float *logits, const struct sampling *opt, const struct sample_history *h,
                      const int32_t *allowed, size_t n_allowed) MUST_CHECK;
 /* The candidates that the filters of opt leave, best first, into out[n_vocab]; returns how many. For tests. */

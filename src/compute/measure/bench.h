@@ -10,8 +10,8 @@ enum { BENCH_MAX_REPEAT = 100 };
 
 /* Tokens a second of reading a prompt of n tokens: median of `repeat` runs after one that is not counted.
  * The engine must have no prefix cache. Looks at stop (may be NULL) between steps: -ERR_INTERRUPTED. */
-int bench_prefill(struct engine *g, int n_vocab, int n, int repeat, bool (*stop)(void), double *tok_s, struct err *e)
-    MUST_CHECK;
+int bench_prefill(struct engine *g, int n_vocab, int n, int repeat, bool (*stop)(void), double *tok_s,
+                  struct err *e) MUST_CHECK;
 /* Tokens a second of `batch` sequences together, each after a prompt of `context` tokens, over n tokens a sequence. */
 int bench_decode(struct engine *g, int n_vocab, int batch, int context, int n, int repeat, bool (*stop)(void),
                  double *tok_s, struct err *e) MUST_CHECK;

@@ -1,5 +1,5 @@
-/* From a conversation to the ids that a model is asked with: the template is rendered with the model's own bos_token and
- * eos_token, text from users becomes text, and there is exactly one BOS. Training, evaluation and serving all come
+/* From a conversation to the ids that a model is asked with: the template is rendered with the model's own bos_token
+ * and eos_token, text from users becomes text, and there is exactly one BOS. Training, evaluation and serving all come
  * through here, so that they ask alike. */
 #ifndef TEXT_CHAT_PROMPT_H
 #define TEXT_CHAT_PROMPT_H

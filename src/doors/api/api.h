@@ -21,15 +21,15 @@ struct api_options {
     int port;               /* 0: any free one */
     const char *const *key; /* accepted API keys, copied; n_key 0: none is asked for */
     size_t n_key;
-    size_t max_body_bytes;  /* 0: 16 MiB */
-    int max_queue;          /* sequences that may wait for an engine before 429; 0: 256 */
+    size_t max_body_bytes; /* 0: 16 MiB */
+    int max_queue;         /* sequences that may wait for an engine before 429; 0: 256 */
 };
 /* Listen at once; until api_ready, /health and requests answer 503 "loading". */
 int api_start(struct api **out, const struct api_options *opt, struct err *e) MUST_CHECK;
 int api_port(const struct api *a);
 
-/* Serve a model under a name; borrowed until api_stop. The API steps the engine from a thread of its own, and engines of
- * one API take turns, so they may share a device. chat may be NULL: then its requests are refused. */
+/* Serve a model under a name; borrowed until api_stop. The API steps the engine from a thread of its own, and engines
+ * of one API take turns, so they may share a device. chat may be NULL: then its requests are refused. */
 struct api_model {
     const char *name;
     struct engine *engine;
@@ -43,7 +43,8 @@ int api_add_adapter(struct api *a, const char *base, const char *name, int adapt
 /* Start the engines and accept requests. */
 int api_ready(struct api *a, struct err *e) MUST_CHECK;
 
-/* Refuse new requests with 503 and wait until those that run are answered, at most drain_s. Returns how many are left. */
+/* Refuse new requests with 503 and wait until those that run are answered, at most drain_s. Returns how many are left.
+ */
 int api_drain(struct api *a, double drain_s);
 /* Cut off what is left, stop threads, free. NULL is fine. */
 void api_stop(struct api *a);

@@ -77,8 +77,8 @@ void api_json_reply(struct http_request *r, int status, json_t *body);
 
 /* --- api_keys.c --- */
 
-/* Is the key of an "Authorization: Bearer KEY" header (may be NULL) one of the accepted? In time that does not depend on
- * where keys differ. */
+/* Is the key of an "Authorization: Bearer KEY" header (may be NULL) one of the accepted? In time that does not depend
+ * on where keys differ. */
 bool api_key_good(const struct api *a, const char *authorization);
 
 /* --- chat_request.c --- */
@@ -94,7 +94,8 @@ struct chat_request {
     bool stream, include_usage;
 };
 /* From the body of a request; 0, or -1 with *x set. Free with chat_request_deinit in both cases. */
-int chat_request_parse(struct chat_request *q, struct api *a, const char *body, size_t n, struct api_error *x) MUST_CHECK;
+int chat_request_parse(struct chat_request *q, struct api *a, const char *body, size_t n,
+                       struct api_error *x) MUST_CHECK;
 void chat_request_deinit(struct chat_request *q);
 
 /* --- chat_format.c --- */
@@ -102,9 +103,10 @@ void chat_request_deinit(struct chat_request *q);
 struct chat_usage {
     size_t n_prompt, n_cached, n_answer;
 };
+/* OpenAI's usage object: a new reference. */
 json_t *chat_usage_json(const struct chat_usage *u);
-/* Append text escaped for a JSON string to out[cap], as far as whole characters fit; returns the bytes of text taken and
- * moves *n. Allocates nothing. */
+/* Append text escaped for a JSON string to out[cap], as far as whole characters fit; returns the bytes of text taken
+ * and moves *n. Allocates nothing. */
 size_t chat_escape(char *out, size_t cap, size_t *n, const char *text, size_t text_len);
 
 /* --- chat_client.c --- */

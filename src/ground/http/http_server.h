@@ -1,5 +1,5 @@
-/* An HTTP/1.1 server: requests come complete (body read, limited), answers are given at once, later, or as a stream that
- * the server pulls at the client's pace. Knows neither JSON nor models. TLS is a proxy's matter.
+/* An HTTP/1.1 server: requests come complete (body read, limited), answers are given at once, later, or as a stream
+ * that the server pulls at the client's pace. Knows neither JSON nor models. TLS is a proxy's matter.
  *
  * Threads: callbacks run on the server's thread, but for `left`, which may run on its watcher's thread. They must not
  * block. A request is valid until its `done` (or, without a task, until the request callback returns). */

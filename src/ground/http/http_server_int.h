@@ -57,8 +57,11 @@ struct http_server {
     struct http_watch watch;
 };
 
+/* Start and stop the thread; stop also after a start that failed. */
 int http_watch_start(struct http_watch *w, struct err *e) MUST_CHECK;
 void http_watch_stop(struct http_watch *w);
+
+/* Watch the socket of a request from now on. */
 void http_watch_add(struct http_watch *w, struct http_request *r);
 /* After this the watcher does not touch r any more. */
 void http_watch_remove(struct http_watch *w, struct http_request *r);
