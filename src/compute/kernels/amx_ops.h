@@ -15,6 +15,7 @@ struct tile_shapes {
     uint16_t row_bytes[16];
     uint8_t n_row[16];
 };
+_Static_assert(sizeof(struct tile_shapes) == 64, "LDTILECFG reads 64 bytes");
 
 #if !defined(TAILOR_AMX_EMULATE)
 #define tile_config(shapes) __asm__ volatile("ldtilecfg\t%0" ::"m"(*(shapes)) : "memory")

@@ -53,11 +53,12 @@ static double int4(size_t n)
     enum { STEPS = 8 };
     __m256i acc = _mm256_setzero_si256(), a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(5);
     for (size_t k = 0; k < n; k++) {
-        __m256i s[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+        __m256i s[2];
         UNROLL
         for (int i = 0; i < STEPS; i++) {
             OPAQUE(a);
-            s[i % 2] = _mm256_add_epi16(s[i % 2], _mm256_maddubs_epi16(a, b));
+            __m256i product = _mm256_maddubs_epi16(a, b);
+            s[i % 2] = i < 2 ? product : _mm256_add_epi16(s[i % 2], product);
         }
         s[0] = _mm256_add_epi16(s[0], s[1]);
         acc = _mm256_add_epi32(acc, _mm256_madd_epi16(s[0], _mm256_set1_epi16(1)));

@@ -38,7 +38,7 @@ float kmath_expf(float x)
     x = EXPF_LOW > x ? EXPF_LOW : x;
     x = EXPF_HIGH < x ? EXPF_HIGH : x;
     float t = x * EXPF_LOG2E + EXPF_ROUND;
-    int32_t n = (int32_t)(f32_bits(t) - EXPF_ROUND_BITS);
+    int32_t n = (int32_t)(f32_bits(t) - (uint32_t)EXPF_ROUND_BITS);
     float fn = t - EXPF_ROUND;
     float r = x - fn * EXPF_LN2_HI;
     r = r - fn * EXPF_LN2_LO;

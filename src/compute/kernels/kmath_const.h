@@ -3,11 +3,13 @@
 #ifndef KERNELS_KMATH_CONST_H
 #define KERNELS_KMATH_CONST_H
 
+#include <stdint.h>
+
 #define EXPF_LOW        (-105.0f) /* exp rounds to zero from here down */
 #define EXPF_HIGH       89.0f     /* and overflows from here up */
 #define EXPF_LOG2E      1.44269504088896341f
-#define EXPF_ROUND      12582912.0f /* 1.5 * 2^23: adding it rounds to an integer that stands in the low bits */
-#define EXPF_ROUND_BITS 0x4b400000
+#define EXPF_ROUND      12582912.0f         /* 1.5 * 2^23: adding it rounds to an integer that stands in the low bits */
+#define EXPF_ROUND_BITS INT32_C(0x4b400000) /* of EXPF_ROUND as an integer */
 #define EXPF_LN2_HI     0.693359375f
 #define EXPF_LN2_LO     (-2.12194440e-4f)
 #define EXPF_P0         1.9875691500e-4f
