@@ -33,9 +33,9 @@ static int check_supported(const struct param_set *s, struct err *e)
     const char *method = param_str(s, "method"), *adapter = param_str(s, "adapter");
     if (!str_eq(method, "sft"))
         return err_set(e, ERR_UNSUPPORTED, "method", "cannot tune with method \"%s\": this version has sft", method);
-    if (str_eq(adapter, "lora") || str_eq(adapter, "qlora")) return 0;
-    return err_set(e, ERR_UNSUPPORTED, "adapter", "cannot tune with adapter \"%s\": this version has lora and qlora",
-                   adapter);
+    if (str_eq(adapter, "lora")) return 0;
+    return err_set(e, ERR_UNSUPPORTED, "adapter",
+                   "cannot tune with adapter \"%s\": this version has lora (a quantized base stays quantized)", adapter);
 }
 
 static int read_sites(struct train_config *c, const struct param_set *s, struct err *e)
