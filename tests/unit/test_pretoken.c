@@ -67,10 +67,11 @@ static void split_by_hand(enum pretoken_kind kind, const char *s, size_t n, stru
 /* A random character: mostly from small sets that the pattern tells apart. */
 static uint32_t random_char(uint64_t i, uint64_t k, const pcre2_code *unassigned)
 {
-    static const uint32_t often[] = {' ', ' ', ' ', '\'', '\'', 's', 't', 'r', 'e', 'v', 'm', 'l', 'd', 'S', 'L', '1', '2',
-                                     '\n', '\r', '\t', '.', ',', '!', '_', '<', '|'};
-    static const uint32_t other[] = {0xA0, 0x3000, 0x2028, 0x85, 0x2003, 0xE9, 0x301, 0x4E2D, 0x6587, 0x0E01, 0x0E34, 0x661,
-                                     0x2160, 0xBD, 0xB2, 0x1F30F, 0xFE0F, 0x200D, 0x3042, 0xAC00, 0x5D0, 0x17F, 0x2019};
+    static const uint32_t often[] = {' ', ' ', ' ', '\'', '\'', 's',  't',  'r', 'e', 'v', 'm', 'l', 'd',
+                                     'S', 'L', '1', '2',  '\n', '\r', '\t', '.', ',', '!', '_', '<', '|'};
+    static const uint32_t other[] = {0xA0,   0x3000, 0x2028, 0x85,   0x2003, 0xE9,  0x301, 0x4E2D,
+                                     0x6587, 0x0E01, 0x0E34, 0x661,  0x2160, 0xBD,  0xB2,  0x1F30F,
+                                     0xFE0F, 0x200D, 0x3042, 0xAC00, 0x5D0,  0x17F, 0x2019};
     for (uint64_t draw = 0;; draw++) {
         uint64_t at = k * 64 + draw;
         uint64_t kind = rng_below(8, 1, i, 2 * at);
@@ -173,6 +174,7 @@ static void names(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(equal_to_pcre2), cmocka_unit_test(any_bytes), cmocka_unit_test(names)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(equal_to_pcre2), cmocka_unit_test(any_bytes),
+                                       cmocka_unit_test(names)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

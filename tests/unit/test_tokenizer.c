@@ -1,4 +1,5 @@
-/* The tokenizer on a small vocabulary made here: merges, special tokens, trust of spans, streaming, torture of memory. */
+/* The tokenizer on a small vocabulary made here: merges, special tokens, trust of spans, streaming, torture of memory.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,10 +15,12 @@
 #include "ground/base/mem.h"
 #include "ground/base/rng.h"
 
-/* 0 <s>, 1 </s>, 2 <|im_start|>, 3 <|im_end|>, 4 user-defined "<tab>", 5 user-defined "<tab>>", then 256 bytes, then merges */
+/* 0 <s>, 1 </s>, 2 <|im_start|>, 3 <|im_end|>, 4 user-defined "<tab>", 5 user-defined "<tab>>", then 256 bytes, then
+ * merges */
 enum { BYTE0 = 6, N_MERGE = 9, N_TOKEN = BYTE0 + 256 + N_MERGE - 1 };
 
-static const char *const merges[N_MERGE] = {"h e", "l l", "he ll", "hell o", "\xC4\xA0 hello", "a a", "aa aa", "x y", "xy z"};
+static const char *const merges[N_MERGE] = {"h e", "l l",   "he ll", "hell o", "\xC4\xA0 hello",
+                                            "a a", "aa aa", "x y",   "xy z"};
 static char texts[N_TOKEN][16];
 static const char *text_ptr[N_TOKEN];
 static uint32_t text_len[N_TOKEN];
@@ -49,9 +52,20 @@ static struct vocab_source vocabulary(void)
         text_ptr[i] = texts[i];
         text_len[i] = (uint32_t)strlen(texts[i]);
     }
-    return (struct vocab_source){.model = "gpt2", .pre = "gpt-2", .n_token = N_TOKEN, .token = text_ptr, .token_len = text_len,
-                                 .type = types, .n_merge = N_MERGE, .merge = merges, .bos_id = 0, .eos_id = 1, .eot_id = -1,
-                                 .eom_id = -1, .unk_id = -1, .pad_id = -1};
+    return (struct vocab_source){.model = "gpt2",
+                                 .pre = "gpt-2",
+                                 .n_token = N_TOKEN,
+                                 .token = text_ptr,
+                                 .token_len = text_len,
+                                 .type = types,
+                                 .n_merge = N_MERGE,
+                                 .merge = merges,
+                                 .bos_id = 0,
+                                 .eos_id = 1,
+                                 .eot_id = -1,
+                                 .eom_id = -1,
+                                 .unk_id = -1,
+                                 .pad_id = -1};
 }
 
 static struct tokenizer *make(const struct vocab_source *v)
@@ -86,7 +100,7 @@ static void expect_ids(const struct tokenizer *t, const char *text, unsigned fla
     }
     token_list_deinit(&l);
 }
-#define EXPECT(t, text, flags, ...)                                                                       \
+#define EXPECT(t, text, flags, ...) \
     expect_ids(t, text, flags, (const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
 
 static void merging(void **state)
@@ -157,16 +171,22 @@ static void spans(void **state)
     struct tokenizer *t = make(&v);
     int hello = tokenizer_find(t, "hello");
     const struct text_span s[] = {
-        {"<|im_start|>he", 14, false}, {"llo", 3, true}, {"", 0, true}, {"<|im_end|>", 10, true}, {"<|im_end|>", 10, false},
-        {"<|im_", 5, false}, {"end|>", 5, true},
+        {"<|im_start|>he", 14, false}, {"llo", 3, true},    {"", 0, true},      {"<|im_end|>", 10, true},
+        {"<|im_end|>", 10, false},     {"<|im_", 5, false}, {"end|>", 5, true},
     };
     struct token_list l = {0};
     size_t end[7];
     struct err e = {0};
     assert_int_equal(token_list_add(&l, 77), 0);
     assert_int_equal(tokenizer_encode_spans(t, s, 7, &l, end, &e), 0);
-    const int want[] = {77, 2, hello, byte_id('<'), byte_id('|'), byte_id('i'), byte_id('m'), byte_id('_'), byte_id('e'),
-                        byte_id('n'), byte_id('d'), byte_id('|'), byte_id('>'), 3, byte_id('<'), byte_id('|')};
+    const int want[] = {77,           2,
+                        hello,        byte_id('<'),
+                        byte_id('|'), byte_id('i'),
+                        byte_id('m'), byte_id('_'),
+                        byte_id('e'), byte_id('n'),
+                        byte_id('d'), byte_id('|'),
+                        byte_id('>'), 3,
+                        byte_id('<'), byte_id('|')};
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         assert_int_equal(l.ids[i], want[i]);
     }
@@ -200,7 +220,7 @@ static void round_trip(void **state)
         char s[200];
         size_t n = rng_below(sizeof s, 1, i, 0);
         for (size_t k = 0; k < n; k++) {
-            s[k] = (char)(i % 2 ? rng_u64(2, i, k) : (uint64_t)"helo a<tab>xyz|\xC4\xA0"[rng_below(17, 3, i, k)]);
+            s[k] = (char)(i % 2 ? rng_u64(2, i, k) : (uint64_t) "helo a<tab>xyz|\xC4\xA0"[rng_below(17, 3, i, k)]);
         }
         struct token_list l = {0};
         struct err e = {0};
@@ -259,7 +279,8 @@ static void streaming(void **state)
     assert_int_equal(out.len, 0);
     assert_int_equal(detokenizer_push(&d, 3, &out), 0); /* a control token shows nothing */
     assert_int_equal(detokenizer_push(&d, byte_id('a'), &out), 0);
-    assert_string_equal(out.data, "\xEF\xBF\xBD" "a");
+    assert_string_equal(out.data, "\xEF\xBF\xBD"
+                                  "a");
     assert_int_equal(detokenizer_push(&d, -1, &out), -ERR_INPUT);
     assert_int_equal(detokenizer_push(&d, N_TOKEN, &out), -ERR_INPUT);
     buf_deinit(&out);
@@ -379,9 +400,9 @@ static void memory_faults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(merging),    cmocka_unit_test(special_tokens), cmocka_unit_test(users_never_control),
-        cmocka_unit_test(spans),      cmocka_unit_test(round_trip),     cmocka_unit_test(streaming),
-        cmocka_unit_test(long_run),   cmocka_unit_test(refuses),        cmocka_unit_test(missing_byte),
+        cmocka_unit_test(merging),       cmocka_unit_test(special_tokens), cmocka_unit_test(users_never_control),
+        cmocka_unit_test(spans),         cmocka_unit_test(round_trip),     cmocka_unit_test(streaming),
+        cmocka_unit_test(long_run),      cmocka_unit_test(refuses),        cmocka_unit_test(missing_byte),
         cmocka_unit_test(memory_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,8 +37,18 @@ static void utf8_round_trip(void **state)
 static void utf8_refuses(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xED\xA0\x80", "\xF0\x80\x80\x80",
-                                      "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "a\xC3", "\xE4\xBD" "a"};
+    static const char bad_tail[] = {'\xE4', '\xBD', 'a', '\0'};
+    static const char *const bad[] = {"\x80",
+                                      "\xC0\x80",
+                                      "\xC1\xBF",
+                                      "\xE0\x80\x80",
+                                      "\xED\xA0\x80",
+                                      "\xF0\x80\x80\x80",
+                                      "\xF4\x90\x80\x80",
+                                      "\xF5\x80\x80\x80",
+                                      "\xFF",
+                                      "a\xC3",
+                                      bad_tail};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         if (utf8_valid(bad[i], strlen(bad[i]))) {
             fail_msg("accepted case %zu", i);
@@ -47,7 +57,10 @@ static void utf8_refuses(void **state)
     bool open;
     assert_int_equal(utf8_broken("\xED\xA0\x80", 3, &open), 1);
     assert_false(open);
-    assert_int_equal(utf8_broken("\xF0\x9F\x8C" "a", 4, &open), 3);
+    assert_int_equal(utf8_broken("\xF0\x9F\x8C"
+                                 "a",
+                                 4, &open),
+                     3);
     assert_false(open);
     assert_int_equal(utf8_count("a\xC3\xA9\xFF", 3 + 1), 3);
 }
@@ -72,8 +85,8 @@ static bool matches(const pcre2_code *re, pcre2_match_data *md, uint32_t cp)
 static void classes_equal_pcre2(void **state)
 {
     (void)state;
-    pcre2_code *letter = compile("\\p{L}"), *number = compile("\\p{N}"), *space = compile("\\s"), *none = compile("\\p{Cn}"),
-               *decimal = compile("\\p{Nd}");
+    pcre2_code *letter = compile("\\p{L}"), *number = compile("\\p{N}"), *space = compile("\\s"),
+               *none = compile("\\p{Cn}"), *decimal = compile("\\p{Nd}");
     pcre2_match_data *md = pcre2_match_data_create(1, NULL);
     for (uint32_t cp = 0; cp < 0x110000; cp++) {
         if ((cp >= 0xD800 && cp <= 0xDFFF) || matches(none, md, cp)) {
@@ -104,11 +117,21 @@ static void case_mapping(void **state)
         enum unicode_case to;
         uint32_t want[3];
     } cases[] = {
-        {'a', UNICODE_UPPER, {'A'}},        {'Z', UNICODE_LOWER, {'z'}},       {0xDF, UNICODE_UPPER, {'S', 'S'}},
-        {0xDF, UNICODE_TITLE, {'S', 's'}},  {0x1C6, UNICODE_TITLE, {0x1C5}},   {0x1C6, UNICODE_UPPER, {0x1C4}},
-        {0x130, UNICODE_LOWER, {'i', 0x307}}, {0x10D0, UNICODE_UPPER, {0x1C90}}, {0x10D0, UNICODE_TITLE, {0x10D0}},
-        {0x100, UNICODE_LOWER, {0x101}},    {0x101, UNICODE_UPPER, {0x100}},   {0x17F, UNICODE_UPPER, {'S'}},
-        {0xFB03, UNICODE_UPPER, {'F', 'F', 'I'}}, {0x4E2D, UNICODE_UPPER, {0x4E2D}}, {0x10400, UNICODE_LOWER, {0x10428}},
+        {'a', UNICODE_UPPER, {'A'}},
+        {'Z', UNICODE_LOWER, {'z'}},
+        {0xDF, UNICODE_UPPER, {'S', 'S'}},
+        {0xDF, UNICODE_TITLE, {'S', 's'}},
+        {0x1C6, UNICODE_TITLE, {0x1C5}},
+        {0x1C6, UNICODE_UPPER, {0x1C4}},
+        {0x130, UNICODE_LOWER, {'i', 0x307}},
+        {0x10D0, UNICODE_UPPER, {0x1C90}},
+        {0x10D0, UNICODE_TITLE, {0x10D0}},
+        {0x100, UNICODE_LOWER, {0x101}},
+        {0x101, UNICODE_UPPER, {0x100}},
+        {0x17F, UNICODE_UPPER, {'S'}},
+        {0xFB03, UNICODE_UPPER, {'F', 'F', 'I'}},
+        {0x4E2D, UNICODE_UPPER, {0x4E2D}},
+        {0x10400, UNICODE_LOWER, {0x10428}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint32_t got[3] = {0};

@@ -9,7 +9,8 @@ static bool stands_for_itself(unsigned c)
     return (c >= 0x21 && c <= 0x7E) || (c >= 0xA1 && c <= 0xFF && c != 0xAD);
 }
 
-uint32_t byte_map_char(unsigned char byte)
+/* The character that stands for a byte (below U+0144, so one or two bytes of UTF-8). */
+static uint32_t char_of(unsigned char byte)
 {
     if (stands_for_itself(byte)) {
         return byte;
@@ -20,7 +21,8 @@ uint32_t byte_map_char(unsigned char byte)
     return byte == 0xAD ? 0x143u : 0x121u + (byte - 0x7Fu);
 }
 
-int byte_map_byte(uint32_t cp)
+/* The byte behind a character, -1 for a character that stands for none. */
+static int byte_of(uint32_t cp)
 {
     if (cp < 0x100) {
         return stands_for_itself(cp) ? (int)cp : -1;
@@ -39,7 +41,7 @@ size_t byte_map_spell(const char *bytes, size_t n, char *out)
     size_t len = 0;
     for (size_t i = 0; i < n; i++) {
         char c[UTF8_MAX_BYTES];
-        size_t m = utf8_encode(byte_map_char((unsigned char)bytes[i]), c);
+        size_t m = utf8_encode(char_of((unsigned char)bytes[i]), c);
         for (size_t k = 0; k < m; k++) {
             out[len++] = c[k];
         }
@@ -53,7 +55,7 @@ bool byte_map_unspell(const char *text, size_t n, char *out, size_t *n_out)
     for (size_t i = 0; i < n;) {
         uint32_t cp;
         i += utf8_decode(text + i, n - i, &cp);
-        int b = cp == UTF8_BAD ? -1 : byte_map_byte(cp);
+        int b = cp == UTF8_BAD ? -1 : byte_of(cp);
         if (b < 0) {
             return false;
         }

@@ -71,8 +71,9 @@ static int emit(struct encoder *c, int32_t id, size_t n)
 static int emit_missing(struct encoder *c, unsigned char byte)
 {
     if (c->t->n_missing == 0) {
-        return err_set(c->e, ERR_INPUT, NULL,
-                       "cannot tokenize: the vocabulary has no token for byte 0x%02X, none for U+FFFD and no unknown token", byte);
+        return err_set(
+            c->e, ERR_INPUT, NULL,
+            "cannot tokenize: the vocabulary has no token for byte 0x%02X, none for U+FFFD and no unknown token", byte);
     }
     int rc = 0;
     for (int i = 0; !rc && i < c->t->n_missing; i++) {

@@ -1,6 +1,7 @@
 /* The splitters. Classes of characters come from unicode.h; allocates nothing; never looks beyond the text. */
 #include "compute/text/pretoken.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "compute/text/unicode.h"
@@ -27,22 +28,31 @@ static bool listed(const char *const *names, size_t n, const char *name)
     return false;
 }
 
+/* "a, b, c" of one table behind what is in out. */
+static void list_names(const char *const *names, size_t n, char *out, size_t size)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t at = strlen(out);
+        snprintf(out + at, size - at, "%s%s", at ? ", " : "", names[i]);
+    }
+}
+
 int pretoken_kind_find(const char *name, enum pretoken_kind *kind, struct err *e)
 {
-    const char *known =
-        "gpt-2 (also phi-2, olmo, mpt, roberta-bpe, jais, exaone4 ...) and smollm (also starcoder, refact, "
-        "command-r, codeshell, exaone ...)";
-    if (!name || !*name) {
-        return err_set(e, ERR_UNSUPPORTED, "tokenizer.ggml.pre",
-                       "cannot use the tokenizer: the model does not name its pre-tokenizer; supported are %s", known);
-    }
-    if (listed(gpt2_names, N_ELEM(gpt2_names), name)) {
+    char known[400] = "";
+    if (name && listed(gpt2_names, N_ELEM(gpt2_names), name)) {
         *kind = PRETOKEN_GPT2;
         return 0;
     }
-    if (listed(smollm_names, N_ELEM(smollm_names), name)) {
+    if (name && listed(smollm_names, N_ELEM(smollm_names), name)) {
         *kind = PRETOKEN_SMOLLM;
         return 0;
+    }
+    list_names(gpt2_names, N_ELEM(gpt2_names), known, sizeof known);
+    list_names(smollm_names, N_ELEM(smollm_names), known, sizeof known);
+    if (!name || !*name) {
+        return err_set(e, ERR_UNSUPPORTED, "tokenizer.ggml.pre",
+                       "cannot use the tokenizer: the model does not name its pre-tokenizer; supported are %s", known);
     }
     return err_set(e, ERR_UNSUPPORTED, name,
                    "cannot use the tokenizer: pre-tokenizer \"%.64s\" is not supported; supported are %s", name, known);

@@ -17,27 +17,16 @@ enum { MAX_TOKENS = 1 << 24, MAX_TOKEN_BYTES = 1 << 15 };
 enum { TYPE_NORMAL = 1, TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER_DEFINED = 4 };
 
 /* "end of sentence" between full-width bars, with U+2581 for the spaces */
-#define DEEPSEEK_END "<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"
+#define DEEPSEEK_END \
+    "<\xEF\xBD\x9C"  \
+    "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"
 
 /* Tokens that end a turn or a text in one family or another, whatever ids the file declares. They count as control
  * tokens however the file types them. */
 static const char *const end_texts[] = {
-    "<|im_end|>",
-    "<|endoftext|>",
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|end|>",
-    "<|end_of_text|>",
-    "<|return|>",
-    "<|call|>",
-    "<end_of_turn>",
-    "<end_of_utterance>",
-    "<|end_of_role|>",
-    "<EOT>",
-    "_<EOT>",
-    "<|turn_end|>",
-    "<turn|>",
-    DEEPSEEK_END,
+    "<|im_end|>", "<|endoftext|>", "<|eot_id|>",    "<|eom_id|>",         "<|end|>",         "<|end_of_text|>",
+    "<|return|>", "<|call|>",      "<end_of_turn>", "<end_of_utterance>", "<|end_of_role|>", "<EOT>",
+    "_<EOT>",     "<|turn_end|>",  "<turn|>",       DEEPSEEK_END,
 };
 
 static int no_memory(struct err *e)

@@ -108,11 +108,10 @@ int scope_set(struct interp *it, struct scope *s, const char *name, size_t n, st
 const struct value *scope_find(const struct scope *s, const char *name, size_t n);
 /* Assign to a name, a tuple of targets, or a member of a namespace. */
 int jinja_assign(struct interp *it, const struct node *target, const struct value *v) MUST_CHECK;
-/* Loops and macros (loop.c, macro.c). */
+/* Loops (loop.c). */
 int jinja_for(struct interp *it, const struct node *n) MUST_CHECK;
 int loop_call(struct interp *it, struct loop *l, const struct args *a, struct value *out) MUST_CHECK;
 int loop_attr(struct interp *it, struct loop *l, const char *name, size_t n, struct value *out) MUST_CHECK;
-int macro_call(struct interp *it, const struct macro *m, const struct args *a, struct value *out) MUST_CHECK;
 
 /* Operators (ops.c). */
 int op_binary(struct interp *it, char op, const struct value *a, const struct value *b, struct value *out) MUST_CHECK;

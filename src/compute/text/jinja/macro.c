@@ -192,7 +192,7 @@ static int bind_all(struct interp *it, const struct macro *m, const struct args 
     return rc ? rc : bind_kwargs(it, m, a, used);
 }
 
-int macro_call(struct interp *it, const struct macro *m, const struct args *a, struct value *out)
+static int macro_call(struct interp *it, const struct macro *m, const struct args *a, struct value *out)
 {
     struct scope *before = it->scope;
     uint32_t line = it->line;

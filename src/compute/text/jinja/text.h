@@ -10,8 +10,8 @@ struct text {
     uint8_t *mark; /* NULL while all n bytes are of one side */
     size_t n, cap;
     bool from_user; /* that side */
-    bool mark_user; /* scratch for callers: the side of what they are writing */
 };
+/* Empty. */
 void text_init(struct text *t, struct interp *it);
 /* Append; -ERR_* when a limit of the rendering is met. */
 int text_add(struct text *t, const char *s, size_t n, bool from_user) MUST_CHECK;

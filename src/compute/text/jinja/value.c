@@ -16,11 +16,6 @@ const char *val_type_name(const struct value *v)
     return v->type == VAL_LIST ? lists[v->list->kind] : names[v->type];
 }
 
-bool val_is_string(const struct value *v)
-{
-    return v->type == VAL_STRING;
-}
-
 bool val_is_text(const struct value *v, const char *text)
 {
     return v->type == VAL_STRING && v->n == strlen(text) && memcmp(v->s, text, v->n) == 0;

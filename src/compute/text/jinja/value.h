@@ -112,7 +112,6 @@ static inline struct value val_part(struct value s, size_t from, size_t n)
 
 /* Python's name of the type, for messages. */
 const char *val_type_name(const struct value *v);
-bool val_is_string(const struct value *v);
 /* Whether a string is this text. */
 bool val_is_text(const struct value *v, const char *text);
 /* An int or bool as an integer. */
