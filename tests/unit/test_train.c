@@ -471,6 +471,7 @@ static void test_refusals(void **state)
         const char *says;
     } cases[] = {{"method=dpo", -ERR_UNSUPPORTED, "cannot tune with method \"dpo\""},
                  {"adapter=dora", -ERR_UNSUPPORTED, "cannot tune with adapter \"dora\""},
+                 {"adapter=qlora", -ERR_UNSUPPORTED, "weights are F32, not quantized"},
                  {"target_modules=q_proj,lm_head", -ERR_USAGE, "\"lm_head\""},
                  {"betas=0.9", -ERR_USAGE, "betas has 1"},
                  {"early_stop=2", -ERR_USAGE, "eval_data"},

@@ -33,9 +33,9 @@ static int check_supported(const struct param_set *s, struct err *e)
     const char *method = param_str(s, "method"), *adapter = param_str(s, "adapter");
     if (!str_eq(method, "sft"))
         return err_set(e, ERR_UNSUPPORTED, "method", "cannot tune with method \"%s\": this version has sft", method);
-    if (str_eq(adapter, "lora")) return 0;
+    if (str_eq(adapter, "lora") || str_eq(adapter, "qlora")) return 0;
     return err_set(e, ERR_UNSUPPORTED, "adapter",
-                   "cannot tune with adapter \"%s\": this version has lora (a quantized base stays quantized)", adapter);
+                   "cannot tune with adapter \"%s\": this version has lora, and qlora on a quantized base", adapter);
 }
 
 static int read_sites(struct train_config *c, const struct param_set *s, struct err *e)
@@ -64,6 +64,7 @@ static int read_adapter(struct train_config *c, const struct param_set *s, struc
 {
     c->rank = (int)param_int(s, "rank");
     c->alpha = (float)param_float(s, "alpha");
+    c->needs_quantized = str_eq(param_str(s, "adapter"), "qlora");
     c->use_rslora = param_bool(s, "use_rslora");
     c->adapter_init = param_str(s, "adapter_init");
     return read_sites(c, s, e);

@@ -22,6 +22,7 @@ struct train_config {
     int rank;
     float alpha;
     bool use_rslora;
+    bool needs_quantized;  /* adapter qlora: the base must be quantized, and stays so */
     unsigned sites;        /* bits of enum adapter_site */
     int epochs, max_steps; /* exactly one is > 0 */
     int batch_size, grad_accum;

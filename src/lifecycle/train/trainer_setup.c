@@ -75,6 +75,15 @@ static int settle_shape(const struct trainer *t, struct err *e)
     return rc;
 }
 
+static int check_base(const struct trainer *t, struct err *e)
+{
+    const struct tensor_info *w = model_file_find(t->rq->file, "blk.0.attn_q.weight");
+    if (!t->cfg->needs_quantized || w == NULL || tensor_type_info(w->type)->block_len > 1) return 0;
+    return err_set(e, ERR_UNSUPPORTED, t->cfg->base,
+                   "cannot tune \"%s\" with adapter qlora: its weights are %s, not quantized", t->cfg->base,
+                   tensor_type_info(w->type)->name);
+}
+
 static int make_adapter(struct trainer *t, struct err *e)
 {
     const struct train_config *c = t->cfg;
@@ -171,7 +180,8 @@ static int make_tape(struct trainer *t, struct err *e)
     if (c->recompute == RECOMPUTE_AUTO && opt.max_bytes > 0)
         opt.recompute = tape_bytes(t->rq->model, &opt) > opt.max_bytes;
     note_memory(t, &opt);
-    return tape_new(&t->tape, t->rq->model, &opt, e);
+    int rc = tape_new(&t->tape, t->rq->model, &opt, e);
+    return rc == -ERR_LIMIT ? err_wrap(e, rc, "token_budget %d is too much", c->token_budget) : rc;
 }
 
 static int make_host_arrays(struct trainer *t, struct err *e)
@@ -195,6 +205,7 @@ int trainer_setup(struct trainer *t, const struct train_request *rq, struct err 
     *t = (struct trainer){
         .rq = rq, .cfg = rq->config, .dev = model_dev(rq->model), .dir = {.lock_fd = -1, .events_fd = -1}};
     int rc = load_data(t, e);
+    if (rc == 0) rc = check_base(t, e);
     if (rc == 0) rc = make_adapter(t, e);
     if (rc == 0) rc = make_tape(t, e);
     if (rc == 0) rc = make_host_arrays(t, e);
