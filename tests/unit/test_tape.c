@@ -35,10 +35,10 @@ struct bench {
     } while (0)
 static struct err error;
 
-static struct bench bench_new(int n_thread, enum precision precision)
+static struct bench bench_with(int n_thread, enum precision precision, enum kern_isa isa)
 {
     struct bench b;
-    struct dev_options opt = {.n_thread = n_thread, .precision = precision, .isa = kern_isa_detect()};
+    struct dev_options opt = {.n_thread = n_thread, .precision = precision, .isa = isa};
     struct adapter_options ao = {.rank = RANK, .alpha = 8, .sites = (1U << SITE_COUNT) - 1, .seed = 5};
     MUST(dev_cpu_new(&b.d, &opt, e));
     MUST(model_file_open(&b.f, model_path, e));
@@ -47,6 +47,11 @@ static struct bench bench_new(int n_thread, enum precision precision)
     MUST(adapter_grads(b.a, &b.grads, e));
     b.n_param = adapter_n_param(b.a);
     return b;
+}
+
+static struct bench bench_new(int n_thread, enum precision precision)
+{
+    return bench_with(n_thread, precision, kern_isa_detect());
 }
 
 static void bench_free(struct bench *b)
@@ -199,6 +204,28 @@ static void test_threads_and_recompute(void **state)
     }
 }
 
+static void test_instruction_sets(void **state)
+{
+    (void)state;
+    static struct batch x;
+    float *first = NULL;
+    for (int isa = KERN_SCALAR; isa <= (int)kern_isa_detect(); isa++) {
+        struct bench b = bench_with(2, PRECISION_REFERENCE, (enum kern_isa)isa);
+        struct data d = data_make(&b);
+        float *g;
+        stir(&b);
+        lay_shared(&x, &d, 0.01f);
+        run(&b, &x, false, &g);
+        if (first == NULL) first = g;
+        if (memcmp(g, first, b.n_param * sizeof(*g)) != 0)
+            fail_msg("gradients on %s differ from scalar by %g", kern_isa_name((enum kern_isa)isa),
+                     distance(g, first, b.n_param));
+        if (g != first) free(g);
+        bench_free(&b);
+    }
+    free(first);
+}
+
 static void test_prefix_shared(void **state)
 {
     (void)state;
@@ -301,11 +328,9 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_threads_and_recompute),
-        cmocka_unit_test(test_prefix_shared),
-        cmocka_unit_test(test_micro_batches),
-        cmocka_unit_test(test_adapter_off),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_threads_and_recompute), cmocka_unit_test(test_instruction_sets),
+        cmocka_unit_test(test_prefix_shared),         cmocka_unit_test(test_micro_batches),
+        cmocka_unit_test(test_adapter_off),           cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
