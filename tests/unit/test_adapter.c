@@ -18,7 +18,7 @@
 #include "ground/base/rng.h"
 #include "ground/json/json.h"
 
-#define HF "tests/data/golden/models/llama"
+#define HF   "tests/data/golden/models/llama"
 #define GGUF "tests/data/golden/gguf/llama.gguf"
 enum { N_TOK = 40 };
 

@@ -11,11 +11,29 @@
 
 #include <cmocka.h>
 
+#include "compute/device/cpu_int.h"
 #include "compute/device/device.h"
 #include "ground/base/mem.h"
 #include "ground/base/rng.h"
 
-enum { Q, K, V, O, GATE, UP, DOWN, N_SITE, HEAD = N_SITE, N_MAT, N_ADAPTER = 2, RANK = 5, N_SEQ = 3, MAX_TOK = 96, N_PAGE = 24 };
+enum {
+    Q,
+    K,
+    V,
+    O,
+    GATE,
+    UP,
+    DOWN,
+    N_SITE,
+    HEAD = N_SITE,
+    N_MAT,
+    N_ADAPTER = 2,
+    RANK = 5,
+    N_SEQ = 3,
+    MAX_TOK = 96,
+    N_PAGE = 24,
+    MAX_FF = 640
+};
 static const int seq_len[N_SEQ] = {70, 33, 5};
 static const int seq_adapter[N_SEQ] = {0, 1, -1};
 
@@ -70,8 +88,9 @@ static struct layer *layer_new(const struct shape *s, enum quant_type type)
     struct layer *l = mem_alloc(sizeof(*l));
     *l = (struct layer){.s = *s, .type = type};
     int nq = s->n_head * s->d_head, nk = s->n_kv * s->d_head;
-    const int dim[N_MAT][2] = {{nq, s->n_embd},      {nk, s->n_embd},      {nk, s->n_embd},      {s->n_embd, nq},
-                               {s->n_ff, s->n_embd}, {s->n_ff, s->n_embd}, {s->n_embd, s->n_ff}, {s->n_vocab, s->n_embd}};
+    const int dim[N_MAT][2] = {{nq, s->n_embd},      {nk, s->n_embd},        {nk, s->n_embd},
+                               {s->n_embd, nq},      {s->n_ff, s->n_embd},   {s->n_ff, s->n_embd},
+                               {s->n_embd, s->n_ff}, {s->n_vocab, s->n_embd}};
     for (int i = 0; i < N_MAT; i++) make_matrix(l, i, dim[i][0], dim[i][1]);
     for (int i = 0; i < N_SITE; i++) {
         l->bias[i] = noise(200 + (uint64_t)i, (size_t)l->n_out[i], 0.1);
@@ -156,8 +175,9 @@ static void naive_attend(const struct layer *l, const double *q, const double *k
 static double *naive(const struct layer *l, int seq)
 {
     const struct shape *s = &l->s;
-    double *out = mem_alloc((size_t)(seq_len[seq] * s->n_vocab) * sizeof(double)), *k = mem_alloc(MAX_TOK * 256 * sizeof(double)),
-           *v = mem_alloc(MAX_TOK * 256 * sizeof(double)), x[256], h[256], q[256], y[256], g[256];
+    double *out = mem_alloc((size_t)(seq_len[seq] * s->n_vocab) * sizeof(double)),
+           *k = mem_alloc(MAX_TOK * 256 * sizeof(double)), *v = mem_alloc(MAX_TOK * 256 * sizeof(double)), x[256],
+           h[256], q[256], y[MAX_FF], g[MAX_FF];
     int ad = seq_adapter[seq], kv_dim = s->n_kv * s->d_head;
     for (int t = 0; t < seq_len[seq]; t++) {
         for (int i = 0; i < s->n_embd; i++) x[i] = (double)l->x[(seq * MAX_TOK + t) * s->n_embd + i];
@@ -239,7 +259,7 @@ static void rig_init(struct rig *r, const struct layer *l, const struct dev_opti
     must(dev_alloc(r->d, &r->x, n * 256, &e), &e);
     must(dev_alloc(r->d, &r->q, n * 256, &e), &e);
     must(dev_alloc(r->d, &r->att, n * 256, &e), &e);
-    must(dev_alloc(r->d, &r->act, n * 256, &e), &e);
+    must(dev_alloc(r->d, &r->act, n * MAX_FF, &e), &e);
 }
 
 static void rig_deinit(struct rig *r)
@@ -264,17 +284,26 @@ static void rig_deinit(struct rig *r)
 
 static struct dev_proj proj(const struct rig *r, int site)
 {
-    return (struct dev_proj){.w = r->mat[site], .bias = r->bias[site], .lora = r->view[site], .n_lora = N_ADAPTER, .fine = r->fine};
+    return (struct dev_proj){
+        .w = r->mat[site], .bias = r->bias[site], .lora = r->view[site], .n_lora = N_ADAPTER, .fine = r->fine};
 }
 
 /* One layer on the rows of x already in r->x, and the logits of all rows. */
-static void forward(struct rig *r, const struct layer *l, const struct dev_segment *seg, int n_seg, int n_tok, float *logits)
+static void forward(struct rig *r, const struct layer *l, const struct dev_segment *seg, int n_seg, int n_tok,
+                    float *logits)
 {
     const struct shape *s = &l->s;
     struct dev_batch b = {r->mode, n_tok, seg, n_seg};
     struct dev_rope rope = {s->n_rot, s->halves, l->inv_freq};
-    struct dev_attn_in in = {.norm = r->norm[0], .eps = 1e-5f, .q = proj(r, Q), .k = proj(r, K), .v = proj(r, V), .rope = &rope,
-                             .n_head = s->n_head, .n_kv_head = s->n_kv, .d_head = s->d_head};
+    struct dev_attn_in in = {.norm = r->norm[0],
+                             .eps = 1e-5f,
+                             .q = proj(r, Q),
+                             .k = proj(r, K),
+                             .v = proj(r, V),
+                             .rope = &rope,
+                             .n_head = s->n_head,
+                             .n_kv_head = s->n_kv,
+                             .d_head = s->d_head};
     struct dev_attn attn = {s->n_head, s->n_kv, s->d_head, s->window, (float)(1 / sqrt(s->d_head))};
     struct dev_gate_up gu = {.norm = r->norm[1], .eps = 1e-5f, .gate = proj(r, GATE), .up = proj(r, UP)};
     struct dev_proj o = proj(r, O), down = proj(r, DOWN);
@@ -289,7 +318,8 @@ static void forward(struct rig *r, const struct layer *l, const struct dev_segme
     dev_head(r->d, &b, &head, r->x, rows, n_tok, logits);
 }
 
-/* All sequences in steps of up to `chunk` tokens each, in blocks of `per_page` tokens: logits [N_SEQ][MAX_TOK][n_vocab]. */
+/* All sequences in steps of up to `chunk` tokens each, in blocks of `per_page` tokens: logits
+ * [N_SEQ][MAX_TOK][n_vocab]. */
 static float *run(struct rig *r, const struct layer *l, int chunk, int per_page)
 {
     const struct shape *s = &l->s;
@@ -303,7 +333,8 @@ static float *run(struct rig *r, const struct layer *l, int chunk, int per_page)
             int n = seq_len[i] - pos < chunk ? seq_len[i] - pos : chunk, n_block = 0;
             if (n <= 0) continue;
             for (int p = 0; p < pos + n; p += per_page)
-                block[i][n_block] = (struct dev_block){(n_block * N_SEQ + i) % N_PAGE, pos + n - p < per_page ? pos + n - p : per_page},
+                block[i][n_block] =
+                    (struct dev_block){(n_block * N_SEQ + i) % N_PAGE, pos + n - p < per_page ? pos + n - p : per_page},
                 n_block++;
             of[n_seg] = i;
             seg[n_seg++] = (struct dev_segment){n_tok, n, pos, block[i], n_block, seq_adapter[i]};
@@ -348,8 +379,8 @@ static void check_against_naive(const struct shape *s, enum quant_type type, enu
                 bool exact = precision == PRECISION_REFERENCE || (mode == DEV_TRAIN && isa != KERN_AMX);
                 double bound = exact ? 1e-4 : quantized || isa == KERN_AMX ? 0.25 : 2e-2, w = worst(l, got);
                 if (!(w < bound))
-                    fail_msg("%s on %s, precision %d, mode %d, fine %d: %g off", quants[type]->name, kern_isa_name(isa), precision,
-                             mode, fine, w);
+                    fail_msg("%s on %s, precision %d, mode %d, fine %d: %g off", quants[type]->name, kern_isa_name(isa),
+                             precision, mode, fine, w);
                 mem_free(got);
                 rig_deinit(&r);
             }
@@ -361,23 +392,24 @@ static void test_against_naive(void **state)
     (void)state;
     for (int isa = KERN_SCALAR; isa <= (int)kern_isa_detect(); isa++) {
         for (int type = 0; type < QUANT_COUNT; type++)
-            for (size_t i = 0; i < N_ELEM(shapes); i++) check_against_naive(&shapes[i], (enum quant_type)type, (enum kern_isa)isa);
+            for (size_t i = 0; i < N_ELEM(shapes); i++)
+                check_against_naive(&shapes[i], (enum quant_type)type, (enum kern_isa)isa);
         check_against_naive(&odd_shape, QUANT_F32, (enum kern_isa)isa);
         check_against_naive(&odd_shape, QUANT_F16, (enum kern_isa)isa);
         check_against_naive(&odd_shape, QUANT_BF16, (enum kern_isa)isa);
     }
 }
 
-static void expect_same(const struct layer *l, const float *want, const struct dev_options *opt, enum dev_mode mode, int chunk,
-                        int per_page)
+static void expect_same(const struct layer *l, const float *want, const struct dev_options *opt, enum dev_mode mode,
+                        int chunk, int per_page)
 {
     struct rig r;
     rig_init(&r, l, opt, mode);
     r.fine = true;
     float *got = run(&r, l, chunk, per_page);
     if (memcmp(got, want, (size_t)(N_SEQ * MAX_TOK * l->s.n_vocab) * sizeof(float)) != 0)
-        fail_msg("%s, precision %d on %s: %d threads, chunks of %d, blocks of %d give other bits", quants[l->type]->name,
-                 (int)opt->precision, kern_isa_name(opt->isa), opt->n_thread, chunk, per_page);
+        fail_msg("%s, precision %d on %s: %d threads, chunks of %d, blocks of %d give other bits",
+                 quants[l->type]->name, (int)opt->precision, kern_isa_name(opt->isa), opt->n_thread, chunk, per_page);
     mem_free(got);
     rig_deinit(&r);
 }
@@ -425,9 +457,11 @@ static void check_shared(enum precision precision)
     struct rig r;
     int n_embd = l->s.n_embd, n_vocab = l->s.n_vocab;
     rig_init(&r, l, &(struct dev_options){2, precision, kern_isa_detect()}, DEV_SERVE);
-    float *shared = mem_alloc((size_t)(3 * MAX_TOK * n_vocab) * sizeof(float)), *alone = mem_alloc((size_t)(MAX_TOK * n_vocab) * sizeof(float));
+    float *shared = mem_alloc((size_t)(3 * MAX_TOK * n_vocab) * sizeof(float)),
+          *alone = mem_alloc((size_t)(MAX_TOK * n_vocab) * sizeof(float));
     struct dev_block own[] = {{0, 32}, {1, 5}}, child[2][3] = {{{0, 32}, {1, 5}, {2, 20}}, {{0, 32}, {1, 5}, {3, 20}}};
-    struct dev_segment seg[] = {{0, PREFIX, 0, own, 2, -1}, {37, CHILD, PREFIX, child[0], 3, -1}, {57, CHILD, PREFIX, child[1], 3, -1}};
+    struct dev_segment seg[] = {
+        {0, PREFIX, 0, own, 2, -1}, {37, CHILD, PREFIX, child[0], 3, -1}, {57, CHILD, PREFIX, child[1], 3, -1}};
     dev_write(r.d, r.x, l->x, (size_t)((PREFIX + 2 * CHILD) * n_embd));
     forward(&r, l, seg, 3, PREFIX + 2 * CHILD, shared);
     for (int c = 0; c < 2; c++) {
@@ -437,7 +471,8 @@ static void check_shared(enum precision precision)
         dev_write(r.d, r.x + PREFIX * n_embd, l->x + (PREFIX + c * CHILD) * n_embd, (size_t)(CHILD * n_embd));
         forward(&r, l, &whole, 1, PREFIX + CHILD, alone);
         assert_memory_equal(alone, shared, (size_t)(PREFIX * n_vocab) * sizeof(float));
-        assert_memory_equal(alone + PREFIX * n_vocab, shared + (PREFIX + c * CHILD) * n_vocab, (size_t)(CHILD * n_vocab) * sizeof(float));
+        assert_memory_equal(alone + PREFIX * n_vocab, shared + (PREFIX + c * CHILD) * n_vocab,
+                            (size_t)(CHILD * n_vocab) * sizeof(float));
     }
     mem_free(shared);
     mem_free(alone);
@@ -460,7 +495,8 @@ static void test_page_copy(void **state)
     struct rig r;
     int n_embd = l->s.n_embd, n_vocab = l->s.n_vocab;
     rig_init(&r, l, &(struct dev_options){2, PRECISION_DETERMINISTIC, kern_isa_detect()}, DEV_SERVE);
-    float *a = mem_alloc((size_t)(MAX_TOK * n_vocab) * sizeof(float)), *b = mem_alloc((size_t)(MAX_TOK * n_vocab) * sizeof(float));
+    float *a = mem_alloc((size_t)(MAX_TOK * n_vocab) * sizeof(float)),
+          *b = mem_alloc((size_t)(MAX_TOK * n_vocab) * sizeof(float));
     struct dev_block one[] = {{0, 21}};
     struct dev_segment seg = {0, 20, 0, one, 1, -1};
     dev_write(r.d, r.x, l->x, (size_t)(20 * n_embd));
@@ -477,6 +513,61 @@ static void test_page_copy(void **state)
     mem_free(a);
     mem_free(b);
     rig_deinit(&r);
+    layer_free(l);
+}
+
+/* bfloat16 entries as kern.h defines them, in the plainest form: what AMX machines have, so that the path through the
+ * device is tested on others. */
+static struct kern plain; /* scalar table for the readers below, which take no context */
+
+static void plain_panel_bf16(uint16_t *panel, const void *packed, size_t n_block)
+{
+    float *p = mem_alloc(n_block * KERN_K * KERN_ROWS * sizeof(float));
+    plain.quant[QUANT_Q4_1].panel(p, packed, n_block);
+    for (size_t k = 0; k < n_block * KERN_K; k++)
+        for (size_t r = 0; r < KERN_ROWS; r++)
+            plain.f32_to_bf16(&panel[(k / 2 * KERN_ROWS + r) * 2 + k % 2], &p[k * KERN_ROWS + r], 1);
+    mem_free(p);
+}
+
+static float from_bf16(uint16_t v)
+{
+    uint32_t bits = (uint32_t)v << 16;
+    float f;
+    memcpy(&f, &bits, sizeof(f));
+    return f;
+}
+
+static void plain_gemm_bf16(float *y, size_t ldy, const uint16_t *x, size_t ldx, const uint16_t *p, size_t p_stride,
+                            size_t n_row, size_t n_group, size_t n_k, bool accumulate)
+{
+    for (size_t r = 0; r < n_row; r++)
+        for (size_t c = 0; c < n_group * 16; c++) {
+            float sum = accumulate ? y[r * ldy + c] : 0;
+            for (size_t k = 0; k < n_k; k++)
+                sum += from_bf16(x[r * ldx + k]) * from_bf16(p[c / 16 * p_stride + (k / 2 * 16 + c % 16) * 2 + k % 2]);
+            y[r * ldy + c] = sum;
+        }
+}
+
+static void test_bf16_path(void **state)
+{
+    (void)state;
+    struct shape wide = shapes[0];
+    wide.n_ff = 640; /* longer than one panel */
+    struct layer *l = layer_new(&wide, QUANT_Q4_1);
+    kern_init(&plain, KERN_SCALAR);
+    for (int mode = DEV_SERVE; mode <= DEV_TRAIN; mode++) {
+        struct rig r;
+        rig_init(&r, l, &(struct dev_options){2, PRECISION_AUTO, KERN_SCALAR}, (enum dev_mode)mode);
+        r.d->kern.gemm_bf16 = plain_gemm_bf16;
+        r.d->kern.quant[QUANT_Q4_1].panel_bf16 = plain_panel_bf16;
+        float *got = run(&r, l, 29, DEV_PAGE);
+        double w = worst(l, got);
+        if (!(w < 0.25) || !(w > 1e-4)) fail_msg("mode %d: %g off, some rounding of bfloat16 was expected", mode, w);
+        mem_free(got);
+        rig_deinit(&r);
+    }
     layer_free(l);
 }
 
@@ -546,6 +637,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_embed),         cmocka_unit_test(test_against_naive), cmocka_unit_test(test_bits),
         cmocka_unit_test(test_shared_prefix), cmocka_unit_test(test_page_copy),     cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_bf16_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -148,11 +148,13 @@ static void test_tiny_greedy(void **state)
         size_t n, n_vocab;
         must(safetensors_open(&s, tiny[i][1], &e), &e);
         int32_t *ids = load(s, "greedy_ids", &n);
-        float *x = logits_of(&(struct run){tiny[i][0], PRECISION_REFERENCE, kern_isa_detect(), 2, 0}, ids, n - 1, &n_vocab);
+        float *x =
+            logits_of(&(struct run){tiny[i][0], PRECISION_REFERENCE, kern_isa_detect(), 2, 0}, ids, n - 1, &n_vocab);
         for (size_t t = 7; t + 1 < n; t++) {
             const float *row = x + t * n_vocab;
             size_t b = best(row, n_vocab);
-            if (row[b] - row[ids[t + 1]] > 0.02f) fail_msg("%s: step %zu chose %zu, not %d", tiny[i][0], t, b, (int)ids[t + 1]);
+            if (row[b] - row[ids[t + 1]] > 0.02f)
+                fail_msg("%s: step %zu chose %zu, not %d", tiny[i][0], t, b, (int)ids[t + 1]);
         }
         mem_free(x);
         mem_free(ids);
@@ -175,7 +177,8 @@ static void test_tiny_bits(void **state)
     int32_t *ids = load(s, "input_ids", &n);
     int top = (int)kern_isa_detect();
     for (size_t k = 0; k < N_ELEM(rule); k++) {
-        float *want = logits_of(&(struct run){tiny[0][0], rule[k].precision, (enum kern_isa)top, 1, 0}, ids, n, &n_vocab);
+        float *want =
+            logits_of(&(struct run){tiny[0][0], rule[k].precision, (enum kern_isa)top, 1, 0}, ids, n, &n_vocab);
         for (int isa = rule[k].all_levels ? KERN_SCALAR : top; isa <= top; isa++)
             for (int thread = 1; thread <= 3; thread++)
                 for (int chunk = 1; chunk <= 48; chunk = chunk * 3 + 2) {

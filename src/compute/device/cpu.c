@@ -49,9 +49,18 @@ void dev_free(struct dev *d)
     mem_free(d);
 }
 
-enum precision dev_precision(const struct dev *d) { return d->opt.precision; }
-int dev_n_thread(const struct dev *d) { return d->opt.n_thread; }
-enum kern_isa dev_isa(const struct dev *d) { return d->kern.isa; }
+enum precision dev_precision(const struct dev *d)
+{
+    return d->opt.precision;
+}
+int dev_n_thread(const struct dev *d)
+{
+    return d->opt.n_thread;
+}
+enum kern_isa dev_isa(const struct dev *d)
+{
+    return d->kern.isa;
+}
 
 int dev_alloc(struct dev *d, float **out, size_t n, struct err *e)
 {
@@ -113,7 +122,10 @@ int cpu_reserve(struct dev *d, size_t shared_bytes, size_t worker_bytes, struct 
     return rc;
 }
 
-static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
+static size_t max_size(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
 
 /* Tables of ROPE_SLOTS rows for heads of up to d_head values. */
 static int rope_grow(struct rope_cache *c, size_t d_head, struct err *e)

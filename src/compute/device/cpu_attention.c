@@ -1,8 +1,9 @@
-/* Attention over block tables, forward. The unit of work is an item: a run of query tokens of one segment with all heads
- * that share a key-value head, so that K and V are read (and converted) once for all of them.
+/* Attention over block tables, forward. The unit of work is an item: a run of query tokens of one segment with all
+ * heads that share a key-value head, so that K and V are read (and converted) once for all of them.
  *
- * The scores of a row are kept whole: softmax sees them by absolute position, its 16 lanes start at a multiple of 16, and
- * the sum over V ascends (PRECISION_REFERENCE: 16 lanes by position). So no bit depends on blocks, runs or batch. */
+ * The scores of a row are kept whole: softmax sees them by absolute position, its 16 lanes start at a multiple of 16,
+ * and the sum over V ascends (PRECISION_REFERENCE: 16 lanes by position). So no bit depends on blocks, runs or batch.
+ */
 #include <assert.h>
 #include <string.h>
 
@@ -10,10 +11,10 @@
 #include "ground/base/mem.h"
 
 enum {
-    MAX_ROWS = 128,             /* query rows (tokens x heads) of an item */
-    SCORE_FLOATS = 96 << 10,    /* scores of an item: 384 KiB stay in L2 */
-    WIDE_ROWS = 8,              /* however long the context, so many rows share one reading of K and V */
-    ITEM_COST = 64,             /* of starting an item, in rows x positions */
+    MAX_ROWS = 128,          /* query rows (tokens x heads) of an item */
+    SCORE_FLOATS = 96 << 10, /* scores of an item: 384 KiB stay in L2 */
+    WIDE_ROWS = 8,           /* however long the context, so many rows share one reading of K and V */
+    ITEM_COST = 64,          /* of starting an item, in rows x positions */
     LANES = 16
 };
 static const float MASKED = -1e30f; /* exp is 0 after any scale, and no infinity meets a subtraction */
@@ -37,16 +38,22 @@ struct item {
 
 /* Scratch of an item. */
 struct work {
-    float *q, *out;       /* [n_row][d_head], row = token * n_head + head */
-    float *score;         /* [n_row][ld] from position base */
-    float *k, *v;         /* converted pages: [d_head][DEV_PAGE], [DEV_PAGE][d_head] */
-    float *v_all;         /* PRECISION_REFERENCE: [end - base][d_head] */
-    int base, end;        /* positions that any row sees; base a multiple of 16 */
+    float *q, *out; /* [n_row][d_head], row = token * n_head + head */
+    float *score;   /* [n_row][ld] from position base */
+    float *k, *v;   /* converted pages: [d_head][DEV_PAGE], [DEV_PAGE][d_head] */
+    float *v_all;   /* PRECISION_REFERENCE: [end - base][d_head] */
+    int base, end;  /* positions that any row sees; base a multiple of 16 */
     size_t ld;
 };
 
-static int min_int(int a, int b) { return a < b ? a : b; }
-static int max_int(int a, int b) { return a > b ? a : b; }
+static int min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
+static int max_int(int a, int b)
+{
+    return a > b ? a : b;
+}
 
 static size_t score_floats(size_t n_pos)
 {
@@ -142,7 +149,8 @@ static void each_span(const struct attention *p, const struct item *it, struct w
 }
 
 /* The panel of a head of K or V: the page itself, or converted into scratch. */
-static const float *load_head(const struct attention *p, const struct item *it, const struct span *at, bool is_v, float *scratch)
+static const float *load_head(const struct attention *p, const struct item *it, const struct span *at, bool is_v,
+                              float *scratch)
 {
     const void *head = kv_head(p->kv, at->page, p->layer, is_v, it->kv_head);
     if (!p->kv->is_f16) {
@@ -157,8 +165,8 @@ static void score_span(const struct attention *p, const struct item *it, struct 
 {
     size_t dh = (size_t)p->p->d_head, n_row = (size_t)(it->n_tok * it->n_head) - at->row0;
     const float *k = load_head(p, it, at, false, w->k);
-    cpu_gemm(p->d)(w->score + at->row0 * w->ld + (at->pos - w->base), w->ld, w->q + at->row0 * dh, dh, 1, k + at->slot, DEV_PAGE,
-                   n_row, (size_t)at->n, dh, false);
+    cpu_gemm(p->d)(w->score + at->row0 * w->ld + (at->pos - w->base), w->ld, w->q + at->row0 * dh, dh, 1, k + at->slot,
+                   DEV_PAGE, n_row, (size_t)at->n, dh, false);
 }
 
 static void value_span(const struct attention *p, const struct item *it, struct work *w, const struct span *at)
@@ -211,7 +219,8 @@ static struct work work_begin(const struct attention *p, const struct item *it, 
 {
     struct carve c = carve_begin(&p->d->worker[worker]);
     size_t dh = (size_t)p->p->d_head, page = DEV_PAGE * dh * sizeof(float);
-    struct work w = {.base = first_seen(p, it->s, it->tok0) / LANES * LANES, .end = it->s->first_pos + it->tok0 + it->n_tok};
+    struct work w = {.base = first_seen(p, it->s, it->tok0) / LANES * LANES,
+                     .end = it->s->first_pos + it->tok0 + it->n_tok};
     w.ld = round_up((size_t)(w.end - w.base), LANES) + LANES;
     w.q = carve_take(&c, MAX_ROWS * dh * sizeof(float));
     w.out = carve_take(&c, MAX_ROWS * dh * sizeof(float));
@@ -272,8 +281,8 @@ static void attention_run(void *arg, int worker, int n_worker)
     each_item(w.p, attend_if_mine, &w);
 }
 
-void dev_attention(struct dev *d, const struct dev_batch *b, const struct dev_attn *a, const float *q, float *out, float *lse,
-                   const struct dev_kv *kv, int layer)
+void dev_attention(struct dev *d, const struct dev_batch *b, const struct dev_attn *a, const float *q, float *out,
+                   float *lse, const struct dev_kv *kv, int layer)
 {
     struct attention p = {d, b, a, q, out, lse, kv, layer};
     assert(a->d_head == kv->shape.d_head && a->n_kv_head == kv->shape.n_kv_head && a->n_head % a->n_kv_head == 0);

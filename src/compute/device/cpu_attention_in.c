@@ -22,11 +22,14 @@ struct attention_in_block {
     float *k, *v;            /* [n_row][n_kv_head * d_head] */
 };
 
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 /* Output groups [begin, end) of projection i. */
-static void project_share(const struct attention_in *p, const struct attention_in_block *b, int i, size_t begin, size_t end,
-                          struct carve c)
+static void project_share(const struct attention_in *p, const struct attention_in_block *b, int i, size_t begin,
+                          size_t end, struct carve c)
 {
     size_t n_out = p->in.proj[i]->w->n_out;
     float *out = i == 0 ? p->q + b->in.row0 * n_out : i == 1 ? b->k : b->v;
@@ -41,7 +44,8 @@ static void project_share(const struct attention_in *p, const struct attention_i
 }
 
 /* The groups of q, k and v are one list; each worker takes a contiguous share of it. */
-static void project_all(const struct attention_in *p, const struct attention_in_block *b, int worker, int n_worker, struct carve c)
+static void project_all(const struct attention_in *p, const struct attention_in_block *b, int worker, int n_worker,
+                        struct carve c)
 {
     size_t total = 0, first = 0, begin, end;
     for (int i = 0; i < 3; i++) {
@@ -59,8 +63,8 @@ static void project_all(const struct attention_in *p, const struct attention_in_
 }
 
 /* Elements i at dst + i * stride, float32 or float16. */
-static void store_head(const struct dev *d, const struct dev_kv *kv, void *head, size_t offset, size_t stride, const float *x,
-                       size_t n, uint16_t *half)
+static void store_head(const struct dev *d, const struct dev_kv *kv, void *head, size_t offset, size_t stride,
+                       const float *x, size_t n, uint16_t *half)
 {
     if (!kv->is_f16) {
         float *dst = (float *)head + offset;
@@ -81,13 +85,14 @@ static void store_head(const struct dev *d, const struct dev_kv *kv, void *head,
 }
 
 /* Heads [begin, end) of one row, counted over q, then k, then v: rotated, and k and v stored. */
-static void finish_row(const struct attention_in *p, const struct attention_in_block *b, size_t r, size_t begin, size_t end,
-                       uint16_t *half)
+static void finish_row(const struct attention_in *p, const struct attention_in_block *b, size_t r, size_t begin,
+                       size_t end, uint16_t *half)
 {
     const struct dev_attn_in *a = p->p;
     size_t n_q = (size_t)a->n_head, n_kv = (size_t)a->n_kv_head, dh = (size_t)a->d_head;
     const struct row_place *at = &b->place[r];
     const float *cos = NULL, *sin = NULL;
+    assert(at->page >= 0); /* every token of a batch lies in a segment, and its blocks cover it */
     cpu_rope_row(p->d, b->in.row0 + r, at->pos, &cos, &sin);
     size_t n_rot = (size_t)a->rope->n_rot;
     if (begin < n_q) {
@@ -107,7 +112,8 @@ static void finish_row(const struct attention_in *p, const struct attention_in_b
     }
 }
 
-static void finish(const struct attention_in *p, const struct attention_in_block *b, int worker, int n_worker, struct carve c)
+static void finish(const struct attention_in *p, const struct attention_in_block *b, int worker, int n_worker,
+                   struct carve c)
 {
     size_t per_row = (size_t)(p->p->n_head + 2 * p->p->n_kv_head), begin, end;
     uint16_t *half = carve_take(&c, (size_t)p->p->d_head * sizeof(uint16_t));
@@ -156,8 +162,13 @@ static void attention_in_run(void *arg, int worker, int n_worker)
 void dev_attention_in(struct dev *d, const struct dev_batch *b, const struct dev_attn_in *a, const float *x, float *q,
                       float *inv_rms, struct dev_kv *kv, int layer)
 {
-    struct attention_in p = {.d = d, .in = {.b = b, .x = x, .norm = a->norm, .eps = a->eps, .inv_rms = inv_rms},
-                             .p = a, .q = q, .kv = kv, .layer = layer, .n_tok = (size_t)b->n_tok};
+    struct attention_in p = {.d = d,
+                             .in = {.b = b, .x = x, .norm = a->norm, .eps = a->eps, .inv_rms = inv_rms},
+                             .p = a,
+                             .q = q,
+                             .kv = kv,
+                             .layer = layer,
+                             .n_tok = (size_t)b->n_tok};
     assert(d == kv->dev && a->d_head == kv->shape.d_head && a->n_kv_head == kv->shape.n_kv_head);
     const struct dev_proj *proj[] = {&a->q, &a->k, &a->v};
     cpu_input_init(d, &p.in, proj, 3, p.n_tok);

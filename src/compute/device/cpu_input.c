@@ -16,7 +16,8 @@ static size_t max_rank(const struct dev_proj *p, size_t n)
     return n;
 }
 
-void cpu_input_init(const struct dev *d, struct cpu_input *in, const struct dev_proj *const *proj, int n_proj, size_t n_row)
+void cpu_input_init(const struct dev *d, struct cpu_input *in, const struct dev_proj *const *proj, int n_proj,
+                    size_t n_row)
 {
     in->n_proj = n_proj;
     in->n_in = proj[0]->w->n_in;
@@ -88,7 +89,8 @@ static size_t batch_row(const struct cpu_input *in, size_t row)
     return in->pick ? (size_t)in->pick[row] : row;
 }
 
-static void fill_x(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin, size_t end, bool keep)
+static void fill_x(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin, size_t end,
+                   bool keep)
 {
     for (size_t i = begin; i < end; i++) {
         size_t row = batch_row(in, p->row0 + i);
@@ -127,7 +129,8 @@ static void subtract_q8(float *restrict left, const float *restrict x, const str
 }
 
 /* Rows of the int8 form: one a row, or the row and what rounding it left. left: scratch for a row. */
-static void fill_q8(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin, size_t end, float *left)
+static void fill_q8(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin, size_t end,
+                    float *left)
 {
     const float *x = p->rows.x + begin * p->rows.ldx;
     if (!in->need_rest) {
@@ -165,8 +168,8 @@ static const struct dev_segment *segment_of(const struct dev_batch *b, size_t ro
 }
 
 /* The adapter on projection i of block rows [begin, *stop): the longest run from begin that has one and the same. */
-static const struct dev_lora *lora_run(const struct cpu_input *in, const struct cpu_prepared *p, int i, size_t begin, size_t end,
-                                       size_t *stop)
+static const struct dev_lora *lora_run(const struct cpu_input *in, const struct cpu_prepared *p, int i, size_t begin,
+                                       size_t end, size_t *stop)
 {
     const struct dev_segment *s = segment_of(in->b, batch_row(in, p->row0 + begin));
     size_t at = begin + 1;
@@ -178,8 +181,8 @@ static const struct dev_lora *lora_run(const struct cpu_input *in, const struct 
     return s ? cpu_lora(in->proj[i], s) : NULL;
 }
 
-static void fill_u(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, int i, size_t begin, size_t end,
-                   bool keep)
+static void fill_u(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, int i, size_t begin,
+                   size_t end, bool keep)
 {
     for (size_t at = begin, stop; at < end; at = stop) {
         const struct dev_lora *l = lora_run(in, p, i, at, end, &stop);
@@ -199,8 +202,8 @@ static void fill_u(const struct dev *d, const struct cpu_input *in, struct cpu_p
     }
 }
 
-void cpu_prepared_fill(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin, size_t end,
-                       bool keep, struct carve own)
+void cpu_prepared_fill(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin,
+                       size_t end, bool keep, struct carve own)
 {
     if (begin >= end) {
         return;
@@ -243,8 +246,8 @@ static void add_bias(const struct dev *d, const float *bias, size_t n_row, size_
     }
 }
 
-void cpu_project(const struct dev *d, const struct cpu_input *in, const struct cpu_prepared *p, int i, size_t g0, size_t g1,
-                 float *tile, size_t ld_tile, struct carve c)
+void cpu_project(const struct dev *d, const struct cpu_input *in, const struct cpu_prepared *p, int i, size_t g0,
+                 size_t g1, float *tile, size_t ld_tile, struct carve c)
 {
     const struct dev_mat *w = in->proj[i]->w;
     size_t col0 = g0 * KERN_ROWS, n_row = p->rows.n_row;
@@ -256,8 +259,8 @@ void cpu_project(const struct dev *d, const struct cpu_input *in, const struct c
     for (size_t at = 0, stop; at < n_row && in->ld_u > 0; at = stop) {
         const struct dev_lora *l = lora_run(in, p, i, at, n_row, &stop);
         if (l) {
-            cpu_gemm(d)(tile + at * ld_tile, ld_tile, p->u[i] + at * in->ld_u, in->ld_u, 1, l->bt + col0, l->n_out, stop - at,
-                        n_col, (size_t)l->rank, true);
+            cpu_gemm(d)(tile + at * ld_tile, ld_tile, p->u[i] + at * in->ld_u, in->ld_u, 1, l->bt + col0, l->n_out,
+                        stop - at, n_col, (size_t)l->rank, true);
         }
     }
 }

@@ -12,36 +12,38 @@ struct cpu_input {
     size_t n_in;
     const float *norm;
     float eps;
-    float *inv_rms;       /* [n_tok] or NULL */
-    const int32_t *pick;  /* rows of the batch, NULL: all in order */
+    float *inv_rms;      /* [n_tok] or NULL */
+    const int32_t *pick; /* rows of the batch, NULL: all in order */
     const struct dev_proj *proj[MAX_PROJ];
     int n_proj;
     enum cpu_path path[MAX_PROJ];
-    size_t ld_u;          /* largest rank of an adapter on these projections, 0: none */
+    size_t ld_u; /* largest rank of an adapter on these projections, 0: none */
     bool need_x, need_q8, need_rest, need_bf16;
 };
-/* Choose paths and forms; the other fields but b, x, norm, eps, inv_rms, pick are filled. n_row: of the whole operation. */
-void cpu_input_init(const struct dev *d, struct cpu_input *in, const struct dev_proj *const *proj, int n_proj, size_t n_row);
+/* Choose paths and forms; the other fields but b, x, norm, eps, inv_rms, pick are filled. n_row: of the whole
+ * operation. */
+void cpu_input_init(const struct dev *d, struct cpu_input *in, const struct dev_proj *const *proj, int n_proj,
+                    size_t n_row);
 
 /* A block of rows in its forms. */
 struct cpu_prepared {
     size_t row0; /* first row of the operation */
     struct cpu_rows rows;
-    float *h; /* rows.x when it is a copy of ours (normed or picked), else NULL */
+    float *h;           /* rows.x when it is a copy of ours (normed or picked), else NULL */
     float *u[MAX_PROJ]; /* [n_row][ld_u], times the adapter's scale */
 };
 /* Lay the forms out in scratch. */
 void cpu_prepared_carve(const struct cpu_input *in, size_t row0, size_t n_row, struct carve *c, struct cpu_prepared *p);
 size_t cpu_prepared_bytes(size_t n_row, size_t n_in, size_t rank);
 /* Fill rows [begin, end) of the block. keep: also write inv_rms and proj.u. own: scratch for one row. */
-void cpu_prepared_fill(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin, size_t end,
-                       bool keep, struct carve own);
-/* Prepare a block: every worker calls it. Small blocks are prepared by each worker for itself in own scratch, larger ones
- * together in shared scratch, with a barrier. shared and own are moved past what was taken. */
+void cpu_prepared_fill(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin,
+                       size_t end, bool keep, struct carve own);
+/* Prepare a block: every worker calls it. Small blocks are prepared by each worker for itself in own scratch, larger
+ * ones together in shared scratch, with a barrier. shared and own are moved past what was taken. */
 void cpu_prepare(struct dev *d, const struct cpu_input *in, size_t row0, size_t n_row, int worker, int n_worker,
                  struct carve *shared, struct carve *own, struct cpu_prepared *p);
 /* Product of the prepared block with output groups [g0, g1) of projection i, plus bias and adapters, into tile. */
-void cpu_project(const struct dev *d, const struct cpu_input *in, const struct cpu_prepared *p, int i, size_t g0, size_t g1,
-                 float *tile, size_t ld_tile, struct carve c);
+void cpu_project(const struct dev *d, const struct cpu_input *in, const struct cpu_prepared *p, int i, size_t g0,
+                 size_t g1, float *tile, size_t ld_tile, struct carve c);
 
 #endif

@@ -19,20 +19,20 @@
 #include "ground/base/pool.h"
 
 enum {
-    TOK_BLOCK = 256,     /* rows of a batch that an operation prepares at a time */
-    TILE_GROUPS = 8,     /* groups of 16 outputs that a worker computes before it finishes them */
+    TOK_BLOCK = 256, /* rows of a batch that an operation prepares at a time */
+    TILE_GROUPS = 8, /* groups of 16 outputs that a worker computes before it finishes them */
     TILE_COLS = TILE_GROUPS * KERN_ROWS,
-    PANEL_K = 512,       /* inputs of a dequantized panel: 8 groups x 512 x 16 floats = 256 KiB stay in L2 */
-    FEW_ROWS = 4,        /* up to so many rows every worker prepares the input itself: cheaper than a barrier */
-    MAX_PROJ = 3,        /* projections of one input */
-    ROPE_SLOTS = 1024    /* rows whose rotary tables are kept from layer to layer */
+    PANEL_K = 512,    /* inputs of a dequantized panel: 8 groups x 512 x 16 floats = 256 KiB stay in L2 */
+    FEW_ROWS = 4,     /* up to so many rows every worker prepares the input itself: cheaper than a barrier */
+    MAX_PROJ = 3,     /* projections of one input */
+    ROPE_SLOTS = 1024 /* rows whose rotary tables are kept from layer to layer */
 };
 
 /* The largest shapes that operations were promised; scratch is reserved for them. */
 struct cpu_limits {
-    size_t n_in, n_out; /* of any matrix */
-    size_t rank;        /* of any adapter */
-    size_t n_pos;       /* positions of a segment: at most all pages of the largest dev_kv */
+    size_t n_in, n_out;      /* of any matrix */
+    size_t rank;             /* of any adapter */
+    size_t n_pos;            /* positions of a segment: at most all pages of the largest dev_kv */
     size_t d_head, n_kv_dim; /* n_kv_dim = n_kv_head * d_head */
 };
 
@@ -155,7 +155,7 @@ struct cpu_rows {
     const float *x;
     size_t ldx;
     struct q8_rows q8; /* a row each; with PATH_Q8X2 two: the rounded row, then what rounding left, rounded */
-    uint16_t *bf16; /* [n_row][ld_bf16], padded with zeros to a multiple of 32 */
+    uint16_t *bf16;    /* [n_row][ld_bf16], padded with zeros to a multiple of 32 */
     size_t ld_bf16;
     size_t n_row;
 };
@@ -182,7 +182,8 @@ static inline const struct dev_lora *cpu_lora(const struct dev_proj *p, const st
 
 /* Make the cache hold tables of this rope (empties it when it held another). Before workers start. */
 void cpu_rope_begin(struct dev *d, const struct dev_rope *rope);
-/* cos and sin [n_rot / 2] of position pos, kept in the slot of a batch row. Different rows from different workers only. */
+/* cos and sin [n_rot / 2] of position pos, kept in the slot of a batch row. Different rows from different workers only.
+ */
 void cpu_rope_row(struct dev *d, size_t row, int32_t pos, const float **cos, const float **sin);
 
 #endif

@@ -19,7 +19,11 @@ int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *sh
         return err_set(e, ERR_NOMEM, NULL, "cannot make a cache of keys and values: out of memory");
     }
     bool is_f16 = kv_is_f16(d, mode);
-    *kv = (struct dev_kv){.dev = d, .shape = *shape, .n_page = n_page, .is_f16 = is_f16, .elem_bytes = is_f16 ? 2 : 4,
+    *kv = (struct dev_kv){.dev = d,
+                          .shape = *shape,
+                          .n_page = n_page,
+                          .is_f16 = is_f16,
+                          .elem_bytes = is_f16 ? 2 : 4,
                           .head_len = (size_t)shape->d_head * DEV_PAGE};
     size_t n_bytes;
     bool fits = mul_size(dev_kv_page_bytes(kv), (size_t)n_page, &n_bytes);
@@ -30,8 +34,11 @@ int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *sh
                      dev_kv_page_bytes(kv));
         goto out;
     }
-    rc = cpu_limits_grow(d, &(struct cpu_limits){.n_pos = (size_t)n_page * DEV_PAGE, .d_head = (size_t)shape->d_head,
-                                                 .n_kv_dim = (size_t)shape->n_kv_head * (size_t)shape->d_head}, e);
+    rc = cpu_limits_grow(d,
+                         &(struct cpu_limits){.n_pos = (size_t)n_page * DEV_PAGE,
+                                              .d_head = (size_t)shape->d_head,
+                                              .n_kv_dim = (size_t)shape->n_kv_head * (size_t)shape->d_head},
+                         e);
     if (rc) {
         goto out;
     }

@@ -18,7 +18,10 @@ size_t cpu_linear_worker_bytes(const struct cpu_limits *l)
            l->d_head * sizeof(uint16_t) + 256;
 }
 
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 /* --- residual projection --- */
 
@@ -29,7 +32,8 @@ struct linear_add {
     size_t n_tok;
 };
 
-static void linear_add_tiles(const struct linear_add *p, const struct cpu_prepared *in, size_t begin, size_t end, struct carve c)
+static void linear_add_tiles(const struct linear_add *p, const struct cpu_prepared *in, size_t begin, size_t end,
+                             struct carve c)
 {
     size_t n_out = p->in.proj[0]->w->n_out;
     float *tile = carve_take(&c, (size_t)TOK_BLOCK * TILE_COLS * sizeof(float));
@@ -74,12 +78,14 @@ struct gate_up {
     size_t n_tok, n_ff;
 };
 
-static void gate_up_tiles(const struct gate_up *p, const struct cpu_prepared *in, size_t begin, size_t end, struct carve c)
+static void gate_up_tiles(const struct gate_up *p, const struct cpu_prepared *in, size_t begin, size_t end,
+                          struct carve c)
 {
     size_t tile_bytes = (size_t)TOK_BLOCK * TILE_COLS * sizeof(float);
     float *gate = carve_take(&c, tile_bytes), *up = carve_take(&c, tile_bytes);
     for (size_t g = begin; g < end; g += TILE_GROUPS) {
-        size_t g1 = min_size(g + TILE_GROUPS, end), col = g * KERN_ROWS, n_col = min_size(g1 * KERN_ROWS, p->n_ff) - col;
+        size_t g1 = min_size(g + TILE_GROUPS, end), col = g * KERN_ROWS,
+               n_col = min_size(g1 * KERN_ROWS, p->n_ff) - col;
         cpu_project(p->d, &p->in, in, 0, g, g1, gate, TILE_COLS, c);
         cpu_project(p->d, &p->in, in, 1, g, g1, up, TILE_COLS, c);
         for (size_t r = 0; r < in->rows.n_row; r++) {
@@ -116,8 +122,13 @@ static void gate_up_run(void *arg, int worker, int n_worker)
 void dev_gate_up(struct dev *d, const struct dev_batch *b, const struct dev_gate_up *gu, const float *x, float *act,
                  float *gate_out, float *up_out, float *inv_rms)
 {
-    struct gate_up p = {.d = d, .in = {.b = b, .x = x, .norm = gu->norm, .eps = gu->eps, .inv_rms = inv_rms},
-                        .act = act, .gate = gate_out, .up = up_out, .n_tok = (size_t)b->n_tok, .n_ff = gu->gate.w->n_out};
+    struct gate_up p = {.d = d,
+                        .in = {.b = b, .x = x, .norm = gu->norm, .eps = gu->eps, .inv_rms = inv_rms},
+                        .act = act,
+                        .gate = gate_out,
+                        .up = up_out,
+                        .n_tok = (size_t)b->n_tok,
+                        .n_ff = gu->gate.w->n_out};
     const struct dev_proj *proj[] = {&gu->gate, &gu->up};
     cpu_input_init(d, &p.in, proj, 2, p.n_tok);
     pool_run(d->pool, gate_up_run, &p);
@@ -183,10 +194,12 @@ static void head_run(void *arg, int worker, int n_worker)
     }
 }
 
-void dev_head(struct dev *d, const struct dev_batch *b, const struct dev_head *h, const float *x, const int32_t *rows, int n_row,
-              float *logits)
+void dev_head(struct dev *d, const struct dev_batch *b, const struct dev_head *h, const float *x, const int32_t *rows,
+              int n_row, float *logits)
 {
-    struct head p = {.d = d, .in = {.b = b, .x = x, .norm = h->norm, .eps = h->eps, .pick = rows}, .logits = logits,
+    struct head p = {.d = d,
+                     .in = {.b = b, .x = x, .norm = h->norm, .eps = h->eps, .pick = rows},
+                     .logits = logits,
                      .n_row = (size_t)n_row};
     const struct dev_proj *proj = &h->out;
     cpu_input_init(d, &p.in, &proj, 1, p.n_row);

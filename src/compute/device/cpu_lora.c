@@ -3,8 +3,8 @@
 
 #include "ground/base/mem.h"
 
-int dev_lora_new(struct dev *d, struct dev_lora **out, const float *a, const float *b, int rank, size_t n_in, size_t n_out,
-                 float scale, struct err *e)
+int dev_lora_new(struct dev *d, struct dev_lora **out, const float *a, const float *b, int rank, size_t n_in,
+                 size_t n_out, float scale, struct err *e)
 {
     *out = NULL;
     struct dev_lora *l = mem_try_alloc(sizeof(*l));
@@ -53,5 +53,11 @@ void dev_lora_free(struct dev_lora *l)
     }
 }
 
-int dev_lora_rank(const struct dev_lora *l) { return l->rank; }
-void dev_lora_set_scale(struct dev_lora *l, float scale) { l->scale = scale; }
+int dev_lora_rank(const struct dev_lora *l)
+{
+    return l->rank;
+}
+void dev_lora_set_scale(struct dev_lora *l, float scale)
+{
+    l->scale = scale;
+}

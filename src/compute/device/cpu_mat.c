@@ -20,8 +20,14 @@ int dev_mat_new(struct dev *d, struct dev_mat **out, enum quant_type type, size_
         return err_set(e, ERR_NOMEM, NULL, "cannot hold a %zu x %zu matrix of type %s: %zu bytes wanted", n_out, n_in,
                        quants[type]->name, fits ? n_bytes : SIZE_MAX);
     }
-    *m = (struct dev_mat){.dev = d, .type = type, .n_out = n_out, .n_in = n_in, .n_group = n_group,
-                          .n_block = n_block, .group_bytes = group_bytes, .packed = packed};
+    *m = (struct dev_mat){.dev = d,
+                          .type = type,
+                          .n_out = n_out,
+                          .n_in = n_in,
+                          .n_group = n_group,
+                          .n_block = n_block,
+                          .group_bytes = group_bytes,
+                          .packed = packed};
     int rc = cpu_limits_grow(d, &(struct cpu_limits){.n_in = n_in, .n_out = n_out}, e);
     if (rc) {
         dev_mat_free(m);
@@ -39,9 +45,18 @@ void dev_mat_free(struct dev_mat *m)
     }
 }
 
-size_t dev_mat_bytes(const struct dev_mat *m) { return m->n_group * m->group_bytes; }
-size_t dev_mat_n_out(const struct dev_mat *m) { return m->n_out; }
-size_t dev_mat_n_in(const struct dev_mat *m) { return m->n_in; }
+size_t dev_mat_bytes(const struct dev_mat *m)
+{
+    return m->n_group * m->group_bytes;
+}
+size_t dev_mat_n_out(const struct dev_mat *m)
+{
+    return m->n_out;
+}
+size_t dev_mat_n_in(const struct dev_mat *m)
+{
+    return m->n_in;
+}
 
 struct put {
     struct dev_mat *m;

@@ -15,7 +15,10 @@ enum {
     Q8_ROW_BYTES = 256 << 10 /* int8 activations that stay in L2 beside the weights of a tile */
 };
 
-static bool is_float(enum quant_type t) { return t == QUANT_F32 || t == QUANT_F16 || t == QUANT_BF16; }
+static bool is_float(enum quant_type t)
+{
+    return t == QUANT_F32 || t == QUANT_F16 || t == QUANT_BF16;
+}
 
 enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quant_type type, size_t n_row)
 {
@@ -45,10 +48,13 @@ static const uint8_t *block_at(const struct dev_mat *m, size_t group, size_t k)
 }
 
 /* Aligned memory of ours, seen as floats: packed QUANT_F32 blocks are the panel. */
-static const float *as_floats(const uint8_t *p) { return (const float *)(const void *)p; }
+static const float *as_floats(const uint8_t *p)
+{
+    return (const float *)(const void *)p;
+}
 
-static void product_ref(const struct dev *d, const struct dev_mat *m, const struct cpu_rows *x, size_t g0, size_t g1, float *y,
-                        size_t ldy, float *panel)
+static void product_ref(const struct dev *d, const struct dev_mat *m, const struct cpu_rows *x, size_t g0, size_t g1,
+                        float *y, size_t ldy, float *panel)
 {
     for (size_t g = g0; g < g1; g++) {
         const float *p = panel;
@@ -57,30 +63,32 @@ static void product_ref(const struct dev *d, const struct dev_mat *m, const stru
         } else {
             d->kern.quant[m->type].panel(panel, block_at(m, g, 0), m->n_block);
         }
-        d->kern.gemm_ref(y + (g - g0) * KERN_ROWS, ldy, x->x, x->ldx, 1, p, KERN_ROWS, x->n_row, KERN_ROWS, m->n_in, false);
+        d->kern.gemm_ref(y + (g - g0) * KERN_ROWS, ldy, x->x, x->ldx, 1, p, KERN_ROWS, x->n_row, KERN_ROWS, m->n_in,
+                         false);
     }
 }
 
 /* Inputs [k0, k0 + n_k) of groups [g0, g1): panels of PANEL_K inputs, one after the other; then all rows. */
-static void product_f32_part(const struct dev *d, const struct dev_mat *m, const struct cpu_rows *x, size_t g0, size_t g1,
-                             size_t k0, size_t n_k, float *y, size_t ldy, float *panel)
+static void product_f32_part(const struct dev *d, const struct dev_mat *m, const struct cpu_rows *x, size_t g0,
+                             size_t g1, size_t k0, size_t n_k, float *y, size_t ldy, float *panel)
 {
     bool is_panel = m->type == QUANT_F32;
     for (size_t g = g0; g < g1 && !is_panel; g++) {
-        d->kern.quant[m->type].panel(panel + (g - g0) * PANEL_K * KERN_ROWS, block_at(m, g, k0), (n_k + KERN_K - 1) / KERN_K);
+        d->kern.quant[m->type].panel(panel + (g - g0) * PANEL_K * KERN_ROWS, block_at(m, g, k0),
+                                     (n_k + KERN_K - 1) / KERN_K);
     }
     for (size_t r = 0; r < x->n_row; r += ROW_BLOCK) {
         size_t n = x->n_row - r < ROW_BLOCK ? x->n_row - r : ROW_BLOCK;
         for (size_t g = g0; g < g1; g++) {
             const float *p = is_panel ? as_floats(block_at(m, g, k0)) : panel + (g - g0) * PANEL_K * KERN_ROWS;
-            d->kern.gemm_f32(y + r * ldy + (g - g0) * KERN_ROWS, ldy, x->x + r * x->ldx + k0, x->ldx, 1, p, KERN_ROWS, n,
-                             KERN_ROWS, n_k, k0 > 0);
+            d->kern.gemm_f32(y + r * ldy + (g - g0) * KERN_ROWS, ldy, x->x + r * x->ldx + k0, x->ldx, 1, p, KERN_ROWS,
+                             n, KERN_ROWS, n_k, k0 > 0);
         }
     }
 }
 
-static void product_bf16_part(const struct dev *d, const struct dev_mat *m, const struct cpu_rows *x, size_t g0, size_t g1,
-                              size_t k0, size_t n_k, float *y, size_t ldy, uint16_t *panel)
+static void product_bf16_part(const struct dev *d, const struct dev_mat *m, const struct cpu_rows *x, size_t g0,
+                              size_t g1, size_t k0, size_t n_k, float *y, size_t ldy, uint16_t *panel)
 {
     n_k = round_up(n_k, KERN_K);
     for (size_t g = g0; g < g1; g++) {
@@ -113,8 +121,8 @@ static void add_pairs(float *restrict y, size_t ldy, const float *restrict t, si
 }
 
 /* Both terms of a row pass through the kernel as two rows, so that a weight is unpacked once for them. */
-static void product_q8(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct cpu_rows *x, size_t g0,
-                       size_t g1, float *y, size_t ldy, float *pairs)
+static void product_q8(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct cpu_rows *x,
+                       size_t g0, size_t g1, float *y, size_t ldy, float *pairs)
 {
     size_t step = Q8_ROW_BYTES / (m->n_block * KERN_K) / 16 * 16;
     step = step < 16 ? 16 : step;

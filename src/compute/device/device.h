@@ -49,7 +49,8 @@ void dev_copy(struct dev *d, float *dst, const float *src, size_t n);
 
 /* A packed matrix [n_out][n_in]: one copy, which decode, prefill and the backward pass read. */
 struct dev_mat;
-int dev_mat_new(struct dev *d, struct dev_mat **out, enum quant_type type, size_t n_out, size_t n_in, struct err *e) MUST_CHECK;
+int dev_mat_new(struct dev *d, struct dev_mat **out, enum quant_type type, size_t n_out, size_t n_in,
+                struct err *e) MUST_CHECK;
 /* Pack rows [row0, row0 + n_row) given in the file format (host memory); row0 a multiple of 16. */
 void dev_mat_put(struct dev *d, struct dev_mat *m, const void *rows, size_t row0, size_t n_row);
 void dev_mat_free(struct dev_mat *m);
@@ -95,8 +96,8 @@ struct dev_segment {
 /* LoRA on one matrix: y += scale * B (A x). A [rank][n_in], B [n_out][rank] in device memory, as PEFT stores them. */
 struct dev_lora;
 /* a, b: device memory (not owned) whose contents may change; dev_lora_update after every change. */
-int dev_lora_new(struct dev *d, struct dev_lora **out, const float *a, const float *b, int rank, size_t n_in, size_t n_out,
-                 float scale, struct err *e) MUST_CHECK;
+int dev_lora_new(struct dev *d, struct dev_lora **out, const float *a, const float *b, int rank, size_t n_in,
+                 size_t n_out, float scale, struct err *e) MUST_CHECK;
 void dev_lora_update(struct dev *d, struct dev_lora *l);
 void dev_lora_free(struct dev_lora *l);
 int dev_lora_rank(const struct dev_lora *l);
@@ -153,14 +154,14 @@ struct dev_attn {
     int n_head, n_kv_head, d_head, window;
     float scale;
 };
-void dev_attention(struct dev *d, const struct dev_batch *b, const struct dev_attn *p, const float *q, float *out, float *lse,
-                   const struct dev_kv *kv, int layer);
+void dev_attention(struct dev *d, const struct dev_batch *b, const struct dev_attn *p, const float *q, float *out,
+                   float *lse, const struct dev_kv *kv, int layer);
 
 /* x[n_tok][n_out] += w y (residual connection). */
 void dev_linear_add(struct dev *d, const struct dev_batch *b, const struct dev_proj *p, const float *y, float *x);
 
-/* h = rms_norm(x) * norm; gate, up = projections of h; act = silu(gate) * up. gate_out, up_out: [n_tok][n_ff] kept for the
- * backward pass, or NULL. act may be NULL when both are kept (dev_swiglu makes it later). */
+/* h = rms_norm(x) * norm; gate, up = projections of h; act = silu(gate) * up. gate_out, up_out: [n_tok][n_ff] kept for
+ * the backward pass, or NULL. act may be NULL when both are kept (dev_swiglu makes it later). */
 struct dev_gate_up {
     const float *norm;
     float eps;
@@ -176,8 +177,8 @@ struct dev_head {
     float eps;
     struct dev_proj out;
 };
-void dev_head(struct dev *d, const struct dev_batch *b, const struct dev_head *p, const float *x, const int32_t *rows, int n_row,
-              float *logits);
+void dev_head(struct dev *d, const struct dev_batch *b, const struct dev_head *p, const float *x, const int32_t *rows,
+              int n_row, float *logits);
 
 /* --- backward: every *_backward ADDS into the gradients of parameters and of x, in fixed order --- */
 
@@ -199,27 +200,29 @@ struct dev_lora_grad {
 /* Cross-entropy on chosen rows, forward and backward at once, in chunks, no logits kept.
  * loss[n_row] (host, may be NULL) = -log p(target); dx[rows] += weight[i] * gradient of loss[i] (dx NULL: loss only).
  * correct[n_row] (host, may be NULL): 1 where the target is the most likely token. */
-void dev_head_loss(struct dev *d, const struct dev_batch *b, const struct dev_head *p, const float *x, const int32_t *rows,
-                   const int32_t *target, const float *weight, int n_row, float *loss, uint8_t *correct, float *dx);
+void dev_head_loss(struct dev *d, const struct dev_batch *b, const struct dev_head *p, const float *x,
+                   const int32_t *rows, const int32_t *target, const float *weight, int n_row, float *loss,
+                   uint8_t *correct, float *dx);
 
 /* dy[n_tok][n_out] -> dx[n_tok][n_in] += dy W (+ adapter); adapter gradients from input y (as forward had it).
  * The caller zeroes dx when it starts from nothing. */
-void dev_linear_backward(struct dev *d, const struct dev_batch *b, const struct dev_proj *p, const struct dev_lora_grad *g,
-                         const float *dy, const float *y, float *dx);
+void dev_linear_backward(struct dev *d, const struct dev_batch *b, const struct dev_proj *p,
+                         const struct dev_lora_grad *g, const float *dy, const float *y, float *dx);
 
 /* dact -> dgate, dup (out; may overwrite gate and up). */
 void dev_swiglu_backward(struct dev *d, float *dgate, float *dup, const float *dact, const float *gate, const float *up,
                          size_t n_tok, size_t n_ff);
 
 /* dx += through gate and up and the norm before them. h is recomputed from x and inv_rms. */
-void dev_gate_up_backward(struct dev *d, const struct dev_batch *b, const struct dev_gate_up *p, const struct dev_lora_grad g[2],
-                          const float *dgate, const float *dup, const float *x, const float *inv_rms, float *dx);
+void dev_gate_up_backward(struct dev *d, const struct dev_batch *b, const struct dev_gate_up *p,
+                          const struct dev_lora_grad g[2], const float *dgate, const float *dup, const float *x,
+                          const float *inv_rms, float *dx);
 
 /* dout -> dq (out), dkv (added; a dev_kv of the same pages as kv, one layer or the same layers).
  * Keys of a prefix that several segments share receive the sum over those segments in segment order. */
 void dev_attention_backward(struct dev *d, const struct dev_batch *b, const struct dev_attn *p, const float *dout,
-                            const float *out, const float *q, const float *lse, const struct dev_kv *kv, struct dev_kv *dkv,
-                            int layer, int dkv_layer, float *dq);
+                            const float *out, const float *q, const float *lse, const struct dev_kv *kv,
+                            struct dev_kv *dkv, int layer, int dkv_layer, float *dq);
 
 /* dq and dkv -> dx: inverse rotation, projections, norm. dq is overwritten. */
 void dev_attention_in_backward(struct dev *d, const struct dev_batch *b, const struct dev_attn_in *p,

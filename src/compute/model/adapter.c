@@ -154,9 +154,18 @@ void adapter_free(struct adapter *a)
     mem_free(a);
 }
 
-const struct adapter_options *adapter_get_options(const struct adapter *a) { return &a->opt; }
-size_t adapter_n_param(const struct adapter *a) { return a->n_param; }
-float *adapter_params(struct adapter *a) { return a->param; }
+const struct adapter_options *adapter_get_options(const struct adapter *a)
+{
+    return &a->opt;
+}
+size_t adapter_n_param(const struct adapter *a)
+{
+    return a->n_param;
+}
+float *adapter_params(struct adapter *a)
+{
+    return a->param;
+}
 
 int adapter_grads(struct adapter *a, float **out, struct err *e)
 {

@@ -28,7 +28,8 @@ static inline struct adapter_view *adapter_view_at(const struct adapter *a, int 
     return &a->view[(size_t)layer * SITE_COUNT + (size_t)site];
 }
 /* Memory and views of an adapter, parameters zero. Options are checked here. */
-int adapter_make(struct adapter **out, const struct model *m, const struct adapter_options *opt, struct err *e) MUST_CHECK;
+int adapter_make(struct adapter **out, const struct model *m, const struct adapter_options *opt,
+                 struct err *e) MUST_CHECK;
 /* Rows of B of q and k between Hugging Face's halves and the base's order; same-size copy where nothing is permuted. */
 void adapter_rows_to_hf(const struct adapter *a, enum adapter_site site, float *dst, const float *src);
 void adapter_rows_from_hf(const struct adapter *a, enum adapter_site site, float *dst, const float *src);

@@ -7,8 +7,8 @@
 
 void adapter_key(char *out, size_t size, int layer, enum adapter_site site, bool is_b)
 {
-    snprintf(out, size, "base_model.model.model.layers.%d.%s.%s.lora_%c.weight", layer, site <= SITE_O ? "self_attn" : "mlp",
-             adapter_site_name[site], is_b ? 'B' : 'A');
+    snprintf(out, size, "base_model.model.model.layers.%d.%s.%s.lora_%c.weight", layer,
+             site <= SITE_O ? "self_attn" : "mlp", adapter_site_name[site], is_b ? 'B' : 'A');
 }
 
 /* Row of the base's order where row r of Hugging Face's stands. */

@@ -22,15 +22,26 @@ static bool is_empty(const json_t *v)
 /* Members that change what is computed and that we do not compute: anything but absent, null, false, empty. */
 static int refuse_unknown(const json_t *config, const char *path, struct err *e)
 {
-    static const char *const never[] = {"use_dora",     "modules_to_save",    "rank_pattern",      "alpha_pattern",
-                                        "lora_bias",    "layers_to_transform", "fan_in_fan_out",   "layer_replication",
-                                        "use_qalora",   "target_parameters",  "trainable_token_indices", "alora_invocation_tokens",
-                                        "use_bdlora",   "arrow_config"};
+    static const char *const never[] = {"use_dora",
+                                        "modules_to_save",
+                                        "rank_pattern",
+                                        "alpha_pattern",
+                                        "lora_bias",
+                                        "layers_to_transform",
+                                        "fan_in_fan_out",
+                                        "layer_replication",
+                                        "use_qalora",
+                                        "target_parameters",
+                                        "trainable_token_indices",
+                                        "alora_invocation_tokens",
+                                        "use_bdlora",
+                                        "arrow_config"};
     for (size_t i = 0; i < N_ELEM(never); i++) {
         if (!is_empty(json_object_get(config, never[i]))) {
-            return err_set(e, ERR_UNSUPPORTED, path,
-                           "cannot use adapter \"%s\": %s is set, which cannot be computed; unset or empty would be right", path,
-                           never[i]);
+            return err_set(
+                e, ERR_UNSUPPORTED, path,
+                "cannot use adapter \"%s\": %s is set, which cannot be computed; unset or empty would be right", path,
+                never[i]);
         }
     }
     return 0;
@@ -54,9 +65,11 @@ static int check_kind(const json_t *config, const char *path, struct err *e)
         return err_set(e, ERR_UNSUPPORTED, path, "cannot use adapter \"%s\": %s is \"%s\", \"%s\" would be right", path,
                        kind ? "peft_type" : "bias", kind ? peft_type : bias, kind ? "LORA" : "none");
     }
-    if (init && (str_starts(init, "pissa") || str_eq(init, "olora") || str_eq(init, "corda") || str_eq(init, "loftq"))) {
+    if (init &&
+        (str_starts(init, "pissa") || str_eq(init, "olora") || str_eq(init, "corda") || str_eq(init, "loftq"))) {
         return err_set(e, ERR_UNSUPPORTED, path,
-                       "cannot use adapter \"%s\": init_lora_weights \"%s\" changed the base's own weights", path, init);
+                       "cannot use adapter \"%s\": init_lora_weights \"%s\" changed the base's own weights", path,
+                       init);
     }
     return refuse_unknown(config, path, e);
 }
@@ -73,10 +86,11 @@ static int read_targets(const json_t *config, const char *path, unsigned *sites,
         const char *name = json_string_value(json_array_get(list, i));
         int site = name ? adapter_site_find(name) : -1;
         if (site < 0) {
-            return err_set(e, ERR_UNSUPPORTED, path,
-                           "cannot use adapter \"%s\": target module \"%s\" cannot carry one; q_proj, k_proj, v_proj, o_proj, "
-                           "gate_proj, up_proj and down_proj can",
-                           path, name ? name : json_kind(json_array_get(list, i)));
+            return err_set(
+                e, ERR_UNSUPPORTED, path,
+                "cannot use adapter \"%s\": target module \"%s\" cannot carry one; q_proj, k_proj, v_proj, o_proj, "
+                "gate_proj, up_proj and down_proj can",
+                path, name ? name : json_kind(json_array_get(list, i)));
         }
         *sites |= 1U << site;
     }
@@ -113,8 +127,8 @@ static int read_config(const char *dir, struct adapter_options *opt, struct err 
     return rc;
 }
 
-static int check_factor(const struct model_params *p, const struct adapter_options *opt, const struct safetensors *s, int layer,
-                        enum adapter_site site, bool is_b, const char *path, struct err *e)
+static int check_factor(const struct model_params *p, const struct adapter_options *opt, const struct safetensors *s,
+                        int layer, enum adapter_site site, bool is_b, const char *path, struct err *e)
 {
     char key[KEY_BYTES];
     size_t n_out, n_in;
@@ -126,10 +140,11 @@ static int check_factor(const struct model_params *p, const struct adapter_optio
         return err_set(e, ERR_INPUT, path, "cannot use adapter \"%s\": tensor \"%s\" is missing", path, key);
     }
     if (t->n_dim != 2 || t->shape[0] != n_row || t->shape[1] != n_col) {
-        return err_set(e, ERR_INPUT, path,
-                       "cannot use adapter \"%s\": tensor \"%s\" is %llu x %llu (%d dimensions), the model wants %zu x %zu", path,
-                       key, (unsigned long long)t->shape[0], (unsigned long long)(t->n_dim > 1 ? t->shape[1] : 1), t->n_dim,
-                       n_row, n_col);
+        return err_set(
+            e, ERR_INPUT, path,
+            "cannot use adapter \"%s\": tensor \"%s\" is %llu x %llu (%d dimensions), the model wants %zu x %zu", path,
+            key, (unsigned long long)t->shape[0], (unsigned long long)(t->n_dim > 1 ? t->shape[1] : 1), t->n_dim, n_row,
+            n_col);
     }
     return 0;
 }
@@ -150,8 +165,8 @@ static int check_tensors(const struct model_params *p, const struct adapter_opti
 }
 
 /* One factor into the flat array. buf holds the file's order, perm (B only) the base's. */
-static int read_factor(struct adapter *a, const struct safetensors *s, int layer, enum adapter_site site, bool is_b, float *buf,
-                       float *perm, struct err *e)
+static int read_factor(struct adapter *a, const struct safetensors *s, int layer, enum adapter_site site, bool is_b,
+                       float *buf, float *perm, struct err *e)
 {
     char key[KEY_BYTES];
     const struct adapter_view *v = adapter_view_at(a, layer, site);
@@ -195,7 +210,8 @@ static int read_tensors(struct adapter *a, const struct safetensors *s, const ch
     const char *other = stranger(a, s);
     if (other) {
         return err_set(e, ERR_UNSUPPORTED, path,
-                       "cannot use adapter \"%s\": tensor \"%s\" belongs to no targeted matrix of the model", path, other);
+                       "cannot use adapter \"%s\": tensor \"%s\" belongs to no targeted matrix of the model", path,
+                       other);
     }
     size_t max = 0;
     for (int i = 0; i < SITE_COUNT; i++) {

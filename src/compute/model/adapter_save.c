@@ -1,5 +1,5 @@
-/* Writing an adapter as a PEFT directory. The directory is written beside its place, synced, and put there by one rename
- * (or one exchange with an older adapter), so that a reader sees the old one, the new one, or none. */
+/* Writing an adapter as a PEFT directory. The directory is written beside its place, synced, and put there by one
+ * rename (or one exchange with an older adapter), so that a reader sees the old one, the new one, or none. */
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -26,15 +26,15 @@ static json_t *config_json(const struct adapter *a, const char *base_name, const
         json_object_set_new(own, metadata[i], json_string(metadata[i + 1]));
     }
     return json_pack("{s:s, s:s, s:s, s:b, s:i, s:o, s:f, s:s, s:o, s:b, s:b, s:n, s:b, s:b, s:o}", "peft_type", "LORA",
-                     "task_type", "CAUSAL_LM", "base_model_name_or_path", base_name ? base_name : "", "inference_mode", 1, "r",
-                     a->opt.rank, "lora_alpha", json_finite((double)a->opt.alpha), "lora_dropout", 0.0, "bias", "none",
-                     "target_modules", targets, "use_rslora", a->opt.use_rslora, "use_dora", 0, "modules_to_save",
-                     "fan_in_fan_out", 0, "init_lora_weights", 1, "tailor", own);
+                     "task_type", "CAUSAL_LM", "base_model_name_or_path", base_name ? base_name : "", "inference_mode",
+                     1, "r", a->opt.rank, "lora_alpha", json_finite((double)a->opt.alpha), "lora_dropout", 0.0, "bias",
+                     "none", "target_modules", targets, "use_rslora", a->opt.use_rslora, "use_dora", 0,
+                     "modules_to_save", "fan_in_fan_out", 0, "init_lora_weights", 1, "tailor", own);
 }
 
 /* One factor as an item; its values are copied to *at, which moves on. */
-static void add_item(const struct adapter *a, int layer, enum adapter_site site, bool is_b, struct safetensors_item *item,
-                     char *key, float *host, float **at)
+static void add_item(const struct adapter *a, int layer, enum adapter_site site, bool is_b,
+                     struct safetensors_item *item, char *key, float *host, float **at)
 {
     const struct adapter_view *v = adapter_view_at(a, layer, site);
     size_t rank = (size_t)a->opt.rank, n = rank * (is_b ? v->n_out : v->n_in);
@@ -80,7 +80,8 @@ out:
     return rc;
 }
 
-static int save_files(const struct adapter *a, const char *dir, const char *base_name, const char *const *metadata, struct err *e)
+static int save_files(const struct adapter *a, const char *dir, const char *base_name, const char *const *metadata,
+                      struct err *e)
 {
     char *tensors = path_join(dir, "adapter_model.safetensors"), *config = path_join(dir, "adapter_config.json");
     json_t *json = config_json(a, base_name, metadata);
@@ -105,7 +106,8 @@ static int check_place(const char *dir, struct err *e)
         return 0;
     }
     if (!file_is_dir(dir)) {
-        return err_set(e, ERR_INPUT, dir, "cannot save adapter \"%s\": a file is there, a directory would be right", dir);
+        return err_set(e, ERR_INPUT, dir, "cannot save adapter \"%s\": a file is there, a directory would be right",
+                       dir);
     }
     char **names, *config = path_join(dir, "adapter_config.json");
     size_t n;
@@ -121,7 +123,8 @@ static int check_place(const char *dir, struct err *e)
     mem_free(names);
     return n == 0 || is_adapter
                ? 0
-               : err_set(e, ERR_INPUT, dir, "cannot save adapter \"%s\": the directory holds other things than an adapter", dir);
+               : err_set(e, ERR_INPUT, dir,
+                         "cannot save adapter \"%s\": the directory holds other things than an adapter", dir);
 }
 
 /* Put the finished directory tmp at dir. */
@@ -142,7 +145,8 @@ static char *parent_of(const char *dir)
     return n == 0 ? mem_strdup(".") : n == 1 ? mem_strdup("/") : mem_strndup(dir, n - 1);
 }
 
-int adapter_save(const struct adapter *a, const char *dir, const char *base_name, const char *const *metadata, struct err *e)
+int adapter_save(const struct adapter *a, const char *dir, const char *base_name, const char *const *metadata,
+                 struct err *e)
 {
     size_t n = strlen(dir);
     while (n > 1 && dir[n - 1] == '/') {

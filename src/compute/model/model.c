@@ -16,10 +16,10 @@ void model_site_shape(const struct model_params *p, enum adapter_site site, size
     size_t n_embd = (size_t)p->n_embd, n_ff = (size_t)p->n_ff;
     size_t n_q = (size_t)p->n_head * (size_t)p->d_head, n_kv = (size_t)p->n_kv_head * (size_t)p->d_head;
     *n_in = site == SITE_O ? n_q : site == SITE_DOWN ? n_ff : n_embd;
-    *n_out = site == SITE_Q                           ? n_q
-             : site == SITE_K || site == SITE_V       ? n_kv
-             : site == SITE_GATE || site == SITE_UP   ? n_ff
-                                                      : n_embd;
+    *n_out = site == SITE_Q                         ? n_q
+             : site == SITE_K || site == SITE_V     ? n_kv
+             : site == SITE_GATE || site == SITE_UP ? n_ff
+                                                    : n_embd;
 }
 
 /* As Hugging Face: theta^(2i/n) and its reciprocal are float32, then the scaling of the file. */
@@ -114,8 +114,14 @@ void model_free(struct model *m)
     mem_free(m);
 }
 
-const struct model_params *model_params(const struct model *m) { return &m->params; }
-struct dev *model_dev(const struct model *m) { return m->dev; }
+const struct model_params *model_params(const struct model *m)
+{
+    return &m->params;
+}
+struct dev *model_dev(const struct model *m)
+{
+    return m->dev;
+}
 
 static uint64_t layer_bytes(const struct model *m)
 {
@@ -173,9 +179,9 @@ size_t model_kv_page_bytes(const struct model *m)
     return (size_t)s.n_layer * 2 * (size_t)s.n_kv_head * (size_t)s.d_head * DEV_PAGE * elem_bytes;
 }
 
-/* Rounding the inputs of layers to 8 bits moved the answers of SmolLM2 (106 M parameters in layers) by a mean KL divergence
- * of 5e-3 to 1e-2, past the bound of 2e-3; with 16 bits everywhere but before the attention output and the head it is
- * 7e-4 to 1.1e-3. Larger models are less sensitive. */
+/* Rounding the inputs of layers to 8 bits moved the answers of SmolLM2 (106 M parameters in layers) by a mean KL
+ * divergence of 5e-3 to 1e-2, past the bound of 2e-3; with 16 bits everywhere but before the attention output and the
+ * head it is 7e-4 to 1.1e-3. Larger models are less sensitive. */
 static bool needs_fine(const struct model *m, enum adapter_site site)
 {
     return site != SITE_O && model_n_layer_param(m) < FINE_MAX_PARAM;
@@ -191,8 +197,8 @@ static struct dev_proj site_proj(const struct model *m, int layer, enum adapter_
         ops->lora[site][i] = adapter[i] ? adapter_lora(adapter[i], layer, site) : NULL;
         n = ops->lora[site][i] ? n_adapter : n;
     }
-    return (struct dev_proj){.w = l->w[site], .bias = l->bias[site], .lora = ops->lora[site], .n_lora = n,
-                             .fine = needs_fine(m, site)};
+    return (struct dev_proj){
+        .w = l->w[site], .bias = l->bias[site], .lora = ops->lora[site], .n_lora = n, .fine = needs_fine(m, site)};
 }
 
 void model_layer_ops(const struct model *m, int layer, const struct adapter *const *adapter, int n_adapter,
@@ -224,7 +230,8 @@ void model_layer_ops(const struct model *m, int layer, const struct adapter *con
 
 struct dev_head model_head(const struct model *m)
 {
-    return (struct dev_head){.norm = m->output_norm, .eps = m->params.rms_eps, .out = {.w = m->head ? m->head : m->embedding}};
+    return (struct dev_head){
+        .norm = m->output_norm, .eps = m->params.rms_eps, .out = {.w = m->head ? m->head : m->embedding}};
 }
 
 int model_reserve(struct model *m, int max_tok, struct err *e)

@@ -18,41 +18,44 @@ static void shape_text(const struct tensor_info *t, char *out, size_t size)
 }
 
 /* The tensor with its kernel type; n_in 0: a vector of n_out values. */
-static int find_tensor(const struct model_file *f, const char *name, size_t n_out, size_t n_in, const struct tensor_info **out,
-                       enum quant_type *type, struct err *e)
+static int find_tensor(const struct model_file *f, const char *name, size_t n_out, size_t n_in,
+                       const struct tensor_info **out, enum quant_type *type, struct err *e)
 {
     const struct tensor_info *t = model_file_find(f, name);
     if (!t) {
         return err_set(e, ERR_INPUT, name, "cannot bind tensor \"%s\": the file has none of this name", name);
     }
-    bool fits = n_in ? t->n_dim == 2 && t->shape[0] == n_out && t->shape[1] == n_in : t->n_dim == 1 && t->shape[0] == n_out;
+    bool fits =
+        n_in ? t->n_dim == 2 && t->shape[0] == n_out && t->shape[1] == n_in : t->n_dim == 1 && t->shape[0] == n_out;
     if (!fits) {
         char have[96], want[48];
         shape_text(t, have, sizeof(have));
         snprintf(want, sizeof(want), n_in ? "%zu x %zu" : "%zu", n_out, n_in);
-        return err_set(e, ERR_INPUT, name, "cannot bind tensor \"%s\": its shape is %s, the hyper-parameters want %s", name, have,
-                       want);
+        return err_set(e, ERR_INPUT, name, "cannot bind tensor \"%s\": its shape is %s, the hyper-parameters want %s",
+                       name, have, want);
     }
     int q = quant_find(tensor_type_info(t->type)->name);
     if (q < 0) {
-        return err_set(e, ERR_UNSUPPORTED, name,
-                       "cannot compute with tensor \"%s\": its type is %s; F32, F16, BF16, Q8_0, Q4_0 and Q4_1 can be computed",
-                       name, tensor_type_info(t->type)->name);
+        return err_set(
+            e, ERR_UNSUPPORTED, name,
+            "cannot compute with tensor \"%s\": its type is %s; F32, F16, BF16, Q8_0, Q4_0 and Q4_1 can be computed",
+            name, tensor_type_info(t->type)->name);
     }
     *out = t;
     *type = (enum quant_type)q;
     return 0;
 }
 
-static int read_rows(struct dev *d, const struct model_file *f, const struct tensor_info *t, struct dev_mat *mat, struct err *e)
+static int read_rows(struct dev *d, const struct model_file *f, const struct tensor_info *t, struct dev_mat *mat,
+                     struct err *e)
 {
     size_t n_out = dev_mat_n_out(mat), row_bytes = (size_t)(t->n_bytes / n_out);
     size_t piece = PIECE_BYTES / row_bytes / KERN_ROWS * KERN_ROWS;
     piece = piece < KERN_ROWS ? KERN_ROWS : piece > n_out ? n_out : piece;
     void *rows = mem_try_array(piece, row_bytes);
     if (!rows) {
-        return err_set(e, ERR_NOMEM, t->name, "cannot read tensor \"%s\": no memory for %zu rows of %zu bytes", t->name, piece,
-                       row_bytes);
+        return err_set(e, ERR_NOMEM, t->name, "cannot read tensor \"%s\": no memory for %zu rows of %zu bytes", t->name,
+                       piece, row_bytes);
     }
     int rc = 0;
     for (size_t r = 0; !rc && r < n_out; r += piece) {
@@ -66,8 +69,8 @@ static int read_rows(struct dev *d, const struct model_file *f, const struct ten
     return rc;
 }
 
-int bind_mat(struct model *m, const struct model_file *f, const char *name, size_t n_out, size_t n_in, struct dev_mat **out,
-             struct err *e)
+int bind_mat(struct model *m, const struct model_file *f, const char *name, size_t n_out, size_t n_in,
+             struct dev_mat **out, struct err *e)
 {
     const struct tensor_info *t;
     enum quant_type type;
@@ -82,7 +85,8 @@ int bind_mat(struct model *m, const struct model_file *f, const char *name, size
     return read_rows(m->dev, f, t, *out, e);
 }
 
-int bind_vec(struct model *m, const struct model_file *f, const char *name, size_t n, bool must, float **out, struct err *e)
+int bind_vec(struct model *m, const struct model_file *f, const char *name, size_t n, bool must, float **out,
+             struct err *e)
 {
     *out = NULL;
     if (!must && !model_file_find(f, name)) {

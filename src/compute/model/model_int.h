@@ -52,7 +52,7 @@ struct model {
     struct model_layer *layer; /* [n_layer] */
     float inv_freq[512];       /* [n_rot / 2], divided by rope_factor */
     struct dev_rope rope;
-    uint64_t vector_bytes;     /* norms and biases */
+    uint64_t vector_bytes; /* norms and biases */
     struct model_space space;
 };
 
@@ -77,8 +77,8 @@ struct dev_head model_head(const struct model *m);
 /* --- binding: model_bind.c --- */
 
 /* A matrix by its GGUF name, read in pieces and packed. Missing: -ERR_INPUT. */
-int bind_mat(struct model *m, const struct model_file *f, const char *name, size_t n_out, size_t n_in, struct dev_mat **out,
-             struct err *e) MUST_CHECK;
+int bind_mat(struct model *m, const struct model_file *f, const char *name, size_t n_out, size_t n_in,
+             struct dev_mat **out, struct err *e) MUST_CHECK;
 /* A vector as float32 device memory. Missing: -ERR_INPUT when must, else *out is NULL. */
 int bind_vec(struct model *m, const struct model_file *f, const char *name, size_t n, bool must, float **out,
              struct err *e) MUST_CHECK;

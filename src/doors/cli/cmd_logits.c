@@ -39,7 +39,8 @@ static int keep_rows(void *arg, int first_pos, int n_row, const float *logits, s
 static int add_id(struct token_list *out, long long id, const char *where, struct err *e)
 {
     if (id < 0 || id > INT32_MAX)
-        return err_set(e, ERR_INPUT, where, "cannot use id %lld of \"%s\": 0 to %d would be right", id, where, INT32_MAX);
+        return err_set(e, ERR_INPUT, where, "cannot use id %lld of \"%s\": 0 to %d would be right", id, where,
+                       INT32_MAX);
     return token_list_add(out, (int32_t)id)
                ? err_set(e, ERR_NOMEM, where, "cannot hold the ids of \"%s\": out of memory", where)
                : 0;
@@ -64,7 +65,8 @@ static int read_ids(const struct param_set *args, struct token_list *out, struct
     if (param_is_set(args, "ids") == param_is_set(args, "ids_file"))
         return err_set(e, ERR_USAGE, NULL, "cannot compute logits: one of --ids and --ids-file must be given");
     int rc = 0;
-    for (size_t i = 0; !rc && i < param_count(args, "ids"); i++) rc = add_id(out, param_int_at(args, "ids", i), "--ids", e);
+    for (size_t i = 0; !rc && i < param_count(args, "ids"); i++)
+        rc = add_id(out, param_int_at(args, "ids", i), "--ids", e);
     if (param_is_set(args, "ids_file")) {
         const char *path = param_str(args, "ids_file");
         char *text;
@@ -80,8 +82,8 @@ static int read_ids(const struct param_set *args, struct token_list *out, struct
 
 static int save(const struct pass *p, size_t n_tok, const char *path, struct err *e)
 {
-    struct safetensors_item item = {.name = "logits", .type = TENSOR_F32, .shape = {n_tok, p->n_vocab}, .n_dim = 2,
-                                    .data = p->logits};
+    struct safetensors_item item = {
+        .name = "logits", .type = TENSOR_F32, .shape = {n_tok, p->n_vocab}, .n_dim = 2, .data = p->logits};
     return safetensors_save(path, &item, 1, NULL, e);
 }
 
