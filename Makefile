@@ -28,7 +28,7 @@ SRC := $(wildcard src/*/*/*.c src/*/*/*/*.c)
 OBJ := $(SRC:%.c=$(O)/%.o)
 LIB_OBJ := $(filter-out $(O)/src/doors/cli/main.o,$(OBJ))
 UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
-TSAN_UNIT := $(patsubst %,build/tsan/tests/unit/%,test_pool test_engine test_device)
+TSAN_UNIT := $(patsubst %,build/tsan/tests/unit/%,test_pool test_engine test_device test_http_server)
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PHONY: all units clean test accept soak asan tsan fuzz bench install check-headers format
@@ -93,7 +93,7 @@ fuzz: $(FUZZ:%=build/fuzz/%)
 
 check-headers:
 	@for h in $$(find src -name '*.h'); do \
-	  echo "#include \"$${h#src/}\"" | $(CC) $(BASE_CFLAGS) $(AMX) -x c -fsyntax-only - || { echo "$$h is not self-contained"; exit 1; }; done
+	  printf '#include "%s"\nextern int header_end;\n' "$${h#src/}" | $(CC) $(BASE_CFLAGS) $(AMX) -x c -fsyntax-only - || { echo "$$h is not self-contained"; exit 1; }; done
 
 format:
 	clang-format-14 -i $$(git ls-files 'src/*.[ch]' 'tests/*.c')

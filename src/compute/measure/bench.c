@@ -27,11 +27,9 @@ static bool hold_first(void *arg, struct sequence *s, int32_t id, enum finish_re
 static int add_sequence(struct bench *b, int n_prompt, int n_answer, int run, struct err *e)
 {
     int32_t *ids = mem_try_array((size_t)n_prompt, sizeof(*ids));
-    if (!ids)
-        return err_set(e, ERR_NOMEM, NULL, "cannot make a prompt of %d tokens: out of memory", n_prompt);
+    if (!ids) return err_set(e, ERR_NOMEM, NULL, "cannot make a prompt of %d tokens: out of memory", n_prompt);
     uint64_t stream = (uint64_t)run << 16 | (uint64_t)b->n_sequence;
-    for (int i = 0; i < n_prompt; i++)
-        ids[i] = (int32_t)rng_below((uint64_t)b->n_vocab, 1, stream, (uint64_t)i);
+    for (int i = 0; i < n_prompt; i++) ids[i] = (int32_t)rng_below((uint64_t)b->n_vocab, 1, stream, (uint64_t)i);
     struct sequence_request r = {.ids = ids,
                                  .n_id = (size_t)n_prompt,
                                  .max_tokens = n_answer,
@@ -42,8 +40,7 @@ static int add_sequence(struct bench *b, int n_prompt, int n_answer, int run, st
                                  .arg = b};
     int rc = engine_submit(b->g, &r, &b->sequence[b->n_sequence], e);
     mem_free(ids);
-    if (!rc)
-        b->n_sequence++;
+    if (!rc) b->n_sequence++;
     return rc;
 }
 
@@ -59,20 +56,16 @@ static int step_until(struct bench *b, size_t n, struct err *e)
                 return err_set(e, ERR_INTERNAL, NULL, "cannot measure: the model gives no finite logits");
             n_behind += r.reason == FINISH_NONE && r.n_id < n;
         }
-        if (!n_behind)
-            return 0;
-        if (b->stop && b->stop())
-            return err_set(e, ERR_INTERRUPTED, NULL, "interrupted while measuring");
+        if (!n_behind) return 0;
+        if (b->stop && b->stop()) return err_set(e, ERR_INTERRUPTED, NULL, "interrupted while measuring");
         int rc = engine_step(b->g, e);
-        if (rc < 0)
-            return rc;
+        if (rc < 0) return rc;
     }
 }
 
 static void release_all(struct bench *b)
 {
-    while (b->n_sequence > 0)
-        sequence_release(b->g, b->sequence[--b->n_sequence]);
+    while (b->n_sequence > 0) sequence_release(b->g, b->sequence[--b->n_sequence]);
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -91,8 +84,7 @@ static int run_prefill(struct bench *b, int n, int run, double *tok_s, struct er
 {
     double begin = clock_s();
     int rc = add_sequence(b, n, 1, run, e);
-    if (!rc)
-        rc = step_until(b, 1, e);
+    if (!rc) rc = step_until(b, 1, e);
     *tok_s = n / (clock_s() - begin);
     release_all(b);
     return rc;
@@ -105,10 +97,8 @@ int bench_prefill(struct engine *g, int n_vocab, int n, int repeat, bool (*stop)
     struct bench b = {.g = g, .n_vocab = n_vocab, .stop = stop, .sequence = &one};
     int rc = 0;
     repeat = repeat > BENCH_MAX_REPEAT ? BENCH_MAX_REPEAT : repeat;
-    for (int i = 0; i <= repeat && !rc; i++)
-        rc = run_prefill(&b, n, i, &rate[i], e);
-    if (!rc)
-        *tok_s = median(rate + 1, repeat);
+    for (int i = 0; i <= repeat && !rc; i++) rc = run_prefill(&b, n, i, &rate[i], e);
+    if (!rc) *tok_s = median(rate + 1, repeat);
     return rc;
 }
 
@@ -116,16 +106,12 @@ static int run_decode(struct bench *b, int batch, int context, int n, int run, d
 {
     int rc = 0;
     b->hold = true;
-    for (int i = 0; i < batch && !rc; i++)
-        rc = add_sequence(b, context, n + 1, run, e);
-    if (!rc)
-        rc = step_until(b, 1, e);
+    for (int i = 0; i < batch && !rc; i++) rc = add_sequence(b, context, n + 1, run, e);
+    if (!rc) rc = step_until(b, 1, e);
     b->hold = false;
-    for (int i = 0; i < b->n_sequence; i++)
-        engine_resume(b->g, b->sequence[i]);
+    for (int i = 0; i < b->n_sequence; i++) engine_resume(b->g, b->sequence[i]);
     double begin = clock_s();
-    if (!rc)
-        rc = step_until(b, (size_t)n + 1, e);
+    if (!rc) rc = step_until(b, (size_t)n + 1, e);
     *tok_s = (double)batch * n / (clock_s() - begin);
     release_all(b);
     return rc;
@@ -135,13 +121,12 @@ int bench_decode(struct engine *g, int n_vocab, int batch, int context, int n, i
                  double *tok_s, struct err *e)
 {
     double rate[BENCH_MAX_REPEAT + 1];
-    struct bench b = {.g = g, .n_vocab = n_vocab, .stop = stop, .sequence = mem_alloc((size_t)batch * sizeof(b.sequence))};
+    struct bench b = {
+        .g = g, .n_vocab = n_vocab, .stop = stop, .sequence = mem_alloc((size_t)batch * sizeof(b.sequence))};
     int rc = 0;
     repeat = repeat > BENCH_MAX_REPEAT ? BENCH_MAX_REPEAT : repeat;
-    for (int i = 0; i <= repeat && !rc; i++)
-        rc = run_decode(&b, batch, context, n, i, &rate[i], e);
-    if (!rc)
-        *tok_s = median(rate + 1, repeat);
+    for (int i = 0; i <= repeat && !rc; i++) rc = run_decode(&b, batch, context, n, i, &rate[i], e);
+    if (!rc) *tok_s = median(rate + 1, repeat);
     mem_free(b.sequence);
     return rc;
 }

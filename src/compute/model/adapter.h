@@ -19,18 +19,20 @@ int adapter_site_find(const char *name); /* -1: unknown */
 struct adapter_options {
     int rank;
     float alpha;
-    bool use_rslora;     /* scale = alpha / sqrt(rank), else alpha / rank */
-    unsigned sites;      /* bit SITE_x: targeted */
-    uint64_t seed;       /* A: Kaiming uniform(a = sqrt 5) as PEFT, B: zeros */
+    bool use_rslora; /* scale = alpha / sqrt(rank), else alpha / rank */
+    unsigned sites;  /* bit SITE_x: targeted */
+    uint64_t seed;   /* A: Kaiming uniform(a = sqrt 5) as PEFT, B: zeros */
 };
 
 /* A fresh adapter: with B zero it changes nothing until it is trained. */
-int adapter_new(struct adapter **out, const struct model *m, const struct adapter_options *opt, struct err *e) MUST_CHECK;
+int adapter_new(struct adapter **out, const struct model *m, const struct adapter_options *opt,
+                struct err *e) MUST_CHECK;
 /* A PEFT directory (adapter_config.json, adapter_model.safetensors). -ERR_UNSUPPORTED names what cannot be computed
  * (DoRA, modules_to_save, embeddings); -ERR_INPUT a shape that does not fit the model. */
 int adapter_load(struct adapter **out, const struct model *m, const char *dir, struct err *e) MUST_CHECK;
 /* PEFT layout, written atomically (the directory appears complete or not at all, replacing an older one).
- * base_name: value of base_model_name_or_path. metadata: pairs key, value ... NULL kept in the config under "tailor". */
+ * base_name: value of base_model_name_or_path. metadata: pairs key, value ... NULL kept in the config under "tailor".
+ */
 int adapter_save(const struct adapter *a, const char *dir, const char *base_name, const char *const *metadata,
                  struct err *e) MUST_CHECK;
 void adapter_free(struct adapter *a);

@@ -43,7 +43,8 @@ struct model_batch {
     int n_adapter;
 };
 /* logits: host memory [n_out][n_vocab]. Memory for steps of up to max_tok tokens is reserved by model_reserve. */
-int model_forward(struct model *m, const struct model_batch *b, struct dev_kv *kv, float *logits, struct err *e) MUST_CHECK;
+int model_forward(struct model *m, const struct model_batch *b, struct dev_kv *kv, float *logits,
+                  struct err *e) MUST_CHECK;
 /* Reserve activations for steps of up to max_tok tokens, so that later steps allocate nothing. */
 int model_reserve(struct model *m, int max_tok, struct err *e) MUST_CHECK;
 

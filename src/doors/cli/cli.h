@@ -22,7 +22,14 @@ struct cli {
 };
 
 /* Exit statuses of interface.md. */
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_VERDICT_FAIL = 3, EXIT_INCONCLUSIVE = 4, EXIT_INTERRUPTED = 130 };
+enum {
+    EXIT_OK = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_VERDICT_FAIL = 3,
+    EXIT_INCONCLUSIVE = 4,
+    EXIT_INTERRUPTED = 130
+};
 
 enum { COMMAND_NO_HOME = 1 }; /* works without a home directory, which is then not created */
 

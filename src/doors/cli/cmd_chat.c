@@ -115,8 +115,7 @@ static int read_line(struct buf *line, struct err *e)
     while ((ch = getchar()) != EOF && ch != '\n')
         if (buf_add_char(line, (char)ch))
             return err_set(e, ERR_LIMIT, "standard input", "cannot read a line of more than %zu bytes", line->max);
-    if (line->len && line->data[line->len - 1] == '\r')
-        line->data[--line->len] = '\0';
+    if (line->len && line->data[line->len - 1] == '\r') line->data[--line->len] = '\0';
     return ch != EOF || line->len > 0;
 }
 
@@ -129,8 +128,7 @@ static int talk(struct conversation *v, struct err *e)
         fprintf(stderr, "%s\n",
                 cli_text(v->c, "/reset starts a new conversation, /exit ends", "/reset 开始新对话，/exit 结束"));
     while (rc > 0) {
-        if (v->talks)
-            fputs("> ", stderr);
+        if (v->talks) fputs("> ", stderr);
         rc = read_line(&line, e);
         if (cli_interrupted())
             rc = err_set(e, ERR_INTERRUPTED, NULL, "interrupted");

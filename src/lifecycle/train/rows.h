@@ -14,7 +14,7 @@ enum { LABEL_NONE = -100 }; /* a token that is not trained */
 struct train_rows {
     int32_t *ids, *labels; /* [n_id]: label i is what the token before it should predict, LABEL_NONE: nothing */
     size_t *start;         /* [n_row + 1]: row r is [start[r], start[r + 1]) */
-    uint32_t *n_input; /* [n_row]: tokens that have to be computed: those before its last trained label */
+    uint32_t *n_input;     /* [n_row]: tokens that have to be computed: those before its last trained label */
     uint32_t *line;        /* [n_row]: its line in the file */
     size_t n_row, n_id;
     size_t cap_row, cap_id;
