@@ -1,7 +1,9 @@
 /* Reading a PEFT directory: adapter_config.json decides what it is, the tensors must be exactly those it speaks of.
  * Everything here is untrusted; what cannot be computed is refused by name, never left out. */
 #include <jansson.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "compute/formats/safetensors.h"
@@ -183,6 +185,13 @@ static int read_factor(struct adapter *a, const struct safetensors *s, int layer
     return 0;
 }
 
+/* The number at the start of s; -1 when it is none that a layer could have. The whole name is compared afterwards. */
+static int layer_of(const char *s)
+{
+    long n = strtol(s, NULL, 10);
+    return n >= 0 && n < INT_MAX ? (int)n : -1;
+}
+
 /* The first tensor that is none of the adapter's, or NULL. */
 static const char *stranger(const struct adapter *a, const struct safetensors *s)
 {
@@ -191,7 +200,7 @@ static const char *stranger(const struct adapter *a, const struct safetensors *s
         bool known = false;
         int layer = -1;
         if (str_starts(name, "base_model.model.model.layers.")) {
-            layer = atoi(name + strlen("base_model.model.model.layers."));
+            layer = layer_of(name + strlen("base_model.model.model.layers."));
         }
         for (int k = 0; layer >= 0 && layer < a->params.n_layer && k < 2 * SITE_COUNT && !known; k++) {
             char key[KEY_BYTES];
