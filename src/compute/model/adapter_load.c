@@ -2,7 +2,6 @@
  * Everything here is untrusted; what cannot be computed is refused by name, never left out. */
 #include <jansson.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
 
