@@ -15,7 +15,7 @@
 #include "ground/base/mem.h"
 #include "ground/base/rng.h"
 
-#define MODEL "tests/data/golden/gguf/llama.gguf"
+#define MODEL  "tests/data/golden/gguf/llama.gguf"
 #define GOLDEN "tests/data/golden/models/llama/golden.safetensors"
 enum { N_VOCAB = 288, N_GOLDEN = 48, MAX_ANSWER = 128 };
 
@@ -27,13 +27,12 @@ struct rig {
     struct engine *engine;
 };
 
-#define ok(call)                                                                                                       \
-    do {                                                                                                               \
-        struct err e_ = {0};                                                                                           \
-        struct err *e = &e_;                                                                                           \
-        int rc_ = (call);                                                                                              \
-        if (rc_ < 0)                                                                                                   \
-            fail_msg("%s: %s", #call, e_.msg);                                                                         \
+#define ok(call)                                        \
+    do {                                                \
+        struct err e_ = {0};                            \
+        struct err *e = &e_;                            \
+        int rc_ = (call);                               \
+        if (rc_ < 0) fail_msg("%s: %s", #call, e_.msg); \
     } while (0)
 
 static void rig_open(struct rig *r, enum precision precision, const struct engine_options *opt)
@@ -110,10 +109,8 @@ static void run_to_end(struct engine *g)
     for (int i = 0; i < 100000; i++) {
         struct err e = {0};
         int n = engine_step(g, &e);
-        if (n < 0)
-            fail_msg("%s", e.msg);
-        if (n == 0)
-            return;
+        if (n < 0) fail_msg("%s", e.msg);
+        if (n == 0) return;
     }
     fail_msg("the engine does not come to an end");
 }
@@ -137,8 +134,7 @@ static struct answer answer_alone(enum precision precision, int k, int max_token
 static void expect_equal(const struct answer *a, const struct answer *b, const char *what, int k)
 {
     bool same = a->n == b->n && !memcmp(a->ids, b->ids, a->n * sizeof(*a->ids));
-    if (!same)
-        fail_msg("%s: prompt %d gave another answer (%zu and %zu tokens)", what, k, a->n, b->n);
+    if (!same) fail_msg("%s: prompt %d gave another answer (%zu and %zu tokens)", what, k, a->n, b->n);
 }
 
 static void expect_no_page_lost(const struct engine *g)
@@ -216,9 +212,9 @@ static void test_golden_logits_and_greedy(void **state)
     read_golden(want, input, greedy);
     rig_open(&r, PRECISION_REFERENCE, &opt);
     ok(engine_logits(r.engine, input, N_GOLDEN, -1, copy_logits, got, e));
-    for (size_t i = 0; i < N_ELEM(want); i++)
-        assert_true(fabsf(want[i] - got[i]) < 2e-3f);
-    struct sequence_request q = {.ids = greedy, .n_id = 8, .max_tokens = N_GOLDEN - 8, .ignore_eos = true, .adapter = -1};
+    for (size_t i = 0; i < N_ELEM(want); i++) assert_true(fabsf(want[i] - got[i]) < 2e-3f);
+    struct sequence_request q = {
+        .ids = greedy, .n_id = 8, .max_tokens = N_GOLDEN - 8, .ignore_eos = true, .adapter = -1};
     q.sampling = (struct sampling){.greedy = true, .repetition_penalty = 1};
     struct sequence *s;
     struct answer a;
@@ -297,16 +293,14 @@ static void test_prefix_is_computed_once_together(void **state)
     struct sequence *s[4];
     struct engine_stats stats;
     rig_open(&r, PRECISION_REFERENCE, &opt);
-    for (int i = 0; i < 4; i++)
-        ok(engine_submit(r.engine, &q, &s[i], e));
+    for (int i = 0; i < 4; i++) ok(engine_submit(r.engine, &q, &s[i], e));
     run_to_end(r.engine);
     engine_get_stats(r.engine, &stats);
     assert_int_equal(stats.n_prompt_tok, 96 + 3 * 32);
     assert_int_equal(stats.n_cached_tok, 3 * 64);
     assert_int_equal(stats.n_answer_tok, 16);
     assert_int_equal(stats.n_page_free, stats.n_page);
-    for (int i = 0; i < 4; i++)
-        sequence_release(r.engine, s[i]);
+    for (int i = 0; i < 4; i++) sequence_release(r.engine, s[i]);
     rig_close(&r);
 }
 
@@ -316,8 +310,7 @@ static void expect_refused(struct engine *g, const struct sequence_request *q, i
     struct sequence *s;
     assert_int_equal(engine_submit(g, q, &s, &e), rc);
     assert_null(s);
-    if (!strstr(e.msg, in_text))
-        fail_msg("\"%s\" does not say \"%s\"", e.msg, in_text);
+    if (!strstr(e.msg, in_text)) fail_msg("\"%s\" does not say \"%s\"", e.msg, in_text);
 }
 
 static void test_refused_requests(void **state)
@@ -397,12 +390,11 @@ static void test_cancel_and_release(void **state)
         struct sequence_request q = request(&p, 30);
         ok(engine_submit(r.engine, &q, &s[k], e));
     }
-    for (int i = 0; i < 3; i++)
-        ok(engine_step(r.engine, e));
-    engine_cancel(r.engine, s[0]);     /* running */
-    engine_cancel(r.engine, s[4]);     /* waiting */
-    sequence_release(r.engine, s[1]);  /* running, never looked at again */
-    sequence_release(r.engine, s[5]);  /* waiting */
+    for (int i = 0; i < 3; i++) ok(engine_step(r.engine, e));
+    engine_cancel(r.engine, s[0]);    /* running */
+    engine_cancel(r.engine, s[4]);    /* waiting */
+    sequence_release(r.engine, s[1]); /* running, never looked at again */
+    sequence_release(r.engine, s[5]); /* waiting */
     run_to_end(r.engine);
     keep(s[0], &a);
     assert_int_equal(a.reason, FINISH_CANCELLED);
@@ -454,8 +446,7 @@ static void test_pause(void **state)
     q2.arg = &fast;
     ok(engine_submit(r.engine, &q, &s, e));
     ok(engine_submit(r.engine, &q2, &s2, e));
-    for (int i = 0; i < 20; i++)
-        ok(engine_step(r.engine, e));
+    for (int i = 0; i < 20; i++) ok(engine_step(r.engine, e));
     assert_int_equal(slow.n_token, 1); /* the paused one stands, the other went on to its end */
     assert_int_equal(fast.n_token, 12);
     assert_int_equal(fast.n_end, 1);
@@ -552,12 +543,10 @@ static void test_out_of_memory(void **state)
         struct err e = {0};
         mem_fault_after(n);
         int rc = engine_new(&g, r.model, r.tok, &opt, &e);
-        if (!rc)
-            rc = engine_submit(g, &q, &s, &e);
+        if (!rc) rc = engine_submit(g, &q, &s, &e);
         made = rc == 0;
         mem_fault_after(0);
-        if (rc)
-            assert_int_equal(rc, -ERR_NOMEM);
+        if (rc) assert_int_equal(rc, -ERR_NOMEM);
         sequence_release(g, s);
         engine_free(g);
         assert_true(n < 1000);
@@ -589,10 +578,8 @@ static void test_choices(void **state)
         assert_int_equal(res.ids[res.n_id - 1], tokenizer_eos(r.tok));
         int found = -1;
         for (int i = 0; i < 4; i++)
-            if (res.text_len == strlen(label[i]) && !memcmp(res.text, label[i], res.text_len))
-                found = i;
-        if (found < 0)
-            fail_msg("\"%.*s\" is none of the choices", (int)res.text_len, res.text);
+            if (res.text_len == strlen(label[i]) && !memcmp(res.text, label[i], res.text_len)) found = i;
+        if (found < 0) fail_msg("\"%.*s\" is none of the choices", (int)res.text_len, res.text);
         seen[found]++;
         sequence_release(r.engine, s);
     }
@@ -633,8 +620,7 @@ static void push_text(struct answer_text *a, const struct tokenizer *t, const ch
     struct token_list ids = {0};
     int rc = 0;
     ok(tokenizer_encode(t, text, strlen(text), 0, &ids, e));
-    for (size_t i = 0; i < ids.n && !rc; i++)
-        rc = answer_text_push(a, ids.ids[i], piece);
+    for (size_t i = 0; i < ids.n && !rc; i++) rc = answer_text_push(a, ids.ids[i], piece);
     assert_int_equal(rc, want);
     token_list_deinit(&ids);
 }
@@ -694,17 +680,14 @@ static void test_page_pool(void **state)
     for (uint64_t i = 0; i < 20000; i++) {
         uint64_t what = rng_below(4, 1, 0, i);
         int32_t ids[DEV_PAGE];
-        for (int k = 0; k < DEV_PAGE; k++)
-            ids[k] = (int32_t)rng_below(5, 2, i, 0);
+        for (int k = 0; k < DEV_PAGE; k++) ids[k] = (int32_t)rng_below(5, 2, i, 0);
         if (what == 0) {
             int idx = page_take(&p);
             assert_true((idx >= 0) == (page_pool_available(&p) + (idx >= 0) > 0));
-            if (idx >= 0)
-                held[n_held++] = idx;
+            if (idx >= 0) held[n_held++] = idx;
         } else if (what == 1 && n_held) {
             int idx = held[rng_below((uint64_t)n_held, 3, 0, i)];
-            if (!p.page[idx].serial)
-                assert_true(page_publish(&p, idx, page_root(-1), ids) != 0);
+            if (!p.page[idx].serial) assert_true(page_publish(&p, idx, page_root(-1), ids) != 0);
         } else if (what == 2 && n_held < N_HOLD) {
             int idx = page_find(&p, page_root(-1), ids);
             if (idx >= 0) {
@@ -718,8 +701,7 @@ static void test_page_pool(void **state)
             held[k] = held[--n_held];
         }
         int count[N_PAGE] = {0}, n_used = 0;
-        for (int k = 0; k < n_held; k++)
-            count[held[k]]++;
+        for (int k = 0; k < n_held; k++) count[held[k]]++;
         for (int k = 0; k < N_PAGE; k++) {
             assert_int_equal(p.page[k].n_ref, count[k]);
             n_used += count[k] > 0;
@@ -784,13 +766,10 @@ static void *client(void *arg)
         struct sequence *s;
         q.fn = tell_end;
         q.arg = c;
-        if (engine_submit(c->r->engine, &q, &s, NULL))
-            return c; /* failed */
-        if (k % 3 == 1)
-            engine_cancel(c->r->engine, s);
+        if (engine_submit(c->r->engine, &q, &s, NULL)) return c; /* failed */
+        if (k % 3 == 1) engine_cancel(c->r->engine, s);
         pthread_mutex_lock(&c->lock);
-        while (c->n_ended <= k)
-            pthread_cond_wait(&c->changed, &c->lock);
+        while (c->n_ended <= k) pthread_cond_wait(&c->changed, &c->lock);
         pthread_mutex_unlock(&c->lock);
         sequence_release(c->r->engine, s);
     }

@@ -17,8 +17,7 @@ enum { N = 500 };
 
 static void random_logits(float *x, size_t n, uint64_t seed)
 {
-    for (size_t i = 0; i < n; i++)
-        x[i] = (float)rng_normal(seed, 0, i) * 3.0f;
+    for (size_t i = 0; i < n; i++) x[i] = (float)rng_normal(seed, 0, i) * 3.0f;
 }
 
 static struct sampling all_off(void)
@@ -29,8 +28,7 @@ static struct sampling all_off(void)
 /* ids of x from the most to the least likely, ties by id: a selection sort is slow and plainly right */
 static void sorted_ids(const float *x, size_t n, int32_t *ids)
 {
-    for (size_t i = 0; i < n; i++)
-        ids[i] = (int32_t)i;
+    for (size_t i = 0; i < n; i++) ids[i] = (int32_t)i;
     for (size_t i = 0; i < n; i++)
         for (size_t j = i + 1; j < n; j++) {
             int32_t a = ids[i], b = ids[j];
@@ -70,8 +68,7 @@ static void test_top_k_is_exact(void **state)
             opt.top_k = ks[t];
             size_t n = filtered(x, N, &opt, out);
             assert_int_equal(n, ks[t] < N ? ks[t] : N);
-            for (size_t i = 0; i < n; i++)
-                assert_int_equal(out[i].id, order[i]);
+            for (size_t i = 0; i < n; i++) assert_int_equal(out[i].id, order[i]);
         }
     }
 }
@@ -80,12 +77,10 @@ static void test_top_k_is_exact(void **state)
 static size_t expected_nucleus(const float *x, const int32_t *order, size_t n, const struct sampling *opt)
 {
     double sum = 0, total = 0, best = (double)x[order[0]], t = (double)opt->temperature;
-    for (size_t i = 0; i < n; i++)
-        total += exp(((double)x[order[i]] - best) / t);
+    for (size_t i = 0; i < n; i++) total += exp(((double)x[order[i]] - best) / t);
     for (size_t i = 0; i < n; i++) {
         double w = exp(((double)x[order[i]] - best) / t);
-        if (i && ((opt->top_p < 1 && sum >= (double)opt->top_p * total) || w < (double)opt->min_p))
-            return i;
+        if (i && ((opt->top_p < 1 && sum >= (double)opt->top_p * total) || w < (double)opt->min_p)) return i;
         sum += w;
     }
     return n;
@@ -100,9 +95,8 @@ static void test_top_p_and_min_p_are_exact(void **state)
     const struct {
         int top_k;
         float top_p, min_p, temperature;
-    } set[] = {{0, 0.5f, 0, 1},      {0, 0.95f, 0, 0.7f}, {0, 1, 0.05f, 1},      {0, 0.9f, 0.1f, 1.3f},
-               {40, 0.9f, 0, 0.8f},  {10, 1, 0.2f, 1},    {100, 0.99f, 0.01f, 2}, {0, 1e-6f, 0, 1},
-               {0, 0.999999f, 0, 1}, {0, 1, 1, 1}};
+    } set[] = {{0, 0.5f, 0, 1},  {0, 0.95f, 0, 0.7f},    {0, 1, 0.05f, 1}, {0, 0.9f, 0.1f, 1.3f}, {40, 0.9f, 0, 0.8f},
+               {10, 1, 0.2f, 1}, {100, 0.99f, 0.01f, 2}, {0, 1e-6f, 0, 1}, {0, 0.999999f, 0, 1},  {0, 1, 1, 1}};
     for (uint64_t seed = 1; seed <= 10; seed++)
         for (size_t c = 0; c < sizeof(set) / sizeof(set[0]); c++) {
             struct sampling opt = all_off();
@@ -114,11 +108,9 @@ static void test_top_p_and_min_p_are_exact(void **state)
             sorted_ids(x, N, order);
             size_t n_in = opt.top_k ? (size_t)opt.top_k : N;
             size_t want = expected_nucleus(x, order, n_in, &opt), got = filtered(x, N, &opt, out);
-            if (got != want)
-                print_message("seed %d set %zu: %zu tokens, expected %zu\n", (int)seed, c, got, want);
+            if (got != want) print_message("seed %d set %zu: %zu tokens, expected %zu\n", (int)seed, c, got, want);
             assert_int_equal(got, want);
-            for (size_t i = 0; i < got; i++)
-                assert_int_equal(out[i].id, order[i]);
+            for (size_t i = 0; i < got; i++) assert_int_equal(out[i].id, order[i]);
         }
 }
 
@@ -146,10 +138,8 @@ static void check_distribution(const struct sampling *base, const float *x, cons
     }
     for (size_t i = 0; i < n; i++) {
         double want = p[i] / sum * DRAWS;
-        if (!possible[i])
-            assert_int_equal(count[i], 0);
-        if (want < 5)
-            continue;
+        if (!possible[i]) assert_int_equal(count[i], 0);
+        if (want < 5) continue;
         chi += ((double)count[i] - want) * ((double)count[i] - want) / want;
         freedom++;
     }
@@ -177,8 +167,7 @@ static void test_draws_follow_the_distribution(void **state)
         opt.top_k = c == 1 ? 8 : 0;
         opt.top_p = c == 2 ? 0.8f : 1.0f;
         size_t n = c == 1 ? 8 : c == 2 ? expected_nucleus(x, order, SMALL, &opt) : SMALL;
-        for (size_t i = 0; i < n; i++)
-            possible[order[i]] = true;
+        for (size_t i = 0; i < n; i++) possible[order[i]] = true;
         check_distribution(&opt, x, possible, SMALL);
     }
 }
@@ -284,10 +273,8 @@ static void test_penalties(void **state)
     opt.top_k = 6; /* sorted */
     assert_int_equal(sampler_filter(&s, x, &opt, &h, NULL, 0, out), 6);
     const float want[6] = {2, -8, 3 - 0.5f - 0.5f, 1 - 0.5f - 0.25f, 1, 0};
-    for (int i = 0; i < 6; i++)
-        assert_true(x[i] == want[i]);
-    for (int i = 0; i < 6; i++)
-        assert_int_equal(s.count[i], 0);
+    for (int i = 0; i < 6; i++) assert_true(x[i] == want[i]);
+    for (int i = 0; i < 6; i++) assert_int_equal(s.count[i], 0);
     sampler_deinit(&s);
 }
 
