@@ -80,17 +80,43 @@ static void columns_bf16(const struct dev *d, const struct dev_mat *m, const str
     }
 }
 
+struct back_part back_part_of(size_t n_row, size_t n_col, int worker, int n_worker)
+{
+    size_t n_block = (n_col + KERN_K - 1) / KERN_K, least = SIZE_MAX;
+    int across = 1, down = 1;
+    for (int rows = 1; rows <= n_worker; rows++) {
+        int cols = n_worker / rows;
+        size_t blocks = (n_block + (size_t)cols - 1) / (size_t)cols, part = (n_row + (size_t)rows - 1) / (size_t)rows;
+        /* a dequantized block costs about as much as its product with two rows */
+        size_t cost = blocks * (part + 2);
+        if (cost >= least) continue;
+        least = cost;
+        across = cols;
+        down = rows;
+    }
+    struct back_part p = {0};
+    if (worker >= across * down) return p;
+    pool_share(n_block, 1, worker % across, across, &p.b0, &p.b1);
+    pool_share(n_row, 1, worker / across, down, &p.row0, &p.row1);
+    return p;
+}
+
 void back_columns(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct back_rows *r,
-                  size_t b0, size_t b1, float *dx, size_t lddx, bool accumulate, struct carve c)
+                  const struct back_part *part, float *dx, size_t lddx, bool accumulate, struct carve c)
 {
     kern_gemm_fn gemm = path == PATH_REF ? d->kern.gemm_ref : d->kern.gemm_f32;
-    size_t n_tile = (b1 - b0 + BACK_BLOCKS - 1) / BACK_BLOCKS;
+    size_t n = part->b1 - part->b0, n_tile = (n + BACK_BLOCKS - 1) / BACK_BLOCKS;
+    struct back_rows rows = {.dy = r->dy + part->row0 * r->ldy, .ldy = r->ldy, .ld_bf16 = r->ld_bf16};
+    rows.n_row = part->row1 - part->row0;
+    if (path == PATH_BF16) rows.bf16 = r->bf16 + part->row0 * r->ld_bf16;
+    if (rows.n_row == 0) return;
     for (size_t t = 0; t < n_tile; t++) {
-        size_t from = b0 + (b1 - b0) * t / n_tile, to = b0 + (b1 - b0) * (t + 1) / n_tile;
+        size_t from = part->b0 + n * t / n_tile, to = part->b0 + n * (t + 1) / n_tile;
+        float *y = dx + part->row0 * lddx;
         if (path == PATH_BF16)
-            columns_bf16(d, m, r, from, to, dx, lddx, accumulate, c);
+            columns_bf16(d, m, &rows, from, to, y, lddx, accumulate, c);
         else
-            columns_float(d, gemm, m, r, from, to, dx, lddx, accumulate, c);
+            columns_float(d, gemm, m, &rows, from, to, y, lddx, accumulate, c);
     }
 }
 
@@ -152,21 +178,33 @@ static void prepare_rows(const struct back_linear *w, size_t row0, size_t row1)
     }
 }
 
-/* Columns [32 b0, 32 b1) of the input: its gradient, and dA. */
-static void finish_columns(const struct back_linear *w, size_t b0, size_t b1, struct carve c)
+/* One part of the gradient of the input. */
+static void finish_input(const struct back_linear *w, const struct back_part *part, struct carve c)
 {
-    if (b0 == b1) return;
-    size_t c0 = b0 * KERN_K, n_col = (b1 * KERN_K < w->n_in ? b1 * KERN_K : w->n_in) - c0;
-    const float *input = w->norm.x != NULL ? w->h : w->input;
-    kern_gemm_fn gemm = cpu_gemm(w->d);
+    if (part->b0 == part->b1 || part->row0 == part->row1) return;
+    size_t c0 = part->b0 * KERN_K, n_col = (part->b1 * KERN_K < w->n_in ? part->b1 * KERN_K : w->n_in) - c0;
     for (int i = 0; i < w->n_proj; i++) {
         const struct back_proj *q = &w->proj[i];
-        back_columns(w->d, q->path, q->p->w, &q->rows, b0, b1, w->dinput, w->n_in, w->accumulate || i > 0, c);
+        back_columns(w->d, q->path, q->p->w, &q->rows, part, w->dinput, w->n_in, w->accumulate || i > 0, c);
         if (q->l == NULL) continue;
         size_t rank = (size_t)q->l->rank;
-        gemm(w->dinput + c0, w->n_in, q->du, rank, 1, q->l->a + c0, w->n_in, w->n_tok, n_col, rank, true);
-        if (q->g.da != NULL)
-            gemm(q->g.da + c0, w->n_in, q->du, 1, rank, input + c0, w->n_in, rank, n_col, w->n_tok, true);
+        cpu_gemm(w->d)(w->dinput + part->row0 * w->n_in + c0, w->n_in, q->du + part->row0 * rank, rank, 1, q->l->a + c0,
+                       w->n_in, part->row1 - part->row0, n_col, rank, true);
+    }
+}
+
+/* dA[rank][n_in] += dU^T input */
+static void finish_a(const struct back_linear *w, int worker, int n_worker)
+{
+    const float *input = w->norm.x != NULL ? w->h : w->input;
+    size_t begin, end;
+    pool_share(w->n_in, KERN_ROWS, worker, n_worker, &begin, &end);
+    for (int i = 0; i < w->n_proj && begin < end; i++) {
+        const struct back_proj *q = &w->proj[i];
+        if (q->l == NULL || q->g.da == NULL) continue;
+        size_t rank = (size_t)q->l->rank;
+        cpu_gemm(w->d)(q->g.da + begin, w->n_in, q->du, 1, rank, input + begin, w->n_in, rank, end - begin, w->n_tok,
+                       true);
     }
 }
 
@@ -191,8 +229,9 @@ static void linear_worker(void *arg, int worker, int n_worker)
     pool_share(w->n_tok, 8, worker, n_worker, &begin, &end);
     prepare_rows(w, begin, end);
     pool_barrier(w->d->pool);
-    pool_share((w->n_in + KERN_K - 1) / KERN_K, 1, worker, n_worker, &begin, &end);
-    finish_columns(w, begin, end, carve_begin(&w->d->worker[worker]));
+    struct back_part part = back_part_of(w->n_tok, w->n_in, worker, n_worker);
+    finish_input(w, &part, carve_begin(&w->d->worker[worker]));
+    finish_a(w, worker, n_worker);
     finish_b(w, worker, n_worker);
     if (w->norm.x == NULL) return;
     pool_barrier(w->d->pool);

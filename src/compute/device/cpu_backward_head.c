@@ -82,10 +82,9 @@ static void head_back(const struct head_loss *w, int worker, int n_worker)
     pool_share(w->n_row, 1, worker, n_worker, &begin, &end);
     back_convert(w->d, w->back, &w->dlogits, w->n_vocab, begin, end);
     if (w->back == PATH_BF16) pool_barrier(w->d->pool);
-    pool_share((w->n_embd + KERN_K - 1) / KERN_K, 1, worker, n_worker, &begin, &end);
-    if (begin < end)
-        back_columns(w->d, w->back, w->p->out.w, &w->dlogits, begin, end, w->dh, w->n_embd, false,
-                     carve_begin(&w->d->worker[worker]));
+    struct back_part part = back_part_of(w->n_row, w->n_embd, worker, n_worker);
+    back_columns(w->d, w->back, w->p->out.w, &w->dlogits, &part, w->dh, w->n_embd, false,
+                 carve_begin(&w->d->worker[worker]));
     pool_barrier(w->d->pool);
     /* equal rows stand together and stay with one worker */
     pool_share(w->n_row, 1, worker, n_worker, &begin, &end);

@@ -25,9 +25,15 @@ struct back_rows {
 
 /* How the transpose product of a matrix is computed in training: PATH_REF, PATH_F32 or PATH_BF16. */
 enum cpu_path back_path(const struct dev *d, const struct dev_mat *m, size_t n_row);
-/* Columns [32 b0, 32 b1) of dx[n_row][lddx] (+)= dy W. c: the worker's scratch. */
+/* A worker's part of a gradient [n_row][n_col]: columns in blocks of 32 and rows. Few workers share columns alone, so
+ * that every block is dequantized once; many take a grid of both. */
+struct back_part {
+    size_t b0, b1, row0, row1;
+};
+struct back_part back_part_of(size_t n_row, size_t n_col, int worker, int n_worker);
+/* dx[n_row][lddx] (+)= dy W in one part; dx is the whole array. c: the worker's scratch. */
 void back_columns(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct back_rows *r,
-                  size_t b0, size_t b1, float *dx, size_t lddx, bool accumulate, struct carve c);
+                  const struct back_part *part, float *dx, size_t lddx, bool accumulate, struct carve c);
 /* Worker scratch that back_columns needs. */
 size_t back_columns_bytes(void);
 /* bf16 copy of rows [row0, row1) of r, where the path is PATH_BF16. */
