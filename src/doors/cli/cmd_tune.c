@@ -5,6 +5,7 @@
 
 #include "doors/cli/cli_model.h"
 #include "doors/cli/progress.h"
+#include "doors/cli/registry_print.h"
 #include "ground/base/file.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
@@ -221,6 +222,7 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
         rc = train_run(&rq, &result, e);
     }
     if (view.begun) progress_end(&view.progress);
+    if (rc == 0) rc = registry_record_run(c, "tune", cfg.output, e);
     if (rc == 0) print_result(c, cfg.output, &result);
     cli_model_close(&m);
     dev_free(d);

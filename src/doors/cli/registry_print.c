@@ -75,3 +75,13 @@ int registry_print_show(const struct cli *c, const char *ref, struct err *e)
     registry_close(r);
     return rc;
 }
+
+int registry_record_run(const struct cli *c, const char *kind, const char *dir, struct err *e)
+{
+    struct registry *r;
+    int rc = registry_open(&r, c->home, e);
+    if (rc) return rc;
+    rc = registry_note_run(r, kind, dir, e);
+    registry_close(r);
+    return rc;
+}

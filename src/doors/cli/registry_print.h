@@ -9,4 +9,7 @@ int registry_print_list(const struct cli *c, const char *const *kinds, const cha
 /* The manifest behind a reference. */
 int registry_print_show(const struct cli *c, const char *ref, struct err *e) MUST_CHECK;
 
+/* Record a run directory, so that `runs list` shows it. */
+int registry_record_run(const struct cli *c, const char *kind, const char *dir, struct err *e) MUST_CHECK;
+
 #endif

@@ -1,14 +1,14 @@
 /* Reports as documents: a JSON list of blocks that knows nothing of models, rendered as HTML or Markdown.
  *
  * A document is {"title","lang","blocks":[...]}, lang "en" or "zh". Blocks:
- *   {"type":"verdict","state":"PASS|FAIL|INCONCLUSIVE|INVALID","title","text"}
+ *   {"type":"verdict","state":"PASS|FAIL|INCONCLUSIVE|INVALID","label","title","text"}
  *   {"type":"heading","text"}   {"type":"text","text"}   {"type":"code","text"}
  *   {"type":"facts","rows":[[name,value],...]}
  *   {"type":"table","columns":[{"text","right":bool},...],"rows":[[text,...],...],"caption"}
  *   {"type":"intervals","rows":[{"label","value","low","high"},...],"min","max","mark"}   values are fractions
  *   {"type":"lines","series":[{"label","points":[[x,y],...]},...],"x","y"}
  *   {"type":"matrix","rows":[label,...],"columns":[label,...],"counts":[[n,...],...],"row_title","column_title"}
- *   {"type":"details","summary","blocks":[...]}
+ *   {"type":"details","summary","open":bool,"blocks":[...]}
  * All texts are untrusted and come out as text: the HTML is one file without scripts and without outside requests. */
 #ifndef REPORT_DOCUMENT_H
 #define REPORT_DOCUMENT_H

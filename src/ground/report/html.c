@@ -69,7 +69,7 @@ static int html_verdict(const json_t *b, struct buf *out)
     const char *state = block_str(b, "state");
     const char *tone = str_eq(state, "PASS") ? "good" : str_eq(state, "FAIL") ? "bad" : "open";
     int rc = buf_printf(out, "<section class=\"verdict %s\">", tone);
-    if (rc == 0) rc = wrap(out, "<p class=\"state\">", state, "</p>");
+    if (rc == 0) rc = wrap(out, "<p class=\"state\">", block_str(b, "label"), "</p>");
     if (rc == 0) rc = wrap(out, "<div><p class=\"what\">", block_str(b, "title"), "</p>");
     return rc ? rc : wrap(out, "<p>", block_str(b, "text"), "</p></div></section>\n");
 }
@@ -169,7 +169,8 @@ static int html_blocks(const json_t *blocks, int depth, struct buf *out, struct 
 
 static int html_details(const json_t *b, int depth, struct buf *out, struct err *e)
 {
-    int rc = wrap(out, "<details><summary>", block_str(b, "summary"), "</summary>\n");
+    const char *begin = json_is_true(json_object_get(b, "open")) ? "<details open><summary>" : "<details><summary>";
+    int rc = wrap(out, begin, block_str(b, "summary"), "</summary>\n");
     if (rc == 0) rc = html_blocks(block_list(b, "blocks"), depth + 1, out, e);
     return rc ? rc : buf_add_str(out, "</details>\n");
 }

@@ -138,7 +138,7 @@ static int md_block(const json_t *b, int depth, struct buf *out, struct err *e)
 {
     const char *type = block_str(b, "type");
     if (str_eq(type, "verdict")) {
-        int rc = wrap(out, "**", block_str(b, "state"), "** ");
+        int rc = wrap(out, "**", block_str(b, "label"), "** ");
         if (rc == 0) rc = wrap(out, "", block_str(b, "title"), ": ");
         return rc ? rc : wrap(out, "", block_str(b, "text"), "\n\n");
     }

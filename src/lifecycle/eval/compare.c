@@ -228,7 +228,7 @@ int comparison_to_text(const struct comparison *c, enum lang lang, struct buf *o
 {
     const struct paired *p = &c->stats;
     bool zh = lang == LANG_ZH;
-    int rc = buf_printf(out, "%s: ", verdict_name(c->decision.verdict));
+    int rc = buf_printf(out, zh ? "%s：" : "%s: ", verdict_label(c->decision.verdict, lang));
     if (rc == 0) rc = verdict_reason(&c->gate, &c->decision, lang, out);
     if (rc == 0) rc = buf_add_str(out, "\n\n");
     if (rc == 0) rc = text_line(out, zh ? "基准  " : "base      ", p->base.mean, p->base_95, c->base);

@@ -107,13 +107,14 @@ static void verdict(struct composer *c, size_t idx)
     if (verdict_reason(&cmp->gate, &cmp->decision, c->in->lang, &reason))
         c->failed = true;
     else
-        compose_add(c, json_pack("{s:s,s:s,s:o,s:s}", "type", "verdict", "state", verdict_name(cmp->decision.verdict),
-                                 "title",
-                                 compose_printf(compose_text(c, "%s: %.1f %% against %.1f %%, %+.1f points",
-                                                             "%s：%.1f%%，基准 %.1f%%，相差 %+.1f 个百分点"),
-                                                name, 100 * cmp->stats.fresh.mean, 100 * cmp->stats.base.mean,
-                                                100 * cmp->stats.difference.mean),
-                                 "text", reason.data));
+        compose_add(c,
+                    json_pack("{s:s,s:s,s:s,s:o,s:s}", "type", "verdict", "state", verdict_name(cmp->decision.verdict),
+                              "label", verdict_label(cmp->decision.verdict, c->in->lang), "title",
+                              compose_printf(compose_text(c, "%s: %.1f %% against %.1f %%, %+.1f points",
+                                                          "%s：%.1f%%，基准 %.1f%%，相差 %+.1f 个百分点"),
+                                             name, 100 * cmp->stats.fresh.mean, 100 * cmp->stats.base.mean,
+                                             100 * cmp->stats.difference.mean),
+                              "text", reason.data));
     buf_deinit(&reason);
 }
 

@@ -131,7 +131,8 @@ static void changes(struct composer *c, const struct comparison *cmp, enum chang
                           ? compose_printf(compose_text(c, "%s: %zu cases, the first %d", "%s：%zu 题，列出前 %d 题"),
                                            what, n, MAX_LISTED)
                           : compose_printf(compose_text(c, "%s: %zu cases", "%s：%zu 题"), what, n);
-    compose_add(c, json_pack("{s:s,s:o,s:[o]}", "type", "details", "summary", summary, "blocks", table));
+    compose_add(c, json_pack("{s:s,s:o,s:b,s:[o]}", "type", "details", "summary", summary, "open",
+                             kind == CHANGE_BROKEN, "blocks", table));
     json_decref(rows);
 }
 

@@ -73,23 +73,32 @@ void compose_setup(struct composer *c)
 
 /* --- training --- */
 
+static json_t *bytes_text(double bytes)
+{
+    char text[32];
+    str_format_bytes((uint64_t)bytes, text, sizeof text);
+    return json_string(text);
+}
+
 static void training_facts(struct composer *c, const struct training *t)
 {
     static const struct {
         const char *key, *en, *zh;
-    } fact[] = {{"steps", "Steps", "步数"},
-                {"train_loss", "Training loss", "训练损失"},
-                {"eval_loss", "Evaluation loss", "验证损失"},
-                {"tok_s", "Tokens per second", "每秒词元数"},
-                {"seconds", "Seconds", "用时（秒）"},
-                {"peak_rss_bytes", "Peak memory, bytes", "内存峰值（字节）"}};
+        int decimals; /* -1: a size in bytes */
+    } fact[] = {{"steps", "Steps", "步数", 0},
+                {"train_loss", "Training loss", "训练损失", 4},
+                {"eval_loss", "Evaluation loss", "验证损失", 4},
+                {"tok_s", "Tokens per second", "每秒词元数", 0},
+                {"seconds", "Seconds", "用时（秒）", 1},
+                {"peak_rss_bytes", "Peak memory", "内存峰值", -1}};
     json_t *rows = json_array();
     compose_fact(c, rows, compose_text(c, "Run", "运行目录"), json_string(t->dir));
     for (size_t i = 0; i < N_ELEM(fact); i++) {
         const json_t *v = json_object_get(t->done, fact[i].key);
-        if (json_is_number(v))
-            compose_fact(c, rows, compose_text(c, fact[i].en, fact[i].zh),
-                         compose_printf("%.10g", json_number_value(v)));
+        if (!json_is_number(v)) continue;
+        double x = json_number_value(v);
+        compose_fact(c, rows, compose_text(c, fact[i].en, fact[i].zh),
+                     fact[i].decimals < 0 ? bytes_text(x) : compose_printf("%.*f", fact[i].decimals, x));
     }
     if (!t->done)
         compose_fact(c, rows, compose_text(c, "State", "状态"), json_string(compose_text(c, "not finished", "未完成")));

@@ -18,7 +18,8 @@ struct interval stats_wilson(double p, double n, double z)
     double z2 = z * z, scale = 1 + z2 / n;
     double centre = (p + z2 / (2 * n)) / scale;
     double half = z * sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / scale;
-    return (struct interval){clamp(centre - half, 0, 1), clamp(centre + half, 0, 1)};
+    /* with p 0 or 1 that end is exact; the formula misses it by rounding */
+    return (struct interval){p <= 0 ? 0 : clamp(centre - half, 0, 1), p >= 1 ? 1 : clamp(centre + half, 0, 1)};
 }
 
 /* SE^2 = C/(C-1) / n^2 * sum over clusters of (sum of deviations)^2; one case a cluster gives the ordinary formula. */

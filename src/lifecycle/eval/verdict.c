@@ -63,6 +63,12 @@ const char *verdict_name(enum verdict v)
     return name[v];
 }
 
+const char *verdict_label(enum verdict v, enum lang lang)
+{
+    static const char *const zh[] = {"通过", "不通过", "无法判定", "无效"};
+    return lang == LANG_ZH ? zh[v] : verdict_name(v);
+}
+
 /* Fills the bounds and what they say, on factor times as many cases. */
 static void look(const struct paired *p, const struct gate *g, double factor, struct decision *d)
 {

@@ -33,6 +33,9 @@ enum verdict { VERDICT_PASS, VERDICT_FAIL, VERDICT_INCONCLUSIVE, VERDICT_INVALID
 /* "PASS" ... */
 const char *verdict_name(enum verdict v);
 
+/* The same for people. */
+const char *verdict_label(enum verdict v, enum lang lang);
+
 /* Why a comparison proves nothing; the first that holds is reported. */
 enum invalid_cause { INVALID_NONE, INVALID_PARTIAL, INVALID_UNPAIRED, INVALID_ERRORS, INVALID_GOLD, INVALID_NO_PAIRS };
 
