@@ -191,7 +191,7 @@ static void gemm_ref(float *y, size_t ldy, const float *x, size_t x_row, size_t 
                      size_t n_row, size_t n_col, size_t n_k, bool accumulate)
 {
     for (size_t c = 0; c < n_col; c += 16) {
-        __mmask16 mask = n_col - c >= 16 ? 0xffff : (__mmask16)((1u << (n_col - c)) - 1u);
+        __mmask16 mask = (__mmask16)(n_col - c >= 16 ? 0xffffu : (1u << (n_col - c)) - 1u);
         for (size_t r = 0; r < n_row; r++) {
             __m512 sum = ref_16(x + r * x_row, x_k, p + c, ldp, n_k, mask);
             float *out = y + r * ldy + c;
