@@ -74,6 +74,9 @@ before=$(cksum "$WORK/con/cases.jsonl")
 run 0 reuse $E --cases "$WORK/cases.jsonl" --choices constrained --out "$WORK/con" && says reuse 'reused'
 [[ $before == "$(cksum "$WORK/con/cases.jsonl")" ]] && echo "ok reuse_changes_nothing" || { echo "not ok reuse_changes_nothing"; failed=1; }
 run 1 other_identity $E --cases "$WORK/cases.jsonl" --out "$WORK/con" && says other_identity 'another evaluation \(other prompt\)'
+run 0 overwrite --json $E --cases "$WORK/cases.jsonl" --limit 3 --out "$WORK/over"
+run 0 overwrite --json $E --cases "$WORK/cases.jsonl" --limit 4 --out "$WORK/over" --overwrite && holds overwrite 'd["n"]==4'
+run 0 overwrite_same $E --cases "$WORK/cases.jsonl" --limit 4 --out "$WORK/over" --overwrite && says overwrite_same 'reused'
 run 2 unknown_name eval tinny --cases "$WORK/cases.jsonl" && says unknown_name 'the nearest is "tiny"'
 run 0 limit --json $E --cases "$WORK/cases.jsonl" --limit 5 --out "$WORK/part" && holds limit 'd["partial"] and d["n"]==5'
 echo '{"id":"a","input":"q","expected":{},"task":"tool_call"}' >"$WORK/tool.jsonl"
@@ -85,7 +88,7 @@ run 2 unknown_key $E --cases "$WORK/bad.jsonl" && says unknown_key 'line 1: unkn
 run 0 whole --json $E --cases "$WORK/more.jsonl" --out "$WORK/whole" && want=$out
 kills=0
 for limit in 20 60 100; do
-    "$TAILOR" $E --cases "$WORK/more.jsonl" --out "$WORK/killed" >/dev/null 2>&1 &
+    "$TAILOR" $E --cases "$WORK/more.jsonl" --out "$WORK/killed" --overwrite >/dev/null 2>&1 &
     pid=$!
     while kill -0 $pid 2>/dev/null; do
         n=0

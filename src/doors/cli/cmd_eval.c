@@ -26,8 +26,9 @@ static const struct param params[] = {
     {"out", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "DIR",
      "directory of the run; an interrupted run in it goes on (default: by identity, in the home directory)",
      "结果目录；其中被中断的评测会继续（默认按评测身份放在主目录中）"},
-    {"overwrite", PARAM_BOOL, 0, NULL, 0, 0, NULL, "false", NULL, "discard another evaluation that DIR holds",
-     "丢弃目录中已有的其他评测"},
+    {"overwrite", PARAM_BOOL, 0, NULL, 0, 0, NULL, "false", NULL,
+     "discard another evaluation that DIR holds; this same one still goes on or is reused",
+     "丢弃目录中已有的其他评测；同一评测仍会继续或复用"},
     {"choices", PARAM_CHOICE, 0, NULL, 0, 0, "free|listed|constrained", "free", NULL,
      "free: the prompt does not name the labels; listed: it lists them; constrained: it lists them and the answer is "
      "forced "
@@ -220,17 +221,25 @@ static int prepare(struct session *s, struct err *e)
     return rc;
 }
 
-/* With --overwrite: what another evaluation left in the directory goes. */
+/* Whether the directory holds this same evaluation, finished or not. */
+static bool holds_same(const struct session *s)
+{
+    char *path = path_join(s->dir, "manifest.json");
+    json_t *manifest = NULL;
+    bool same = json_read_file(path, 1 << 26, &manifest, NULL) == 0 &&
+                json_equal(json_object_get(manifest, "identity"), s->identity);
+    json_decref(manifest);
+    mem_free(path);
+    return same;
+}
+
+/* With --overwrite: what another evaluation left in the directory goes; the same one is gone on with or reused. */
 static int clear_dir(const struct session *s, struct err *e)
 {
     static const char *const name[] = {"manifest.json", "cases.jsonl", "journal.jsonl"};
-    struct eval_result old;
     int rc = 0;
-    if (!param_bool(s->args, "overwrite")) return 0;
-    bool same =
-        eval_result_load(&old, s->dir, NULL) == 0 && json_equal(json_object_get(old.manifest, "identity"), s->identity);
-    eval_result_deinit(&old);
-    for (size_t i = 0; rc == 0 && !same && i < N_ELEM(name); i++) {
+    if (!param_bool(s->args, "overwrite") || holds_same(s)) return 0;
+    for (size_t i = 0; rc == 0 && i < N_ELEM(name); i++) {
         char *path = path_join(s->dir, name[i]);
         rc = file_remove_tree(path, e);
         mem_free(path);
