@@ -180,7 +180,7 @@ struct nucleus {
 static struct nucleus nucleus_start(const struct candidate *c, size_t n, const struct sampling *opt, float best)
 {
     struct nucleus u = {.inv_temperature = 1.0 / (double)opt->temperature, .least = (double)opt->min_p, .best = best};
-    u.enough = INFINITY;
+    u.enough = HUGE_VAL;
     if (opt->top_p < 1.0f) {
         u.enough = 0;
         for (size_t i = 0; i < n; i++) u.enough += weight(&c[i], best, u.inv_temperature);
