@@ -106,6 +106,7 @@ int plan_catalogue_path(char **path, struct err *e)
             return 0;
         }
         mem_free(*path);
+        *path = NULL;
     }
     int rc = err_set(e, ERR_NOT_FOUND, dir,
                      "cannot find the catalogue: neither ../catalog/models.csv nor "
