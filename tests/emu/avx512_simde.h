@@ -209,10 +209,32 @@ static inline simde__m512i emu_cvtne2ps_pbh(simde__m512 a, simde__m512 b)
     return r.si;
 }
 
+/* VDPBF16PS: for each pair of k two products added to the sum, the odd one first, each step rounded once, subnormals
+ * read and written as zero */
+static inline float emu_flush(float x)
+{
+    return fabsf(x) < 0x1p-126f ? copysignf(0.0f, x) : x;
+}
+
+static inline simde__m512 emu_dpbf16(simde__m512 s, simde__m512i a, simde__m512i b)
+{
+    union lanes512 sum = {.ps = s}, x = {.si = a}, y = {.si = b};
+    EACH(16)
+    {
+        for (int j = 2 * i + 1; j >= 2 * i; j--) {
+            float u = emu_flush(bf16_value(x.u16[j])), v = emu_flush(bf16_value(y.u16[j]));
+            sum.f32[i] = emu_flush(fmaf(u, v, emu_flush(sum.f32[i])));
+        }
+    }
+    return sum.ps;
+}
+
 #undef _mm512_fmadd_ps
 #undef _mm512_max_ps
 #undef _mm512_min_ps
 #undef _mm512_dpbusd_epi32
+#undef _mm512_dpbf16_ps
+#undef __m512bh
 #define _mm512_fmadd_ps                emu_fmadd
 #define _mm512_max_ps                  emu_max
 #define _mm512_min_ps                  emu_min
@@ -234,6 +256,8 @@ static inline simde__m512i emu_cvtne2ps_pbh(simde__m512 a, simde__m512 b)
 #define _mm512_reduce_max_epi32        emu_reduce_max
 #define _mm512_extractf32x8_ps(a, imm) emu_upper_half(a)
 #define _mm512_cvtne2ps_pbh            emu_cvtne2ps_pbh
+#define _mm512_dpbf16_ps(s, a, b)      emu_dpbf16(s, a, b)
+#define __m512bh                       simde__m512i
 #ifndef _MM_FROUND_TO_NEAREST_INT
 #define _MM_FROUND_TO_NEAREST_INT 0
 #endif

@@ -425,7 +425,7 @@ static void check_rope(void **state)
     }
 }
 
-/* --- bfloat16 tiles --- */
+/* --- bfloat16 products --- */
 
 static void check_readers_bf16(void **state)
 {
@@ -508,12 +508,13 @@ static void check_gemm_bf16(void **state)
 
 /* --- the list --- */
 
-#define KERN_CHECKS(X)                                                                                         \
-    X(gemm_ref)                                                                                                \
-    X(gemm_f32)                                                                                                \
-    X(readers) X(quantize_q8) X(gemm_q8) X(conversions) X(rms_norm) X(rms_norm_in_place) X(rms_norm_backward)  \
-        X(swiglu) X(swiglu_backward) X(softmax) X(dot) X(log_sum_exp) X(cross_entropy_backward) X(add) X(axpy) \
-            X(scale) X(adamw) X(rope)
-#define AMX_CHECKS(X) X(readers_bf16) X(gemm_bf16)
+#define KERN_CHECKS(X)                                                                                                 \
+    X(gemm_ref)                                                                                                        \
+    X(gemm_f32)                                                                                                        \
+    X(readers)                                                                                                         \
+    X(quantize_q8) X(gemm_q8) X(conversions) X(rms_norm) X(rms_norm_in_place) X(rms_norm_backward) X(swiglu)           \
+        X(swiglu_backward) X(softmax) X(dot) X(log_sum_exp) X(cross_entropy_backward) X(add) X(axpy) X(scale) X(adamw) \
+            X(rope)
+#define BF16_CHECKS(X) X(readers_bf16) X(gemm_bf16)
 
 #endif

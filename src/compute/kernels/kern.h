@@ -24,7 +24,8 @@ enum { KERN_ROWS = 16, KERN_K = 32 }; /* a packed block: 16 output rows x 32 inp
 
 enum quant_type { QUANT_F32, QUANT_F16, QUANT_BF16, QUANT_Q8_0, QUANT_Q4_0, QUANT_Q4_1, QUANT_COUNT };
 
-/* Levels by generation; each includes the one before. AVX512 = F BW DQ VL VNNI; AMX = tile int8 bf16 (+ permission). */
+/* Levels by generation; each includes the one before. AVX512 = F BW DQ VL VNNI, and the bf16 product where the CPU has
+ * AVX512_BF16 that is worth using; AMX = tile int8 bf16 (+ permission). */
 enum kern_isa { KERN_SCALAR, KERN_AVX2, KERN_AVX512, KERN_AMX };
 
 /* Facts about a quantization that do not depend on the instruction set. */
@@ -58,7 +59,7 @@ struct kern_quant {
     void (*panel)(float *panel, const void *packed, size_t n_block);
     /* one block as rows: out[16][ld] float32 (32 columns written): for products with the transpose */
     void (*rows)(float *out, size_t ld, const void *packed);
-    /* AMX only (NULL elsewhere): the same two in bf16, in pairs along the reduction:
+    /* Where gemm_bf16 is, else NULL: the same two in bf16, in pairs along the reduction:
      * panel_bf16[n_block * 16][16][2] (k pairs), rows_bf16: out[8][ld][2] (row pairs; 32 columns written) */
     void (*panel_bf16)(uint16_t *panel, const void *packed, size_t n_block);
     void (*rows_bf16)(uint16_t *out, size_t ld, const void *packed);
@@ -90,8 +91,11 @@ struct kern {
 
     kern_gemm_fn gemm_ref; /* reference order */
     kern_gemm_fn gemm_f32; /* fast order: fma, k ascending; accumulate continues from y */
-    /* AMX only, NULL elsewhere. y[n_row][ldy] (16 * n_group columns) (+)= x . p; x bf16 [n_row][ldx];
-     * p: n_group panels [n_k / 2][16][2], each p_stride elements after the one before. n_k a multiple of 32. */
+    /* y[n_row][ldy] (16 * n_group columns) (+)= x . p; x bf16 [n_row][ldx];
+     * p: n_group panels [n_k / 2][16][2], each p_stride elements after the one before. n_k a multiple of 32.
+     * Set at level AMX (tiles), and at level AVX512 on AMD's CPUs with AVX512_BF16, whose VDPBF16PS runs at twice the
+     * rate of float32; NULL elsewhere: there float32 or int8 products are faster. Products of bfloat16 are exact,
+     * sums are float32, k ascending, rounded once a product; subnormals count as zero. */
     void (*gemm_bf16)(float *y, size_t ldy, const uint16_t *x, size_t ldx, const uint16_t *p, size_t p_stride,
                       size_t n_row, size_t n_group, size_t n_k, bool accumulate);
 

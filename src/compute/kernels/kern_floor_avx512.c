@@ -44,7 +44,7 @@ static double int8(size_t n)
     return (double)n * CHAINS * 64 * 2;
 }
 
-/* VDPBF16PS, which a CPU of this level may have; no kernel uses it, it is a fact about the machine. */
+/* VDPBF16PS, which a CPU of this level may have; a fact about the machine, whether gemm_bf16 uses it or not. */
 __attribute__((target("avx512bf16"))) static double bf16(size_t n)
 {
     __m512 acc[CHAINS];

@@ -70,8 +70,9 @@ void kern_rows_fill_avx512(struct kern *k);
 void kern_train_fill_avx512(struct kern *k);
 void kern_convert_fill_avx512(struct kern *k);
 void kern_floor_fill_avx512(struct kern *k);
+void kern_gemm_fill_avx512bf16(struct kern *k);
+void kern_panel_fill_avx512bf16(struct kern *k);
 void kern_gemm_fill_amx(struct kern *k);
-void kern_panel_fill_amx(struct kern *k);
 void kern_floor_fill_amx(struct kern *k);
 
 /* Sum of 16 lanes in the order of the reference: lane[i] += lane[i+8], then +4, +2, +1. */

@@ -1,6 +1,6 @@
-/* Readers of packed weights in bfloat16, for the tile products: the float32 values of the AVX-512 readers, rounded two
- * vectors at a time by VCVTNE2PS2BF16 (nearest even; subnormals, which no weight needs, become zero) and interleaved
- * into the pairs that TDPBF16PS wants. */
+/* Readers of packed weights in bfloat16, for the products of VDPBF16PS and of tiles: the float32 values of the AVX-512
+ * readers, rounded two vectors at a time by VCVTNE2PS2BF16 (nearest even; subnormals, which no weight needs, become
+ * zero) and interleaved into the pairs that both want. */
 #include "compute/kernels/kern_int.h"
 #if defined(__x86_64__)
 #include "compute/kernels/panel_vec.h"
@@ -144,7 +144,7 @@ static void bf16_rows_bf16(uint16_t *out, size_t ld, const void *packed)
 #define FILL(TYPE, name)                           \
     k->quant[TYPE].panel_bf16 = name##_panel_bf16; \
     k->quant[TYPE].rows_bf16 = name##_rows_bf16
-void kern_panel_fill_amx(struct kern *k)
+void kern_panel_fill_avx512bf16(struct kern *k)
 {
     FILL(QUANT_F32, f32);
     FILL(QUANT_F16, f16);
