@@ -220,14 +220,14 @@ static inline void check_adapter(struct dev *d, const char *what, objective_fn f
     check_gradient(d, name, fn, arg, m->b, RANK * m->n_out, m->db, tolerance);
 }
 
-/* The bf16 products of AMX round weights and gradients to 8 bits. */
+/* The bf16 products round weights and gradients to 8 bits. */
 static inline double tolerance_of(struct dev *d, enum quant_type type)
 {
     bool is_bf16 = d->kern.gemm_bf16 != NULL && dev_precision(d) == PRECISION_AUTO && type != QUANT_F32;
     return is_bf16 ? 2e-2 : 5e-5;
 }
 
-/* --- what AMX computes, in plain C --- */
+/* --- bf16 products, in plain C --- */
 
 static inline float from_bf16(uint16_t x)
 {
@@ -296,7 +296,7 @@ static inline void q8_0_rows(uint16_t *out, size_t ld, const void *packed)
     plain_rows(QUANT_Q8_0, out, ld, packed);
 }
 
-static inline struct dev *device_like_amx(void)
+static inline struct dev *device_with_bf16(void)
 {
     struct dev *d = device(2, PRECISION_AUTO, KERN_SCALAR);
     d->kern.gemm_bf16 = plain_gemm_bf16;
@@ -320,7 +320,7 @@ static inline void on_every_path(case_fn fn)
                 dev_free(d);
             }
     for (size_t t = 1; t < N_ELEM(types); t++) {
-        struct dev *d = device_like_amx();
+        struct dev *d = device_with_bf16();
         fn(d, types[t]);
         dev_free(d);
     }

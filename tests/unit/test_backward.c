@@ -1,6 +1,6 @@
 /* Backward operations of linear parts, the loss and the optimizer against finite differences of a forward pass in
  * double precision, on every instruction set that this machine has, in both float precisions, and on the bfloat16 path
- * of AMX with plain C in the place of its products. */
+ * with plain C in the place of its products. */
 #include "backward_checks.h"
 
 /* --- linear --- */

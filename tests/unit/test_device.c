@@ -376,8 +376,9 @@ static void check_against_naive(const struct shape *s, enum quant_type type, enu
                 rig_init(&r, l, &(struct dev_options){2, (enum precision)precision, isa}, (enum dev_mode)mode);
                 r.fine = fine;
                 float *got = run(&r, l, 29, DEV_PAGE);
-                bool exact = precision == PRECISION_REFERENCE || (mode == DEV_TRAIN && isa != KERN_AMX);
-                double bound = exact ? 1e-4 : quantized || isa == KERN_AMX ? 0.25 : 2e-2, w = worst(l, got);
+                bool bf16 = precision == PRECISION_AUTO && r.d->kern.gemm_bf16 != NULL && type != QUANT_F32;
+                bool exact = precision == PRECISION_REFERENCE || (mode == DEV_TRAIN && !bf16);
+                double bound = exact ? 1e-4 : quantized || bf16 ? 0.25 : 2e-2, w = worst(l, got);
                 if (!(w < bound))
                     fail_msg("%s on %s, precision %d, mode %d, fine %d: %g off", quants[type]->name, kern_isa_name(isa),
                              precision, mode, fine, w);
@@ -516,7 +517,7 @@ static void test_page_copy(void **state)
     layer_free(l);
 }
 
-/* bfloat16 entries as kern.h defines them, in the plainest form: what AMX machines have, so that the path through the
+/* bfloat16 entries as kern.h defines them, in the plainest form: what some machines have, so that the path through the
  * device is tested on others. */
 static struct kern plain; /* scalar table for the readers below, which take no context */
 
@@ -560,6 +561,7 @@ static void test_bf16_path(void **state)
     for (int mode = DEV_SERVE; mode <= DEV_TRAIN; mode++) {
         struct rig r;
         rig_init(&r, l, &(struct dev_options){2, PRECISION_AUTO, KERN_SCALAR}, (enum dev_mode)mode);
+        r.d->kern.isa = KERN_AMX;
         r.d->kern.gemm_bf16 = plain_gemm_bf16;
         r.d->kern.quant[QUANT_Q4_1].panel_bf16 = plain_panel_bf16;
         float *got = run(&r, l, 29, DEV_PAGE);
@@ -569,6 +571,47 @@ static void test_bf16_path(void **state)
         rig_deinit(&r);
     }
     layer_free(l);
+}
+
+/* Where bfloat16 takes the place of the other paths, with tiles and without, and that nothing but auto lets it. */
+static void test_choice_of_path(void **state)
+{
+    (void)state;
+    static const struct {
+        enum kern_isa isa;
+        bool has_bf16;
+        enum precision precision;
+        enum dev_mode mode;
+        enum quant_type type;
+        bool fine;
+        size_t n_row;
+        enum cpu_path want;
+    } c[] = {
+        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, true, 15, PATH_Q8X2},
+        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, true, 16, PATH_BF16},
+        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, false, 256, PATH_Q8},
+        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_F16, false, 1, PATH_BF16},
+        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_F32, true, 256, PATH_F32},
+        {KERN_AVX512, true, PRECISION_AUTO, DEV_TRAIN, QUANT_Q4_1, false, 1, PATH_BF16},
+        {KERN_AVX512, true, PRECISION_DETERMINISTIC, DEV_TRAIN, QUANT_Q4_1, false, 256, PATH_F32},
+        {KERN_AVX512, true, PRECISION_DETERMINISTIC, DEV_SERVE, QUANT_Q4_1, true, 256, PATH_Q8X2},
+        {KERN_AVX512, true, PRECISION_REFERENCE, DEV_SERVE, QUANT_Q4_1, true, 256, PATH_REF},
+        {KERN_AVX512, false, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, true, 256, PATH_Q8X2},
+        {KERN_AVX512, false, PRECISION_AUTO, DEV_TRAIN, QUANT_Q4_1, true, 256, PATH_F32},
+        {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, false, 8, PATH_BF16},
+        {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, false, 7, PATH_Q8},
+    };
+    for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
+        struct dev *d;
+        struct err e = {0};
+        must(dev_cpu_new(&d, &(struct dev_options){1, c[i].precision, KERN_SCALAR}, &e), &e);
+        d->kern.isa = c[i].isa;
+        d->kern.gemm_bf16 = c[i].has_bf16 ? plain_gemm_bf16 : NULL;
+        d->kern.quant[c[i].type].panel_bf16 = c[i].has_bf16 ? plain_panel_bf16 : NULL;
+        int got = (int)cpu_path_choose(d, c[i].mode, c[i].type, c[i].fine, c[i].n_row);
+        if (got != (int)c[i].want) fail_msg("case %zu: path %d, should be %d", i, got, (int)c[i].want);
+        dev_free(d);
+    }
 }
 
 static void test_embed(void **state)
@@ -635,9 +678,9 @@ static void test_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_embed),         cmocka_unit_test(test_against_naive), cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_shared_prefix), cmocka_unit_test(test_page_copy),     cmocka_unit_test(test_kept),
-        cmocka_unit_test(test_bf16_path),
+        cmocka_unit_test(test_embed),         cmocka_unit_test(test_against_naive),  cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_shared_prefix), cmocka_unit_test(test_page_copy),      cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_bf16_path),     cmocka_unit_test(test_choice_of_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@
 
 enum cpu_path back_path(const struct dev *d, const struct dev_mat *m, size_t n_row)
 {
-    enum cpu_path path = cpu_path_choose(d, DEV_TRAIN, m->type, n_row);
+    enum cpu_path path = cpu_path_choose(d, DEV_TRAIN, m->type, false, n_row);
     /* the bf16 product writes whole groups of columns */
     return path == PATH_BF16 && m->n_in % KERN_K != 0 ? PATH_F32 : path;
 }

@@ -130,7 +130,7 @@ void dev_head_loss(struct dev *d, const struct dev_batch *b, const struct dev_he
     assert(cpu_lora(&p->out, &b->segment[0]) == NULL);
     struct head_loss w = {.d = d, .p = p, .x = x, .dx = dx, .n_embd = m->n_in, .n_vocab = m->n_out};
     w.ld_logits = m->n_group * KERN_ROWS;
-    w.path = cpu_path_choose(d, DEV_TRAIN, m->type, (size_t)n_row);
+    w.path = cpu_path_choose(d, DEV_TRAIN, m->type, false, (size_t)n_row);
     w.back = back_path(d, m, (size_t)n_row);
     struct carve c = carve_begin(&d->shared);
     take_scratch(&w, &c);

@@ -25,10 +25,7 @@ void cpu_input_init(const struct dev *d, struct cpu_input *in, const struct dev_
     in->need_x = in->need_q8 = in->need_rest = in->need_bf16 = false;
     for (int i = 0; i < n_proj; i++) {
         in->proj[i] = proj[i];
-        in->path[i] = cpu_path_choose(d, in->b->mode, proj[i]->w->type, n_row);
-        if (in->path[i] == PATH_Q8 && proj[i]->fine) {
-            in->path[i] = PATH_Q8X2;
-        }
+        in->path[i] = cpu_path_choose(d, in->b->mode, proj[i]->w->type, proj[i]->fine, n_row);
         in->need_x |= in->path[i] == PATH_REF || in->path[i] == PATH_F32;
         in->need_q8 |= in->path[i] == PATH_Q8 || in->path[i] == PATH_Q8X2;
         in->need_rest |= in->path[i] == PATH_Q8X2;

@@ -146,9 +146,10 @@ enum cpu_path {
     PATH_F32,  /* dequantized panel, fused multiply-add */
     PATH_Q8,   /* packed weights with int8 activations */
     PATH_Q8X2, /* the same with activations as the sum of two int8 terms, about 16 bits */
-    PATH_BF16  /* AMX: panel and activations in bfloat16 */
+    PATH_BF16  /* panel and activations in bfloat16 */
 };
-enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quant_type type, size_t n_row);
+/* fine: as in struct dev_proj. */
+enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quant_type type, bool fine, size_t n_row);
 
 /* Rows of an input in the forms that paths want; a form that is not needed stays NULL. */
 struct cpu_rows {

@@ -19,8 +19,9 @@
 
 enum precision { PRECISION_AUTO, PRECISION_DETERMINISTIC, PRECISION_REFERENCE };
 
-/* Serving multiplies quantized weights with int8 activations (or bf16 panels on AMX); training multiplies dequantized
- * weights in float32 (bf16 on AMX). In PRECISION_REFERENCE both are the same bits. */
+/* Serving multiplies quantized weights with int8 activations (in PRECISION_AUTO bf16 panels where the kernels have the
+ * product and it is faster); training multiplies dequantized weights in float32 (in PRECISION_AUTO bf16 where the
+ * kernels have the product). In PRECISION_REFERENCE both are the same bits. */
 enum dev_mode { DEV_SERVE, DEV_TRAIN };
 
 struct dev;
