@@ -61,6 +61,10 @@ enum kern_isa dev_isa(const struct dev *d)
 {
     return d->kern.isa;
 }
+bool dev_uses_bf16(const struct dev *d)
+{
+    return d->opt.precision == PRECISION_AUTO && d->kern.gemm_bf16 != NULL;
+}
 
 int dev_alloc(struct dev *d, float **out, size_t n, struct err *e)
 {

@@ -36,6 +36,8 @@ void dev_free(struct dev *d);
 enum precision dev_precision(const struct dev *d);
 int dev_n_thread(const struct dev *d);
 enum kern_isa dev_isa(const struct dev *d);
+/* PRECISION_AUTO computes some products in bfloat16: CPUs of one instruction set may or may not. */
+bool dev_uses_bf16(const struct dev *d);
 
 /* Zeroed device memory for n floats; -ERR_NOMEM says how much was wanted. */
 int dev_alloc(struct dev *d, float **out, size_t n, struct err *e) MUST_CHECK;

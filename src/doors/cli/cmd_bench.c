@@ -30,6 +30,7 @@ struct bench_run {
     const struct param_set *args;
     struct floors floors;
     struct cli_engine x;
+    bool has_bf16;          /* the kernels multiply in bfloat16 */
     double arithmetic_gops; /* the floor that this model's prefill is a share of */
     json_t *prefill, *decode;
 };
@@ -54,14 +55,17 @@ static enum tensor_type weight_type(const struct model_file *f)
     return (enum tensor_type)best;
 }
 
-/* What prefill computes with: float32 for F32 weights and in reference precision, bf16 tiles with AMX, else
- * int8 products, of 4-bit weights where the model has them. */
+/* The highest rate of what prefill may compute with: float32 for F32 weights and in reference precision, bf16 tiles
+ * with AMX, bf16 for half-precision weights where kernels have it, else int8 products, of 4-bit weights where the model
+ * has them (small models compute in bf16 or in two int8 terms instead, at half of that rate: they keep 16 bits of
+ * inputs). */
 static double fitting_floor(const struct bench_run *b)
 {
     enum tensor_type type = weight_type(b->x.model.file);
     if (b->c->precision == PRECISION_REFERENCE || type == TENSOR_F32) return b->floors.fp32_gflops;
     if (b->c->isa == KERN_AMX) return b->floors.bf16_gflops;
-    if (type == TENSOR_F16 || type == TENSOR_BF16) return b->floors.fp32_gflops;
+    if (type == TENSOR_F16 || type == TENSOR_BF16)
+        return b->c->precision == PRECISION_AUTO && b->has_bf16 ? b->floors.bf16_gflops : b->floors.fp32_gflops;
     return type == TENSOR_Q8_0 ? b->floors.int8_gops : b->floors.int4_int8_gops;
 }
 
@@ -208,6 +212,7 @@ static int measure_floors(struct bench_run *b, struct err *e)
     if (rc) return rc;
     struct kern *k = mem_alloc(sizeof(*k));
     kern_init(k, b->c->isa);
+    b->has_bf16 = k->gemm_bf16 != NULL;
     rc = floors_measure(&b->floors, pool, k, e);
     mem_free(k);
     pool_free(pool);

@@ -94,15 +94,16 @@ static int put_config(json_t *inputs, const struct train_request *rq, struct err
     return rc;
 }
 
-/* In `reference` the bits are the same on every instruction set, elsewhere they may differ. */
+/* In `reference` the bits are the same on every instruction set, elsewhere they may differ, and in `auto` also with
+ * what the CPU computes in bfloat16. */
 static int put_arithmetic(json_t *inputs, const struct dev *d, struct err *e)
 {
     static const char *const name[] = {
         [PRECISION_AUTO] = "auto", [PRECISION_DETERMINISTIC] = "deterministic", [PRECISION_REFERENCE] = "reference"};
     enum precision p = dev_precision(d);
     char text[64];
-    snprintf(text, sizeof(text), "%s%s%s", name[p], p == PRECISION_REFERENCE ? "" : " on ",
-             p == PRECISION_REFERENCE ? "" : kern_isa_name(dev_isa(d)));
+    snprintf(text, sizeof(text), "%s%s%s%s", name[p], p == PRECISION_REFERENCE ? "" : " on ",
+             p == PRECISION_REFERENCE ? "" : kern_isa_name(dev_isa(d)), dev_uses_bf16(d) ? ", bf16" : "");
     return put(inputs, "arithmetic", json_pack("{s:s}", "kind", text), e);
 }
 
