@@ -32,7 +32,7 @@ enum {
     N_SEQ = 3,
     MAX_TOK = 96,
     N_PAGE = 24,
-    MAX_FF = 640
+    MAX_FF = 1088
 };
 static const int seq_len[N_SEQ] = {70, 33, 5};
 static const int seq_adapter[N_SEQ] = {0, 1, -1};
@@ -555,7 +555,7 @@ static void test_bf16_path(void **state)
 {
     (void)state;
     struct shape wide = shapes[0];
-    wide.n_ff = 640; /* longer than one panel */
+    wide.n_ff = MAX_FF; /* longer than one panel of floats, and than one of bfloat16 */
     struct layer *l = layer_new(&wide, QUANT_Q4_1);
     kern_init(&plain, KERN_SCALAR);
     for (int mode = DEV_SERVE; mode <= DEV_TRAIN; mode++) {
@@ -587,8 +587,8 @@ static void test_choice_of_path(void **state)
         size_t n_row;
         enum cpu_path want;
     } c[] = {
-        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, true, 15, PATH_Q8X2},
-        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, true, 16, PATH_BF16},
+        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, true, 23, PATH_Q8X2},
+        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, true, 24, PATH_BF16},
         {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, false, 256, PATH_Q8},
         {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_F16, false, 1, PATH_BF16},
         {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_F32, true, 256, PATH_F32},

@@ -1,7 +1,7 @@
 /* The matrix product of the CPU device: rows of an input with a tile of output groups, along one of four paths. Which
  * path is taken depends on precision, mode and type (and, in PRECISION_AUTO alone, on the number of rows).
  *
- * Blocking changes no bits: PATH_F32 and PATH_BF16 cut the sum into runs of PANEL_K that continue from y; PATH_REF and
+ * Blocking changes no bits: PATH_F32 and PATH_BF16 cut the sum into runs of a panel that continue from y; PATH_REF and
  * PATH_Q8 never cut it. */
 #include "compute/device/cpu_int.h"
 
@@ -10,10 +10,11 @@
 #include "ground/base/mem.h"
 
 enum {
-    TILE_MIN_ROWS = 8,       /* fewer rows leave tiles empty: int8 or float32 streams the weights faster */
-    PAIR_MIN_ROWS = 16,      /* bf16 without tiles against two int8 terms: 268 and 318 at 8 rows, 325 and 320 here */
-    ROW_BLOCK = 64,          /* rows of a panel product: 64 x 512 floats = 128 KiB beside the panel */
-    Q8_ROW_BYTES = 256 << 10 /* int8 activations that stay in L2 beside the weights of a tile */
+    BF16_PANEL_K = 2 * PANEL_K, /* inputs of a panel of 16-bit values: as many bytes as one of floats */
+    TILE_MIN_ROWS = 8,          /* fewer rows leave tiles empty: int8 or float32 streams the weights faster */
+    PAIR_MIN_ROWS = 24,         /* bf16 without tiles against two int8 terms (SmolLM2): equal at 16 rows, 1.12 x here */
+    ROW_BLOCK = 64,             /* rows of a panel product: 64 x 512 floats = 128 KiB beside the panel */
+    Q8_ROW_BYTES = 256 << 10    /* int8 activations that stay in L2 beside the weights of a tile */
 };
 
 static bool is_float(enum quant_type t)
@@ -21,9 +22,9 @@ static bool is_float(enum quant_type t)
     return t == QUANT_F32 || t == QUANT_F16 || t == QUANT_BF16;
 }
 
-/* Tiles are the fastest of all. The bf16 product without them (Zen 5, Q4_1 1536 x 576, GFLOPS a core): from 53 at one
- * row to 493 at 256, twice float32 (24 to 226) at any number of rows; two int8 terms give 255 to 321, one gives 389 to
- * 661. */
+/* Tiles are the fastest of all. The bf16 product without them (Zen 5, Q4_1 1536 x 576, GFLOPS a core): from 52 at one
+ * row to 503 at 256, twice float32 (25 to 233) at any number of rows; two int8 terms give 259 to 331, one gives 393 to
+ * 675. */
 static bool bf16_wins(const struct dev *d, enum dev_mode mode, enum quant_type type, bool fine, size_t n_row)
 {
     if (d->kern.gemm_bf16 == NULL || d->kern.quant[type].panel_bf16 == NULL) {
@@ -109,9 +110,11 @@ static void product_bf16_part(const struct dev *d, const struct dev_mat *m, cons
 {
     n_k = round_up(n_k, KERN_K);
     for (size_t g = g0; g < g1; g++) {
-        d->kern.quant[m->type].panel_bf16(panel + (g - g0) * PANEL_K * KERN_ROWS, block_at(m, g, k0), n_k / KERN_K);
+        d->kern.quant[m->type].panel_bf16(panel + (g - g0) * BF16_PANEL_K * KERN_ROWS, block_at(m, g, k0),
+                                          n_k / KERN_K);
     }
-    d->kern.gemm_bf16(y, ldy, x->bf16 + k0, x->ld_bf16, panel, PANEL_K * KERN_ROWS, x->n_row, g1 - g0, n_k, k0 > 0);
+    d->kern.gemm_bf16(y, ldy, x->bf16 + k0, x->ld_bf16, panel, BF16_PANEL_K * KERN_ROWS, x->n_row, g1 - g0, n_k,
+                      k0 > 0);
 }
 
 /* Rows [r, r + n) of the int8 form, groups [g0, g1), into y. */
@@ -168,8 +171,9 @@ void cpu_product(const struct dev *d, enum cpu_path path, const struct dev_mat *
         product_ref(d, m, x, g0, g1, y, ldy, panel);
         return;
     }
-    for (size_t k0 = 0; k0 < m->n_in; k0 += PANEL_K) {
-        size_t n_k = m->n_in - k0 < PANEL_K ? m->n_in - k0 : PANEL_K;
+    size_t step = path == PATH_F32 ? PANEL_K : BF16_PANEL_K;
+    for (size_t k0 = 0; k0 < m->n_in; k0 += step) {
+        size_t n_k = m->n_in - k0 < step ? m->n_in - k0 : step;
         if (path == PATH_F32) {
             product_f32_part(d, m, x, g0, g1, k0, n_k, y, ldy, panel);
         } else {

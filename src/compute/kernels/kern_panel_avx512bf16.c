@@ -26,6 +26,7 @@ static void q4_0_panel_bf16(uint16_t *panel, const void *packed, size_t n_block)
 {
     const struct packed_q4_0 *p = packed;
     for (size_t b = 0; b < n_block; b++, p++, panel += KERN_K * KERN_ROWS) {
+        prefetch_ahead((const char *)p, sizeof(*p));
         v16 d = v16_from_f16(p->d);
         for (size_t j = 0; j < 4; j++) {
             i16 line = i16_load(p->q[j]);
@@ -39,6 +40,7 @@ static void q4_1_panel_bf16(uint16_t *panel, const void *packed, size_t n_block)
 {
     const struct packed_q4_1 *p = packed;
     for (size_t b = 0; b < n_block; b++, p++, panel += KERN_K * KERN_ROWS) {
+        prefetch_ahead((const char *)p, sizeof(*p));
         v16 d = v16_from_f16(p->d), m = v16_from_f16(p->m);
         for (size_t j = 0; j < 4; j++) {
             i16 line = i16_load(p->q[j]);
@@ -52,6 +54,7 @@ static void q8_0_panel_bf16(uint16_t *panel, const void *packed, size_t n_block)
 {
     const struct packed_q8_0 *p = packed;
     for (size_t b = 0; b < n_block; b++, p++, panel += KERN_K * KERN_ROWS) {
+        prefetch_ahead((const char *)p, sizeof(*p));
         v16 d = v16_from_f16(p->d);
         for (size_t j = 0; j < 8; j++) {
             i16 line = i16_load(p->q[j]);
