@@ -49,7 +49,12 @@ AMX := $(AVX512BF16) -mamx-tile -mamx-int8 -mamx-bf16
 %_avx512bf16.o: ISA := $(AVX512BF16)
 %_amx.o: ISA := $(AMX)
 
-$(O)/src/doors/cli/cmd_version.o $(O)/src/doors/cli/cmd_tune.o: ISA := -DTAILOR_VERSION='"$(VERSION)"'
+# rewritten only when the version is another, so that what carries it is rebuilt then and only then
+$(O)/version: FORCE
+	@mkdir -p $(@D); echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' >$@
+.PHONY: FORCE
+$(O)/src/doors/cli/cmd_version.o: $(O)/version
+$(O)/src/doors/cli/cmd_version.o: ISA := -DTAILOR_VERSION='"$(VERSION)"'
 
 $(O)/%.o: %.c
 	@mkdir -p $(@D)

@@ -79,6 +79,12 @@ run 0 overwrite --json $E --cases "$WORK/cases.jsonl" --limit 4 --out "$WORK/ove
 run 0 overwrite_same $E --cases "$WORK/cases.jsonl" --limit 4 --out "$WORK/over" --overwrite && says overwrite_same 'reused'
 run 2 unknown_name eval tinny --cases "$WORK/cases.jsonl" && says unknown_name 'the nearest is "tiny"'
 run 0 limit --json $E --cases "$WORK/cases.jsonl" --limit 5 --out "$WORK/part" && holds limit 'd["partial"] and d["n"]==5'
+run 0 limit_labels --json $E --cases "$WORK/cases.jsonl" --limit 1 --choices constrained --out "$WORK/one"
+out=$(cat "$WORK/one/manifest.json")
+holds limit_keeps_all_labels 'd["identity"]["prompt"]["labels"]==["aa","bb","cc"]'
+run 2 labels_lack $E --cases "$WORK/cases.jsonl" --choices constrained --labels aa,bb --out "$WORK/lack" && says labels_lack '"cc", expected by case "c2"'
+run 0 too_long $E --cases "$WORK/cases.jsonl" --limit 2 --ctx 2 --out "$WORK/long" && says too_long '2 answers could not be made'
+run 2 greedy_and_temperature generate tiny --ids 1,2 --greedy --temperature 1 && says greedy_and_temperature 'greedy is temperature 0'
 echo '{"id":"a","input":"q","expected":{},"task":"tool_call"}' >"$WORK/tool.jsonl"
 run 2 no_matcher $E --cases "$WORK/tool.jsonl" && says no_matcher 'no matcher for task "tool_call"'
 echo '{"id":"a","input":"q","expected":"x","task":"math","extra":1}' >"$WORK/bad.jsonl"

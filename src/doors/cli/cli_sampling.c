@@ -8,6 +8,8 @@
 int cli_sampling(const struct param_set *args, struct sampling *out, struct err *e)
 {
     sampling_init(out);
+    if (param_bool(args, "greedy") && param_is_set(args, "temperature"))
+        return err_set(e, ERR_USAGE, "greedy", "cannot use --greedy with --temperature: greedy is temperature 0");
     out->temperature = (float)param_float(args, "temperature");
     out->greedy = param_bool(args, "greedy") || out->temperature == 0.0f;
     out->top_k = (int)param_int(args, "top_k");

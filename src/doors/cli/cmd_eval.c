@@ -77,6 +77,27 @@ static enum choices_mode read_mode(const struct param_set *args)
     return str_eq(s, "listed") ? CHOICES_LISTED : str_eq(s, "constrained") ? CHOICES_CONSTRAINED : CHOICES_FREE;
 }
 
+static bool has_label(const json_t *labels, const char *text)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(labels, i, v) if (str_eq(json_string_value(v), text)) return true;
+    return false;
+}
+
+/* A list without the right answer would make a case impossible and count as the model's failure. */
+static int check_labels(const struct session *s, struct err *e)
+{
+    for (size_t i = 0; i < s->cases.n; i++) {
+        const struct eval_case *c = &s->cases.item[i];
+        if (str_eq(c->task, "classification") && json_is_string(c->expected) &&
+            !has_label(s->labels, json_string_value(c->expected)))
+            return err_set(e, ERR_USAGE, "labels", "cannot use --labels: \"%s\", expected by case \"%s\", is not in it",
+                           json_string_value(c->expected), c->id);
+    }
+    return 0;
+}
+
 static int read_labels(struct session *s, struct err *e)
 {
     size_t n = param_count(s->args, "labels");
@@ -97,7 +118,7 @@ static int read_labels(struct session *s, struct err *e)
     for (size_t i = 0; i < n; i++)
         if (json_array_append_new(s->labels, json_string(param_str_at(s->args, "labels", i))))
             return err_set(e, ERR_INPUT, "labels", "cannot use label %zu: it is not UTF-8", i + 1);
-    return 0;
+    return check_labels(s, e);
 }
 
 static int make_prompt(struct session *s, struct err *e)
@@ -273,6 +294,11 @@ static void print_result(const struct cli *c, const struct eval_result *r, bool 
         printf(cli_text(c, "not scored: %zu; all wrong %.1f %%, all right %.1f %%\n",
                         "未评分 %zu 题；全错 %.1f%%，全对 %.1f%%\n"),
                s->n_error, 100 * s->worst, 100 * s->best);
+    json_int_t failed = json_integer_value(json_object_get(json_object_get(r->manifest, "states"), "model_failed"));
+    if (failed)
+        printf(cli_text(c, "%lld answers could not be made (see \"reason\" in cases.jsonl) and count as wrong\n",
+                        "%lld 题未能作答（原因见 cases.jsonl 的 reason），按错误计\n"),
+               (long long)failed);
     printf("%s %s%s\n", cli_text(c, "run", "结果"), r->dir,
            reused ? cli_text(c, " (finished before, reused)", "（此前已完成，直接复用）") : "");
 }

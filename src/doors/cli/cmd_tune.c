@@ -13,10 +13,6 @@
 #include "lifecycle/train/params.h"
 #include "lifecycle/train/train.h"
 
-#ifndef TAILOR_VERSION
-#define TAILOR_VERSION "unknown"
-#endif
-
 extern const struct command cmd_tune;
 
 static const struct param params[] = {
@@ -213,7 +209,7 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
                                    .tok = m.tok,
                                    .tmpl = m.chat,
                                    .template_text = vocab.chat_template,
-                                   .version = TAILOR_VERSION,
+                                   .version = cli_version(),
                                    .resume = resume,
                                    .arg = &view,
                                    .interrupted = interrupted,

@@ -222,16 +222,23 @@ static int collect_labels(struct case_set *s, struct keyed *k, struct err *e)
     return rc ? err_set(e, ERR_NOMEM, s->path, "cannot read \"%s\": out of memory", s->path) : 0;
 }
 
-static int finish_set(struct case_set *s, struct err *e)
+/* Only now: ids, and the labels that a prompt lists, are those of the whole file. */
+static void keep_first(struct case_set *s, size_t limit)
+{
+    while (limit > 0 && s->n > limit) case_deinit(&s->item[--s->n]);
+}
+
+static int finish_set(struct case_set *s, size_t limit, struct err *e)
 {
     if (s->n == 0) return err_set(e, ERR_INPUT, s->path, "cannot read \"%s\": it holds no cases", s->path);
     struct keyed *k = mem_try_array(s->n, sizeof *k);
     if (!k) return err_set(e, ERR_NOMEM, s->path, "cannot read \"%s\": out of memory", s->path);
     int rc = check_ids(s, k, e);
+    if (rc == 0) rc = collect_labels(s, k, e);
     if (rc == 0) {
+        keep_first(s, limit);
         number_clusters(s, k);
         count_duplicates(s, k);
-        rc = collect_labels(s, k, e);
     }
     mem_free(k);
     return rc;
@@ -270,13 +277,13 @@ int case_set_load(struct case_set *s, const char *path, size_t limit, struct err
     int got;
     while ((got = json_lines_next(&lines, &row, e)) == 1) {
         s->n_total++;
-        if (limit == 0 || s->n < limit) rc = append(s, row, lines.line_no, &cap, e);
+        rc = append(s, row, lines.line_no, &cap, e);
         json_decref(row);
         if (rc) break;
     }
     json_lines_close(&lines);
     if (rc == 0) rc = got;
-    return rc ? rc : finish_set(s, e);
+    return rc ? rc : finish_set(s, limit, e);
 }
 
 void case_set_deinit(struct case_set *s)

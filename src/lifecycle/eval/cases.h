@@ -31,9 +31,10 @@ struct case_set {
     size_t n_duplicate_text; /* cases that ask the same as an earlier one */
     char digest[65];         /* of the file */
     char *path;
-    json_t *labels; /* distinct expected strings in byte order when every case is a classification; else NULL */
+    json_t *labels; /* distinct expected strings of the whole file, byte order, when every case is a classification;
+                       else NULL */
 };
-/* limit > 0 keeps the first cases only. Free with case_set_deinit, also after a failure. */
+/* The whole file is checked; limit > 0 keeps the first cases only. Free with case_set_deinit, also after a failure. */
 int case_set_load(struct case_set *s, const char *path, size_t limit, struct err *e) MUST_CHECK;
 void case_set_deinit(struct case_set *s);
 /* One case from one parsed line; where is "FILE line N". Takes no reference on failure. For the loader and tests. */
