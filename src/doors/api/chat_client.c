@@ -253,9 +253,11 @@ static ssize_t on_read(void *arg, char *data, size_t max)
 static void on_left(void *arg)
 {
     struct chat_client *c = arg;
-    atomic_fetch_add(&c->api->n_left, 1);
     pthread_mutex_lock(&c->lock);
-    if (!c->ended) engine_cancel(c->engine, c->sequence);
+    if (!c->ended) { /* a client may close its side as soon as it has read the end: that is no leaving */
+        atomic_fetch_add(&c->api->n_left, 1);
+        engine_cancel(c->engine, c->sequence);
+    }
     pthread_mutex_unlock(&c->lock);
 }
 

@@ -89,7 +89,7 @@ static int save(const struct pass *p, size_t n_tok, const char *path, struct err
 
 static int compute(struct cli_engine *x, const struct token_list *ids, struct pass *p, struct err *e)
 {
-    struct engine_options opt = {.n_ctx = cli_engine_context(x, (int64_t)ids->n), .max_batch = 1};
+    struct engine_options opt = {.n_ctx = cli_engine_context(x, ids->n < 2 ? 2 : (int64_t)ids->n), .max_batch = 1};
     int rc = cli_engine_start(x, &opt, e);
     if (rc) return rc;
     size_t n_value;
