@@ -357,6 +357,14 @@ static void trees_are_made_listed_removed(void **state)
     assert_int_equal(file_remove_tree(a, &e), 0); /* missing is fine */
     assert_string_equal(path_base("a/b.c"), "b.c");
     assert_string_equal(path_base("b.c"), "b.c");
+    char *absolute, cwd[4096];
+    assert_int_equal(path_absolute("/a/../b", &absolute, &e), 0);
+    assert_string_equal(absolute, "/a/../b");
+    mem_free(absolute);
+    assert_non_null(getcwd(cwd, sizeof cwd));
+    assert_int_equal(path_absolute(".//a/./b", &absolute, &e), 0);
+    assert_true(str_starts(absolute, cwd) && str_eq(absolute + strlen(cwd), "/a/./b"));
+    mem_free(absolute);
     mem_free(a), mem_free(link), mem_free(file), mem_free(deep), mem_free(kept);
     free_dir(outside);
 }

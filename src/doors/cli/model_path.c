@@ -17,3 +17,14 @@ int cli_model_path(const struct cli *c, const char *model, char **path, struct e
     registry_close(r);
     return rc;
 }
+
+int cli_model_pin(const struct cli *c, const char *model, char **pinned, struct err *e)
+{
+    if (file_exists(model)) return path_absolute(model, pinned, e);
+    struct registry *r;
+    int rc = registry_open(&r, c->home, e);
+    if (rc) return rc;
+    rc = registry_pin(r, model, pinned, e);
+    registry_close(r);
+    return rc;
+}

@@ -201,6 +201,23 @@ int registry_resolve(struct registry *r, const char *ref, char **path, struct er
     return rc;
 }
 
+int registry_pin(struct registry *r, const char *ref, char **pinned, struct err *e)
+{
+    json_t *rows;
+    struct reference p;
+    const json_t *row;
+    char text[160];
+    int rc = log_read(r, names_log, &rows, e);
+    if (rc) return rc;
+    rc = find_version(rows, ref, &p, &row, e);
+    if (rc == 0) {
+        snprintf(text, sizeof text, "%s:%d", p.name, version_of(row));
+        *pinned = mem_strdup(text);
+    }
+    json_decref(rows);
+    return rc;
+}
+
 int registry_set_alias(struct registry *r, const char *name, const char *alias, int version, int expected_version,
                        const char *reason, struct err *e)
 {

@@ -44,6 +44,8 @@ int registry_put(struct registry *r, const char *name, const json_t *manifest, s
 /* `name`, `name:2` or `name@alias` -> the file or directory to open (mem_free). -ERR_NOT_FOUND offers near names;
  * -ERR_INPUT when a blob is missing or has another size than its manifest says. */
 int registry_resolve(struct registry *r, const char *ref, char **path, struct err *e) MUST_CHECK;
+/* `name`, `name:2` or `name@alias` -> "name:2" (mem_free), which means the same whatever moves later. -ERR_NOT_FOUND. */
+int registry_pin(struct registry *r, const char *ref, char **pinned, struct err *e) MUST_CHECK;
 /* Point an alias at a version, with a reason; expected_version is what it must point at now (0: nothing yet), else
  * -ERR_CONFLICT. */
 int registry_set_alias(struct registry *r, const char *name, const char *alias, int version, int expected_version,

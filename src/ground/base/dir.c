@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -109,6 +110,15 @@ char *path_join(const char *a, const char *b)
     if (slash) p[n++] = '/';
     memcpy(p + n, b, m);
     return p;
+}
+
+int path_absolute(const char *path, char **out, struct err *e)
+{
+    while (path[0] == '.' && path[1] == '/') path += 2 + strspn(path + 2, "/");
+    char dir[PATH_MAX] = "";
+    if (path[0] != '/' && !getcwd(dir, sizeof dir)) return err_set_errno(e, path, "cannot tell where \"%s\" is", path);
+    *out = dir[0] ? path_join(dir, path) : mem_strdup(path);
+    return 0;
 }
 
 const char *path_base(const char *path)

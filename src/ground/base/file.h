@@ -44,6 +44,9 @@ int file_remove_tree(const char *path, struct err *e) MUST_CHECK;
 int file_sync_dir(const char *path, struct err *e) MUST_CHECK;
 /* "a/b" in newly allocated memory (mem_free). */
 char *path_join(const char *a, const char *b) MUST_CHECK;
+/* The path from the root (mem_free): a relative one behind the working directory. Links are not resolved and nothing has
+ * to be there. */
+int path_absolute(const char *path, char **out, struct err *e) MUST_CHECK;
 /* Last component, pointing into path. */
 const char *path_base(const char *path);
 /* Sorted names in a directory, without . and ..; free each and the array with mem_free. */

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# tune through the program, on a tiny model: where fields come from, resuming from elsewhere, refusals.
+# Prints one line a check: ok NAME | not ok NAME reason.
+TAILOR=$(realpath "${TAILOR:-build/tailor}")
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+unset TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA
+export TAILOR_HOME=$WORK/home LC_ALL=C.UTF-8
+mkdir -p "$WORK/here" "$WORK/elsewhere"
+cp -r tests/data/golden/models/llama "$WORK/here/model"
+cd "$WORK/here" || exit 1
+failed=0
+
+ok() { echo "ok $1"; }
+not_ok() { echo "not ok $1 $2"; failed=1; }
+# run STATUS NAME ARGS...: checks the exit status; leaves $out and $err
+run() {
+    local want=$1 name=$2
+    shift 2
+    out=$("$TAILOR" "$@" 2>"$WORK/err")
+    status=$?
+    err=$(cat "$WORK/err")
+    [[ $status == "$want" ]] && return 0
+    not_ok "$name" "exit status $status, $want wanted: ${out//$'\n'/ } ${err//$'\n'/ }"
+    return 1
+}
+# says NAME PATTERN: stderr or stdout matches
+says() { if [[ $err$out =~ $2 ]]; then ok "$1"; else not_ok "$1" "without /$2/: $err"; fi; }
+# lacks NAME PATTERN: neither matches
+lacks() { if [[ $err$out =~ $2 ]]; then not_ok "$1" "has /$2/: $err"; else ok "$1"; fi; }
+# same NAME FILE FILE: equal bytes
+same() { if cmp -s "$2" "$3"; then ok "$1"; else not_ok "$1" "$2 and $3 differ"; fi; }
+# holds NAME PYTHON: the expression over d (the JSON on stdout) is true
+holds() {
+    if python3 -c "import json,sys; d=json.loads(sys.argv[1]); assert ($2), d" "$out" 2>"$WORK/why"; then ok "$1"
+    else not_ok "$1" "$(tail -1 "$WORK/why")"; fi
+}
+
+python3 - <<'PY'
+import json, random
+rng = random.Random(7)
+with open('rows.jsonl', 'w') as f:
+    for _ in range(32):
+        ids = [rng.randrange(3, 280) for _ in range(rng.randrange(12, 30))]
+        f.write(json.dumps({'ids': ids, 'labels': [-100] * 6 + ids[6:]}) + '\n')
+PY
+FIELDS=(--base model --data ./rows.jsonl --data-format tokens --rank 4 --alpha 8 --lr 1e-2 --seed 3)
+
+# --- a run goes on from anywhere
+run 0 whole tune "${FIELDS[@]}" --max-steps 40 --save-every 2 --output whole && ok whole
+"$TAILOR" tune "${FIELDS[@]}" --eval-data rows.jsonl --max-steps 40 --save-every 2 --output part >/dev/null 2>&1 &
+pid=$!
+until [[ -n $(ls part/checkpoints 2>/dev/null) ]] || ! kill -0 $pid 2>/dev/null; do :; done
+kill -9 $pid 2>/dev/null
+wait $pid 2>/dev/null
+cd ../elsewhere || exit 1
+run 0 resume_elsewhere tune --resume ../here/part && ok resume_elsewhere
+same resume_same_bits ../here/whole/adapter/adapter_model.safetensors ../here/part/adapter/adapter_model.safetensors
+run 0 from_elsewhere --json tune --from ../here/whole --max-steps 1 --output copy && holds from_elsewhere 'd["run"]=="copy" and d["steps"]==1'
+cd ../here || exit 1
+out=$(cat part/run.yaml) err=
+says absolute_paths "base: \"?$PWD/model.*data: \"?$PWD/rows.jsonl.*eval_data: \"?$PWD/rows.jsonl.*output: \"?$PWD/part"
+run 0 import_model import model tiny
+run 0 by_name tune "${FIELDS[@]}" --base tiny --max-steps 1 --output named
+out=$(cat named/run.yaml) err=
+says name_with_version 'base: "?tiny:1'
+
+# --- epochs or max_steps: what is nearer to the command line counts
+printf '%s\n' 'base: model' 'data: rows.jsonl' 'data_format: tokens' 'rank: 4' 'max_steps: 3' >run.yaml
+run 0 epochs_over_file --json tune --run run.yaml --epochs 1 --output e1 && holds epochs_over_file 'd["steps"]==4'
+run 0 set_over_file --json tune --run run.yaml --set epochs=1 --output e2 && holds set_over_file 'd["steps"]==4'
+run 0 file_over_from --json tune --from e1 --run run.yaml --output e3 && holds file_over_from 'd["steps"]==3'
+run 0 steps_over_from --json tune --from e1 --max-steps 2 --output e4 && holds steps_over_from 'd["steps"]==2'
+run 2 both_given tune --run run.yaml --epochs 1 --max-steps 2 --output e5 && says both_given 'both epochs and max_steps'
+printf 'epochs: 1\n' >>run.yaml
+run 2 both_in_file tune --run run.yaml --output e5 && says both_in_file 'both epochs and max_steps'
+exit $failed
