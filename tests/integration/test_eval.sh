@@ -38,6 +38,13 @@ says() {
 # --- registry ---
 run 0 import --json import $MODEL tiny && holds import 'd["name"]=="tiny" and len(d["digest"])==64 and d["added"] and d["bytes"]>0'
 run 0 reimport --json import $MODEL tiny && holds reimport 'not d["added"] and d["version"]==1'
+mkdir "$WORK/bad" && echo '{}' >"$WORK/bad/config.json"
+run 2 import_empty_config import "$WORK/bad" && says import_empty_config 'config.json has no "model_type"'
+run 2 inspect_empty_config inspect "$WORK/bad"
+echo '{"model_type":"llama"}' >"$WORK/bad/config.json"
+run 2 import_no_tensors import "$WORK/bad" && says import_no_tensors 'no tensors'
+cp tests/data/golden/models/llama/model.safetensors "$WORK/bad"
+run 2 import_no_sizes import "$WORK/bad" && says import_no_sizes 'integer "num_hidden_layers"'
 run 0 models_list --json models list && holds models_list '[m["name"] for m in d["models"]]==["tiny"]'
 run 0 models_show --json models show tiny:1 && holds models_show 'd["kind"]=="model" and d["files"][0]["path"]=="llama.gguf"'
 

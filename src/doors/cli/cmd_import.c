@@ -17,6 +17,28 @@ static const struct param params[] = {
      "name in the registry (default: from the path)", "注册名（默认取自路径）"},
 };
 
+/* A file without tensors may be a vocabulary, a directory may not: its weights were forgotten. Hyper-parameters must
+ * not contradict the tensors; a family that is not computed here can be kept and inspected all the same. */
+static int check_model(const struct model_file *f, bool is_dir, struct err *e)
+{
+    struct model_params p;
+    struct vocab_source v;
+    const char *path = model_file_path(f);
+    if (model_file_n_tensor(f) == 0) {
+        if (is_dir)
+            return err_set(e, ERR_INPUT, path,
+                           "cannot import \"%s\": it has no tensors, model.safetensors or "
+                           "model.safetensors.index.json with its files is needed",
+                           path);
+        int rc = model_file_vocab(f, &v, e);
+        return rc || v.model
+                   ? rc
+                   : err_set(e, ERR_INPUT, path, "cannot import \"%s\": it has neither tensors nor a vocabulary", path);
+    }
+    int rc = is_dir || model_file_find(f, "token_embd.weight") ? model_file_params(f, &p, e) : 0;
+    return rc == -ERR_UNSUPPORTED ? 0 : rc;
+}
+
 /* A file that cannot be opened as what it says it is must not get a name. Adapters are checked when they are loaded. */
 static int check(const char *path, struct err *e)
 {
@@ -26,7 +48,9 @@ static int check(const char *path, struct err *e)
     mem_free(config);
     if (adapter) return 0;
     int rc = model_file_open(&f, path, e);
-    if (rc == 0) model_file_close(f);
+    if (rc) return rc;
+    rc = check_model(f, file_is_dir(path), e);
+    model_file_close(f);
     return rc;
 }
 
