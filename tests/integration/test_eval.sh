@@ -128,6 +128,10 @@ run 4 compare_undecided --json compare "$WORK/free" "$WORK/free" --margin 0.02 &
     holds compare_undecided 'd["verdict"]=="INCONCLUSIVE" and d["n_more"]>0 and "more cases" in d["reason"]'
 run 3 compare_floor --json compare "$WORK/free" "$WORK/free" --margin 0.5 --floor 0.9 && holds compare_floor 'd["verdict"]=="FAIL"'
 run 4 compare_partial --json compare "$WORK/free" "$WORK/part" && holds compare_partial 'd["verdict"]=="INVALID"'
+holds compare_left_out 'd["n_pairs"]==5 and d["left_out"]=={"base_only":35,"new_only":0,"not_scored":0} and d["base"]*5==int(d["base"]*5)'
+run 0 compare_text compare "$WORK/free" "$WORK/con" --margin 0 && says compare_text 'what differs.*prompt.choices: free -> constrained.*prompt.labels: none -> \["aa","bb","cc"\]' && says compare_pairs 'base .* 40/40 '
+run 4 compare_partial_text compare "$WORK/free" "$WORK/part" && says compare_partial_text 'base .* 5/40 .*new .* 5/5 .*left out of all numbers above: 35 cases of base only, 0 of new only' && says compare_what_differs 'cases.n: 40 -> 5'
+run 0 compare_same compare "$WORK/whole" "$WORK/whole" --margin 0.05 && says compare_same 'both evaluations have the same setup'
 run 2 compare_datasets compare "$WORK/free" "$WORK/whole" && says compare_datasets 'share no case'
 run 2 compare_metric compare "$WORK/free" "$WORK/con" --metric bleu && says compare_metric 'there is accuracy'
 
