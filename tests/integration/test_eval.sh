@@ -45,8 +45,10 @@ echo '{"model_type":"llama"}' >"$WORK/bad/config.json"
 run 2 import_no_tensors import "$WORK/bad" && says import_no_tensors 'no tensors'
 cp tests/data/golden/models/llama/model.safetensors "$WORK/bad"
 run 2 import_no_sizes import "$WORK/bad" && says import_no_sizes 'integer "num_hidden_layers"'
+cp $MODEL "$WORK/renamed.gguf"
+run 0 reimport_renamed --json import "$WORK/renamed.gguf" tiny && holds reimport_renamed 'not d["added"] and d["version"]==1'
 run 0 models_list --json models list && holds models_list '[m["name"] for m in d["models"]]==["tiny"]'
-run 0 models_show --json models show tiny:1 && holds models_show 'd["kind"]=="model" and d["files"][0]["path"]=="llama.gguf"'
+run 0 models_show --json models show tiny:1 && holds models_show 'd["kind"]=="model" and d["files"][0]["path"]=="model.gguf" and d["history"][0]["source"]=="llama.gguf"'
 
 # --- dataset ---
 run 0 data_import --json data import examples/banking77/train.csv --test examples/banking77/test.csv --label-column category \

@@ -65,8 +65,34 @@ static void import_once(void **state)
     mem_free(path);
     assert_int_equal(registry_resolve(r, "a:1", &path, &e), 0);
     contents(path, "GGUF one");
-    assert_string_equal(path_base(path), "a.gguf");
     mem_free(path);
+    registry_close(r);
+}
+
+static void content_makes_the_version(void **state)
+{
+    (void)state;
+    struct registry *r = fresh();
+    struct registered one, two, again;
+    struct err e = {0};
+    assert_int_equal(registry_import(r, HOME "/src/a.gguf", "a", &one, &e), 0);
+    put(HOME "/src/called-otherwise.gguf", "GGUF one");
+    assert_int_equal(registry_import(r, HOME "/src/called-otherwise.gguf", "a", &again, &e), 0);
+    assert_true(!again.added && again.version == 1 && again.newest == 1);
+    put(HOME "/src/a.gguf", "GGUF two two");
+    assert_int_equal(registry_import(r, HOME "/src/a.gguf", "a", &two, &e), 0);
+    assert_true(two.added && two.version == 2 && two.newest == 2);
+    assert_int_equal(registry_import(r, HOME "/src/called-otherwise.gguf", "a", &again, &e), 0); /* an older one */
+    assert_true(!again.added && again.version == 1 && again.newest == 2);
+    assert_string_equal(again.digest, one.digest);
+    put(HOME "/src/x-00001-of-00002.gguf", "GGUF p1");
+    put(HOME "/src/x-00002-of-00002.gguf", "GGUF p2");
+    put(HOME "/src/y-00001-of-00002.gguf", "GGUF p1");
+    put(HOME "/src/y-00002-of-00002.gguf", "GGUF p2");
+    assert_int_equal(registry_import(r, HOME "/src/x-00001-of-00002.gguf", NULL, &one, &e), 0);
+    assert_string_equal(one.name, "x");
+    assert_int_equal(registry_import(r, HOME "/src/y-00001-of-00002.gguf", "x", &again, &e), 0);
+    assert_true(!again.added && again.version == 1);
     registry_close(r);
 }
 
@@ -223,6 +249,7 @@ static void runs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(import_once),
+                                       cmocka_unit_test(content_makes_the_version),
                                        cmocka_unit_test(directories),
                                        cmocka_unit_test(digests_follow_changes),
                                        cmocka_unit_test(aliases_are_compare_and_set),

@@ -65,6 +65,9 @@ static void print(const struct cli *c, const struct registered *r)
     str_format_bytes(r->bytes, size, sizeof size);
     printf("%s:%d  %s  sha256:%.12s%s\n", r->name, r->version, size, r->digest,
            r->added ? "" : cli_text(c, "  (was there already)", "（已存在）"));
+    if (r->newest != r->version)
+        printf(cli_text(c, "\"%s\" goes on to mean version %d, the newest\n", "“%s”仍指最新的版本 %d\n"), r->name,
+               r->newest);
 }
 
 static int run(const struct cli *c, const struct param_set *args, struct err *e)

@@ -65,8 +65,21 @@ static int check_name(const char *name, struct err *e)
     return 0;
 }
 
-/* Add a version row unless the newest is the same; under the lock. */
-static int add_version(struct registry *r, const char *name, const char *kind, struct registered *out, struct err *e)
+/* The version of a name that has this digest, or NULL. */
+static const json_t *version_with(const json_t *rows, const char *name, const char *digest)
+{
+    for (size_t i = json_array_size(rows); i-- > 0;) {
+        const json_t *row = json_array_get(rows, i);
+        if (str_eq(member(row, "op"), "version") && str_eq(member(row, "name"), name) &&
+            str_eq(member(row, "digest"), digest))
+            return row;
+    }
+    return NULL;
+}
+
+/* Add a version row unless one is the same; under the lock. */
+static int add_version(struct registry *r, const char *name, const char *kind, const char *source,
+                       struct registered *out, struct err *e)
 {
     json_t *rows;
     int rc = log_read(r, names_log, &rows, e);
@@ -75,12 +88,15 @@ static int add_version(struct registry *r, const char *name, const char *kind, s
     if (last && !str_eq(member(last, "kind"), kind))
         rc = err_set(e, ERR_CONFLICT, name, "cannot store %s \"%s\": that name is taken by a %s", kind, name,
                      member(last, "kind"));
-    out->added = !last || !str_eq(member(last, "digest"), out->digest);
-    out->version = last ? version_of(last) + out->added : 1;
+    const json_t *same = version_with(rows, name, out->digest);
+    out->added = !same;
+    out->version = same ? version_of(same) : last ? version_of(last) + 1 : 1;
+    out->newest = last && same ? version_of(last) : out->version;
     if (rc == 0 && out->added)
         rc = log_append(r, names_log,
-                        json_pack("{s:s,s:s,s:s,s:i,s:s,s:I}", "op", "version", "name", name, "kind", kind, "version",
-                                  out->version, "digest", out->digest, "bytes", (json_int_t)out->bytes),
+                        json_pack("{s:s,s:s,s:s,s:i,s:s,s:I,s:s*}", "op", "version", "name", name, "kind", kind,
+                                  "version", out->version, "digest", out->digest, "bytes", (json_int_t)out->bytes,
+                                  "source", source),
                         e);
     json_decref(rows);
     return rc;
@@ -96,7 +112,8 @@ static uint64_t manifest_bytes(const json_t *manifest)
     return sum;
 }
 
-int registry_put(struct registry *r, const char *name, const json_t *manifest, struct registered *out, struct err *e)
+int put_version(struct registry *r, const char *name, const json_t *manifest, const char *source,
+                struct registered *out, struct err *e)
 {
     const char *kind;
     int fd;
@@ -108,9 +125,14 @@ int registry_put(struct registry *r, const char *name, const json_t *manifest, s
     rc = registry_lock(r, &fd, e);
     if (rc) return rc;
     rc = store_object(r, manifest, out->digest, e);
-    if (rc == 0) rc = add_version(r, name, kind, out, e);
+    if (rc == 0) rc = add_version(r, name, kind, source, out, e);
     registry_unlock(fd);
     return rc;
+}
+
+int registry_put(struct registry *r, const char *name, const json_t *manifest, struct registered *out, struct err *e)
+{
+    return put_version(r, name, manifest, NULL, out, e);
 }
 
 /* --- references --- */

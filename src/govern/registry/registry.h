@@ -30,13 +30,15 @@ struct registered {
     int version;                  /* from 1 */
     char digest[DIGEST_HEX_SIZE]; /* of the manifest */
     uint64_t bytes;               /* of all files */
-    bool added;                   /* false: the newest version was this already, nothing was written */
+    bool added;                   /* false: that version was there already, nothing was written */
+    int newest;                   /* version that the bare name means */
 };
 /* Take a model file (GGUF, tokenizer.json) or a directory of files into the registry under name (NULL: from the path).
- * Files are shared with the source by reflink where the file system can, hard-linked where it cannot, else copied. */
+ * Files are shared with the source by reflink where the file system can, hard-linked where it cannot, else copied.
+ * A version is its contents: what a GGUF file is called where it lies makes no other one. */
 int registry_import(struct registry *r, const char *path, const char *name, struct registered *out,
                     struct err *e) MUST_CHECK;
-/* Store an object (dataset, evaluation ...) under a name: it becomes the next version unless it is the newest already.
+/* Store an object (dataset, evaluation ...) under a name: it becomes the next version unless one is the same already.
  * manifest must hold "kind"; the same name may not change its kind. */
 int registry_put(struct registry *r, const char *name, const json_t *manifest, struct registered *out,
                  struct err *e) MUST_CHECK;
@@ -44,7 +46,8 @@ int registry_put(struct registry *r, const char *name, const json_t *manifest, s
 /* `name`, `name:2` or `name@alias` -> the file or directory to open (mem_free). -ERR_NOT_FOUND offers near names;
  * -ERR_INPUT when a blob is missing or has another size than its manifest says. */
 int registry_resolve(struct registry *r, const char *ref, char **path, struct err *e) MUST_CHECK;
-/* `name`, `name:2` or `name@alias` -> "name:2" (mem_free), which means the same whatever moves later. -ERR_NOT_FOUND. */
+/* `name`, `name:2` or `name@alias` -> "name:2" (mem_free), which means the same whatever moves later. -ERR_NOT_FOUND.
+ */
 int registry_pin(struct registry *r, const char *ref, char **pinned, struct err *e) MUST_CHECK;
 /* Point an alias at a version, with a reason; expected_version is what it must point at now (0: nothing yet), else
  * -ERR_CONFLICT. */

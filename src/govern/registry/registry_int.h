@@ -20,6 +20,10 @@ int log_read(struct registry *r, const char *name, json_t **rows, struct err *e)
 /* Append a row under the lock, with "seq", "time", "prev_hash" and "hash" added; takes row. Durable when 0. */
 int log_append(struct registry *r, const char *name, json_t *row, struct err *e) MUST_CHECK;
 
+/* registry_put that notes where the content came from (NULL: nowhere) in the version's row. */
+int put_version(struct registry *r, const char *name, const json_t *manifest, const char *source,
+                struct registered *out, struct err *e) MUST_CHECK;
+
 /* Path of a blob or an object (suffix ".json"); mem_free. */
 char *store_path(struct registry *r, const char *kind, const char *digest, const char *suffix) MUST_CHECK;
 /* Put a file into blobs; digest and size are set. */
