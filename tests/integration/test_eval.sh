@@ -79,6 +79,16 @@ print(json.dumps(dict(n=len(r),outputs=sorted({x["output"] for x in r}),ids=[x["
 holds answers_are_choices 'set(d["outputs"]) <= {"aa","bb","cc"} and d["n"]==40 and d["ids"]==["c0","c1"]'
 holds records 'set(["id","state","score","output","expected","prompt_sha256","n_answer","latency_s"]) <= set(d["keys"])'
 holds manifest 'd["m"]["state"]=="done" and len(d["m"]["identity_sha256"])==64 and "{{ input }}" in d["m"]["identity"]["prompt"]["template"]'
+kernels=$("$TAILOR" version --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["isa"])')
+[[ $(python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["identity"]["isa"])' "$WORK/con/manifest.json") == "$kernels" ]] &&
+    echo "ok identity_kernels" || { echo "not ok identity_kernels deterministic is not on $kernels alone"; failed=1; }
+run 0 auto --json eval tiny --max-tokens 1 --limit 1 --cases "$WORK/cases.jsonl" --out "$WORK/auto"
+out=$(cat "$WORK/auto/manifest.json")
+if [[ $kernels == amx ]] || { [[ $kernels == avx512 ]] && grep -q AuthenticAMD /proc/cpuinfo && grep -qw avx512_bf16 /proc/cpuinfo; }; then
+    holds identity_bf16 'd["identity"]["isa"].endswith(", bf16")'
+else
+    holds identity_bf16 "d['identity']['isa']=='$kernels'"
+fi
 before=$(cksum "$WORK/con/cases.jsonl")
 run 0 reuse $E --cases "$WORK/cases.jsonl" --choices constrained --out "$WORK/con" && says reuse 'reused'
 [[ $before == "$(cksum "$WORK/con/cases.jsonl")" ]] && echo "ok reuse_changes_nothing" || { echo "not ok reuse_changes_nothing"; failed=1; }
