@@ -74,4 +74,12 @@ run 0 steps_over_from --json tune --from e1 --max-steps 2 --output e4 && holds s
 run 2 both_given tune --run run.yaml --epochs 1 --max-steps 2 --output e5 && says both_given 'both epochs and max_steps'
 printf 'epochs: 1\n' >>run.yaml
 run 2 both_in_file tune --run run.yaml --output e5 && says both_in_file 'both epochs and max_steps'
+
+# --- memory: what is needed, and what would fit, can be followed
+run 2 memory_row tune "${FIELDS[@]}" --output m --memory-limit 100000 && says memory_row 'within memory_limit 100000: [0-9]+ tokens at once take [0-9]+ bytes .*the longest row alone, 28 tokens, takes [0-9]+'
+lacks memory_no_blame 'token_budget'
+run 2 memory_recompute tune "${FIELDS[@]}" --output m --memory-limit 2500000 --recompute off && says memory_recompute 'with recompute they take [0-9]+, which fits'
+run 2 memory_budget tune "${FIELDS[@]}" --output m --memory-limit 1200000 && says memory_budget 'token_budget [0-9]+ fits'
+budget=$(sed -n 's/.*token_budget \([0-9]*\) fits.*/\1/p' "$WORK/err")
+run 0 memory_followed tune "${FIELDS[@]}" --output m --memory-limit 1200000 --token-budget "$budget" && ok memory_followed
 exit $failed
