@@ -92,7 +92,7 @@ fi
 before=$(cksum "$WORK/con/cases.jsonl")
 run 0 reuse $E --cases "$WORK/cases.jsonl" --choices constrained --out "$WORK/con" && says reuse 'reused'
 [[ $before == "$(cksum "$WORK/con/cases.jsonl")" ]] && echo "ok reuse_changes_nothing" || { echo "not ok reuse_changes_nothing"; failed=1; }
-run 1 other_identity $E --cases "$WORK/cases.jsonl" --out "$WORK/con" && says other_identity 'another evaluation \(other prompt\)'
+run 2 other_identity $E --cases "$WORK/cases.jsonl" --out "$WORK/con" && says other_identity 'another evaluation \(other prompt\)'
 run 0 overwrite --json $E --cases "$WORK/cases.jsonl" --limit 3 --out "$WORK/over"
 run 0 overwrite --json $E --cases "$WORK/cases.jsonl" --limit 4 --out "$WORK/over" --overwrite && holds overwrite 'd["n"]==4'
 run 0 overwrite_same $E --cases "$WORK/cases.jsonl" --limit 4 --out "$WORK/over" --overwrite && says overwrite_same 'reused'

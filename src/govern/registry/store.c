@@ -216,8 +216,9 @@ static int build_view(struct registry *r, const json_t *manifest, const char *vi
     if (rc == 0 && rename(tmp.data, at) && errno != EEXIST && errno != ENOTEMPTY) /* another process was first */
         rc = err_set_errno(e, at, "cannot make \"%s\"", at);
     int cleaned = file_remove_tree(tmp.data, rc ? NULL : e);
-    buf_deinit(&tmp);
     if (rc == 0) rc = cleaned;
+    if (rc) err_rename(e, tmp.data, at);
+    buf_deinit(&tmp);
     return rc ? rc : file_sync_dir(views, e);
 }
 

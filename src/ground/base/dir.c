@@ -35,7 +35,8 @@ int file_mkdirs(const char *path, struct err *e)
         if (!end && *at != '/') continue;
         *at = '\0';
         if (mkdir(p, 0755) && (errno != EEXIST || !file_is_dir(p)))
-            rc = err_set_errno(e, path, "cannot create directory \"%s\"", p);
+            rc = errno == EEXIST ? err_set(e, ERR_CONFLICT, path, "cannot create directory \"%s\": a file is there", p)
+                                 : err_set_errno(e, path, "cannot create directory \"%s\"", p);
         if (end) break;
         *at = '/';
     }

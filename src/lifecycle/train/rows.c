@@ -149,7 +149,7 @@ static int take_row(struct train_rows *r, struct row_buffer *b, const struct tra
                     uint64_t line, struct err *e)
 {
     char where[320];
-    snprintf(where, sizeof(where), "%s line %llu", s->path, (unsigned long long)line);
+    snprintf(where, sizeof(where), "\"%.250s\" line %llu", s->path, (unsigned long long)line);
     int rc = s->is_chat ? read_chat(b, s, row, where, r, e) : read_tokens(b, s, row, where, e);
     if (rc != 0) return rc;
     r->n_read++;
