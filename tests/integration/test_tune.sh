@@ -75,6 +75,15 @@ run 2 both_given tune --run run.yaml --epochs 1 --max-steps 2 --output e5 && say
 printf 'epochs: 1\n' >>run.yaml
 run 2 both_in_file tune --run run.yaml --output e5 && says both_in_file 'both epochs and max_steps'
 
+# --- the directory of a run is no place for an evaluation, and stays as it is
+printf '{"id":"a","input":"x","expected":"y","task":"classification"}\n' >cases.jsonl
+before=$(cksum e1/manifest.json e1/run.yaml)
+for more in '' --overwrite; do
+    run 2 eval_into_run eval ../here/model --cases cases.jsonl --out e1 $more && says "eval_into_run$more" 'cannot evaluate into "e1": it is a tuning run; choose another --out'
+done
+run 2 eval_into_file eval model --cases cases.jsonl --out rows.jsonl && says eval_into_file '"rows.jsonl": it is a file, a directory is needed'
+[[ $before == "$(cksum e1/manifest.json e1/run.yaml)" ]] && ok run_untouched || not_ok run_untouched 'manifest.json or run.yaml changed'
+
 # --- memory: what is needed, and what would fit, can be followed
 run 2 memory_row tune "${FIELDS[@]}" --output m --memory-limit 100000 && says memory_row 'within memory_limit 100000: [0-9]+ tokens at once take [0-9]+ bytes .*the longest row alone, 28 tokens, takes [0-9]+'
 lacks memory_no_blame 'token_budget'

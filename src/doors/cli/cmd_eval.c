@@ -226,7 +226,9 @@ static int prepare(struct session *s, struct err *e)
                                  .progress = show_progress,
                                  .interrupted = cli_interrupted,
                                  .arg = s};
-    int rc = open_all(s, e);
+    const char *out = param_str(s->args, "out");
+    int rc = out ? eval_dir_check(out, e) : 0; /* before minutes of loading, and before --overwrite discards anything */
+    if (rc == 0) rc = open_all(s, e);
     if (rc) return rc;
     s->o.engine = s->x.engine;
     s->o.tok = s->x.model.tok;
