@@ -55,6 +55,13 @@ run 0 data_import --json data import examples/banking77/train.csv --test example
     --test-per-label 20 --name banking77 --out "$WORK/b77" &&
     holds data_import 'd["counts"]["train_kept"]==1434 and d["counts"]["test_kept"]==200 and len(d["labels"])==10'
 run 0 data_list --json data list && holds data_list 'd["datasets"][0]["name"]=="banking77"'
+printf 'text,label\nq,a\n' >"$WORK/t.csv"
+run 2 data_nothing_left data import "$WORK/t.csv" --test "$WORK/t.csv" --out "$WORK/nothing" && says data_nothing_left 'none of its 1 rows is left'
+[[ -e $WORK/nothing ]] && { echo "not ok data_nothing_written"; failed=1; } || echo "ok data_nothing_written"
+run 0 data_list --json data list && holds data_not_registered 'len(d["datasets"])==1'
+run 0 cases_by_name --json eval tiny --cases banking77 --limit 2 --max-tokens 2 --out "$WORK/named" && holds cases_by_name 'd["n"]==2'
+out=$(cat "$WORK/named/manifest.json")
+holds cases_in_manifest 'd["inputs"]["cases"]["name"]=="banking77:1" and len(d["identity"]["cases"]["digest"])==64'
 
 # --- evaluation ---
 python3 - "$WORK" <<'PY'

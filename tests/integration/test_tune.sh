@@ -75,6 +75,24 @@ run 2 both_given tune --run run.yaml --epochs 1 --max-steps 2 --output e5 && say
 printf 'epochs: 1\n' >>run.yaml
 run 2 both_in_file tune --run run.yaml --output e5 && says both_in_file 'both epochs and max_steps'
 
+# --- registered datasets by name
+run 0 data_import --json data import rows.jsonl --out ds && holds data_import 'd["format"]=="tokens" and d["counts"]=={"train_rows":32,"train_kept":32,"train_duplicates_kept":0} and d["labels"] is None'
+mv ds/train.jsonl kept.jsonl
+run 0 data_by_name --json tune --base model --data ds --rank 4 --alpha 8 --lr 1e-2 --seed 3 --max-steps 1 --output d1 && holds data_by_name 'd["steps"]==1'
+run 0 data_by_path tune "${FIELDS[@]}" --max-steps 1 --output d2
+same data_same_bits d1/adapter/adapter_model.safetensors d2/adapter/adapter_model.safetensors
+out=$(cat d1/manifest.json)
+holds data_in_manifest 'd["inputs"]["data"]["name"]=="ds:1" and d["inputs"]["data"]["sha256"]=="'"$(sha256sum <rows.jsonl | cut -c1-64)"'"'
+cd ../elsewhere || exit 1
+run 0 data_resume tune --resume ../here/d1 && says data_resume 'complete already'
+cd ../here || exit 1
+run 2 data_twice tune --base model --data ds --eval-data ds:1 --output d3 && says data_twice 'data is the same dataset'
+run 2 data_is_model tune --base model --data tiny --output d3 && says data_is_model 'it is a model, a dataset is needed'
+run 2 data_unknown tune --base model --data dss --output d3 && says data_unknown 'the nearest is "ds"'
+run 2 data_missing tune "${FIELDS[@]}" --data none.jsonl --output d3 && says data_missing 'cannot open ".*none.jsonl": No such file'
+run 2 data_no_cases eval model --cases ds && says data_no_cases 'the dataset has no cases.jsonl'
+run 2 data_table_option data import rows.jsonl --system hello --out dx && says data_table_option 'cannot use system: "rows.jsonl" holds ready-made rows \(tokens\)'
+
 # --- the directory of a run is no place for an evaluation, and stays as it is
 printf '{"id":"a","input":"x","expected":"y","task":"classification"}\n' >cases.jsonl
 before=$(cksum e1/manifest.json e1/run.yaml)

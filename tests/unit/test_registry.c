@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "govern/registry/registry.h"
@@ -229,6 +230,41 @@ static void logs_survive_tears_and_show_changes(void **state)
     registry_close(r);
 }
 
+static void datasets_give_their_files(void **state)
+{
+    (void)state;
+    struct registry *r = fresh();
+    struct registered x;
+    char *path, digest[DIGEST_HEX_SIZE];
+    json_t *m;
+    struct err e = {0};
+    put(HOME "/src/train.jsonl", "{}\n");
+    assert_int_equal(digest_file(HOME "/src/train.jsonl", digest, NULL, &e), 0);
+    json_t *manifest = json_pack("{s:s,s:s,s:[{s:s,s:s,s:i}]}", "kind", "dataset", "format", "chat", "outputs", "path",
+                                 "train.jsonl", "digest", digest, "bytes", 3);
+    assert_int_equal(registry_put_dataset(r, "d", manifest, HOME "/src", &x, &e), 0);
+    put(HOME "/src/train.jsonl", "edited\n"); /* what was imported stays */
+    if (registry_dataset_file(r, "d:1", "train.jsonl", &path, &m, &e)) fail_msg("%s", e.msg);
+    contents(path, "{}\n");
+    assert_string_equal(json_string_value(json_object_get(m, "format")), "chat");
+    json_decref(m);
+    assert_int_equal(registry_dataset_file(r, "d", "cases.jsonl", &path, &m, &e), -ERR_NOT_FOUND);
+    assert_int_equal(registry_import(r, HOME "/src/a.gguf", NULL, &x, &e), 0);
+    assert_int_equal(registry_dataset_file(r, "a", "train.jsonl", &path, &m, &e), -ERR_INPUT);
+    assert_int_equal(registry_put_dataset(r, "d", manifest, HOME "/src", &x, &e), -ERR_CONFLICT); /* other contents */
+    if (registry_dataset_file(r, "d", "train.jsonl", &path, &m, &e)) fail_msg("%s", e.msg);
+    json_decref(m);
+    assert_int_equal(chmod(path, 0644), 0);
+    int fd = open(path, O_WRONLY); /* the same size: only the digest tells */
+    assert_int_equal(write(fd, "[]", 2), 2);
+    close(fd);
+    mem_free(path);
+    assert_int_equal(registry_dataset_file(r, "d", "train.jsonl", &path, &m, &e), -ERR_INPUT);
+    assert_non_null(strstr(e.msg, "import it again"));
+    json_decref(manifest);
+    registry_close(r);
+}
+
 static void runs(void **state)
 {
     (void)state;
@@ -256,6 +292,7 @@ int main(void)
                                        cmocka_unit_test(unknown_names_offer_near_ones),
                                        cmocka_unit_test(damage_is_refused_and_mended),
                                        cmocka_unit_test(logs_survive_tears_and_show_changes),
+                                       cmocka_unit_test(datasets_give_their_files),
                                        cmocka_unit_test(runs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,17 +93,18 @@ int eval_identity(const struct cli *c, struct registry *r, const struct cli_engi
 }
 
 int eval_description(const struct cli *c, const struct cli_engine *x, const char *model, const char *adapter,
-                     const struct eval_options *o, const char *command, json_t **out, struct err *e)
+                     const char *dataset, const struct eval_options *o, const char *command, json_t **out,
+                     struct err *e)
 {
     struct machine m;
     char time[32];
     machine_describe(&m);
     clock_format_utc(clock_unix_ms(), time, sizeof time);
-    *out = json_pack("{s:s,s:{s:{s:s,s:s},s:s?,s:{s:s,s:s,s:I,s:I,s:I}},s:{s:s,s:i,s:s},s:s,s:O?}", "created", time,
-                     "inputs", "model", "name", model, "path", x->model.path, "adapter", adapter, "cases", "path",
-                     o->cases->path, "digest", o->cases->digest, "n", (json_int_t)o->cases->n, "n_total",
-                     (json_int_t)o->cases->n_total, "n_duplicate_text", (json_int_t)o->cases->n_duplicate_text,
-                     "machine", "cpu", m.cpu_name, "threads", c->threads, "isa", kern_isa_name(c->isa), "command",
-                     command, "labels", o->cases->labels);
+    *out = json_pack("{s:s,s:{s:{s:s,s:s},s:s?,s:{s:s,s:s*,s:s,s:I,s:I,s:I}},s:{s:s,s:i,s:s},s:s,s:O?}", "created",
+                     time, "inputs", "model", "name", model, "path", x->model.path, "adapter", adapter, "cases", "path",
+                     o->cases->path, "name", dataset, "digest", o->cases->digest, "n", (json_int_t)o->cases->n,
+                     "n_total", (json_int_t)o->cases->n_total, "n_duplicate_text",
+                     (json_int_t)o->cases->n_duplicate_text, "machine", "cpu", m.cpu_name, "threads", c->threads, "isa",
+                     kern_isa_name(c->isa), "command", command, "labels", o->cases->labels);
     return *out ? 0 : no_memory(e);
 }

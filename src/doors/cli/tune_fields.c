@@ -127,12 +127,24 @@ static int find_adapter(struct tune_places *p, const struct cli *c, struct param
                : cli_model_path(c, param_str(fields, "adapter_init"), &p->adapter_init, e);
 }
 
-/* The field becomes an absolute path, *path is the same. */
-static int find_path(struct param_set *fields, const char *name, char **path, struct err *e)
+static int find_data(struct cli_data *d, const struct cli *c, struct param_set *fields, const char *name, struct err *e)
 {
     if (!is_given(fields, name)) return 0;
-    int rc = path_absolute(param_str(fields, name), path, e);
-    return rc != 0 ? rc : param_set_text(fields, name, *path, e);
+    int rc = cli_data_find(d, c, param_str(fields, name), "train.jsonl", e);
+    return rc != 0 ? rc : param_set_text(fields, name, d->pinned, e);
+}
+
+/* A dataset says in which format its rows are. One and the same dataset in both places would measure nothing: its test
+ * cases are for eval. */
+static int settle_data(const struct tune_places *p, struct param_set *fields, struct err *e)
+{
+    if (p->data.is_registered && str_eq(p->data.pinned, p->eval_data.pinned))
+        return err_set(e, ERR_USAGE, "eval_data",
+                       "cannot measure the loss on \"%s\": data is the same dataset; rows that are not trained on are "
+                       "needed",
+                       p->eval_data.pinned);
+    if (p->data.format[0] == '\0' || param_is_set(fields, "data_format")) return 0;
+    return param_set_text(fields, "data_format", p->data.format, e);
 }
 
 static int find_output(struct tune_places *p, struct param_set *fields, struct err *e)
@@ -140,7 +152,8 @@ static int find_output(struct tune_places *p, struct param_set *fields, struct e
     char *path = NULL;
     if (!is_given(fields, "output")) return 0;
     p->output = mem_strdup(param_str(fields, "output"));
-    int rc = find_path(fields, "output", &path, e);
+    int rc = path_absolute(p->output, &path, e);
+    if (rc == 0) rc = param_set_text(fields, "output", path, e);
     mem_free(path);
     return rc;
 }
@@ -149,24 +162,25 @@ int tune_places_find(struct tune_places *p, const struct cli *c, struct param_se
 {
     *p = (struct tune_places){0};
     int rc = pin(c, fields, "base", e);
-    if (rc == 0) rc = find_path(fields, "data", &p->data, e);
-    if (rc == 0) rc = find_path(fields, "eval_data", &p->eval_data, e);
+    if (rc == 0) rc = find_data(&p->data, c, fields, "data", e);
+    if (rc == 0) rc = find_data(&p->eval_data, c, fields, "eval_data", e);
+    if (rc == 0) rc = settle_data(p, fields, e);
     if (rc == 0) rc = find_adapter(p, c, fields, e);
     return rc != 0 ? rc : find_output(p, fields, e);
 }
 
 void tune_places_put(const struct tune_places *p, struct train_config *config)
 {
-    config->data = p->data;
-    config->eval_data = p->eval_data;
+    config->data = p->data.path;
+    config->eval_data = p->eval_data.path;
     config->adapter_init = p->adapter_init;
     config->output = p->output;
 }
 
 void tune_places_deinit(struct tune_places *p)
 {
-    mem_free(p->data);
-    mem_free(p->eval_data);
+    cli_data_deinit(&p->data);
+    cli_data_deinit(&p->eval_data);
     mem_free(p->adapter_init);
     mem_free(p->output);
     *p = (struct tune_places){0};

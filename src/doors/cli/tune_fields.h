@@ -2,7 +2,7 @@
 #ifndef CLI_TUNE_FIELDS_H
 #define CLI_TUNE_FIELDS_H
 
-#include "doors/cli/cli.h"
+#include "doors/cli/cli_data.h"
 #include "ground/param/param.h"
 #include "lifecycle/train/config.h"
 
@@ -12,8 +12,9 @@ int tune_fields_read(struct param_set *fields, const struct param_set *args, str
 
 /* Where the things are that fields name; owned. NULL: the field is not given. */
 struct tune_places {
-    char *data, *eval_data, *adapter_init; /* paths to open */
-    char *output;                          /* as it was given, for people */
+    struct cli_data data, eval_data;
+    char *adapter_init; /* to open */
+    char *output;       /* as it was given, for people */
 };
 /* Resolve the fields, and write into them what means the same from any directory and later: an absolute path, or a
  * registry name with its version. Deinit also after a failure. */

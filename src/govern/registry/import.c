@@ -143,7 +143,7 @@ static int describe_files(struct registry *r, const struct file_set *s, json_t *
         char digest[DIGEST_HEX_SIZE];
         uint64_t bytes;
         char *path = path_join(s->dir, s->name[i]);
-        rc = r ? store_blob(r, path, digest, &bytes, e) : digest_file(path, digest, &bytes, e);
+        rc = r ? store_blob(r, path, true, digest, &bytes, e) : digest_file(path, digest, &bytes, e);
         if (rc == 0 && json_array_append_new(files, json_pack("{s:s,s:s,s:I}", "path", s->stored[i], "digest", digest,
                                                               "bytes", (json_int_t)bytes)))
             rc = err_set(e, ERR_INPUT, path, "cannot import \"%s\": its name is not UTF-8", path);

@@ -105,8 +105,7 @@ static int add_version(struct registry *r, const char *name, const char *kind, c
 static uint64_t manifest_bytes(const json_t *manifest)
 {
     uint64_t sum = 0;
-    const json_t *files = json_object_get(manifest, "files");
-    if (!files) files = json_object_get(manifest, "outputs");
+    const json_t *files = json_object_get(manifest, manifest_files_key(manifest));
     for (size_t i = 0; i < json_array_size(files); i++)
         sum += (uint64_t)json_integer_value(json_object_get(json_array_get(files, i), "bytes"));
     return sum;

@@ -43,6 +43,15 @@ int registry_import(struct registry *r, const char *path, const char *name, stru
 int registry_put(struct registry *r, const char *name, const json_t *manifest, struct registered *out,
                  struct err *e) MUST_CHECK;
 
+/* Store a dataset: the files of its manifest's "outputs", which lie in dir, are copied into the registry, then as
+ * registry_put. */
+int registry_put_dataset(struct registry *r, const char *name, const json_t *manifest, const char *dir,
+                         struct registered *out, struct err *e) MUST_CHECK;
+/* The file of this name in the dataset behind a reference -> its path (mem_free) and the dataset's manifest (new
+ * reference). Its contents are checked against their digest. -ERR_NOT_FOUND when the dataset has no such file. */
+int registry_dataset_file(struct registry *r, const char *ref, const char *file, char **path, json_t **manifest,
+                          struct err *e) MUST_CHECK;
+
 /* `name`, `name:2` or `name@alias` -> the file or directory to open (mem_free). -ERR_NOT_FOUND offers near names;
  * -ERR_INPUT when a blob is missing or has another size than its manifest says. */
 int registry_resolve(struct registry *r, const char *ref, char **path, struct err *e) MUST_CHECK;

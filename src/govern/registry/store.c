@@ -101,7 +101,8 @@ static int place_blob(const char *from, const char *to, struct err *e)
     return clone_or_copy(from, to, e);
 }
 
-int store_blob(struct registry *r, const char *path, char digest[DIGEST_HEX_SIZE], uint64_t *bytes, struct err *e)
+int store_blob(struct registry *r, const char *path, bool share, char digest[DIGEST_HEX_SIZE], uint64_t *bytes,
+               struct err *e)
 {
     int rc = digest_file(path, digest, bytes, e);
     if (rc) return rc;
@@ -110,7 +111,7 @@ int store_blob(struct registry *r, const char *path, char digest[DIGEST_HEX_SIZE
     if (stat(to, &st) || (uint64_t)st.st_size != *bytes) {
         (void)unlink(to); /* a blob of another size is damaged; the good one takes its place */
         rc = make_parent(to, e);
-        if (rc == 0) rc = place_blob(path, to, e);
+        if (rc == 0) rc = share ? place_blob(path, to, e) : clone_or_copy(path, to, e);
     }
     mem_free(to);
     return rc;
@@ -151,6 +152,11 @@ int store_load_object(struct registry *r, const char *digest, json_t **out, stru
 
 /* --- views: the files of a model under their own names --- */
 
+const char *manifest_files_key(const json_t *manifest)
+{
+    return json_object_get(manifest, "files") ? "files" : "outputs";
+}
+
 static int link_file(struct registry *r, const json_t *file, const char *dir, struct err *e)
 {
     const char *name, *digest;
@@ -176,7 +182,7 @@ static int link_file(struct registry *r, const json_t *file, const char *dir, st
 static int fill_view(struct registry *r, const json_t *manifest, const char *dir, struct err *e)
 {
     const json_t *files;
-    int rc = json_get_array(manifest, "files", &files, "a manifest", e);
+    int rc = json_get_array(manifest, manifest_files_key(manifest), &files, "a manifest", e);
     if (rc == 0) rc = file_mkdirs(dir, e);
     for (size_t i = 0; rc == 0 && i < json_array_size(files); i++) rc = link_file(r, json_array_get(files, i), dir, e);
     return rc;
@@ -186,7 +192,7 @@ static int fill_view(struct registry *r, const json_t *manifest, const char *dir
 static int check_view(const json_t *manifest, const char *dir, struct err *e)
 {
     const json_t *files;
-    int rc = json_get_array(manifest, "files", &files, "a manifest", e);
+    int rc = json_get_array(manifest, manifest_files_key(manifest), &files, "a manifest", e);
     for (size_t i = 0; rc == 0 && i < json_array_size(files); i++) {
         const json_t *f = json_array_get(files, i);
         char *path = path_join(dir, json_string_value(json_object_get(f, "path")));
