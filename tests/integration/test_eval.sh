@@ -38,6 +38,17 @@ says() {
 # --- registry ---
 run 0 import --json import $MODEL tiny && holds import 'd["name"]=="tiny" and len(d["digest"])==64 and d["added"] and d["bytes"]>0'
 run 0 reimport --json import $MODEL tiny && holds reimport 'not d["added"] and d["version"]==1'
+run 0 import_second import tests/data/golden/gguf/mistral.gguf tiny && says import_second 'tiny:2'
+run 0 alias_new --json models alias tiny production 1 --reason first && holds alias_new 'd["from"]==0 and d["version"]==1 and d["actor"]'
+run 2 alias_stale models alias tiny production 2 --expect 0 && says alias_stale 'it points at version 1, not at 0'
+run 2 alias_no_version models alias tiny production 9 && says alias_no_version 'no such version, the newest is 2'
+run 2 alias_no_model models alias tinny production 1 && says alias_no_model 'the nearest is "tiny"'
+run 0 alias_move models alias tiny production 2 --expect 1 --reason better && says alias_move 'tiny@production -> 2 \(it was 1\)'
+run 0 alias_again models alias tiny production 2 && says alias_again 'it was there already'
+run 0 alias_shown --json models show tiny@production && holds alias_shown 'd["version"]==2 and d["aliases"]=={"production":2} and [(h["from"],h["version"],h["reason"]) for h in d["history"] if h["op"]=="alias"]==[(0,1,"first"),(1,2,"better")] and all(h["actor"] for h in d["history"] if h["op"]=="alias")'
+run 0 import_older import $MODEL tiny && says import_older '"tiny" goes on to mean version 2'
+export TAILOR_HOME=$WORK/home2 # the rest with one version of tiny
+run 0 import_again import $MODEL tiny
 mkdir "$WORK/bad" && echo '{}' >"$WORK/bad/config.json"
 run 2 import_empty_config import "$WORK/bad" && says import_empty_config 'config.json has no "model_type"'
 run 2 inspect_empty_config inspect "$WORK/bad"

@@ -239,27 +239,37 @@ int registry_pin(struct registry *r, const char *ref, char **pinned, struct err 
     return rc;
 }
 
-int registry_set_alias(struct registry *r, const char *name, const char *alias, int version, int expected_version,
-                       const char *reason, struct err *e)
+/* Whether the move may be made, from where it is now; under the lock. */
+static int check_move(const json_t *rows, const struct alias_move *m, int now, struct err *e)
+{
+    const json_t *newest = last_row(rows, "version", m->name, NULL, 0);
+    if (!newest) return not_found(rows, m->name, m->name, e);
+    if (!last_row(rows, "version", m->name, NULL, m->version))
+        return err_set(e, ERR_NOT_FOUND, m->name,
+                       "cannot point %s@%s at version %d: there is no such version, the newest is %d", m->name,
+                       m->alias, m->version, version_of(newest));
+    if (m->expected_version >= 0 && now != m->expected_version)
+        return err_set(e, ERR_CONFLICT, m->name, "cannot move %s@%s: it points at version %d, not at %d", m->name,
+                       m->alias, now, m->expected_version);
+    return 0;
+}
+
+int registry_move_alias(struct registry *r, const struct alias_move *m, int *from, struct err *e)
 {
     json_t *rows = NULL;
     int fd;
-    int rc = check_name(alias, e);
+    int rc = check_name(m->alias, e);
     if (rc == 0) rc = registry_lock(r, &fd, e);
     if (rc) return rc;
     rc = log_read(r, names_log, &rows, e);
-    const json_t *now = rc ? NULL : last_row(rows, "alias", name, alias, 0);
-    int current = now ? version_of(now) : 0;
-    if (rc == 0 && !last_row(rows, "version", name, NULL, version))
-        rc = err_set(e, ERR_NOT_FOUND, name, "cannot point %s@%s at version %d: there is no such version", name, alias,
-                     version);
-    if (rc == 0 && current != expected_version)
-        rc = err_set(e, ERR_CONFLICT, name, "cannot move %s@%s: it points at version %d, not at %d", name, alias,
-                     current, expected_version);
-    if (rc == 0)
+    const json_t *now = rc ? NULL : last_row(rows, "alias", m->name, m->alias, 0);
+    *from = now ? version_of(now) : 0;
+    if (rc == 0) rc = check_move(rows, m, *from, e);
+    if (rc == 0 && *from != m->version)
         rc = log_append(r, names_log,
-                        json_pack("{s:s,s:s,s:s,s:i,s:i,s:s}", "op", "alias", "name", name, "alias", alias, "version",
-                                  version, "from", current, "reason", reason ? reason : ""),
+                        json_pack("{s:s,s:s,s:s,s:i,s:i,s:s,s:s}", "op", "alias", "name", m->name, "alias", m->alias,
+                                  "version", m->version, "from", *from, "actor", m->actor ? m->actor : "", "reason",
+                                  m->reason ? m->reason : ""),
                         e);
     json_decref(rows);
     registry_unlock(fd);
@@ -328,6 +338,7 @@ int registry_show(struct registry *r, const char *ref, json_t **out, struct err 
     if (rc == 0 && (json_object_set_new(*out, "name", json_string(p.name)) ||
                     json_object_set(*out, "version", json_object_get(row, "version")) ||
                     json_object_set(*out, "digest", json_object_get(row, "digest")) ||
+                    json_object_set_new(*out, "aliases", aliases_of(rows, p.name)) ||
                     json_object_set_new(*out, "history", history_of(rows, p.name)))) {
         json_decref(*out);
         rc = err_set(e, ERR_NOMEM, ref, "cannot show \"%s\": out of memory", ref);

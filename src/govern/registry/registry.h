@@ -58,14 +58,21 @@ int registry_resolve(struct registry *r, const char *ref, char **path, struct er
 /* `name`, `name:2` or `name@alias` -> "name:2" (mem_free), which means the same whatever moves later. -ERR_NOT_FOUND.
  */
 int registry_pin(struct registry *r, const char *ref, char **pinned, struct err *e) MUST_CHECK;
-/* Point an alias at a version, with a reason; expected_version is what it must point at now (0: nothing yet), else
- * -ERR_CONFLICT. */
-int registry_set_alias(struct registry *r, const char *name, const char *alias, int version, int expected_version,
-                       const char *reason, struct err *e) MUST_CHECK;
+/* A move of an alias: what was, what will be, who moves it and why. */
+struct alias_move {
+    const char *name, *alias;
+    int version;
+    int expected_version;       /* what it must point at now, else -ERR_CONFLICT; 0: nothing yet, -1: whatever it does */
+    const char *actor, *reason; /* kept in the log; NULL: not said */
+};
+/* Point an alias at a version. *from: what it pointed at (0: nothing). Pointing it where it points already writes nothing.
+ * -ERR_NOT_FOUND: no such name or version. */
+int registry_move_alias(struct registry *r, const struct alias_move *m, int *from, struct err *e) MUST_CHECK;
 
 /* All names of a kind ("model", "dataset"): array of {"name","version","digest","time","aliases":{}}; new reference. */
 int registry_list(struct registry *r, const char *kind, json_t **out, struct err *e) MUST_CHECK;
-/* The manifest behind a reference, with "name", "version", "digest", "history" added; new reference. */
+/* The manifest behind a reference, with "name", "version", "digest", "aliases" and "history" (versions and moves of
+ * aliases, oldest first) added; new reference. */
 int registry_show(struct registry *r, const char *ref, json_t **out, struct err *e) MUST_CHECK;
 
 /* Note that a run directory exists (tune, eval ...); the newest note of a path counts. */
