@@ -267,6 +267,7 @@ static void datasets_give_their_files(void **state)
     put(HOME "/src/train.jsonl", "edited\n"); /* what was imported stays */
     if (registry_dataset_file(r, "d:1", "train.jsonl", &path, &m, &e)) fail_msg("%s", e.msg);
     contents(path, "{}\n");
+    mem_free(path);
     assert_string_equal(json_string_value(json_object_get(m, "format")), "chat");
     json_decref(m);
     assert_int_equal(registry_dataset_file(r, "d", "cases.jsonl", &path, &m, &e), -ERR_NOT_FOUND);
@@ -282,6 +283,13 @@ static void datasets_give_their_files(void **state)
     mem_free(path);
     assert_int_equal(registry_dataset_file(r, "d", "train.jsonl", &path, &m, &e), -ERR_INPUT);
     assert_non_null(strstr(e.msg, "import it again"));
+    put(HOME "/src/train.jsonl", "{}\n");
+    assert_int_equal(registry_put_dataset(r, "d", manifest, HOME "/src", &x, &e), 0);
+    assert_true(!x.added && x.version == 1);
+    if (registry_dataset_file(r, "d", "train.jsonl", &path, &m, &e)) fail_msg("%s", e.msg);
+    contents(path, "{}\n");
+    mem_free(path);
+    json_decref(m);
     json_decref(manifest);
     registry_close(r);
 }

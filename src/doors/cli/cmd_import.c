@@ -58,8 +58,8 @@ static void print(const struct cli *c, const struct registered *r)
 {
     char size[32];
     if (c->json) {
-        cli_print_json(json_pack("{s:s,s:s,s:I,s:i,s:b}", "name", r->name, "digest", r->digest, "bytes",
-                                 (json_int_t)r->bytes, "version", r->version, "added", r->added));
+        cli_print_json(json_pack("{s:s,s:s,s:I,s:i,s:b,s:i}", "name", r->name, "digest", r->digest, "bytes",
+                                 (json_int_t)r->bytes, "version", r->version, "added", r->added, "newest", r->newest));
         return;
     }
     str_format_bytes(r->bytes, size, sizeof size);

@@ -60,10 +60,38 @@ static int check_contents(const json_t *output, const char *path, struct err *e)
     return rc;
 }
 
+/* Path of a file in the dataset's view, and whether its contents are right. */
+static int view_file(struct registry *r, const json_t *manifest, const json_t *output, char **path, struct err *e)
+{
+    char *dir;
+    int rc = view_make(r, json_string_value(json_object_get(manifest, "digest")), manifest, &dir, e);
+    if (rc) return rc;
+    *path = path_join(dir, json_string_value(json_object_get(output, "path")));
+    mem_free(dir);
+    rc = check_contents(output, *path, e);
+    if (rc) {
+        mem_free(*path);
+        *path = NULL;
+    }
+    return rc;
+}
+
+/* A view that was damaged is made once more: its blob may be whole. */
+static int find_file(struct registry *r, const json_t *manifest, const json_t *output, char **path, struct err *e)
+{
+    int rc = view_file(r, manifest, output, path, e);
+    if (rc != -ERR_INPUT) return rc;
+    char *views = path_join(r->root, "views");
+    char *dir = path_join(views, json_string_value(json_object_get(manifest, "digest")));
+    rc = file_remove_tree(dir, e);
+    mem_free(views);
+    mem_free(dir);
+    return rc ? rc : view_file(r, manifest, output, path, e);
+}
+
 int registry_dataset_file(struct registry *r, const char *ref, const char *file, char **path, json_t **manifest,
                           struct err *e)
 {
-    char *dir = NULL;
     json_t *m = NULL;
     *path = NULL;
     int rc = registry_show(r, ref, &m, e);
@@ -74,16 +102,10 @@ int registry_dataset_file(struct registry *r, const char *ref, const char *file,
         rc = err_set(e, ERR_INPUT, ref, "cannot use \"%s\" as data: it is a %s, a dataset is needed", ref, kind);
     else if (!output)
         rc = err_set(e, ERR_NOT_FOUND, ref, "cannot use \"%s\": the dataset has no %s", ref, file);
-    if (rc == 0) rc = view_make(r, json_string_value(json_object_get(m, "digest")), m, &dir, e);
-    if (rc == 0) *path = path_join(dir, file);
-    if (rc == 0) rc = check_contents(output, *path, e);
-    mem_free(dir);
-    if (rc) {
+    if (rc == 0) rc = find_file(r, m, output, path, e);
+    if (rc)
         json_decref(m);
-        mem_free(*path);
-        *path = NULL;
-    } else {
+    else
         *manifest = m;
-    }
     return rc;
 }

@@ -62,11 +62,11 @@ int registry_pin(struct registry *r, const char *ref, char **pinned, struct err 
 struct alias_move {
     const char *name, *alias;
     int version;
-    int expected_version;       /* what it must point at now, else -ERR_CONFLICT; 0: nothing yet, -1: whatever it does */
+    int expected_version; /* what it must point at now, else -ERR_CONFLICT; 0: nothing yet, -1: whatever it does */
     const char *actor, *reason; /* kept in the log; NULL: not said */
 };
-/* Point an alias at a version. *from: what it pointed at (0: nothing). Pointing it where it points already writes nothing.
- * -ERR_NOT_FOUND: no such name or version. */
+/* Point an alias at a version. *from: what it pointed at (0: nothing). Pointing it where it points already writes
+ * nothing. -ERR_NOT_FOUND: no such name or version. */
 int registry_move_alias(struct registry *r, const struct alias_move *m, int *from, struct err *e) MUST_CHECK;
 
 /* All names of a kind ("model", "dataset"): array of {"name","version","digest","time","aliases":{}}; new reference. */

@@ -101,15 +101,23 @@ static int place_blob(const char *from, const char *to, struct err *e)
     return clone_or_copy(from, to, e);
 }
 
+/* Whether the blob is there, whole. Large ones go by their size; those that are not shared are small enough to read. */
+static bool is_stored(const char *blob, bool share, const char *digest, uint64_t bytes)
+{
+    struct stat st;
+    char found[DIGEST_HEX_SIZE];
+    if (stat(blob, &st) || (uint64_t)st.st_size != bytes) return false;
+    return share || (digest_file(blob, found, NULL, NULL) == 0 && str_eq(found, digest));
+}
+
 int store_blob(struct registry *r, const char *path, bool share, char digest[DIGEST_HEX_SIZE], uint64_t *bytes,
                struct err *e)
 {
     int rc = digest_file(path, digest, bytes, e);
     if (rc) return rc;
     char *to = store_path(r, "blobs", digest, "");
-    struct stat st;
-    if (stat(to, &st) || (uint64_t)st.st_size != *bytes) {
-        (void)unlink(to); /* a blob of another size is damaged; the good one takes its place */
+    if (!is_stored(to, share, digest, *bytes)) {
+        (void)unlink(to); /* a damaged one: the good one takes its place */
         rc = make_parent(to, e);
         if (rc == 0) rc = share ? place_blob(path, to, e) : clone_or_copy(path, to, e);
     }
