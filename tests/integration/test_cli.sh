@@ -116,6 +116,19 @@ check full_disk 1 - 'cannot write standard output'
 "$TAILOR" help 2>"$HOME_DIR/err" | true; out=; status=0; err=$(cat "$HOME_DIR/err")
 check reader_left 0 - -
 
+touch "$HOME_DIR/file"
+run --home "$HOME_DIR/file" models list; check home_is_file 2 - "cannot use the home \"$HOME_DIR/file\": it is a file, a directory is needed"
+GOLDEN=tests/data/golden
+run --home "$HOME_DIR/h2" logits $GOLDEN/gguf/llama.gguf --ids 1,2 --out "$HOME_DIR"; check output_is_directory 2 - "cannot write \"$HOME_DIR\": it is a directory, a file is needed"
+printf '{"ids":[1,2,3],"labels":[1,2,3]}\n{"ids":[1],"labels":[]}\n' >"$HOME_DIR/rows.jsonl"
+run --home "$HOME_DIR/h2" tune --base $GOLDEN/models/llama --data "$HOME_DIR/rows.jsonl" --data-format tokens --output "$HOME_DIR/x"; check file_is_quoted 2 - "cannot use \"$HOME_DIR/rows.jsonl\" line 2: 1 ids and 0 labels"
+sed -i 2d "$HOME_DIR/rows.jsonl"
+run --home "$HOME_DIR/h2" tune --base $GOLDEN/models/llama --data "$HOME_DIR/rows.jsonl" --data-format tokens --output "$HOME_DIR/file/x"; check parent_is_file 2 '' "cannot create directory \"$HOME_DIR/file\": a file is there"
+[[ $err != *.new-* ]] && ok no_temporary_name || not_ok no_temporary_name "$err"
+run --home "$HOME_DIR/h2" tune --base $GOLDEN/models/llama --data "$HOME_DIR/rows.jsonl" --data-format tokens --output "$HOME_DIR/file"; check output_exists 2 - 'it exists'
+printf '{"t":"a b"}\n{"u":1}\n' >"$HOME_DIR/texts.jsonl"
+run --home "$HOME_DIR/h2" perplexity $GOLDEN/gguf/llama.gguf --file "$HOME_DIR/texts.jsonl" --field t; check perplexity_quotes 2 - "\"$HOME_DIR/texts.jsonl\" line 2"
+
 # --- completion
 run completion bash; check completion_bash 0 'complete -o default -F _tailor tailor' -
 printf '%s\n' "$out" >"$HOME_DIR/tailor.bash"

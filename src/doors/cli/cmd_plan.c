@@ -3,6 +3,7 @@
 
 #include "doors/cli/cli.h"
 #include "doors/cli/plan_machine.h"
+#include "doors/cli/plan_obstacles.h"
 #include "ground/base/file.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
@@ -46,7 +47,8 @@ struct forecast {
     const struct plan_quant *quant;
     struct plan_memory memory;
     struct plan_speed speed;
-    bool fits;
+    struct plan_obstacles obstacles;
+    bool fits; /* into memory, and the load into the context */
     uint64_t max_users;
 };
 
@@ -81,8 +83,10 @@ static void forecast(const struct plan *p, const struct model_shape *shape, cons
     plan_memory(shape, quant, weights_bytes, &p->load, &out->memory);
     plan_work(shape, quant, &by_shape);
     plan_speed(shape, quant, work ? work : &by_shape, &p->floors, &p->shares, &p->load, &out->speed);
-    out->fits = out->memory.total_bytes <= p->machine.memory_available_bytes;
-    out->max_users = plan_max_users(shape, &out->memory, &p->load, p->machine.memory_available_bytes);
+    plan_obstacles_find(shape, &p->load, &out->memory, p->machine.memory_available_bytes, &out->obstacles);
+    out->fits = !out->obstacles.memory && !out->obstacles.context;
+    out->max_users =
+        out->obstacles.context ? 0 : plan_max_users(shape, &out->memory, &p->load, p->machine.memory_available_bytes);
 }
 
 /* The model at hand as it is on disk. */
@@ -170,11 +174,13 @@ static json_t *forecast_json(const struct forecast *f)
 {
     const struct plan_memory *m = &f->memory;
     const struct plan_speed *v = &f->speed;
-    return json_pack("{s:s,s:s,s:b,s:{s:I,s:I,s:I,s:I},s:{s:f,s:f,s:f,s:f,s:I}}", "model", f->shape->name, "quant",
-                     f->quant->name, "fits", f->fits, "memory", "weights_bytes", (json_int_t)m->weights_bytes,
-                     "kv_bytes", (json_int_t)m->kv_bytes, "overhead_bytes", (json_int_t)m->overhead_bytes,
-                     "total_bytes", (json_int_t)m->total_bytes, "speed", "prefill_tok_s", v->prefill_tok_s,
-                     "decode_tok_s", v->decode_tok_s, "ttft_ms", v->ttft_ms, "tpot_ms", v->tpot_ms, "max_users",
+    json_t *obstacles = plan_obstacles_json(&f->obstacles, LANG_EN);
+    return json_pack("{s:s,s:s,s:b,s:b,s:o,s:{s:I,s:I,s:I,s:I},s:{s:f,s:f,s:f,s:f,s:I}}", "model", f->shape->name,
+                     "quant", f->quant->name, "fits", f->fits, "supported", !f->obstacles.unsupported, "obstacles",
+                     obstacles, "memory", "weights_bytes", (json_int_t)m->weights_bytes, "kv_bytes",
+                     (json_int_t)m->kv_bytes, "overhead_bytes", (json_int_t)m->overhead_bytes, "total_bytes",
+                     (json_int_t)m->total_bytes, "speed", "prefill_tok_s", v->prefill_tok_s, "decode_tok_s",
+                     v->decode_tok_s, "ttft_ms", v->ttft_ms, "tpot_ms", v->tpot_ms, "max_users",
                      (json_int_t)f->max_users);
 }
 
@@ -235,13 +241,16 @@ static void print_machine(const struct plan *p)
     puts("\n");
 }
 
-/* "1.2 GB    169   27.1", or the size alone where it does not fit. */
+/* "1.2 GB    169   27.1", the size alone where it does not fit, the context where that is too short. */
 static void print_forecast(const struct forecast *f)
 {
-    char size[32];
+    char size[32], context[32];
     str_format_bytes(f->memory.total_bytes, size, sizeof size);
+    snprintf(context, sizeof context, "ctx %d", f->shape->n_ctx_train);
     if (f->fits)
         printf("  %9s %6.0f %6.1f", size, f->speed.prefill_tok_s, f->speed.decode_tok_s);
+    else if (f->obstacles.context)
+        printf("  %9s %13s", size, context);
     else
         printf("  %9s %6s %6s", size, "-", "-");
 }
@@ -284,19 +293,19 @@ static void print_table(const struct plan *p)
     print_machine(p);
     printf(cli_text(p->c,
                     "memory with %d x %d tokens of context, prefill and decode in tokens a second as predicted; - does "
-                    "not fit\n",
-                    "内存（含 %d x %d 词元上下文），预填充与解码速度（词元/秒，预测值）；- 表示装不下\n"),
+                    "not fit, ctx N: the model's context is N tokens only, *: this version cannot run it\n",
+                    "内存（含 %d x %d 词元上下文），预填充与解码速度（词元/秒，预测值）；- 表示装不下，ctx N "
+                    "表示模型的上下文只有 N 个词元，* 表示本版本不能运行\n"),
            p->load.users, p->load.prompt_tokens + p->load.output_tokens);
     printf("%-14s", "");
     for (size_t k = 0; k < N_ELEM(table_quants); k++) printf("  %9s %6s %6s", table_quants[k], "pre", "dec");
     putchar('\n');
     for (size_t i = 0; i < p->catalogue.n; i++) {
-        printf("%-14.14s", p->catalogue.item[i].name);
-        for (size_t k = 0; k < N_ELEM(table_quants); k++) {
-            struct forecast f;
-            forecast(p, &p->catalogue.item[i], plan_quant_find(table_quants[k]), 0, NULL, &f);
-            print_forecast(&f);
-        }
+        struct forecast f[N_ELEM(table_quants)];
+        for (size_t k = 0; k < N_ELEM(f); k++)
+            forecast(p, &p->catalogue.item[i], plan_quant_find(table_quants[k]), 0, NULL, &f[k]);
+        printf("%-13.13s%c", p->catalogue.item[i].name, f[0].obstacles.unsupported ? '*' : ' ');
+        for (size_t k = 0; k < N_ELEM(f); k++) print_forecast(&f[k]);
         putchar('\n');
     }
 }
@@ -340,6 +349,7 @@ static int show_model(const struct plan *p, const struct param_set *args, struct
     print_forecast(&f);
     printf(cli_text(p->c, "  up to %llu conversations at a time by memory\n", "  按内存最多同时 %llu 个对话\n"),
            (unsigned long long)f.max_users);
+    plan_obstacles_print(&f.obstacles, p->c->lang);
     print_measured(p);
     return 0;
 }

@@ -67,6 +67,9 @@ int param_set_args(struct param_set *s, int argc, char *const *argv, struct err 
 /* -ERR_USAGE naming the first PARAM_REQUIRED that is unset. */
 int param_set_check(const struct param_set *s, struct err *e) MUST_CHECK;
 
+/* Back to the default, as if it had never been set; the name must be in the table. */
+void param_clear(struct param_set *s, const char *name);
+
 /* Getters; the name must be in the table with that type (asserted: programming error). */
 bool param_is_set(const struct param_set *s, const char *name); /* by anyone but the default */
 bool param_bool(const struct param_set *s, const char *name);
