@@ -231,8 +231,8 @@ static void check_readers(void **state)
     const struct kern *k = *state;
     struct kern s;
     kern_fill(&s, KERN_SCALAR);
-    for (int i = 0; i < 20 * QUANT_COUNT; i++, guards_free()) {
-        int type = i % QUANT_COUNT;
+    for (int i = 0; i < 20 * QUANT_COMPUTED; i++, guards_free()) {
+        int type = i % QUANT_COMPUTED;
         size_t n_block = up_to(5), n = n_block * KERN_K * KERN_ROWS, ld = KERN_K + up_to(9) - 1;
         void *packed = packed_draw(type, n_block, false);
         float *a = floats(n), *b = floats(n);
@@ -432,8 +432,8 @@ static void check_readers_bf16(void **state)
     const struct kern *k = *state;
     struct kern s;
     kern_fill(&s, KERN_SCALAR);
-    for (int i = 0; i < 10 * QUANT_COUNT; i++, guards_free()) {
-        int type = i % QUANT_COUNT;
+    for (int i = 0; i < 10 * QUANT_COMPUTED; i++, guards_free()) {
+        int type = i % QUANT_COMPUTED;
         size_t n_block = up_to(4), n = n_block * KERN_K * KERN_ROWS, ld = KERN_K + up_to(9) - 1;
         void *packed = packed_draw(type, n_block, true);
         uint16_t *a = guarded(n * 2), *c = guarded((7 * ld + KERN_K) * 4);
@@ -508,13 +508,13 @@ static void check_gemm_bf16(void **state)
 
 /* --- the list --- */
 
-#define KERN_CHECKS(X)                                                                                                 \
-    X(gemm_ref)                                                                                                        \
-    X(gemm_f32)                                                                                                        \
-    X(readers)                                                                                                         \
-    X(quantize_q8) X(gemm_q8) X(conversions) X(rms_norm) X(rms_norm_in_place) X(rms_norm_backward) X(swiglu)           \
-        X(swiglu_backward) X(softmax) X(dot) X(log_sum_exp) X(cross_entropy_backward) X(add) X(axpy) X(scale) X(adamw) \
-            X(rope)
+#define KERN_CHECKS(X)                                                                                           \
+    X(gemm_ref)                                                                                                  \
+    X(gemm_f32)                                                                                                  \
+    X(readers)                                                                                                   \
+    X(quantize_q8)                                                                                               \
+    X(gemm_q8) X(conversions) X(rms_norm) X(rms_norm_in_place) X(rms_norm_backward) X(swiglu) X(swiglu_backward) \
+        X(softmax) X(dot) X(log_sum_exp) X(cross_entropy_backward) X(add) X(axpy) X(scale) X(adamw) X(rope)
 #define BF16_CHECKS(X) X(readers_bf16) X(gemm_bf16)
 
 #endif

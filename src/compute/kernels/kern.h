@@ -22,7 +22,26 @@
 
 enum { KERN_ROWS = 16, KERN_K = 32 }; /* a packed block: 16 output rows x 32 inputs */
 
-enum quant_type { QUANT_F32, QUANT_F16, QUANT_BF16, QUANT_Q8_0, QUANT_Q4_0, QUANT_Q4_1, QUANT_COUNT };
+enum quant_type {
+    QUANT_F32,
+    QUANT_F16,
+    QUANT_BF16,
+    QUANT_Q8_0,
+    QUANT_Q4_0,
+    QUANT_Q4_1,
+    QUANT_Q5_0,
+    QUANT_Q5_1,
+    QUANT_Q2_K,
+    QUANT_Q3_K,
+    QUANT_Q4_K,
+    QUANT_Q5_K,
+    QUANT_Q6_K,
+    QUANT_IQ4_NL,
+    QUANT_IQ4_XS,
+    QUANT_MXFP4,
+    QUANT_COUNT,
+    QUANT_COMPUTED = QUANT_Q4_1 + 1 /* types below have readers; the others can be dequantized */
+};
 
 /* Levels by generation; each includes the one before. AVX512 = F BW DQ VL VNNI, and the bf16 product where the CPU has
  * AVX512_BF16 that is worth using; AMX = tile int8 bf16 (+ permission). */
@@ -31,12 +50,12 @@ enum kern_isa { KERN_SCALAR, KERN_AVX2, KERN_AVX512, KERN_AMX };
 /* Facts about a quantization that do not depend on the instruction set. */
 struct quant {
     const char *name;    /* "Q4_1" */
-    int block_len;       /* values in a block of the file format: 1 (floats) or 32 */
+    int block_len;       /* values in a block of the file format: 1 (floats), 32 or 256 */
     size_t block_bytes;  /* bytes of that block in a file */
     size_t packed_bytes; /* bytes of one packed block (16 x 32): at most 1.05 x the file's */
     /* file -> float32, bit for bit as ggml; n values, a multiple of block_len */
     void (*dequantize)(float *y, const void *blocks, size_t n);
-    /* float32 -> file, round to nearest as ggml's reference quantizer */
+    /* float32 -> file, round to nearest as ggml's reference quantizer; NULL for a type that cannot be written */
     void (*quantize)(void *blocks, const float *x, size_t n);
     /* One packed block from 16 rows of the file format. row[i] points at the 32 values (one block, or 32 floats)
      * of row i; NULL packs zeros (rows or inputs that pad the matrix to 16 x 32). n_k <= 32 values are present. */

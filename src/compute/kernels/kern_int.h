@@ -29,9 +29,27 @@ struct packed_32 { /* float32, k-major: the panel itself */
 };
 
 /* One quantization: facts, and its scalar readers (quant_*.c). */
-extern const struct quant quant_f32, quant_f16, quant_bf16, quant_q8_0, quant_q4_0, quant_q4_1;
+extern const struct quant quant_f32, quant_f16, quant_bf16, quant_q8_0, quant_q4_0, quant_q4_1, quant_q5_0, quant_q5_1,
+    quant_q2_k, quant_q3_k, quant_q4_k, quant_q5_k, quant_q6_k, quant_iq4_nl, quant_iq4_xs, quant_mxfp4;
 extern const struct kern_quant quant_f32_scalar, quant_f16_scalar, quant_bf16_scalar, quant_q8_0_scalar,
     quant_q4_0_scalar, quant_q4_1_scalar;
+
+/* What the four bits of IQ4_NL and IQ4_XS, and of MXFP4 (twice the value) stand for. */
+extern const int8_t quant_iq4_values[16], quant_mxfp4_values[16];
+
+/* The scale and min of run r in the 12 bytes that Q4_K and Q5_K files have for their 8 runs: the first four are the low
+ * six bits of bytes r and r + 4, the others the nibbles of byte r + 4 with the two upper bits of bytes r - 4 and r.
+ * Source: ggml-quants.c (get_scale_min_k4). */
+struct scale_min {
+    int scale, min; /* 0..63 */
+};
+static inline struct scale_min quant_scale_min_k4(const uint8_t *s, size_t r)
+{
+    if (r < 4) {
+        return (struct scale_min){s[r] & 63, s[r + 4] & 63};
+    }
+    return (struct scale_min){(s[r + 4] & 15) | s[r - 4] >> 6 << 4, s[r + 4] >> 4 | s[r] >> 6 << 4};
+}
 
 /* One entry of the table, as the self-test and the fall-back see it: where it stands in struct kern, and a check that
  * compares it with the same entry of the scalar table on fixed random and extreme input. */
