@@ -131,34 +131,41 @@ ALWAYS_INLINE v16 part_sum(i16 a, i16 b, const struct part_scales *p, int32_t x_
     return v;
 }
 
-/* One part with n_row <= TILE activation rows from x_row on; at: the part's place along k. */
-ALWAYS_INLINE void part_product(v16 acc[TILE], const void *packed, size_t part, const struct q8_rows *x, size_t x_row,
-                                size_t at, size_t n_row, const enum quant_type t)
+/* The activations of a tile at one part. */
+struct x_part {
+    const int8_t *q;
+    const float *d;
+    const int32_t *sum, *sum16;
+};
+
+/* One part with n_row <= TILE activation rows, of n_k values each. */
+ALWAYS_INLINE void part_product(v16 acc[TILE], const void *packed, size_t part, struct x_part x, size_t n_k,
+                                size_t n_row, const enum quant_type t)
 {
-    const int8_t *q = x->q + x_row * x->n_k + at * KERN_K;
-    size_t n_scale = x->n_k / KERN_K, first = x_row * n_scale + at;
+    const size_t n_scale = n_k / KERN_K;
     i16 low[TILE];
     struct half h;
     half_unpack(&h, packed, part, 0, t);
     for (size_t r = 0; r < n_row; r++) {
-        low[r] = half_dot(&h, q + r * x->n_k, t);
+        low[r] = half_dot(&h, x.q + r * n_k, t);
     }
     half_unpack(&h, packed, part, 1, t);
     struct part_scales s;
     part_scales(&s, packed, part, t);
     for (size_t r = 0; r < n_row; r++) {
-        size_t i = first + r * n_scale;
-        i16 high = half_dot(&h, q + r * x->n_k + KERN_K / 2, t);
-        v16 v = part_sum(low[r], high, &s, x->sum[i], x->sum16 + 2 * i, t);
-        acc[r] = v16_fma(v, v16_set(x->d[i]), acc[r]);
+        i16 high = half_dot(&h, x.q + r * n_k + KERN_K / 2, t);
+        v16 v = part_sum(low[r], high, &s, x.sum[r * n_scale], x.sum16 + 2 * r * n_scale, t);
+        acc[r] = v16_fma(v, v16_set(x.d[r * n_scale]), acc[r]);
     }
 }
 
 /* n_row <= TILE activation rows. The first tile brings the weights into the caches. */
-ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
-                        size_t n_block, bool first, const enum quant_type t)
+ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q8_rows *rows, size_t x_row,
+                        size_t n_row, size_t n_block, bool first, const enum quant_type t)
 {
     const size_t n_part = type_n_part(t), part_bytes = type_packed_bytes(t) / n_part;
+    const size_t n_k = rows->n_k, at = x_row * (n_k / KERN_K);
+    struct x_part x = {rows->q + x_row * n_k, rows->d + at, rows->sum + at, rows->sum16 + 2 * at};
     v16 acc[TILE];
     for (size_t r = 0; r < n_row; r++) {
         acc[r] = v16_set(0);
@@ -168,7 +175,8 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
             if (first) {
                 prefetch_ahead(packed + part * part_bytes, part_bytes);
             }
-            part_product(acc, packed, part, x, x_row, b * n_part + part, n_row, t);
+            part_product(acc, packed, part, x, n_k, n_row, t);
+            x = (struct x_part){x.q + KERN_K, x.d + 1, x.sum + 1, x.sum16 + 2};
         }
     }
     for (size_t r = 0; r < n_row; r++) {
