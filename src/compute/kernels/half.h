@@ -28,6 +28,13 @@ static inline uint16_t load_u16(const void *p)
     return u;
 }
 
+static inline uint32_t load_u32(const void *p)
+{
+    uint32_t u;
+    memcpy(&u, p, sizeof(u));
+    return u;
+}
+
 static inline float f16_value(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000u) << 16;
@@ -70,6 +77,12 @@ static inline uint16_t bf16_bits(float x)
         return (uint16_t)(u >> 16 | 0x40u);
     }
     return (uint16_t)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
+}
+
+/* Half of 2^(e - 127): the scale that is an exponent alone. */
+static inline float e8m0_half(uint8_t e)
+{
+    return bits_f32(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
 }
 
 #endif

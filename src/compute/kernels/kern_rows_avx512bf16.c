@@ -8,11 +8,6 @@
 #include "compute/kernels/vec.h"
 #if defined(__x86_64__)
 
-static inline v16 fma_16(v16 a, v16 b, v16 c)
-{
-    return _mm512_fmadd_ps(a, b, c);
-}
-
 /* 2^x within 3e-6 of itself; x below -126 and above 126 as if there. Polynomial on [-1/2, 1/2]: least squares,
  * reweighted towards equal relative errors. */
 static inline v16 exp2_fast(v16 x)
@@ -20,10 +15,10 @@ static inline v16 exp2_fast(v16 x)
     x = v16_min(v16_set(126.0f), v16_max(v16_set(-126.0f), x));
     v16 t = v16_add(x, v16_set(EXPF_ROUND));
     v16 f = v16_sub(x, v16_sub(t, v16_set(EXPF_ROUND)));
-    v16 p = fma_16(v16_set(9.58285e-3f), f, v16_set(5.590642e-2f));
-    p = fma_16(p, f, v16_set(0.24024099f));
-    p = fma_16(p, f, v16_set(0.69312419f));
-    p = fma_16(p, f, v16_set(1.0f));
+    v16 p = v16_fma(v16_set(9.58285e-3f), f, v16_set(5.590642e-2f));
+    p = v16_fma(p, f, v16_set(0.24024099f));
+    p = v16_fma(p, f, v16_set(0.69312419f));
+    p = v16_fma(p, f, v16_set(1.0f));
     return i16_as_float(i16_add(v16_bits(p), _mm512_slli_epi32(v16_bits(t), 23))); /* t ends in the integer */
 }
 
@@ -50,12 +45,12 @@ static float exp_bf16(uint16_t *y, const float *x, size_t n, float scale)
     max = i < n ? v16_max(v16_fill_n(v16_load_n(x + i, n - i), n - i, -INFINITY), max) : max;
     v16 minus_max = v16_set(-v16_max_lane(max) * scale * EXPF_LOG2E);
     for (i = 0; i + 16 <= n; i += 16) {
-        v16 e = exp2_fast(fma_16(v16_load(x + i), by, minus_max));
+        v16 e = exp2_fast(v16_fma(v16_load(x + i), by, minus_max));
         sum = v16_add(sum, e);
         store_bf16(y + i, e);
     }
     if (i < n) {
-        v16 e = v16_fill_n(exp2_fast(fma_16(v16_load_n(x + i, n - i), by, minus_max)), n - i, 0);
+        v16 e = v16_fill_n(exp2_fast(v16_fma(v16_load_n(x + i, n - i), by, minus_max)), n - i, 0);
         sum = v16_add(sum, e);
         store_bf16_n(y + i, e, n - i);
     }
