@@ -77,7 +77,7 @@ run 1 other_identity $E --cases "$WORK/cases.jsonl" --out "$WORK/con" && says ot
 run 0 overwrite --json $E --cases "$WORK/cases.jsonl" --limit 3 --out "$WORK/over"
 run 0 overwrite --json $E --cases "$WORK/cases.jsonl" --limit 4 --out "$WORK/over" --overwrite && holds overwrite 'd["n"]==4'
 run 0 overwrite_same $E --cases "$WORK/cases.jsonl" --limit 4 --out "$WORK/over" --overwrite && says overwrite_same 'reused'
-run 2 unknown_name eval tinny --cases "$WORK/cases.jsonl" && says unknown_name 'the nearest is "tiny"'
+run 2 unknown_name eval tinny --cases "$WORK/cases.jsonl" && says unknown_name 'did you mean tiny?'
 run 0 limit --json $E --cases "$WORK/cases.jsonl" --limit 5 --out "$WORK/part" && holds limit 'd["partial"] and d["n"]==5'
 run 0 limit_labels --json $E --cases "$WORK/cases.jsonl" --limit 1 --choices constrained --out "$WORK/one"
 out=$(cat "$WORK/one/manifest.json")

@@ -223,9 +223,8 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
 {
     struct bench_run b = {.c = c, .args = args};
     bool alone = param_bool(args, "floors");
-    if (alone == param_is_set(args, "model"))
-        return err_set(e, ERR_USAGE, "model", "cannot measure: either MODEL or --floors must be given");
-    int rc = measure_floors(&b, e);
+    int rc = param_need_one(args, "measure", "model", "floors", e);
+    if (rc == 0) rc = measure_floors(&b, e);
     if (rc) return rc;
     if (!alone) return bench_model(&b, e);
     if (c->json)

@@ -62,12 +62,10 @@ static int parse_ids(const char *text, const char *path, struct token_list *out,
 
 static int read_ids(const struct param_set *args, struct token_list *out, struct err *e)
 {
-    if (param_is_set(args, "ids") == param_is_set(args, "ids_file"))
-        return err_set(e, ERR_USAGE, NULL, "cannot compute logits: one of --ids and --ids-file must be given");
-    int rc = 0;
+    int rc = param_need_one(args, "compute logits", "ids", "ids_file", e);
     for (size_t i = 0; !rc && i < param_count(args, "ids"); i++)
         rc = add_id(out, param_int_at(args, "ids", i), "--ids", e);
-    if (param_is_set(args, "ids_file")) {
+    if (!rc && param_is_set(args, "ids_file")) {
         const char *path = param_str(args, "ids_file");
         char *text;
         size_t size;

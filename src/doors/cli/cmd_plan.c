@@ -22,13 +22,14 @@ static const struct param params[] = {
     {"measure", PARAM_BOOL, 0, NULL, 0, 0, NULL, "true", NULL, "time the model at hand, so that predictions rest on it",
      "对手头的模型计时，使预测以实测为准"},
     {"catalog", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "FILE", "catalogue of models (CSV)", "模型目录（CSV）"},
-    {"hardware", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "H", "other hardware than this machine: not planned yet",
-     "本机以外的硬件：暂不支持"},
-    {"calls_month", PARAM_INT, 0, NULL, 0, 1e15, NULL, NULL, "N", "cost by volume: not planned yet",
-     "按调用量估算成本：暂不支持"},
-    {"data_class", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "CLASS", "private or API: not planned yet",
-     "私有或 API 决策：暂不支持"},
-    {"team", PARAM_INT, 0, NULL, 0, 1e9, NULL, NULL, "N", "cost of people: not planned yet", "人力成本：暂不支持"},
+    {"hardware", PARAM_STRING, PARAM_REFUSED, NULL, 0, 0, NULL, NULL, "H", "hardware other than this machine",
+     "本机以外的硬件"},
+    {"count", PARAM_INT, PARAM_REFUSED, NULL, 1, 1e9, NULL, NULL, "N", "how many of it", "其数量"},
+    {"calls_month", PARAM_INT, PARAM_REFUSED, NULL, 0, 1e15, NULL, NULL, "N", "calls a month", "每月调用次数"},
+    {"data_class", PARAM_STRING, PARAM_REFUSED, NULL, 0, 0, NULL, NULL, "CLASS", "public, internal or secret",
+     "数据级别：public、internal 或 secret"},
+    {"team", PARAM_INT, PARAM_REFUSED, NULL, 0, 1e9, NULL, NULL, "N", "people who share it", "使用人数"},
+    {"engineers", PARAM_FLOAT, PARAM_REFUSED, NULL, 0, 1e6, NULL, NULL, "X", "people who run it", "运维人数"},
 };
 
 struct plan {
@@ -49,28 +50,6 @@ struct forecast {
     bool fits;
     uint64_t max_users;
 };
-
-/* What cannot be computed yet is refused by name rather than answered with a guess. */
-static int refuse_missing(const struct param_set *args, struct err *e)
-{
-    if (param_str(args, "hardware"))
-        return err_set(e, ERR_UNSUPPORTED, "hardware",
-                       "cannot plan for hardware \"%s\": only this machine is planned for yet",
-                       param_str(args, "hardware"));
-    if (param_is_set(args, "calls_month"))
-        return err_set(e, ERR_UNSUPPORTED, "calls_month",
-                       "cannot plan for %lld calls a month: cost is not computed yet",
-                       (long long)param_int(args, "calls_month"));
-    if (param_str(args, "data_class"))
-        return err_set(e, ERR_UNSUPPORTED, "data_class",
-                       "cannot plan for data class \"%s\": the choice between private and API "
-                       "is not made yet",
-                       param_str(args, "data_class"));
-    if (param_is_set(args, "team"))
-        return err_set(e, ERR_UNSUPPORTED, "team", "cannot plan for a team of %lld: cost is not computed yet",
-                       (long long)param_int(args, "team"));
-    return 0;
-}
 
 /* weights_bytes and work of a loaded model, else 0 and NULL. */
 static void forecast(const struct plan *p, const struct model_shape *shape, const struct plan_quant *quant,
@@ -133,8 +112,7 @@ static int prepare(struct plan *p, const struct param_set *args, struct err *e)
     p->shares = (struct plan_shares){PLAN_SHARE_DECODE, PLAN_SHARE_PREFILL, false};
     p->load = (struct plan_load){(int)param_int(args, "users"), (int)param_int(args, "prompt_tokens"),
                                  (int)param_int(args, "output_tokens")};
-    int rc = refuse_missing(args, e);
-    if (rc == 0) rc = load_catalogue(p, args, e);
+    int rc = load_catalogue(p, args, e);
     if (rc == 0) rc = plan_measure_floors(p->c, &p->floors, e);
     return rc ? rc : measure_model(p, args, e);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "doors/cli/cli_model.h"
+#include "doors/cli/message_zh.h"
 #include "doors/cli/progress.h"
 #include "doors/cli/registry_print.h"
 #include "ground/base/file.h"
@@ -147,8 +148,8 @@ static bool interrupted(void *arg)
 
 static void show_note(void *arg, const char *line)
 {
-    (void)arg;
-    fprintf(stderr, "%s\n", line);
+    const struct view *v = arg;
+    cli_print_message(v->c->lang, "", "", line);
 }
 
 static void show_progress(void *arg, const struct train_progress *p)

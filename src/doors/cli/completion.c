@@ -9,7 +9,7 @@
 
 bool completion_is_flag(const struct param *p)
 {
-    return !(p->flags & PARAM_POSITIONAL);
+    return !(p->flags & (PARAM_POSITIONAL | PARAM_REFUSED));
 }
 
 int completion_flag(const struct param *p, struct buf *out)
@@ -22,7 +22,8 @@ int completion_flag(const struct param *p, struct buf *out)
 int completion_choices(const struct param *p, struct buf *out)
 {
     int rc = 0;
-    for (const char *c = p->choices; *c && rc == 0; c++) rc = buf_add_char(out, *c == '|' ? ' ' : *c);
+    for (size_t i = 0; i < param_choices_len(p) && rc == 0; i++)
+        rc = buf_add_char(out, p->choices[i] == '|' ? ' ' : p->choices[i]);
     return rc;
 }
 

@@ -19,7 +19,7 @@ int completion_second_words(const char *word, size_t n, struct buf *out) MUST_CH
 int completion_pair_pattern(struct buf *out) MUST_CHECK;
 /* Append shell patterns of the common options that take a value: --home|--lang. */
 int completion_value_pattern(struct buf *out) MUST_CHECK;
-/* Is not a positional one. */
+/* Is an option of this version. */
 bool completion_is_flag(const struct param *p);
 
 #endif

@@ -8,9 +8,9 @@
     {.name = "base", .type = PARAM_STRING, .metavar = "MODEL",                                                          \
      .help_en = "model to tune: GGUF file, Hugging Face directory or registry name",                                    \
      .help_zh = "要微调的模型：GGUF 文件、Hugging Face 目录或注册名"},                                                  \
-    {.name = "method", .type = PARAM_CHOICE, .choices = "sft|dpo|orpo|kto|grpo", .initial = "sft",                      \
+    {.name = "method", .type = PARAM_CHOICE, .choices = "sft||dpo|orpo|kto|grpo", .initial = "sft",                     \
      .help_en = "training method", .help_zh = "训练方法"},                                                              \
-    {.name = "adapter", .type = PARAM_CHOICE, .choices = "lora|qlora|dora|full", .initial = "lora",                     \
+    {.name = "adapter", .type = PARAM_CHOICE, .choices = "lora|qlora||dora|full", .initial = "lora",                    \
      .help_en = "what is trained; a quantized base stays quantized with lora, qlora insists on one",                    \
      .help_zh = "训练的部分；lora 时量化基座保持量化，qlora 要求量化基座"},                                             \
     {.name = "rank", .type = PARAM_INT, .min = 1, .max = 1024, .initial = "16",                                         \
