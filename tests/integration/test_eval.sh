@@ -35,6 +35,22 @@ says() {
     if [[ $err$out =~ $2 ]]; then echo "ok $1"; else echo "not ok $1 without /$2/: $err"; failed=1; fi
 }
 
+# zh NAME: what stands on stdout and stderr is Chinese with Chinese punctuation, and what a table lines up begins at the same column
+zh() {
+    if python3 - "$out"$'\n'"$err" 2>"$WORK/why" <<'PY'
+import re, sys, unicodedata
+han = '[\u4e00-\u9fff]'
+width = lambda s: sum(1 + (unicodedata.east_asian_width(c) in 'WF') for c in s)
+text = sys.argv[1]
+assert re.search(han, text), 'no Chinese: ' + text
+bad = re.search(f'{han}[,;:?!]|[,;:?!] *{han}|{han} *\\(', text)
+assert not bad, 'half-width punctuation: ' + text[max(0, bad.start() - 20):bad.end() + 20]
+wide = [l for l in text.splitlines() if width(l) > 80 and '/' not in l]
+assert not wide, 'wider than 80 columns: ' + wide[0]
+PY
+    then echo "ok $1"; else echo "not ok $1 $(tail -1 "$WORK/why")"; failed=1; fi
+}
+
 # --- registry ---
 run 0 import --json import $MODEL tiny && holds import 'd["name"]=="tiny" and len(d["digest"])==64 and d["added"] and d["bytes"]>0'
 run 0 reimport --json import $MODEL tiny && holds reimport 'not d["added"] and d["version"]==1'
@@ -130,11 +146,26 @@ for ending in html md csv json; do
 done
 grep -qE '<script|https?://|src=' "$WORK/r.html" && { echo "not ok report_is_alone it asks for something outside"; failed=1; } || echo "ok report_is_alone"
 run 0 report_zh --lang zh report "$WORK/free" "$WORK/con" --out "$WORK/zh.html" && grep -q '准确率' "$WORK/zh.html" && echo "ok report_zh"
-run 2 report_pdf report "$WORK/free" --out "$WORK/r.pdf" && says report_pdf 'print it to PDF'
+run 2 report_pdf report "$WORK/free" --out "$WORK/r.pdf" && says report_pdf 'writes no PDF'
 run 0 runs_list --json runs list && holds runs_list 'len(d["runs"])>=4 and all(r["kind"]=="eval" for r in d["runs"])'
 
 # --- plan ---
 run 0 plan --json plan --model tiny && holds plan 'd["fits"] and d["memory"]["total_bytes"]==sum(d["memory"][k] for k in ("weights_bytes","kv_bytes","overhead_bytes")) and d["speed"]["decode_tok_s"]>0 and d["cost"] is None and d["shares"]["source"]=="measured"'
 run 0 plan_catalogue --json plan --model Llama-3.1-8B --quant Q4_0 --users 4 && holds plan_catalogue 'd["shares"]["source"]=="assumed" and 4e9<d["memory"]["weights_bytes"]<6e9'
-run 2 plan_refuses plan --calls-month 1000 && says plan_refuses 'cost is not computed yet'
+run 2 plan_refuses plan --calls-month 1000 && says plan_refuses 'cannot use "--calls-month": this version does not support it'
+run 0 near_catalogue import $MODEL qwen2.5-7b
+run 0 plan_registry_first --json plan --model qwen2.5-7b --no-measure && holds plan_registry_first 'd["memory"]["weights_bytes"]<1e8'
+
+# --- in Chinese ---
+export TAILOR_LANG=zh
+run 0 zh_plan plan --model tiny && zh zh_plan
+run 0 zh_models models list && zh zh_models
+run 0 zh_data data list && zh zh_data
+run 0 zh_runs runs list && zh zh_runs
+run 0 zh_inspect inspect tiny --check && zh zh_inspect
+run 0 zh_bench bench tiny --prefill 8 --decode 4 --repeat 1 && zh zh_bench
+run 3 zh_compare compare "$WORK/free" "$WORK/con" --margin 0 --floor 0.99 && zh zh_compare
+run 0 zh_eval $E --cases "$WORK/cases.jsonl" --limit 3 --out "$WORK/zh" && zh zh_eval
+run 2 zh_floors bench tiny --floors && zh zh_floors
+run 0 zh_json --json compare "$WORK/whole" "$WORK/whole" --margin 0.05 && holds zh_json '"interval of the difference" in d["reason"]'
 exit $failed

@@ -204,7 +204,7 @@ static void show_progress(void *arg, size_t done, size_t n, double accuracy)
     struct session *s = arg;
     char note[64];
     (void)n;
-    snprintf(note, sizeof note, "%s %.1f %%", cli_text(s->c, "accuracy", "准确率"), 100 * accuracy);
+    snprintf(note, sizeof note, cli_text(s->c, "accuracy %.1f %%", "准确率 %.1f%%"), 100 * accuracy);
     progress_update(&s->progress, (double)done, note);
 }
 
@@ -299,7 +299,7 @@ static void print_result(const struct cli *c, const struct eval_result *r, bool 
         printf(cli_text(c, "%lld answers could not be made (see \"reason\" in cases.jsonl) and count as wrong\n",
                         "%lld 题未能作答（原因见 cases.jsonl 的 reason），按错误计\n"),
                (long long)failed);
-    printf("%s %s%s\n", cli_text(c, "run", "结果"), r->dir,
+    printf("%s%s%s\n", cli_text(c, "run ", "结果："), r->dir,
            reused ? cli_text(c, " (finished before, reused)", "（此前已完成，直接复用）") : "");
 }
 

@@ -3,7 +3,6 @@
 
 #include "doors/cli/cli.h"
 #include "doors/cli/plan_machine.h"
-#include "ground/base/file.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
@@ -92,12 +91,20 @@ static int load_catalogue(struct plan *p, const struct param_set *args, struct e
     return rc;
 }
 
-/* The model at hand, when --model names one that can be opened; a name of the catalogue is not opened. */
+static bool is_at_hand(const struct cli *c, const char *name)
+{
+    char *path;
+    if (cli_model_path(c, name, &path, NULL)) return false;
+    mem_free(path);
+    return true;
+}
+
+/* The model at hand, when --model names one; else it may be a name of the catalogue, which is not opened. */
 static int measure_model(struct plan *p, const struct param_set *args, struct err *e)
 {
     const char *name = param_str(args, "model");
     struct plan_measured *m = &p->measured;
-    if (!name || (!file_exists(name) && catalogue_find(&p->catalogue, name))) return 0;
+    if (!name || (!is_at_hand(p->c, name) && catalogue_find(&p->catalogue, name))) return 0;
     bool timed = param_bool(args, "measure");
     int rc = plan_measure_model(p->c, name, timed, m, e);
     if (rc == 0 && timed)
@@ -206,22 +213,36 @@ static void print_machine(const struct plan *p)
     str_format_bytes(p->machine.memory_available_bytes, free_now, sizeof free_now);
     printf(cli_text(p->c, "%s, %d threads, %s, memory %s (%s free)\n", "%s，%d 线程，%s，内存 %s（可用 %s）\n"),
            p->machine.cpu_name, p->c->threads, kern_isa_name(p->c->isa), total, free_now);
-    printf(cli_text(p->c, "measured floors: read %.1f GB/s, fp32 %.0f GFLOPS, int8 %.0f GOPS, 4-bit %.0f GOPS",
-                    "实测上限：读 %.1f GB/s，fp32 %.0f GFLOPS，int8 %.0f GOPS，4 位 %.0f GOPS"),
-           f->read_gb_s, f->fp32_gflops, f->int8_gops, f->int4_int8_gops);
-    if (f->bf16_gflops > 0) printf(cli_text(p->c, ", bf16 %.0f GFLOPS", "，bf16 %.0f GFLOPS"), f->bf16_gflops);
-    puts("\n");
+    printf(cli_text(p->c, "measured: read %.1f GB/s; fp32 %.0f", "实测上限：读 %.1f GB/s；fp32 %.0f"), f->read_gb_s,
+           f->fp32_gflops);
+    if (f->bf16_gflops > 0) printf(cli_text(p->c, ", bf16 %.0f", "、bf16 %.0f"), f->bf16_gflops);
+    printf(cli_text(p->c, " GFLOPS; int8 %.0f, 4-bit %.0f GOPS\n\n", " GFLOPS；int8 %.0f、4 位 %.0f GOPS\n\n"),
+           f->int8_gops, f->int4_int8_gops);
 }
 
-/* "1.2 GB    169   27.1", or the size alone where it does not fit. */
-static void print_forecast(const struct forecast *f)
+/* "  1.17    169   27.1", or the size alone where it does not fit. */
+static void print_cell(const struct forecast *f)
+{
+    double gb = (double)f->memory.total_bytes * 1e-9;
+    if (f->fits)
+        printf("  %6.2f %6.0f %6.1f", gb, f->speed.prefill_tok_s, f->speed.decode_tok_s);
+    else
+        printf("  %6.2f %6s %6s", gb, "-", "-");
+}
+
+static void print_forecast(const struct plan *p, const struct forecast *f)
 {
     char size[32];
     str_format_bytes(f->memory.total_bytes, size, sizeof size);
-    if (f->fits)
-        printf("  %9s %6.0f %6.1f", size, f->speed.prefill_tok_s, f->speed.decode_tok_s);
-    else
-        printf("  %9s %6s %6s", size, "-", "-");
+    printf(cli_text(p->c, "\n%.40s %s: %s", "\n%.40s %s：%s"), f->shape->name, f->quant->name, size);
+    if (!f->fits) {
+        puts(cli_text(p->c, ", which does not fit", "，装不下"));
+        return;
+    }
+    printf(cli_text(p->c, ", prefill %.0f tok/s, decode %.1f tok/s\n", "，预填充 %.0f 词元/秒，解码 %.1f 词元/秒\n"),
+           f->speed.prefill_tok_s, f->speed.decode_tok_s);
+    printf(cli_text(p->c, "memory for up to %llu conversations at a time\n", "按内存最多同时进行 %llu 个对话\n"),
+           (unsigned long long)f->max_users);
 }
 
 static void print_measured(const struct plan *p)
@@ -230,12 +251,14 @@ static void print_measured(const struct plan *p)
     const struct plan_measured *m = &p->measured;
     struct plan_speed a = assumed_speed(p);
     printf(cli_text(p->c,
-                    "%s %s measured now: prefill %.0f tok/s (predicted without it %.0f), decode %.1f tok/s (%.1f)\n"
-                    "shares of the floors by this measurement: prefill %.0f %%, decode %.0f %%; the table uses them\n",
-                    "%s %s 现场实测：预填充 %.0f 词元/秒（未实测时的预测 %.0f），解码 %.1f 词元/秒（%.1f）\n"
-                    "据此得到的上限利用率：预填充 %.0f%%，解码 %.0f%%；上表采用该利用率\n"),
-           m->shape.name, m->quant->name, m->prefill_tok_s, a.prefill_tok_s, m->decode_tok_s, a.decode_tok_s,
-           100 * p->shares.prefill, 100 * p->shares.decode);
+                    "measured just now: prefill %.0f tok/s, decode %.1f tok/s\n"
+                    "predicted without measuring: prefill %.0f tok/s, decode %.1f tok/s\n"
+                    "share of the machine's limits: prefill %.0f %%, decode %.0f %%; the table uses them\n",
+                    "刚才实测：预填充 %.0f 词元/秒，解码 %.1f 词元/秒\n"
+                    "未实测时的预测：预填充 %.0f 词元/秒，解码 %.1f 词元/秒\n"
+                    "上限利用率：预填充 %.0f%%，解码 %.0f%%；上表据此计算\n"),
+           m->prefill_tok_s, m->decode_tok_s, a.prefill_tok_s, a.decode_tok_s, 100 * p->shares.prefill,
+           100 * p->shares.decode);
 }
 
 /* --- the table: sizes by types --- */
@@ -257,23 +280,32 @@ static json_t *table_json(const struct plan *p)
     return list;
 }
 
+static void print_heads(const struct cli *c)
+{
+    const char *prefill = cli_text(c, "pre", "预填充"), *decode = cli_text(c, "dec", "解码");
+    printf("%13s", "");
+    for (size_t k = 0; k < N_ELEM(table_quants); k++)
+        printf("  %6s %*s%s %*s%s", table_quants[k], str_padding(prefill, 6), "", prefill, str_padding(decode, 6), "",
+               decode);
+    putchar('\n');
+}
+
 static void print_table(const struct plan *p)
 {
     print_machine(p);
     printf(cli_text(p->c,
-                    "memory with %d x %d tokens of context, prefill and decode in tokens a second as predicted; - does "
-                    "not fit\n",
-                    "内存（含 %d x %d 词元上下文），预填充与解码速度（词元/秒，预测值）；- 表示装不下\n"),
+                    "memory in GB with %d x %d tokens of context; prefill and decode in tokens/s,\n"
+                    "predicted; - does not fit\n",
+                    "内存（GB，含 %d x %d 词元上下文）；预填充与解码速度（词元/秒，预测值）；\n"
+                    "- 表示装不下\n"),
            p->load.users, p->load.prompt_tokens + p->load.output_tokens);
-    printf("%-14s", "");
-    for (size_t k = 0; k < N_ELEM(table_quants); k++) printf("  %9s %6s %6s", table_quants[k], "pre", "dec");
-    putchar('\n');
+    print_heads(p->c);
     for (size_t i = 0; i < p->catalogue.n; i++) {
-        printf("%-14.14s", p->catalogue.item[i].name);
+        printf("%-13.13s", p->catalogue.item[i].name);
         for (size_t k = 0; k < N_ELEM(table_quants); k++) {
             struct forecast f;
             forecast(p, &p->catalogue.item[i], plan_quant_find(table_quants[k]), 0, NULL, &f);
-            print_forecast(&f);
+            print_cell(&f);
         }
         putchar('\n');
     }
@@ -314,10 +346,7 @@ static int show_model(const struct plan *p, const struct param_set *args, struct
         return 0;
     }
     print_table(p);
-    printf("\n%.40s %s:", f.shape->name, f.quant->name);
-    print_forecast(&f);
-    printf(cli_text(p->c, "  up to %llu conversations at a time by memory\n", "  按内存最多同时 %llu 个对话\n"),
-           (unsigned long long)f.max_users);
+    print_forecast(p, &f);
     print_measured(p);
     return 0;
 }

@@ -3,10 +3,12 @@
 #include "lifecycle/eval/compare.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
+#include "ground/base/wrap.h"
 #include "ground/json/json.h"
 
 static const double ERROR_BUDGET = 0.02;
@@ -173,12 +175,12 @@ static json_t *interval_json(struct interval i)
     return json_pack("{s:f,s:f}", "low", i.low, "high", i.high);
 }
 
-int comparison_to_json(const struct comparison *c, enum lang lang, json_t **out, struct err *e)
+int comparison_to_json(const struct comparison *c, json_t **out, struct err *e)
 {
     const struct paired *p = &c->stats;
     struct buf reason;
     buf_init(&reason, 4096);
-    int rc = verdict_reason(&c->gate, &c->decision, lang, &reason);
+    int rc = verdict_reason(&c->gate, &c->decision, LANG_EN, &reason);
     json_t *mcnemar = p->binary
                           ? json_pack("{s:I,s:I,s:f,s:f}", "b", (json_int_t)p->mcnemar.b, "c", (json_int_t)p->mcnemar.c,
                                       "p_mid", p->mcnemar.p_mid, "p_exact", p->mcnemar.p_exact)
@@ -208,10 +210,36 @@ int comparison_to_json(const struct comparison *c, enum lang lang, json_t **out,
     return o ? 0 : no_memory(e);
 }
 
-static int text_line(struct buf *out, const char *what, double value, struct interval i, const struct eval_result *r)
+enum { NAME_COLUMNS = 10, INTERVAL_COLUMNS = 16 };
+
+/* "base         13.0 %  [9.0, 18.4]      "; a signed value is a difference in points, so it has no %. */
+static int text_line(struct buf *out, const char *name, double value, struct interval i, bool is_signed, bool zh)
 {
-    return buf_printf(out, "%s  %5.1f %%  [%.1f, %.1f]  %zu/%zu  %s\n", what, 100 * value, 100 * i.low, 100 * i.high,
-                      r->sum.n_scored, r->sum.n, r->dir);
+    char interval[64], number[32];
+    snprintf(interval, sizeof interval, is_signed ? "[%+.1f, %+.1f]" : "[%.1f, %.1f]", 100 * i.low, 100 * i.high);
+    snprintf(number, sizeof number, is_signed ? "%+.1f%s" : "%.1f%s", 100 * value,
+             is_signed ? (zh ? " " : "  ") : (zh ? "%" : " %"));
+    return buf_printf(out, "%s%*s  %*s%s  %s%*s  ", name, str_padding(name, NAME_COLUMNS), "", str_padding(number, 7),
+                      "", number, interval, str_padding(interval, INTERVAL_COLUMNS), "");
+}
+
+static int text_score(struct buf *out, const char *name, double value, struct interval i, bool zh,
+                      const struct eval_result *r)
+{
+    int rc = text_line(out, name, value, i, false, zh);
+    return rc ? rc : buf_printf(out, "%zu/%zu  %s\n", r->sum.n_scored, r->sum.n, r->dir);
+}
+
+static int text_verdict(const struct comparison *c, enum lang lang, struct buf *out)
+{
+    struct buf text;
+    struct wrap w = {.out = out};
+    buf_init(&text, 4096);
+    int rc = buf_printf(&text, lang == LANG_ZH ? "%s：" : "%s: ", verdict_label(c->decision.verdict, lang));
+    if (rc == 0) rc = verdict_reason(&c->gate, &c->decision, lang, &text);
+    if (rc == 0) rc = wrap_text(&w, text.data);
+    buf_deinit(&text);
+    return rc ? rc : buf_add_str(out, "\n\n");
 }
 
 static int text_unpaired(const struct comparison *c, enum lang lang, struct buf *out)
@@ -228,15 +256,11 @@ int comparison_to_text(const struct comparison *c, enum lang lang, struct buf *o
 {
     const struct paired *p = &c->stats;
     bool zh = lang == LANG_ZH;
-    int rc = buf_printf(out, zh ? "%s：" : "%s: ", verdict_label(c->decision.verdict, lang));
-    if (rc == 0) rc = verdict_reason(&c->gate, &c->decision, lang, out);
-    if (rc == 0) rc = buf_add_str(out, "\n\n");
-    if (rc == 0) rc = text_line(out, zh ? "基准  " : "base      ", p->base.mean, p->base_95, c->base);
-    if (rc == 0) rc = text_line(out, zh ? "新模型" : "new       ", p->fresh.mean, p->fresh_95, c->fresh);
-    if (rc == 0)
-        rc = buf_printf(out, "%s  %+5.1f    [%+.1f, %+.1f]  %s\n", zh ? "差    " : "difference",
-                        100 * p->difference.mean, 100 * p->difference_95.low, 100 * p->difference_95.high,
-                        zh ? "个百分点，95% 区间" : "points, 95 % interval");
+    int rc = text_verdict(c, lang, out);
+    if (rc == 0) rc = text_score(out, zh ? "基准" : "base", p->base.mean, p->base_95, zh, c->base);
+    if (rc == 0) rc = text_score(out, zh ? "新模型" : "new", p->fresh.mean, p->fresh_95, zh, c->fresh);
+    if (rc == 0) rc = text_line(out, zh ? "差值" : "difference", p->difference.mean, p->difference_95, true, zh);
+    if (rc == 0) rc = buf_add_str(out, zh ? "个百分点，95% 区间\n" : "points, 95 % interval\n");
     if (rc == 0 && p->binary)
         rc = buf_printf(out,
                         zh ? "由对变错 %zu 题，由错变对 %zu 题（McNemar mid-p %.3g）\n"

@@ -225,7 +225,7 @@ int report_to_json(const struct report_input *in, json_t **out, struct err *e)
             rc = err_set(e, ERR_NOMEM, NULL, "cannot write the report: out of memory");
     for (size_t i = 0; rc == 0 && i < in->n_cmp; i++) {
         json_t *cmp;
-        rc = comparison_to_json(&in->cmp[i], in->lang, &cmp, e);
+        rc = comparison_to_json(&in->cmp[i], &cmp, e);
         if (rc == 0) rc = json_array_append_new(cmps, cmp);
     }
     for (size_t i = 0; i < in->n_train; i++)
