@@ -151,6 +151,11 @@ expect() { [[ $2 == "$3" ]] && ok "$1" || not_ok "$1" "got '$2', '$3' wanted"; }
 expect complete_command "$(complete_words tailor vers)" version
 expect complete_choice "$(complete_words tailor --lang '')" 'en zh'
 expect complete_option "$(complete_words tailor version --thr)" --threads
+expect complete_group "$(complete_words tailor models '')" 'list show'
+expect complete_what_works "$(complete_words tailor tune --method '')" sft
+expect complete_no_refused "$(complete_words tailor plan --hard)" ''
+expect complete_argument "$(complete_words tailor completion '')" 'bash zsh fish'
+expect complete_help "$(complete_words tailor help mod)" models
 expect complete_after_option "$(complete_words tailor --threads 2 vers)" version
 for shell in zsh fish; do
     run completion $shell; check completion_$shell 0 'tailor' -

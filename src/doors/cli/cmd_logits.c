@@ -103,7 +103,7 @@ static void print_result(const struct cli *c, size_t n_tok, size_t n_vocab, cons
     if (c->json)
         cli_print_json(json_pack("{s:I, s:I}", "n_tok", (json_int_t)n_tok, "n_vocab", (json_int_t)n_vocab));
     else
-        printf("%s: %zu x %zu\n", path, n_tok, n_vocab);
+        printf(cli_text(c, "%s: %zu x %zu\n", "%s：%zu x %zu\n"), path, n_tok, n_vocab);
 }
 
 static int run(const struct cli *c, const struct param_set *args, struct err *e)
