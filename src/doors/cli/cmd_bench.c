@@ -15,7 +15,7 @@ static const struct param params[] = {
     {"model", PARAM_STRING, PARAM_POSITIONAL, NULL, 0, 0, NULL, NULL, "MODEL", "path or name of the model",
      "模型的路径或名称"},
     {"floors", PARAM_BOOL, 0, NULL, 0, 0, NULL, "false", NULL, "measure the machine alone", "只测量机器本身"},
-    {"prefill", PARAM_INTS, 0, "tokens", 1, 1048576, NULL, "512", "512", "lengths of the prompt", "提示长度"},
+    {"prefill", PARAM_INTS, 0, "tokens", 1, 1048576, NULL, "512", "512", "lengths of the prompt", "提示词长度"},
     {"decode", PARAM_INT, 0, "tokens", 1, 1048576, NULL, "128", "N", "tokens decoded", "生成的词元数"},
     {"batch", PARAM_INTS, 0, "sequences", 1, 1024, NULL, "1", "1,8,16", "sequences that decode together",
      "同时生成的序列数"},

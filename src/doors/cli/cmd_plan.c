@@ -16,7 +16,7 @@ static const struct param params[] = {
     {"quant", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "Q", "type of the weights: F32, F16, BF16, Q8_0, Q4_0, Q4_1",
      "权重类型：F32、F16、BF16、Q8_0、Q4_0、Q4_1"},
     {"users", PARAM_INT, 0, NULL, 1, 100000, NULL, "1", "N", "conversations at a time", "同时进行的对话数"},
-    {"prompt_tokens", PARAM_INT, 0, "tokens", 1, 10000000, NULL, "512", "N", "length of a prompt", "提示长度"},
+    {"prompt_tokens", PARAM_INT, 0, "tokens", 1, 10000000, NULL, "512", "N", "length of a prompt", "提示词长度"},
     {"output_tokens", PARAM_INT, 0, "tokens", 1, 10000000, NULL, "128", "N", "length of an answer", "回答长度"},
     {"measure", PARAM_BOOL, 0, NULL, 0, 0, NULL, "true", NULL, "time the model at hand, so that predictions rest on it",
      "对手头的模型计时，使预测以实测为准"},

@@ -37,6 +37,7 @@ static bool may_break(const char *s, size_t i, int last)
     int len = char_len(s + i);
     const char *before = s + i - last;
     if (s[i] == ' ') return true;
+    if (*before == ' ') return false; /* a space goes with what follows, so that no line ends in one */
     if (ends_only(s + i, len) || begins_only(before, last)) return false;
     return str_char_columns(s + i, len) == 2 || str_char_columns(before, last) == 2;
 }

@@ -14,10 +14,10 @@ static const char *mode_text(const struct composer *c, const char *mode)
 {
     if (str_eq(mode, "constrained"))
         return compose_text(c, "labels listed in the prompt, answer forced to be one of them",
-                            "提示中列出标签，回答只能是其中之一");
+                            "提示词中列出标签，回答只能是其中之一");
     if (str_eq(mode, "listed"))
-        return compose_text(c, "labels listed in the prompt, answer free", "提示中列出标签，自由回答");
-    return compose_text(c, "labels not mentioned, answer free", "提示中不列出标签，自由回答");
+        return compose_text(c, "labels listed in the prompt, answer free", "提示词中列出标签，自由回答");
+    return compose_text(c, "labels not mentioned, answer free", "提示词中不列出标签，自由回答");
 }
 
 static json_t *sampling_text(const struct composer *c, const json_t *sampling)
@@ -54,7 +54,7 @@ static const char *identity_text(const struct composer *c, const char *key)
         const char *key, *en, *zh;
     } name[] = {{"cases", "cases", "测试题"},         {"model", "model", "模型"},
                 {"adapter", "adapter", "适配器"},     {"chat_template", "chat template", "对话模板"},
-                {"prompt", "prompt", "提示"},         {"sampling", "sampling", "解码"},
+                {"prompt", "prompt", "提示词"},         {"sampling", "sampling", "解码"},
                 {"batch", "batch", "批量"},           {"ctx", "context", "上下文长度"},
                 {"engine", "build", "版本"},          {"precision", "precision", "计算精度"},
                 {"isa", "instruction set", "指令集"}, {"matchers", "matchers", "评判规则"}};

@@ -74,7 +74,7 @@
      .help_zh = "微批中各行的公共前缀只计算一次（梯度相同）"},                                                          \
     {.name = "token_budget", .type = PARAM_INT, .unit = "tokens", .min = 1, .max = 1e7, .initial = "2048",              \
      .help_en = "most tokens computed at once; a larger micro-batch is computed in parts",                              \
-     .help_zh = "一次计算的最多 token 数；更大的微批分批计算"},                                                         \
+     .help_zh = "一次最多计算的词元数；更大的微批分批计算"},                                                          \
     {.name = "seed", .type = PARAM_INT, .min = 0, .max = 9e15, .initial = "0",                                          \
      .help_en = "of the adapter's start and of the order of rows", .help_zh = "适配器初值与数据顺序的种子"},            \
     {.name = "precision", .type = PARAM_CHOICE, .choices = "auto|deterministic|reference",                              \
