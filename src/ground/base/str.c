@@ -122,6 +122,7 @@ int str_mistyped(const char *word, const char *known)
 int str_distance_max(const char *word)
 {
     int n = (int)strlen(word);
+    if (n < 2) return 0; /* one letter may mean anything */
     return n < 5 ? 1 : n / 3 + 1;
 }
 

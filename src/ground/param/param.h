@@ -89,8 +89,7 @@ json_t *param_to_json(const struct param_set *s);
 int param_to_yaml(const struct param_set *s, struct buf *out) MUST_CHECK;
 /* How many bytes of its choices name those that work: "sft" of "sft||dpo|grpo". */
 size_t param_choices_len(const struct param *p);
-/* A second table whose names are offered, too, when an option is misspelt (borrowed; the set takes no values for it).
- */
+/* Another table (borrowed) whose names are offered, too, when an option is misspelt; it gets no values. */
 void param_set_suggest(struct param_set *s, const struct param *table, size_t n);
 /* Help lines of a table in a language. */
 int param_help(const struct param *table, size_t n, enum lang lang, struct buf *out) MUST_CHECK;

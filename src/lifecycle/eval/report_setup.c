@@ -54,7 +54,7 @@ static const char *identity_text(const struct composer *c, const char *key)
         const char *key, *en, *zh;
     } name[] = {{"cases", "cases", "测试题"},         {"model", "model", "模型"},
                 {"adapter", "adapter", "适配器"},     {"chat_template", "chat template", "对话模板"},
-                {"prompt", "prompt", "提示词"},         {"sampling", "sampling", "解码"},
+                {"prompt", "prompt", "提示词"},       {"sampling", "sampling", "解码"},
                 {"batch", "batch", "批量"},           {"ctx", "context", "上下文长度"},
                 {"engine", "build", "版本"},          {"precision", "precision", "计算精度"},
                 {"isa", "instruction set", "指令集"}, {"matchers", "matchers", "评判规则"}};
