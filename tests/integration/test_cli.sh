@@ -42,6 +42,7 @@ assert isinstance(o, dict) and "\n" not in text, text
 assert '"$2"', text' 2>&1); then ok "$1"; else not_ok "$1" "${reason##*$'\n'}"; fi
 }
 
+program=$TAILOR
 [[ -x $TAILOR ]] || { echo "not ok cli no program at $TAILOR"; exit 1; }
 
 # --- help
@@ -139,6 +140,13 @@ run $'ver\x1b[2J\xff'; check error_printable 2 - 'cannot run "ver\?\[2J\?"'
 check full_disk 1 - 'cannot write standard output'
 "$TAILOR" help 2>"$HOME_DIR/err" | true; out=; status=0; err=$(cat "$HOME_DIR/err")
 check reader_left 0 - -
+
+# --- the quickstart's own command line
+TAILOR=./quickstart
+run --lang fr; check quickstart_lang 2 - 'cannot use language "fr": en or zh'
+TAILOR_LANG=zh run --fast; check quickstart_zh 2 - '没有选项“--fast”'
+LANG=zh_CN.UTF-8 run --help; check quickstart_locale 0 '用法：' -
+TAILOR=$program
 
 # --- completion
 run completion bash; check completion_bash 0 'complete -o default -F _tailor tailor' -
