@@ -60,7 +60,7 @@ run help nosuch; check help_unknown 2 - 'there is no such command'
 run help --json; json help_json 'any(c["name"] == "version" for c in o["commands"]) and o["options"]'
 run help models; check help_group 0 'tailor models SUBCOMMAND.*models list.*models show' -
 run models --help; check group_help 0 'models list' -
-run help models --json; json help_group_json '[c["name"] for c in o["commands"]] == ["models list", "models show"]'
+run help models --json; json help_group_json '[c["name"] for c in o["commands"]] == ["models list", "models show", "models alias"]'
 run help version extra; check help_too_much 2 - 'no place for it'
 run help tune --json; json help_only_what_works '[p["choices"] for p in o["parameters"] if p["name"] == "method"] == [["sft"]]'
 run help plan --json; json help_no_refused 'all(p["name"] != "hardware" for p in o["parameters"])'
@@ -127,7 +127,7 @@ TAILOR_LANG=zh run version --threads 0; check value_range_zh 2 - '^错误：“-
 run inspect /nonexistent --lang zh; check not_found_zh 2 - '^错误：找不到“/nonexistent”：没有这个文件或目录'
 run --lang zh version --threads x --json; json error_json_without_language 'o["error"]["message"].startswith("cannot set")'
 run modles; check near_group 2 - 'did you mean models\?'
-run models lst; check near_subcommand 2 - 'one of list, show is needed after models'
+run models lst; check near_subcommand 2 - 'one of list, show, alias is needed after models'
 run version --thread 3; check near_global 2 - 'did you mean --threads\?'
 run tokenize m --text a --file b; check both_given 2 - '--text and --file are both given, one is needed'
 run tune --method dpo; check refused_choice 2 - 'this version does not support it, it has sft'
@@ -140,6 +140,19 @@ run $'ver\x1b[2J\xff'; check error_printable 2 - 'cannot run "ver\?\[2J\?"'
 check full_disk 1 - 'cannot write standard output'
 "$TAILOR" help 2>"$HOME_DIR/err" | true; out=; status=0; err=$(cat "$HOME_DIR/err")
 check reader_left 0 - -
+
+touch "$HOME_DIR/file"
+run --home "$HOME_DIR/file" models list; check home_is_file 2 - "cannot use the home \"$HOME_DIR/file\": it is a file, a directory is needed"
+GOLDEN=tests/data/golden
+run --home "$HOME_DIR/h2" logits $GOLDEN/gguf/llama.gguf --ids 1,2 --out "$HOME_DIR"; check output_is_directory 2 - "cannot write \"$HOME_DIR\": it is a directory, a file is needed"
+printf '{"ids":[1,2,3],"labels":[1,2,3]}\n{"ids":[1],"labels":[]}\n' >"$HOME_DIR/rows.jsonl"
+run --home "$HOME_DIR/h2" tune --base $GOLDEN/models/llama --data "$HOME_DIR/rows.jsonl" --data-format tokens --output "$HOME_DIR/x"; check file_is_quoted 2 - "cannot use \"$HOME_DIR/rows.jsonl\" line 2: 1 ids and 0 labels"
+sed -i 2d "$HOME_DIR/rows.jsonl"
+run --home "$HOME_DIR/h2" tune --base $GOLDEN/models/llama --data "$HOME_DIR/rows.jsonl" --data-format tokens --output "$HOME_DIR/file/x"; check parent_is_file 2 '' "cannot create directory \"$HOME_DIR/file\": a file is there"
+[[ $err != *.new-* ]] && ok no_temporary_name || not_ok no_temporary_name "$err"
+run --home "$HOME_DIR/h2" tune --base $GOLDEN/models/llama --data "$HOME_DIR/rows.jsonl" --data-format tokens --output "$HOME_DIR/file"; check output_exists 2 - 'it exists'
+printf '{"t":"a b"}\n{"u":1}\n' >"$HOME_DIR/texts.jsonl"
+run --home "$HOME_DIR/h2" perplexity $GOLDEN/gguf/llama.gguf --file "$HOME_DIR/texts.jsonl" --field t; check perplexity_quotes 2 - "\"$HOME_DIR/texts.jsonl\" line 2"
 
 # --- the quickstart's own command line
 TAILOR=./quickstart
@@ -159,7 +172,7 @@ expect() { [[ $2 == "$3" ]] && ok "$1" || not_ok "$1" "got '$2', '$3' wanted"; }
 expect complete_command "$(complete_words tailor vers)" version
 expect complete_choice "$(complete_words tailor --lang '')" 'en zh'
 expect complete_option "$(complete_words tailor version --thr)" --threads
-expect complete_group "$(complete_words tailor models '')" 'list show'
+expect complete_group "$(complete_words tailor models '')" 'list show alias'
 expect complete_what_works "$(complete_words tailor tune --method '')" sft
 expect complete_no_refused "$(complete_words tailor plan --hard)" ''
 expect complete_argument "$(complete_words tailor completion '')" 'bash zsh fish'

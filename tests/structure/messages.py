@@ -36,11 +36,11 @@ def source_texts():
 
 def stands(pattern, texts, formats):
     """the pattern fits a text of the source, or a format of the source fits the pattern"""
-    pattern = pattern.removesuffix('; *') # a list of remarks is put together while it runs
     fits = matcher(pattern)
     if any(fits.fullmatch(t) for t in texts): return True
     example = pattern.replace('*', 'q')
-    return any(f.fullmatch(example) for f in formats)
+    if any(f.fullmatch(example) for f in formats): return True
+    return pattern.endswith('; *') and stands(pattern[:-3], texts, formats) # remarks are put together while it runs
 
 
 def main():

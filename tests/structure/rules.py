@@ -28,7 +28,7 @@ THIRD = {'microhttpd.h': ['http'], 'curl/': ['http'], 'yaml.h': ['param'], 'open
 NO_JSON = {'kernels', 'device', 'engine'}
 BANNED = r'\b(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|atof|gets|rand|srand|localtime|gmtime|system|popen|alloca)\s*\('
 WORDS = r'/work/|\bhelper-\d|\bfarm-|\bTODO\b|\bFIXME\b|\bXXX\b'
-MAX_FILE, MAX_FUNCTION = 900, 100
+MAX_FILE, MAX_FUNCTION = 600, 60
 
 bad = {}
 

@@ -52,6 +52,19 @@ static void error_may_quote_itself(void **state)
     assert_string_equal(e.object, "object");
 }
 
+static void errors_can_be_renamed(void **state)
+{
+    (void)state;
+    struct err e;
+    assert_int_equal(err_set(&e, ERR_IO, "a/x.new-1/f", "cannot write \"a/x.new-1/f\": a/x.new-1 is full"), -ERR_IO);
+    err_rename(&e, "a/x.new-1", "a/x");
+    assert_string_equal(e.msg, "cannot write \"a/x/f\": a/x is full");
+    assert_string_equal(e.object, "a/x/f");
+    err_rename(&e, "", "y");
+    err_rename(NULL, "a", "b");
+    assert_string_equal(e.object, "a/x/f");
+}
+
 static void error_text_is_printable_utf8(void **state)
 {
     (void)state;
@@ -387,7 +400,7 @@ static void trees_are_made_listed_removed(void **state)
     assert_true(file_is_dir(deep));
     assert_int_equal(file_mkdirs("", &e), -ERR_INPUT);
     assert_int_equal(file_write_atomic(kept, "k", 1, &e), 0);
-    assert_int_equal(file_mkdirs(kept, &e), -ERR_IO); /* a file is in the way */
+    assert_int_equal(file_mkdirs(kept, &e), -ERR_CONFLICT); /* a file is in the way */
     char *link = path_join(dir, "a/link"), *file = path_join(dir, "a/z");
     assert_int_equal(symlink(outside, link), 0);
     assert_int_equal(file_write_atomic(file, "z", 1, &e), 0);
@@ -405,6 +418,14 @@ static void trees_are_made_listed_removed(void **state)
     assert_int_equal(file_remove_tree(a, &e), 0); /* missing is fine */
     assert_string_equal(path_base("a/b.c"), "b.c");
     assert_string_equal(path_base("b.c"), "b.c");
+    char *absolute, cwd[4096];
+    assert_int_equal(path_absolute("/a/../b", &absolute, &e), 0);
+    assert_string_equal(absolute, "/a/../b");
+    mem_free(absolute);
+    assert_non_null(getcwd(cwd, sizeof cwd));
+    assert_int_equal(path_absolute(".//a/./b", &absolute, &e), 0);
+    assert_true(str_starts(absolute, cwd) && str_eq(absolute + strlen(cwd), "/a/./b"));
+    mem_free(absolute);
     mem_free(a), mem_free(link), mem_free(file), mem_free(deep), mem_free(kept);
     free_dir(outside);
 }
@@ -548,6 +569,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(error_carries_code_object_text),
         cmocka_unit_test(error_may_quote_itself),
+        cmocka_unit_test(errors_can_be_renamed),
         cmocka_unit_test(error_text_is_printable_utf8),
         cmocka_unit_test(errno_becomes_a_code),
         cmocka_unit_test(numbers_are_whole_or_nothing),

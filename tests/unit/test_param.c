@@ -122,6 +122,24 @@ static void command_lines_are_read(void **state)
     param_set_free(s);
 }
 
+static void values_are_taken_back(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct param_set *s = new_set();
+    assert_int_equal(set_line(s, "m --max-tokens 4 --betas 0.5,0.6 --lr 1", &e), 0);
+    param_clear(s, "max_tokens");
+    param_clear(s, "betas");
+    param_clear(s, "lr");
+    assert_false(param_is_set(s, "max_tokens") || param_is_set(s, "betas") || param_is_set(s, "lr"));
+    assert_int_equal(param_int(s, "max_tokens"), 16);
+    assert_int_equal(param_count(s, "betas"), 2);
+    assert_true(param_float_at(s, "betas", 1) == 0.999);
+    assert_int_equal(param_set_text(s, "lr", "2", &e), 0);
+    assert_true(param_is_set(s, "lr") && param_float(s, "lr") == 2);
+    param_set_free(s);
+}
+
 static void wrong_command_lines_say_why(void **state)
 {
     (void)state;
@@ -372,6 +390,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_there),
         cmocka_unit_test(command_lines_are_read),
+        cmocka_unit_test(values_are_taken_back),
         cmocka_unit_test(wrong_command_lines_say_why),
         cmocka_unit_test(yaml_is_read),
         cmocka_unit_test(wrong_yaml_names_its_line),

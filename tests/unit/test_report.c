@@ -228,6 +228,12 @@ static void partial_or_unpaired_is_invalid(void **state)
     assert_int_equal(c.decision.cause, INVALID_UNPAIRED);
     assert_int_equal(json_array_size(c.only_base), 3);
     assert_int_equal(json_array_size(c.only_fresh), 0);
+    assert_int_equal(c.stats.n, N - 3);
+    struct buf text;
+    buf_init(&text, 1 << 16);
+    assert_int_equal(comparison_to_text(&c, LANG_EN, &text), 0);
+    assert_non_null(strstr(text.data, "left out of all numbers above: 3 cases of base only, 0 of new only"));
+    buf_deinit(&text);
     comparison_deinit(&c);
     eval_result_deinit(&x);
     eval_result_deinit(&y);

@@ -485,7 +485,7 @@ static void test_refusals(void **state)
                  {"early_stop=2", -ERR_USAGE, "eval_data"},
                  {"data_format=chat", -ERR_UNSUPPORTED, "no tokenizer"},
                  {"max_length=5", -ERR_INPUT, "max_length is 5"},
-                 {"memory_limit=100000", -ERR_LIMIT, "are allowed"},
+                 {"memory_limit=100000", -ERR_LIMIT, "a higher memory_limit"},
                  {"adapter_init=/nonexistent", -ERR_NOT_FOUND, "/nonexistent"},
                  {"data=/nonexistent", -ERR_NOT_FOUND, "/nonexistent"}};
     char *dir = place_new(), *out = path_join(dir, "run");

@@ -53,18 +53,25 @@ static int bind(struct model *m, const struct model_file *f, struct err *e)
     return rc;
 }
 
-static void layers(struct model *m, const struct model_batch *b, struct dev_kv *kv)
+static struct dev_batch layers(struct model *m, const struct model_batch *b, struct dev_kv *kv)
 {
     struct model_space *s = &m->space;
+    struct dev_batch rows = b->dev;
     struct layer_ops ops;
     for (int i = 0; i < m->params.n_layer; i++) {
         model_layer_ops(m, i, b->adapter, b->n_adapter, &ops);
-        dev_attention_in(m->dev, &b->dev, &ops.in, s->x, s->q, NULL, kv, i);
-        dev_attention(m->dev, &b->dev, &ops.attn, s->q, s->att, NULL, kv, i);
-        dev_linear_add(m->dev, &b->dev, &ops.o, s->att, s->x);
-        dev_gate_up(m->dev, &b->dev, &ops.gate_up, s->x, s->act, NULL, NULL, NULL);
-        dev_linear_add(m->dev, &b->dev, &ops.down, s->act, s->x);
+        dev_attention_in(m->dev, &rows, &ops.in, s->x, s->q, NULL, kv, i);
+        if (i == m->params.n_layer - 1) {
+            rows = model_take_wanted(m, b);
+        }
+        if (rows.n_tok == 0) {
+            break;
+        }
+        dev_attention(m->dev, &rows, &ops.attn, s->q, s->att, NULL, kv, i);
+        dev_linear_add(m->dev, &rows, &ops.o, s->att, s->x);
+        dev_ffn(m->dev, &rows, &ops.gate_up, &ops.down, s->act, s->x);
     }
+    return rows;
 }
 
 const struct model_family family_llama = {"llama", bind, layers, llama_tape_forward, llama_tape_backward};

@@ -64,6 +64,8 @@ extern const struct command_group command_groups[]; /* ends with name NULL */
 void cli_print_json(json_t *object);
 /* MODEL of a command: a path as it is, else a registry name name[:version|@alias] resolved to a path (mem_free). */
 int cli_model_path(const struct cli *c, const char *model, char **path, struct err *e) MUST_CHECK;
+/* MODEL as something that means the same from any directory and later: an absolute path, or name:version (mem_free). */
+int cli_model_pin(const struct cli *c, const char *model, char **pinned, struct err *e) MUST_CHECK;
 /* A device of this process by the options. */
 int cli_device(const struct cli *c, struct dev **out, struct err *e) MUST_CHECK;
 /* The build, as `tailor version` says it. */

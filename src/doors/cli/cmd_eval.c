@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "doors/cli/cli_data.h"
 #include "doors/cli/cli_engine.h"
 #include "doors/cli/command_text.h"
 #include "doors/cli/eval_identity.h"
@@ -17,8 +18,9 @@ extern const struct command cmd_eval;
 static const struct param params[] = {
     {"model", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "MODEL",
      "path or name of the model", "模型的路径或名称"},
-    {"cases", PARAM_STRING, PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "F.jsonl", "test cases, one JSON object a line",
-     "测试题，每行一个 JSON 对象"},
+    {"cases", PARAM_STRING, PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "F.jsonl",
+     "test cases, one JSON object a line, or name of a registered dataset",
+     "测试题（每行一个 JSON 对象）或已注册的数据集名称"},
     {"adapter", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "A[,scale=S]", "LoRA adapter on top of the model",
      "叠加在模型上的 LoRA 适配器"},
     {"limit", PARAM_INT, 0, "cases", 1, 10000000, NULL, NULL, "N",
@@ -61,6 +63,7 @@ struct session {
     const struct cli *c;
     const struct param_set *args;
     struct registry *registry;
+    struct cli_data data;
     struct case_set cases;
     struct cli_engine x;
     struct prompt_builder prompt;
@@ -165,7 +168,8 @@ static int open_all(struct session *s, struct err *e)
 {
     const struct param_set *a = s->args;
     size_t limit = param_is_set(a, "limit") ? (size_t)param_int(a, "limit") : 0;
-    int rc = case_set_load(&s->cases, param_str(a, "cases"), limit, e);
+    int rc = cli_data_find(&s->data, s->c, param_str(a, "cases"), "cases.jsonl", e);
+    if (rc == 0) rc = case_set_load(&s->cases, s->data.path, limit, e);
     if (rc == 0) rc = case_set_runnable(&s->cases, e);
     if (rc == 0) rc = registry_open(&s->registry, s->c->home, e);
     if (rc == 0) rc = cli_engine_load(&s->x, s->c, param_str(a, "model"), param_str(a, "adapter"), e);
@@ -214,7 +218,9 @@ static int describe(struct session *s, struct err *e)
     int rc = command_text("eval", params, N_ELEM(params), s->args, &s->command);
     if (rc) return err_set(e, -rc, NULL, "cannot describe the evaluation: out of memory");
     rc = eval_identity(s->c, s->registry, &s->x, adapter, &s->o, &s->identity, e);
-    return rc ? rc : eval_description(s->c, &s->x, model, adapter, &s->o, s->command.data, &s->description, e);
+    return rc ? rc
+              : eval_description(s->c, &s->x, model, adapter, s->data.is_registered ? s->data.pinned : NULL, &s->o,
+                                 s->command.data, &s->description, e);
 }
 
 static int prepare(struct session *s, struct err *e)
@@ -226,7 +232,9 @@ static int prepare(struct session *s, struct err *e)
                                  .progress = show_progress,
                                  .interrupted = cli_interrupted,
                                  .arg = s};
-    int rc = open_all(s, e);
+    const char *out = param_str(s->args, "out");
+    int rc = out ? eval_dir_check(out, e) : 0; /* before minutes of loading, and before --overwrite discards anything */
+    if (rc == 0) rc = open_all(s, e);
     if (rc) return rc;
     s->o.engine = s->x.engine;
     s->o.tok = s->x.model.tok;
@@ -324,6 +332,7 @@ static void close_all(struct session *s)
     prompt_builder_deinit(&s->prompt);
     cli_engine_close(&s->x);
     case_set_deinit(&s->cases);
+    cli_data_deinit(&s->data);
     registry_close(s->registry);
     json_decref(s->labels);
     json_decref(s->identity);

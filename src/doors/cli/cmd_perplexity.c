@@ -173,7 +173,7 @@ static int measure_file(struct measure *m, const struct param_set *args, struct 
     json_t *row = NULL;
     while ((rc = json_lines_next(&lines, &row, e)) > 0) {
         char where[512];
-        snprintf(where, sizeof(where), "%.400s line %llu", path, (unsigned long long)lines.line_no);
+        snprintf(where, sizeof(where), "\"%.400s\" line %llu", path, (unsigned long long)lines.line_no);
         rc = measure_row(m, row, param_str(args, "field"), where, &text, e);
         json_decref(row);
         if (rc) break;

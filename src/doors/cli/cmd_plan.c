@@ -3,6 +3,7 @@
 
 #include "doors/cli/cli.h"
 #include "doors/cli/plan_machine.h"
+#include "doors/cli/plan_obstacles.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
@@ -46,7 +47,8 @@ struct forecast {
     const struct plan_quant *quant;
     struct plan_memory memory;
     struct plan_speed speed;
-    bool fits;
+    struct plan_obstacles obstacles;
+    bool fits; /* into memory, and the load into the context */
     uint64_t max_users;
 };
 
@@ -59,8 +61,10 @@ static void forecast(const struct plan *p, const struct model_shape *shape, cons
     plan_memory(shape, quant, weights_bytes, &p->load, &out->memory);
     plan_work(shape, quant, &by_shape);
     plan_speed(shape, quant, work ? work : &by_shape, &p->floors, &p->shares, &p->load, &out->speed);
-    out->fits = out->memory.total_bytes <= p->machine.memory_available_bytes;
-    out->max_users = plan_max_users(shape, &out->memory, &p->load, p->machine.memory_available_bytes);
+    plan_obstacles_find(shape, &p->load, &out->memory, p->machine.memory_available_bytes, &out->obstacles);
+    out->fits = !out->obstacles.memory && !out->obstacles.context;
+    out->max_users =
+        out->obstacles.context ? 0 : plan_max_users(shape, &out->memory, &p->load, p->machine.memory_available_bytes);
 }
 
 /* The model at hand as it is on disk. */
@@ -155,11 +159,13 @@ static json_t *forecast_json(const struct forecast *f)
 {
     const struct plan_memory *m = &f->memory;
     const struct plan_speed *v = &f->speed;
-    return json_pack("{s:s,s:s,s:b,s:{s:I,s:I,s:I,s:I},s:{s:f,s:f,s:f,s:f,s:I}}", "model", f->shape->name, "quant",
-                     f->quant->name, "fits", f->fits, "memory", "weights_bytes", (json_int_t)m->weights_bytes,
-                     "kv_bytes", (json_int_t)m->kv_bytes, "overhead_bytes", (json_int_t)m->overhead_bytes,
-                     "total_bytes", (json_int_t)m->total_bytes, "speed", "prefill_tok_s", v->prefill_tok_s,
-                     "decode_tok_s", v->decode_tok_s, "ttft_ms", v->ttft_ms, "tpot_ms", v->tpot_ms, "max_users",
+    json_t *obstacles = plan_obstacles_json(&f->obstacles, LANG_EN);
+    return json_pack("{s:s,s:s,s:b,s:b,s:o,s:{s:I,s:I,s:I,s:I},s:{s:f,s:f,s:f,s:f,s:I}}", "model", f->shape->name,
+                     "quant", f->quant->name, "fits", f->fits, "supported", !f->obstacles.unsupported, "obstacles",
+                     obstacles, "memory", "weights_bytes", (json_int_t)m->weights_bytes, "kv_bytes",
+                     (json_int_t)m->kv_bytes, "overhead_bytes", (json_int_t)m->overhead_bytes, "total_bytes",
+                     (json_int_t)m->total_bytes, "speed", "prefill_tok_s", v->prefill_tok_s, "decode_tok_s",
+                     v->decode_tok_s, "ttft_ms", v->ttft_ms, "tpot_ms", v->tpot_ms, "max_users",
                      (json_int_t)f->max_users);
 }
 
@@ -220,12 +226,16 @@ static void print_machine(const struct plan *p)
            f->int8_gops, f->int4_int8_gops);
 }
 
-/* "  1.17    169   27.1", or the size alone where it does not fit. */
+/* "  1.17    169   27.1", the size alone where it does not fit, the context where that is too short. */
 static void print_cell(const struct forecast *f)
 {
     double gb = (double)f->memory.total_bytes * 1e-9;
+    char context[32];
+    snprintf(context, sizeof context, "ctx %d", f->shape->n_ctx_train);
     if (f->fits)
         printf("  %6.2f %6.0f %6.1f", gb, f->speed.prefill_tok_s, f->speed.decode_tok_s);
+    else if (f->obstacles.context)
+        printf("  %6.2f %13s", gb, context);
     else
         printf("  %6.2f %6s %6s", gb, "-", "-");
 }
@@ -235,12 +245,11 @@ static void print_forecast(const struct plan *p, const struct forecast *f)
     char size[32];
     str_format_bytes(f->memory.total_bytes, size, sizeof size);
     printf(cli_text(p->c, "\n%.40s %s: %s", "\n%.40s %s：%s"), f->shape->name, f->quant->name, size);
-    if (!f->fits) {
-        puts(cli_text(p->c, ", which does not fit", "，装不下"));
-        return;
-    }
-    printf(cli_text(p->c, ", prefill %.0f tok/s, decode %.1f tok/s\n", "，预填充 %.0f 词元/秒，解码 %.1f 词元/秒\n"),
-           f->speed.prefill_tok_s, f->speed.decode_tok_s);
+    if (f->fits)
+        printf(cli_text(p->c, ", prefill %.0f tok/s, decode %.1f tok/s", "，预填充 %.0f 词元/秒，解码 %.1f 词元/秒"),
+               f->speed.prefill_tok_s, f->speed.decode_tok_s);
+    putchar('\n');
+    if (!f->fits) return;
     printf(cli_text(p->c, "memory for up to %llu conversations at a time\n", "按内存最多同时进行 %llu 个对话\n"),
            (unsigned long long)f->max_users);
 }
@@ -295,18 +304,18 @@ static void print_table(const struct plan *p)
     print_machine(p);
     printf(cli_text(p->c,
                     "memory in GB with %d x %d tokens of context; prefill and decode in tokens/s,\n"
-                    "predicted; - does not fit\n",
+                    "predicted; - does not fit, ctx N: the context of the model is N tokens only,\n"
+                    "*: this version cannot run the model\n",
                     "内存（GB，含 %d x %d 词元上下文）；预填充与解码速度（词元/秒，预测值）；\n"
-                    "- 表示装不下\n"),
+                    "- 表示装不下，ctx N 表示模型的上下文只有 N 个词元，* 表示本版本不能运行\n"),
            p->load.users, p->load.prompt_tokens + p->load.output_tokens);
     print_heads(p->c);
     for (size_t i = 0; i < p->catalogue.n; i++) {
-        printf("%-13.13s", p->catalogue.item[i].name);
-        for (size_t k = 0; k < N_ELEM(table_quants); k++) {
-            struct forecast f;
-            forecast(p, &p->catalogue.item[i], plan_quant_find(table_quants[k]), 0, NULL, &f);
-            print_cell(&f);
-        }
+        struct forecast f[N_ELEM(table_quants)];
+        for (size_t k = 0; k < N_ELEM(f); k++)
+            forecast(p, &p->catalogue.item[i], plan_quant_find(table_quants[k]), 0, NULL, &f[k]);
+        printf("%-12.12s%c", p->catalogue.item[i].name, f[0].obstacles.unsupported ? '*' : ' ');
+        for (size_t k = 0; k < N_ELEM(f); k++) print_cell(&f[k]);
         putchar('\n');
     }
 }
@@ -347,6 +356,7 @@ static int show_model(const struct plan *p, const struct param_set *args, struct
     }
     print_table(p);
     print_forecast(p, &f);
+    plan_obstacles_print(&f.obstacles, p->c->lang);
     print_measured(p);
     return 0;
 }

@@ -24,6 +24,7 @@ static int status_of(int code)
     case ERR_NOT_FOUND:
     case ERR_UNSUPPORTED:
     case ERR_LIMIT:
+    case ERR_CONFLICT:
         return EXIT_USAGE;
     case ERR_INTERRUPTED:
         return EXIT_INTERRUPTED;

@@ -232,6 +232,9 @@ int options_make_home(const struct options *o, struct err *e)
 {
     if (!o->home || !*o->home)
         return err_set(e, ERR_USAGE, "home", "cannot find the home directory: --home, TAILOR_HOME or HOME is needed");
+    if (file_exists(o->home) && !file_is_dir(o->home))
+        return err_set(e, ERR_USAGE, o->home, "cannot use the home \"%s\": it is a file, a directory is needed",
+                       o->home);
     return file_mkdirs(o->home, e);
 }
 

@@ -205,6 +205,16 @@ int64_t param_int_at(const struct param_set *s, const char *name, size_t i)
     return get_item(s, name, i)->integer;
 }
 
+void param_clear(struct param_set *s, const char *name)
+{
+    size_t idx = (size_t)(get(s, name) - s->value);
+    unsigned source = s->source;
+    clear_value(&s->value[idx]);
+    s->source = 0; /* what a default counts as */
+    set_default(s, idx);
+    s->source = source;
+}
+
 int param_set_check(const struct param_set *s, struct err *e)
 {
     for (size_t i = 0; i < s->n; i++) {

@@ -70,6 +70,8 @@ int param_set_check(const struct param_set *s, struct err *e) MUST_CHECK;
 
 /* -ERR_USAGE unless exactly one of two parameters is given (a truth value: is true). what: the verb, "tokenize". */
 int param_need_one(const struct param_set *s, const char *what, const char *a, const char *b, struct err *e) MUST_CHECK;
+/* Back to the default, as if it had never been set; the name must be in the table. */
+void param_clear(struct param_set *s, const char *name);
 
 /* Getters; the name must be in the table with that type (asserted: programming error). */
 bool param_is_set(const struct param_set *s, const char *name); /* by anyone but the default */

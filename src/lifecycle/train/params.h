@@ -25,13 +25,15 @@
     {.name = "adapter_init", .type = PARAM_STRING, .metavar = "DIR",                                                    \
      .help_en = "start from this PEFT adapter", .help_zh = "从此 PEFT 适配器开始"},                                     \
     {.name = "data", .type = PARAM_STRING, .metavar = "FILE",                                                           \
-     .help_en = "training rows, JSON Lines", .help_zh = "训练数据，JSON Lines"},                                        \
+     .help_en = "training rows, JSON Lines, or name of a registered dataset",                                           \
+     .help_zh = "训练数据（JSON Lines）或已注册的数据集名称"},                                                          \
     {.name = "data_format", .type = PARAM_CHOICE, .choices = "chat|tokens", .initial = "chat",                          \
      .help_en = "chat: rows with messages, or prompt and completion; tokens: rows with ids and labels (-100 = not "     \
                 "trained)",                                                                                             \
      .help_zh = "chat：含 messages 或 prompt 与 completion 的行；tokens：含 ids 与 labels 的行（-100 表示不训练）"},    \
     {.name = "eval_data", .type = PARAM_STRING, .metavar = "FILE",                                                      \
-     .help_en = "rows of the same format whose loss is measured", .help_zh = "用于测量损失的同格式数据"},               \
+     .help_en = "rows of the same format whose loss is measured, or name of a dataset of them",                         \
+     .help_zh = "用于测量损失的同格式数据，或其数据集名称"},                                                            \
     {.name = "eval_every", .type = PARAM_INT, .unit = "steps", .min = 0, .max = 1e9, .initial = "0",                    \
      .help_en = "measure the loss on eval_data every N steps; 0: before and after training only",                       \
      .help_zh = "每 N 步在 eval_data 上测量损失；0：仅训练前后"},                                                       \
