@@ -35,6 +35,22 @@ says() {
     if [[ $err$out =~ $2 ]]; then echo "ok $1"; else echo "not ok $1 without /$2/: $err"; failed=1; fi
 }
 
+# zh NAME: what stands on stdout and stderr is Chinese with Chinese punctuation, and what a table lines up begins at the same column
+zh() {
+    if python3 - "$out"$'\n'"$err" 2>"$WORK/why" <<'PY'
+import re, sys, unicodedata
+han = '[\u4e00-\u9fff]'
+width = lambda s: sum(1 + (unicodedata.east_asian_width(c) in 'WF') for c in s)
+text = sys.argv[1]
+assert re.search(han, text), 'no Chinese: ' + text
+bad = re.search(f'{han}[,;:?!]|[,;:?!] *{han}|{han} *\\(', text)
+assert not bad, 'half-width punctuation: ' + text[max(0, bad.start() - 20):bad.end() + 20]
+wide = [l for l in text.splitlines() if width(l) > 80 and '/' not in l]
+assert not wide, 'wider than 80 columns: ' + wide[0]
+PY
+    then echo "ok $1"; else echo "not ok $1 $(tail -1 "$WORK/why")"; failed=1; fi
+}
+
 # --- registry ---
 run 0 import --json import $MODEL tiny && holds import 'd["name"]=="tiny" and len(d["digest"])==64 and d["added"] and d["bytes"]>0'
 run 0 reimport --json import $MODEL tiny && holds reimport 'not d["added"] and d["version"]==1'
@@ -42,7 +58,7 @@ run 0 import_second import tests/data/golden/gguf/mistral.gguf tiny && says impo
 run 0 alias_new --json models alias tiny production 1 --reason first && holds alias_new 'd["from"]==0 and d["version"]==1 and d["actor"]'
 run 2 alias_stale models alias tiny production 2 --expect 0 && says alias_stale 'it points at version 1, not at 0'
 run 2 alias_no_version models alias tiny production 9 && says alias_no_version 'no such version, the newest is 2'
-run 2 alias_no_model models alias tinny production 1 && says alias_no_model 'the nearest is "tiny"'
+run 2 alias_no_model models alias tinny production 1 && says alias_no_model 'did you mean tiny?'
 run 0 alias_move models alias tiny production 2 --expect 1 --reason better && says alias_move 'tiny@production -> 2 \(it was 1\)'
 run 0 alias_again models alias tiny production 2 && says alias_again 'it was there already'
 run 0 alias_shown --json models show tiny@production && holds alias_shown 'd["version"]==2 and d["aliases"]=={"production":2} and [(h["from"],h["version"],h["reason"]) for h in d["history"] if h["op"]=="alias"]==[(0,1,"first"),(1,2,"better")] and all(h["actor"] for h in d["history"] if h["op"]=="alias")'
@@ -114,7 +130,7 @@ run 2 other_identity $E --cases "$WORK/cases.jsonl" --out "$WORK/con" && says ot
 run 0 overwrite --json $E --cases "$WORK/cases.jsonl" --limit 3 --out "$WORK/over"
 run 0 overwrite --json $E --cases "$WORK/cases.jsonl" --limit 4 --out "$WORK/over" --overwrite && holds overwrite 'd["n"]==4'
 run 0 overwrite_same $E --cases "$WORK/cases.jsonl" --limit 4 --out "$WORK/over" --overwrite && says overwrite_same 'reused'
-run 2 unknown_name eval tinny --cases "$WORK/cases.jsonl" && says unknown_name 'the nearest is "tiny"'
+run 2 unknown_name eval tinny --cases "$WORK/cases.jsonl" && says unknown_name 'did you mean tiny?'
 run 0 limit --json $E --cases "$WORK/cases.jsonl" --limit 5 --out "$WORK/part" && holds limit 'd["partial"] and d["n"]==5'
 run 0 limit_labels --json $E --cases "$WORK/cases.jsonl" --limit 1 --choices constrained --out "$WORK/one"
 out=$(cat "$WORK/one/manifest.json")
@@ -171,7 +187,7 @@ for ending in html md csv json; do
 done
 grep -qE '<script|https?://|src=' "$WORK/r.html" && { echo "not ok report_is_alone it asks for something outside"; failed=1; } || echo "ok report_is_alone"
 run 0 report_zh --lang zh report "$WORK/free" "$WORK/con" --out "$WORK/zh.html" && grep -q '准确率' "$WORK/zh.html" && echo "ok report_zh"
-run 2 report_pdf report "$WORK/free" --out "$WORK/r.pdf" && says report_pdf 'print it to PDF'
+run 2 report_pdf report "$WORK/free" --out "$WORK/r.pdf" && says report_pdf 'writes no PDF'
 run 0 runs_list --json runs list && holds runs_list 'len(d["runs"])>=4 and all(r["kind"]=="eval" for r in d["runs"])'
 
 # --- plan ---
@@ -185,5 +201,20 @@ runs,llama,smollm,2,64,4,2,16,128,300,1024,1
 other,mamba9,none-such,2,64,4,2,16,128,300,1024,1
 END
 run 0 plan_unsupported --json plan --catalog "$WORK/models.csv" --model other && holds plan_unsupported 'd["fits"] and not d["supported"] and ["mamba9" in d["obstacles"][0], "none-such" in d["obstacles"][1]]==[True,True] and [t["supported"] for t in d["table"]]==[True]*3+[False]*3'
-run 2 plan_refuses plan --calls-month 1000 && says plan_refuses 'cost is not computed yet'
+run 2 plan_refuses plan --calls-month 1000 && says plan_refuses 'cannot use "--calls-month": this version does not support it'
+run 0 near_catalogue import $MODEL qwen2.5-7b
+run 0 plan_registry_first --json plan --model qwen2.5-7b --no-measure && holds plan_registry_first 'd["memory"]["weights_bytes"]<1e8'
+
+# --- in Chinese ---
+export TAILOR_LANG=zh
+run 0 zh_plan plan --model tiny && zh zh_plan
+run 0 zh_models models list && zh zh_models
+run 0 zh_data data list && zh zh_data
+run 0 zh_runs runs list && zh zh_runs
+run 0 zh_inspect inspect tiny --check && zh zh_inspect
+run 0 zh_bench bench tiny --prefill 8 --decode 4 --repeat 1 && zh zh_bench
+run 3 zh_compare compare "$WORK/free" "$WORK/con" --margin 0 --floor 0.99 && zh zh_compare
+run 0 zh_eval $E --cases "$WORK/cases.jsonl" --limit 3 --out "$WORK/zh" && zh zh_eval
+run 2 zh_floors bench tiny --floors && zh zh_floors
+run 0 zh_json --json compare "$WORK/whole" "$WORK/whole" --margin 0.05 && holds zh_json '"interval of the difference" in d["reason"]'
 exit $failed

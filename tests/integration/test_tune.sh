@@ -88,7 +88,7 @@ run 0 data_resume tune --resume ../here/d1 && says data_resume 'complete already
 cd ../here || exit 1
 run 2 data_twice tune --base model --data ds --eval-data ds:1 --output d3 && says data_twice 'data is the same dataset'
 run 2 data_is_model tune --base model --data tiny --output d3 && says data_is_model 'it is a model, a dataset is needed'
-run 2 data_unknown tune --base model --data dss --output d3 && says data_unknown 'the nearest is "ds"'
+run 2 data_unknown tune --base model --data dss --output d3 && says data_unknown 'did you mean ds'
 run 2 data_missing tune "${FIELDS[@]}" --data none.jsonl --output d3 && says data_missing 'cannot open ".*none.jsonl": No such file'
 run 2 data_no_cases eval model --cases ds && says data_no_cases 'the dataset has no cases.jsonl'
 run 2 data_table_option data import rows.jsonl --system hello --out dx && says data_table_option 'cannot use system: "rows.jsonl" holds ready-made rows \(tokens\)'

@@ -22,6 +22,7 @@
 #include "ground/base/mem.h"
 #include "ground/base/rng.h"
 #include "ground/base/str.h"
+#include "ground/base/wrap.h"
 #include "ground/sys/digest.h"
 #include "ground/sys/machine.h"
 
@@ -129,6 +130,12 @@ static void strings_compare(void **state)
     assert_true(str_ends("a.gguf", ".gguf") && !str_ends("uf", "gguf"));
     assert_int_equal(str_distance("kitten", "sitting"), 3);
     assert_int_equal(str_distance("", "abc"), 3);
+    assert_int_equal(str_distance("lable", "label"), 1);
+    assert_int_equal(str_distance("lable", "labels"), 2);
+    assert_int_equal(str_distance("abc", ""), 3);
+    assert_int_equal(str_mistyped("lable", "label_column"), 2);
+    assert_int_equal(str_mistyped("label", "label"), 0);
+    assert_true(str_distance_max("lable") >= 2 && str_distance_max("cat") == 1);
     assert_int_equal(str_distance("same", "same"), 0);
     char text[16];
     str_format_bytes(999, text, sizeof text);
@@ -155,6 +162,47 @@ static void utf8_is_checked(void **state)
         if (str_utf8_char(c[i].bytes, strlen(c[i].bytes)) != c[i].len) fail_msg("case %zu of UTF-8", i);
     }
     assert_int_equal(str_utf8_char("\xE4\xBD\xA0", 2), 0); /* does not read past n */
+}
+
+static void columns_of_a_terminal(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int columns;
+    } c[] = {{"", 0},    {"abc", 3},  {"模型", 4}, {"a，b", 4}, {"e\xCC\x81t\xC3\xA9", 3},
+             {"“x”", 3}, {"\xFF", 1}, {"ﾊﾝ", 2},   {"😀", 2},    {"（1）", 5}};
+    for (size_t i = 0; i < N_ELEM(c); i++)
+        if (str_columns(c[i].text) != c[i].columns)
+            fail_msg("\"%s\" has %d columns, %d wanted", c[i].text, str_columns(c[i].text), c[i].columns);
+    assert_int_equal(str_padding("模型", 10), 6);
+    assert_int_equal(str_padding("模型", 3), 0);
+}
+
+static void lines_are_wrapped(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text; /* goes on at column 70 */
+        const char *want;
+    } c[] = {
+        {"short", "short"},
+        {"two words that go on", "two words\n  that go on"},
+        {"[--option VALUE]", "\n  [--option VALUE]"},
+        {"中文也会在此处换行。", "中文也会在\n  此处换行。"},
+        {"标点不在行，首", "标点不在\n  行，首"},
+        {"括号不在行（尾）", "括号不在行\n  （尾）"},
+        {"ab 中文中文中文", "ab 中文中\n  文中文"},
+        {"abcdefgh 中文", "abcdefgh\n  中文"},
+    };
+    for (size_t i = 0; i < N_ELEM(c); i++) {
+        struct buf out;
+        buf_init(&out, 4096);
+        struct wrap w = {.out = &out, .column = 70, .indent = 2};
+        assert_int_equal(wrap_text(&w, c[i].text), 0);
+        if (strcmp(out.data, c[i].want) != 0) fail_msg("\"%s\" became \"%s\"", c[i].text, out.data);
+        buf_deinit(&out);
+    }
 }
 
 /* --- memory --- */
@@ -527,6 +575,8 @@ int main(void)
         cmocka_unit_test(numbers_are_whole_or_nothing),
         cmocka_unit_test(strings_compare),
         cmocka_unit_test(utf8_is_checked),
+        cmocka_unit_test(columns_of_a_terminal),
+        cmocka_unit_test(lines_are_wrapped),
         cmocka_unit_test(the_chosen_allocation_fails_once),
         cmocka_unit_test(memory_is_checked_and_aligned),
         cmocka_unit_test(arena_zeroes_limits_and_reuses),

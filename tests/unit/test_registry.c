@@ -193,7 +193,9 @@ static void unknown_names_offer_near_ones(void **state)
     assert_non_null(strstr(e.msg, "registry is empty"));
     assert_int_equal(registry_import(r, HOME "/src/a.gguf", "smollm", &x, &e), 0);
     assert_int_equal(registry_resolve(r, "smol", &path, &e), -ERR_NOT_FOUND);
-    assert_non_null(strstr(e.msg, "\"smollm\""));
+    assert_non_null(strstr(e.msg, "did you mean smollm?"));
+    assert_int_equal(registry_resolve(r, "quite-another", &path, &e), -ERR_NOT_FOUND);
+    assert_null(strstr(e.msg, "smollm")); /* what is far from the name is no suggestion */
     assert_int_equal(registry_resolve(r, "smollm:9", &path, &e), -ERR_NOT_FOUND);
     assert_int_equal(registry_resolve(r, "smollm:x", &path, &e), -ERR_NOT_FOUND);
     registry_close(r);

@@ -129,7 +129,14 @@ static void chinese(void **state)
     assert_non_null(strstr(html, "lang=\"zh-CN\""));
     assert_non_null(strstr(html, "\xE5\x87\x86\xE7\xA1\xAE\xE7\x8E\x87"));
     assert_null(strstr(html, "Accuracy"));
+    assert_null(strstr(html, " %<")); /* a percent sign follows its number at once */
+    assert_non_null(strstr(html, "90.0%<"));
     mem_free(html);
+    char *md = render(LANG_ZH, false);
+    assert_null(strstr(md, "\xE5\x9F\xBA\xE5\x87\x86: ")); /* nor a half-width colon a Chinese word */
+    assert_null(strstr(md, "(McNemar"));
+    assert_non_null(strstr(md, "+70.0 ["));
+    mem_free(md);
 }
 
 static void markdown_is_inert(void **state)

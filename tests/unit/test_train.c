@@ -476,8 +476,9 @@ static void test_refusals(void **state)
         const char *field;
         int code;
         const char *says;
-    } cases[] = {{"method=dpo", -ERR_UNSUPPORTED, "cannot tune with method \"dpo\""},
-                 {"adapter=dora", -ERR_UNSUPPORTED, "cannot tune with adapter \"dora\""},
+    } cases[] = {{"method=dpo", -ERR_UNSUPPORTED,
+                  "cannot set \"method\" to \"dpo\": this version does not support it, it has sft"},
+                 {"adapter=dora", -ERR_UNSUPPORTED, "it has lora, qlora"},
                  {"adapter=qlora", -ERR_UNSUPPORTED, "weights are F32, not quantized"},
                  {"target_modules=q_proj,lm_head", -ERR_USAGE, "\"lm_head\""},
                  {"betas=0.9", -ERR_USAGE, "betas has 1"},

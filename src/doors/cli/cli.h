@@ -47,6 +47,18 @@ struct command {
 
 extern const struct command *const commands[]; /* NULL-terminated, in the order of help */
 
+/* A heading of `tailor help`: it stands before the command called `first`. */
+struct command_section {
+    const char *first, *title_en, *title_zh;
+};
+extern const struct command_section command_sections[]; /* ends with first NULL */
+
+/* The first word of two-word commands, and what it is about. */
+struct command_group {
+    const char *name, *summary_en, *summary_zh;
+};
+extern const struct command_group command_groups[]; /* ends with name NULL */
+
 /* The one result of a command: with --json the object on one line; takes the reference. Ends the program when the
  * object is NULL (out of memory while it was made). */
 void cli_print_json(json_t *object);

@@ -164,8 +164,7 @@ const struct command cmd_data_import = {
     .summary_zh = "逐行检查文本与标签的数据表或现成的训练数据，生成数据集版本",
     .usage =
         "TRAIN [--format F] [--test FILE] [--text-column NAME] [--label-column NAME] [--test-per-label N] --out DIR",
-    .example =
-        "tailor data import train.csv --test test.csv --label-column category --test-per-label 20 --out banking77",
+    .example = "tailor data import train.csv --test test.csv --label-column intent --out bank",
     .params = params,
     .n_param = N_ELEM(params),
     .run = run_import,

@@ -24,7 +24,7 @@ static const struct param params[] = {
     {"adapter", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "A[,scale=S]", "LoRA adapter on top of the model",
      "叠加在模型上的 LoRA 适配器"},
     {"limit", PARAM_INT, 0, "cases", 1, 10000000, NULL, NULL, "N",
-     "only the first N cases; the run stays marked as partial", "只测前 N 题；结果永远标记为部分评测"},
+     "only the first N cases; the run stays marked as partial", "只测前 N 题；结果会标记为部分评测"},
     {"out", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "DIR",
      "directory of the run; an interrupted run in it goes on (default: by identity, in the home directory)",
      "结果目录；其中被中断的评测会继续（默认按评测身份放在主目录中）"},
@@ -35,9 +35,9 @@ static const struct param params[] = {
      "free: the prompt does not name the labels; listed: it lists them; constrained: it lists them and the answer is "
      "forced "
      "to be one of them",
-     "free：提示中不列出标签；listed：列出标签；constrained：列出标签且回答只能是其中之一"},
+     "free：提示词中不列出标签；listed：列出标签；constrained：列出标签且回答只能是其中之一"},
     {"labels", PARAM_LIST, 0, NULL, 0, 0, NULL, NULL, "A,B,...",
-     "the labels (default: the expected answers of the cases)", "标签（默认取题目中的标准答案）"},
+     "the labels (default: the expected answers of all cases)", "标签（默认取全部题目的标准答案）"},
     {"system", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "TEXT", "system message before every case",
      "每题之前的系统消息"},
     {"prompt_template", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "FILE",
@@ -47,7 +47,7 @@ static const struct param params[] = {
      "longest answer (default: 32 for classification, else 512)", "回答的最大长度（分类默认 32，其他 512）"},
     {"batch", PARAM_INT, 0, "cases", 1, 1024, NULL, "16", "N", "cases answered at a time", "同时回答的题数"},
     {"ctx", PARAM_INT, 0, "tokens", 2, 1048576, NULL, "2048", "N", "longest prompt and answer together",
-     "提示与回答合计的最大长度"},
+     "提示词与回答合计的最大长度"},
     {"temperature", PARAM_FLOAT, 0, NULL, 0, 100, NULL, "0", "X", "0: always the most likely token",
      "0 表示总取概率最大的词元"},
     {"top_k", PARAM_INT, 0, "tokens", 0, 16777216, NULL, "0", "N", "draw from the N most likely tokens; 0: all",
@@ -208,7 +208,7 @@ static void show_progress(void *arg, size_t done, size_t n, double accuracy)
     struct session *s = arg;
     char note[64];
     (void)n;
-    snprintf(note, sizeof note, "%s %.1f %%", cli_text(s->c, "accuracy", "准确率"), 100 * accuracy);
+    snprintf(note, sizeof note, cli_text(s->c, "accuracy %.1f %%", "准确率 %.1f%%"), 100 * accuracy);
     progress_update(&s->progress, (double)done, note);
 }
 
@@ -307,7 +307,7 @@ static void print_result(const struct cli *c, const struct eval_result *r, bool 
         printf(cli_text(c, "%lld answers could not be made (see \"reason\" in cases.jsonl) and count as wrong\n",
                         "%lld 题未能作答（原因见 cases.jsonl 的 reason），按错误计\n"),
                (long long)failed);
-    printf("%s %s%s\n", cli_text(c, "run", "结果"), r->dir,
+    printf("%s%s%s\n", cli_text(c, "run ", "结果："), r->dir,
            reused ? cli_text(c, " (finished before, reused)", "（此前已完成，直接复用）") : "");
 }
 

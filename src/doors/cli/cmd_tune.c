@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "doors/cli/cli_model.h"
+#include "doors/cli/message_zh.h"
 #include "doors/cli/progress.h"
 #include "doors/cli/registry_print.h"
 #include "doors/cli/tune_fields.h"
@@ -56,8 +57,8 @@ static bool interrupted(void *arg)
 
 static void show_note(void *arg, const char *line)
 {
-    (void)arg;
-    fprintf(stderr, "%s\n", line);
+    const struct view *v = arg;
+    cli_print_message(v->c->lang, "", "", line);
 }
 
 static void show_progress(void *arg, const struct train_progress *p)
@@ -68,7 +69,7 @@ static void show_progress(void *arg, const struct train_progress *p)
         progress_begin(&v->progress, v->c, cli_text(v->c, "tuning", "微调"), cli_text(v->c, "steps", "步"),
                        (double)(p->step - 1), (double)p->n_step);
     v->begun = true;
-    snprintf(note, sizeof(note), "%s %.4f, %.3g tok/s", cli_text(v->c, "loss", "损失"), p->loss, p->tok_s);
+    snprintf(note, sizeof(note), cli_text(v->c, "loss %.4f, %.0f tok/s", "损失 %.4f，%.0f 词元/秒"), p->loss, p->tok_s);
     progress_update(&v->progress, (double)p->step, note);
 }
 
@@ -84,12 +85,12 @@ static void print_result(const struct cli *c, const char *run, const struct trai
     char rss[32];
     str_format_bytes(r->peak_rss_bytes, rss, sizeof(rss));
     if (r->was_complete) printf("%s\n", cli_text(c, "the run was complete already", "该运行此前已完成"));
-    printf("%s %s/adapter\n", cli_text(c, "adapter:", "适配器："), run);
+    printf(cli_text(c, "adapter: %s/adapter\n", "适配器：%s/adapter\n"), run);
     printf(cli_text(c, "%llu steps, loss %.4f, %.1f s, %.0f tokens/s (%.2f rows/s), memory %s\n",
-                    "%llu 步，损失 %.4f，%.1f 秒，%.0f token/秒（%.2f 行/秒），内存 %s\n"),
+                    "%llu 步，损失 %.4f，%.1f 秒，%.0f 词元/秒（%.2f 行/秒），内存 %s\n"),
            (unsigned long long)r->steps, r->train_loss, r->seconds, r->tok_s, r->rows_s, rss);
     if (!isnan(r->eval_loss))
-        printf("%s %.4f\n", cli_text(c, "loss on eval_data:", "eval_data 上的损失："), r->eval_loss);
+        printf(cli_text(c, "loss on eval_data: %.4f\n", "eval_data 上的损失：%.4f\n"), r->eval_loss);
 }
 
 static int tune(const struct cli *c, struct param_set *fields, bool resume, struct err *e)

@@ -37,7 +37,7 @@ json_t *plan_obstacles_json(const struct plan_obstacles *o, enum lang lang)
     snprintf(text, sizeof text, zh ? "需要内存 %s，可用 %s" : "needs %s of memory, %s are free", needed, available);
     add(list, o->memory, text);
     snprintf(text, sizeof text,
-             zh ? "提示与回答合计 %lld 词元，模型的上下文只有 %d 词元"
+             zh ? "提示词与回答合计 %lld 词元，模型的上下文只有 %d 词元"
                 : "prompt and answer are %lld tokens, the model's context is %d",
              (long long)o->needed_tokens, o->shape->n_ctx_train);
     add(list, o->context, text);
@@ -54,6 +54,6 @@ void plan_obstacles_print(const struct plan_obstacles *o, enum lang lang)
 {
     json_t *list = plan_obstacles_json(o, lang);
     for (size_t i = 0; i < json_array_size(list); i++)
-        printf("  %s%s\n", lang == LANG_ZH ? "不行：" : "but: ", json_string_value(json_array_get(list, i)));
+        printf("  %s%s\n", lang == LANG_ZH ? "注意：" : "but: ", json_string_value(json_array_get(list, i)));
     json_decref(list);
 }

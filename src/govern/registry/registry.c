@@ -164,18 +164,23 @@ static int parse_reference(const char *ref, struct reference *out, struct err *e
 static int not_found(const json_t *rows, const char *ref, const char *name, struct err *e)
 {
     const char *best = NULL;
+    int limit = str_distance_max(name) + 1;
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const char *other = member(json_array_get(rows, i), "name");
-        if (!best || str_distance(name, other) < str_distance(name, best)) best = other;
+        int d = str_mistyped(name, other);
+        if (d < limit) best = other;
+        if (d < limit) limit = d;
     }
-    if (!best)
+    if (json_array_size(rows) == 0)
         return err_set(e, ERR_NOT_FOUND, ref,
                        "cannot find \"%s\": no such file or directory, and the registry is empty; "
                        "import a model first",
                        ref);
+    if (!best)
+        return err_set(e, ERR_NOT_FOUND, ref,
+                       "cannot find \"%s\": no such file or directory, and no such name in the registry", ref);
     return err_set(e, ERR_NOT_FOUND, ref,
-                   "cannot find \"%s\": no such file or directory, and no such name in the registry; the "
-                   "nearest is \"%s\"",
+                   "cannot find \"%s\": no such file or directory, and no such name in the registry; did you mean %s?",
                    ref, best);
 }
 

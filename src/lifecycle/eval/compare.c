@@ -208,12 +208,12 @@ static json_t *interval_json(struct interval i)
     return json_pack("{s:f,s:f}", "low", i.low, "high", i.high);
 }
 
-int comparison_to_json(const struct comparison *c, enum lang lang, json_t **out, struct err *e)
+int comparison_to_json(const struct comparison *c, json_t **out, struct err *e)
 {
     const struct paired *p = &c->stats;
     struct buf reason;
     buf_init(&reason, 4096);
-    int rc = verdict_reason(&c->gate, &c->decision, lang, &reason);
+    int rc = verdict_reason(&c->gate, &c->decision, LANG_EN, &reason);
     json_t *mcnemar = p->binary
                           ? json_pack("{s:I,s:I,s:f,s:f}", "b", (json_int_t)p->mcnemar.b, "c", (json_int_t)p->mcnemar.c,
                                       "p_mid", p->mcnemar.p_mid, "p_exact", p->mcnemar.p_exact)

@@ -31,8 +31,8 @@ struct comparison {
 int comparison_make(struct comparison *c, const struct eval_result *base, const struct eval_result *fresh,
                     const char *metric, const struct gate *gate, struct err *e) MUST_CHECK;
 void comparison_deinit(struct comparison *c);
-/* The JSON result of `compare`; the reason in a language. New reference. */
-int comparison_to_json(const struct comparison *c, enum lang lang, json_t **out, struct err *e) MUST_CHECK;
+/* The JSON result of `compare`, in English for every language of people. New reference. */
+int comparison_to_json(const struct comparison *c, json_t **out, struct err *e) MUST_CHECK;
 /* Lines for people: verdict, scores over the pairs, what was left out, in what the evaluations differ. */
 int comparison_to_text(const struct comparison *c, enum lang lang, struct buf *out) MUST_CHECK;
 
