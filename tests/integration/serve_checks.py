@@ -265,7 +265,37 @@ def drain():
     check('drain_finishes', b'[DONE]' in rest and b'"finish_reason":"length"' in rest, rest[-300:])
 
 
-PARTS = dict(basics=basics, streams=streams, together=together, errors=errors, leaving=leaving, slow=slow, keys=keys, queue=queue, drain=drain)
+def read_all(s):
+    raw = b''
+    while True:
+        more = s.recv(65536)
+        if not more: return raw
+        raw += more
+        if b'[DONE]' in more or raw.endswith(b'}}'): return raw
+
+
+def cut():
+    """the server was told to end at once while answers run or wait (max_batch 2): each client is told"""
+    endless = ask(max_tokens=..., stream=True)
+    stream, usage = open_stream(endless), open_stream(dict(endless, stream_options={'include_usage': True}))
+    heads = [stream.recv(4096), usage.recv(4096)]
+    whole = open_stream(dict(endless, stream=False))
+    waits = until(lambda: metric_open('waiting') == 1 and metric_open('running') == 2)
+    print('started', flush=True)
+    sys.stdin.readline()  # the signal was sent
+    for name, head, s in (('stream', heads[0], stream), ('stream_usage', heads[1], usage)):
+        raw = head + read_all(s)
+        events = [line[6:] for line in raw.decode('utf-8', 'replace').splitlines() if line.startswith('data: ')]
+        e = json.loads(events[-2])['error'] if len(events) > 2 else {}
+        check(f'cut_{name}', events[-1] == '[DONE]' and set(e) == {'message', 'type', 'code', 'param'}
+              and (e['type'], e['code']) == ('service_unavailable', 'draining') and raw.count(b'"error"') == 1, events[-3:])
+    r = http.client.HTTPResponse(whole)
+    r.begin()
+    e = json.loads(r.read())['error']
+    check('cut_whole', waits and r.status == 503 and e['code'] == 'draining' and r.headers['Retry-After'], (waits, r.status, e))
+
+
+PARTS = dict(basics=basics, streams=streams, together=together, errors=errors, leaving=leaving, slow=slow, keys=keys, queue=queue, drain=drain, cut=cut)
 try: PARTS[PART]()
 except Exception as ex: check(f'{PART}_ran', False, repr(ex))
 sys.exit(failed)

@@ -88,7 +88,8 @@ struct engine {
     struct sequence *waiting_first, *waiting_last;
     atomic_int n_waiting; /* written with the lock held */
     bool woken;
-    bool idle; /* the last step found nothing to compute */
+    atomic_bool cancel_all; /* by the next step */
+    bool idle;              /* the last step found nothing to compute */
     atomic_uint_fast64_t n_step_done, n_prompt_tok, n_cached_tok, n_answer_tok, n_preempted;
     atomic_int stat_run, stat_free;
 };

@@ -104,6 +104,12 @@ void engine_cancel(struct engine *g, struct sequence *s)
     engine_wake(g);
 }
 
+void engine_cancel_all(struct engine *g)
+{
+    atomic_store(&g->cancel_all, true);
+    engine_wake(g);
+}
+
 void engine_resume(struct engine *g, struct sequence *s)
 {
     atomic_store(&s->resumed, true);
