@@ -108,6 +108,7 @@ struct sequence_result {
     size_t text_len;
     enum finish_reason reason;
     size_t n_prompt, n_cached; /* prompt tokens, and those found in the prefix cache */
+    size_t n_decoded;          /* tokens that steps after the first gave, in decode_s; forced ones are not among them */
     double queue_s, prefill_s, decode_s, ttft_s;
 };
 /* Times are of wall clock; a sequence that has not ended is measured until now. */

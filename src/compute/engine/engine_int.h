@@ -48,7 +48,8 @@ struct sequence {
     void *arg;
 
     size_t n_cached;
-    bool restarted; /* it was preempted: what it finds in the cache now may be its own work */
+    size_t n_sampled; /* tokens of the answer that a step gave; those that a choice forced are not among them */
+    bool restarted;   /* it was preempted: what it finds in the cache now may be its own work */
     bool paused;
     double pause_s, submit_s, start_s, first_s, end_s; /* clock; 0: not yet */
     enum finish_reason reason;

@@ -179,6 +179,7 @@ void sequence_get(const struct sequence *s, struct sequence_result *r)
         .reason = s->reason,
         .n_prompt = s->n_prompt,
         .n_cached = s->n_cached,
+        .n_decoded = s->n_sampled ? s->n_sampled - 1 : 0,
         .queue_s = start - s->submit_s,
         .prefill_s = first - start,
         .decode_s = end - first,

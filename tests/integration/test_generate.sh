@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Answers and logits from the command line, on a tiny model: what is timed, what is printed before an error, models whose
+# tokenizer or chat template this version cannot use. Prints one line a check: ok NAME | not ok NAME reason | skip NAME reason.
+TAILOR=${TAILOR:-build/tailor}
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+unset TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA
+export TAILOR_HOME=$WORK/home LC_ALL=C.UTF-8
+failed=0
+
+ok() { echo "ok generate_$1"; }
+not_ok() { echo "not ok generate_$1 $2"; failed=1; }
+
+# run NAME STATUS OUT-PATTERN ERR-PATTERN ARGS...: - is "not one byte", '' anything; leaves $WORK/out
+run() {
+    local name=$1 status=$2 out=$3 err=$4 got
+    shift 4
+    "$TAILOR" "$@" >"$WORK/out" 2>"$WORK/err" </dev/null
+    got=$?
+    if [[ $got != "$status" ]]; then not_ok "$name" "exit status $got, $status wanted: $(cat "$WORK/err")"
+    elif [[ $out == - && -s $WORK/out ]]; then not_ok "$name" "printed: $(od -c "$WORK/out" | head -2)"
+    elif [[ $out != - ]] && ! grep -Eq -- "$out" "$WORK/out"; then not_ok "$name" "stdout without /$out/: $(cat "$WORK/out")"
+    elif ! grep -Eq -- "$err" "$WORK/err" && [[ -n $err ]]; then not_ok "$name" "stderr without /$err/: $(cat "$WORK/err")"
+    else ok "$name"; fi
+}
+# holds NAME PYTHON: the expression over d (the JSON of the last run) is true
+holds() {
+    if python3 -c "import json,sys; d=json.load(open(sys.argv[1])); assert ($2), d" "$WORK/out" 2>"$WORK/why"; then ok "$1"
+    else not_ok "$1" "$(tail -1 "$WORK/why")"; fi
+}
+
+[[ -x $TAILOR ]] || { echo "not ok generate no program at $TAILOR"; exit 1; }
+command -v python3 >/dev/null || { echo "skip generate python3 is not installed"; exit 0; }
+MODEL=tests/data/golden/gguf/llama.gguf
+python3 tests/integration/tiny_chat_model.py $MODEL "$WORK/chat.gguf" "$WORK/adapter" &&
+    python3 - $MODEL "$WORK" <<'PY' || { echo "not ok generate the models cannot be made"; exit 1; }
+import sys
+def change(source, target, old, new):
+    data = open(source, 'rb').read()
+    assert len(old) == len(new) and data.count(old) == 1, data.count(old)
+    with open(target, 'wb') as f: f.write(data.replace(old, new))
+pre = b'tokenizer.ggml.pre\x08\0\0\0\x05\0\0\0\0\0\0\0gpt-'
+change(sys.argv[1], sys.argv[2] + '/no_tokenizer.gguf', pre + b'2', pre + b'9')
+change(sys.argv[2] + '/chat.gguf', sys.argv[2] + '/no_template.gguf', b'{% for m in', b'{% fur m in')
+PY
+printf '[{"role":"user","content":"hello"}]' >"$WORK/messages"
+
+# --- only tokens that a step gave are timed
+run free 0 '' '' generate $MODEL --ids 1,2,3 --max-tokens 8 --ignore-eos --json
+holds free_rates 'len(d["ids"])==8 and d["timings"]["decode_tok_s"]>0 and d["timings"]["prompt_tok_s"]>0 and d["timings"]["ttft_ms"]>0'
+run one_token 0 '' '' generate $MODEL --ids 1,2,3 --max-tokens 1 --ignore-eos --json
+holds one_token_rates 'd["timings"]["decode_tok_s"] is None and d["timings"]["ttft_ms"]>0'
+run choice 0 '' '' generate $MODEL --ids 1,2,3 --choice "hello there" --choice "other words" --json
+holds choice_rates 'len(d["ids"])>3 and d["text"] in ("hello there","other words") and d["timings"]["decode_tok_s"] is None'
+run branches 0 '' '' generate $MODEL --ids 1,2,3 --choice "hello there" --choice "hello where" --json
+holds branches_rates 'd["timings"]["decode_tok_s"]>0'
+
+# --- nothing is printed before arguments are known to be right
+run bad_id 2 - 'token id 99999999 at position 1' generate $MODEL --ids 1,99999999
+run too_long 2 - 'context' generate $MODEL --ids 1,2,3 --ctx 2
+run top_p_zero 2 - 'top[-_]p' generate $MODEL --ids 1 --top-p 0
+run top_p_checked_first 2 - 'top[-_]p' generate "$WORK/nowhere.gguf" --ids 1 --top-p 0
+run empty_answer 0 '^$' '' generate $MODEL --ids 1,2 --choice a --stop a
+
+exit $failed
