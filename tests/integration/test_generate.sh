@@ -62,4 +62,22 @@ run top_p_zero 2 - 'top[-_]p' generate $MODEL --ids 1 --top-p 0
 run top_p_checked_first 2 - 'top[-_]p' generate "$WORK/nowhere.gguf" --ids 1 --top-p 0
 run empty_answer 0 '^$' '' generate $MODEL --ids 1,2 --choice a --stop a
 
+# --- a tokenizer that is not supported: ids work, text says why not
+run ids_alone 0 '' '' generate "$WORK/no_tokenizer.gguf" --ids 1,2,3 --max-tokens 4 --ignore-eos --json
+holds ids_alone_text 'len(d["ids"])==4 and d["text"] is None'
+run ids_printed 0 '^[0-9]+( [0-9]+){3}$' '' generate "$WORK/no_tokenizer.gguf" --ids 1,2,3 --max-tokens 4 --ignore-eos
+run logits_alone 0 '' '' logits "$WORK/no_tokenizer.gguf" --ids 1,2,3 --out "$WORK/logits" --json
+holds logits_alone_shape 'd=={"n_tok":3,"n_vocab":288}'
+run bench_alone 0 '' '' bench "$WORK/no_tokenizer.gguf" --prefill 4 --decode 2 --batch 1 --context 4 --repeat 1 --json
+REASON='no_tokenizer.gguf.*pre-tokenizer "gpt-9" is not supported'
+run no_prompt 2 - "$REASON" generate "$WORK/no_tokenizer.gguf" --prompt hello
+run no_choice 2 - "$REASON" generate "$WORK/no_tokenizer.gguf" --ids 1 --choice hello
+run no_chat 2 - "$REASON" chat "$WORK/no_tokenizer.gguf"
+run no_serve 2 - "$REASON" serve --model "$WORK/no_tokenizer.gguf" --port 0
+
+# --- a chat template that cannot be used: text works, conversations say why not
+run prompt_alone 0 '' '' generate "$WORK/no_template.gguf" --prompt hello --max-tokens 4
+run no_messages 2 - 'no_template.gguf.*fur' generate "$WORK/no_template.gguf" --messages "$WORK/messages"
+run no_serve_template 2 - 'no_template.gguf.*fur' serve --model "$WORK/no_template.gguf" --port 0
+
 exit $failed

@@ -173,6 +173,7 @@ static int open_all(struct session *s, struct err *e)
     if (rc == 0) rc = case_set_runnable(&s->cases, e);
     if (rc == 0) rc = registry_open(&s->registry, s->c->home, e);
     if (rc == 0) rc = cli_engine_load(&s->x, s->c, param_str(a, "model"), param_str(a, "adapter"), e);
+    if (rc == 0) rc = cli_model_check_text(&s->x.model, e);
     if (rc == 0) rc = cli_model_need_text(&s->x.model, "answer cases", e);
     if (rc == 0) {
         struct engine_options opt = {
