@@ -176,12 +176,23 @@ def errors():
     for key, value in (('temperature', -1), ('temperature', 'hot'), ('top_p', 0), ('top_k', 1.5), ('max_tokens', 0), ('stop', 5),
                        ('seed', 'x'), ('stream', 'yes'), ('min_p', 2), ('repetition_penalty', 0), ('presence_penalty', 99)):
         expect_error(f'bad_{key}_{value}', 400, ask(**{key: value}), key, param=key)
+    expect_error('top_p_range', 400, ask(top_p=0), 'above 0, at most 1')
+    check('top_p_small', answer(ask(top_p=1e-9)) == answer(ask(temperature=0)))
     expect_error('stream_options', 400, ask(stream=True, stream_options={'other': 1}), 'other')
     expect_error('too_long', 400, ask('word ' * 3000), 'tokens', '2048', code='context_length_exceeded')
     expect_error('method', 405, None, 'POST', method='GET')
     expect_error('method_of_health', 405, '{}', 'GET', path='/health')
     expect_error('address', 404, None, '/v2/nothing', path='/v2/nothing', method='GET')
     expect_error('body_too_large', 413, 'x' * 70000, '65536')
+    status, r, h = call('DELETE', '/v1/models')
+    check('method_allowed', status == 405 and h['Allow'] == 'GET, HEAD', (status, r, h))
+    s = socket.create_connection((HOST, PORT), 60)
+    raw = json.dumps(ask()).encode()
+    s.sendall(f'POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(raw)}\r\nContent-Length: 3\r\n\r\n'.encode() + raw)
+    r = http.client.HTTPResponse(s)
+    r.begin()
+    e = json.loads(r.read())['error']
+    check('length_twice', r.status == 400 and e['code'] == 'malformed' and r.headers['Connection'] == 'close', (r.status, e))
     status, r, _ = call('POST', CHAT, 'y' * 400000, {'Expect': '100-continue'})
     check('body_too_large_at_once', status == 413, r)
     check('alive', answer(ask()) != '')

@@ -23,8 +23,10 @@ static int check_range(const char *field, double value, double low, double high,
 {
     bool good = isfinite(value) && value <= high && (open_low ? value > low : value >= low);
     if (good) return 0;
-    return err_set(e, ERR_INPUT, field, "cannot use %s %g: it must be %s %g and at most %g", field, value,
-                   open_low ? "above" : "at least", low, high);
+    return err_set(e, ERR_INPUT, field,
+                   open_low ? "cannot use %s %g: it must be above %g, at most %g"
+                            : "cannot use %s %g: it must be %g to %g",
+                   field, value, low, high);
 }
 
 int sampling_check(const struct sampling *s, struct err *e)

@@ -68,6 +68,7 @@ int api_start(struct api **out, const struct api_options *opt, struct err *e)
                                       .max_body_bytes = opt->max_body_bytes ? opt->max_body_bytes : DEFAULT_BODY_BYTES,
                                       .request = api_handle,
                                       .too_large = api_handle_too_large,
+                                      .malformed = api_handle_malformed,
                                       .arg = a};
     int rc = http_server_start(&a->http, &http, e);
     if (rc) {
