@@ -58,8 +58,12 @@ holds branches_rates 'd["timings"]["decode_tok_s"]>0'
 # --- nothing is printed before arguments are known to be right
 run bad_id 2 - 'token id 99999999 at position 1' generate $MODEL --ids 1,99999999
 run too_long 2 - 'context' generate $MODEL --ids 1,2,3 --ctx 2
-run top_p_zero 2 - 'top[-_]p' generate $MODEL --ids 1 --top-p 0
-run top_p_checked_first 2 - 'top[-_]p' generate "$WORK/nowhere.gguf" --ids 1 --top-p 0
+for value in 0 1.5 -1 nan; do
+    run "top_p_$value" 2 - "\"$value\" is not a number above 0, at most 1" generate "$WORK/nowhere.gguf" --ids 1 --top-p $value
+done
+run top_p_small 0 '' '' generate $MODEL --ids 1 --top-p 1e-9 --max-tokens 1
+run top_p_help 0 'above 0,( |$)' '' help generate
+run checked_first 2 - '--greedy with --temperature' generate "$WORK/nowhere.gguf" --ids 1 --greedy --temperature 1
 run empty_answer 0 '^$' '' generate $MODEL --ids 1,2 --choice a --stop a
 
 # --- a tokenizer that is not supported: ids work, text says why not

@@ -31,7 +31,8 @@ enum {
     PARAM_POSITIONAL = 1, /* taken in order from the arguments that are not flags */
     PARAM_REQUIRED = 2,
     PARAM_REPEAT = 4, /* may be given several times (PARAM_STRING): --adapter A --adapter B */
-    PARAM_REST = 8    /* positional that takes all remaining arguments (PARAM_STRING) */
+    PARAM_REST = 8,   /* positional that takes all remaining arguments (PARAM_STRING) */
+    PARAM_ABOVE = 32  /* min itself is not a value: above min, at most max */
 };
 
 struct param {

@@ -99,7 +99,10 @@ static void facts(const struct param *p, enum lang lang, char *out, size_t size)
     bool zh = lang == LANG_ZH;
     bool bounded = p->min < 0 || p->min > 0 || p->max < 0 || p->max > 0;
     if (p->unit) snprintf(unit, sizeof unit, "; %s", unit_text(p->unit, lang));
-    if (bounded && p->max < 1e15 && p->min > -1e15)
+    if (bounded && p->flags & PARAM_ABOVE)
+        snprintf(range, sizeof range, zh ? "; 大于 %.15g，不大于 %.15g" : "; above %.15g, at most %.15g", p->min,
+                 p->max);
+    else if (bounded && p->max < 1e15 && p->min > -1e15)
         snprintf(range, sizeof range, "; %.15g %s %.15g", p->min, zh ? "到" : "to", p->max);
     else if (bounded && p->max >= 1e15)
         snprintf(range, sizeof range, "; %s %.15g", zh ? "不小于" : "at least", p->min);
