@@ -251,6 +251,22 @@ static void test_body_limit(void **state)
     close(fd);
 }
 
+/* A request that is still being sent is no open answer: an end need not wait for it. */
+static void test_half_a_request_is_not_open(void **state)
+{
+    struct stage *s = *state;
+    char answer[4096];
+    int fd = connect_to(s);
+    send_text(fd, "POST /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    receive(fd, "\r\n\r\n", answer, sizeof(answer));
+    expect(answer, " 100 ");
+    assert_int_equal(http_server_n_open(s->server), 0);
+    send_text(fd, "hello");
+    receive(fd, "hello", answer, sizeof(answer));
+    expect(answer, " 200 ");
+    close(fd);
+}
+
 static void test_answer_later(void **state)
 {
     struct stage *s = *state;
@@ -458,6 +474,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_answers_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_body_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_half_a_request_is_not_open, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_answer_later, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stream, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_clients_leave, set_up, tear_down),

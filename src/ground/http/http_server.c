@@ -33,6 +33,8 @@ static enum MHD_Result wait_for_answer(struct http_request *r)
 static enum MHD_Result dispatch(struct http_request *r, http_request_fn fn)
 {
     http_clients_asked(&r->server->clients, r->client);
+    atomic_fetch_add(&r->server->n_open, 1);
+    r->asked = true;
     fn(r->server->opt.arg, r);
     if (r->state == HTTP_LATER) return http_request_suspend(r) ? MHD_YES : wait_for_answer(r);
     return queue(r);
@@ -100,7 +102,6 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *c, const char
         r = http_request_new(s, c, method, url);
         if (!r) return MHD_NO;
         *slot = r;
-        atomic_fetch_add(&s->n_open, 1);
         return begin(r);
     }
     if (*n) {
@@ -118,10 +119,11 @@ static void on_completed(void *arg, struct MHD_Connection *c, void **slot, enum 
     (void)c;
     if (!*slot) return;
     struct http_request *r = *slot;
+    bool asked = r->asked;
     http_clients_answered(&s->clients, r->client);
     http_request_over(r, why == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     *slot = NULL;
-    atomic_fetch_sub(&s->n_open, 1);
+    if (asked) atomic_fetch_sub(&s->n_open, 1);
 }
 
 static void on_connection(void *arg, struct MHD_Connection *c, void **socket_slot,

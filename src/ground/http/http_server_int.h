@@ -20,6 +20,7 @@ struct http_request {
     struct http_client *client;
     char *method, *path;
     struct buf body;
+    bool asked; /* it is complete or refused, and counted in n_open */
     bool too_large;
     size_t n_dropped; /* bytes of a body that was too large */
     enum http_state state;
