@@ -7,7 +7,7 @@
 
 /* x = k ln 2 + r, Taylor series of degree 13 for |r| <= ln 2 / 2. Not libm's, whose bits depend on the instruction set.
  */
-double exp_down(double x)
+double nucleus_exp(double x)
 {
     static const double inverse[] = {
         1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
@@ -71,7 +71,7 @@ float best_k_bound(const struct best_k *b)
 
 double nucleus_weight(const struct nucleus *u, float logit)
 {
-    return exp_down(((double)logit - (double)u->best) * u->inv_temperature);
+    return nucleus_exp(((double)logit - (double)u->best) * u->inv_temperature);
 }
 
 /* Does the next best token still belong to the set? */

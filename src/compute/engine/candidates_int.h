@@ -13,7 +13,7 @@ struct candidate {
 };
 
 /* exp(x) for x <= 0, within 2 ulp; 0 below -700 and for NaN. */
-double exp_down(double x);
+double nucleus_exp(double x);
 
 /* The k best that were offered, in a heap whose root is the worst of them. */
 struct best_k {

@@ -84,7 +84,8 @@ struct sequence_request {
 int engine_submit(struct engine *g, const struct sequence_request *r, struct sequence **out, struct err *e) MUST_CHECK;
 /* Ask to end; it ends with FINISH_CANCELLED at the next step and its pages are freed. Thread-safe. */
 void engine_cancel(struct engine *g, struct sequence *s);
-/* Ask every sequence that is there when the next step begins to end, paused and waiting ones too. Thread-safe. */
+/* Ask all sequences to end, running, paused and waiting: those that are there when the next step begins. Thread-safe.
+ */
 void engine_cancel_all(struct engine *g);
 /* Go on after fn paused the sequence; remembered when it comes before the pause takes hold. A pause of two minutes ends
  * the sequence as cancelled. Thread-safe. */

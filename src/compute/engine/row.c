@@ -19,8 +19,8 @@ _Static_assert(ROW_FINE == 1 << FINE_BITS, "steps of a bucket");
 int row_init(struct row *r, size_t n_vocab, struct err *e)
 {
     *r = (struct row){.n_vocab = n_vocab};
-    for (int i = 0; i < ROW_BUCKET; i++) r->coarse[i] = exp_down(-i / (double)ROW_PER_NAT);
-    for (int i = 0; i < ROW_FINE; i++) r->fine[i] = exp_down(-i / (double)(ROW_PER_NAT * ROW_FINE));
+    for (int i = 0; i < ROW_BUCKET; i++) r->coarse[i] = nucleus_exp(-i / (double)ROW_PER_NAT);
+    for (int i = 0; i < ROW_FINE; i++) r->fine[i] = nucleus_exp(-i / (double)(ROW_PER_NAT * ROW_FINE));
     r->block_max = mem_try_array((n_vocab + ROW_BLOCK - 1) / ROW_BLOCK, sizeof(*r->block_max));
     return r->block_max ? 0 : err_set(e, ERR_NOMEM, NULL, "cannot look at %zu logits: out of memory", n_vocab);
 }
