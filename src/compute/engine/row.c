@@ -72,13 +72,25 @@ int32_t row_best_id(const struct row *r)
     return (int32_t)i;
 }
 
+/* At least k tokens have this logit: the k-th best of the maxima of blocks. -infinity when there are fewer blocks. */
+static float kth_block_max(const struct row *r, const struct best_k *b)
+{
+    struct best_k blocks = {.kept = b->kept, .k = b->k};
+    for (size_t i = 0; i * ROW_BLOCK < r->n_vocab; i++)
+        best_k_offer(&blocks, (struct candidate){r->block_max[i], (int32_t)i});
+    return best_k_bound(&blocks);
+}
+
 void row_best_k(const struct row *r, struct best_k *b)
 {
+    float floor = kth_block_max(r, b);
     for (size_t first = 0; first < r->n_vocab; first += ROW_BLOCK) {
-        if (r->block_max[first / ROW_BLOCK] <= best_k_bound(b)) continue;
+        float max = r->block_max[first / ROW_BLOCK];
+        if (max < floor || max <= best_k_bound(b)) continue;
         size_t end = r->n_vocab - first < ROW_BLOCK ? r->n_vocab : first + ROW_BLOCK;
         for (size_t i = first; i < end; i++)
-            if (r->logits[i] > best_k_bound(b)) best_k_offer(b, (struct candidate){r->logits[i], (int32_t)i});
+            if (r->logits[i] >= floor && r->logits[i] > best_k_bound(b))
+                best_k_offer(b, (struct candidate){r->logits[i], (int32_t)i});
     }
 }
 

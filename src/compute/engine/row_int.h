@@ -36,7 +36,7 @@ void row_deinit(struct row *r);
 float row_begin(struct row *r, const float *logits);
 /* The lowest id of the best logit; row_begin must have found one. */
 int32_t row_best_id(const struct row *r);
-/* Offer all that b may keep. */
+/* Offer all that the empty b may keep. */
 void row_best_k(const struct row *r, struct best_k *b);
 /* Sum the weights of tokens by bucket into weight[]; returns the sum of all. Buckets after `last` may stay incomplete.
  */
