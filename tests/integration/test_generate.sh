@@ -73,10 +73,17 @@ run ids_printed 0 '^[0-9]+( [0-9]+){3}$' '' generate "$WORK/no_tokenizer.gguf" -
 run logits_alone 0 '' '' logits "$WORK/no_tokenizer.gguf" --ids 1,2,3 --out "$WORK/logits" --json
 holds logits_alone_shape 'd=={"n_tok":3,"n_vocab":288}'
 run bench_alone 0 '' '' bench "$WORK/no_tokenizer.gguf" --prefill 4 --decode 2 --batch 1 --context 4 --repeat 1 --json
+printf '{"ids":[1,5,7,9],"labels":[-100,5,7,9]}\n' >"$WORK/tokens.jsonl"
+run tune_alone 0 '' '' tune --base "$WORK/no_tokenizer.gguf" --data "$WORK/tokens.jsonl" --data-format tokens --max-steps 1 \
+    --output "$WORK/run" --json
 REASON='no_tokenizer.gguf.*pre-tokenizer "gpt-9" is not supported'
 run no_prompt 2 - "$REASON" generate "$WORK/no_tokenizer.gguf" --prompt hello
 run no_choice 2 - "$REASON" generate "$WORK/no_tokenizer.gguf" --ids 1 --choice hello
 run no_chat 2 - "$REASON" chat "$WORK/no_tokenizer.gguf"
+printf '{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}\n' >"$WORK/chat.jsonl"
+run no_tune 2 - "$REASON" tune --base "$WORK/no_tokenizer.gguf" --data "$WORK/chat.jsonl" --max-steps 1 --output "$WORK/run2"
+printf '{"id":"a","task":"classification","input":"a","expected":"b"}\n' >"$WORK/cases.jsonl"
+run no_eval 2 - "$REASON" eval "$WORK/no_tokenizer.gguf" --cases "$WORK/cases.jsonl" --out "$WORK/eval"
 run no_serve 2 - "$REASON" serve --model "$WORK/no_tokenizer.gguf" --port 0
 
 # --- a chat template that cannot be used: text works, conversations say why not

@@ -18,7 +18,7 @@
     {"min_p", PARAM_FLOAT, 0, NULL, 0, 1, NULL, "0", "X", \
      "leave out tokens less likely than X times the most likely", "去掉概率低于最大概率 X 倍的词元"}, \
     {"repetition_penalty", PARAM_FLOAT, PARAM_ABOVE, NULL, 0, 10, NULL, "1", "X", \
-     "above 1, tokens of prompt and answer become less likely", "大于 1 时，提示和回答中已有词元的概率降低"}, \
+     "above 1, tokens of prompt and answer become less likely", "大于 1 时，提示词和回答中已有词元的概率降低"}, \
     {"presence_penalty", PARAM_FLOAT, 0, NULL, -10, 10, NULL, "0", "X", \
      "take X from the logits of tokens that the answer has", "从回答中已有词元的 logits 减去 X"}, \
     {"frequency_penalty", PARAM_FLOAT, 0, NULL, -10, 10, NULL, "0", "X", \
