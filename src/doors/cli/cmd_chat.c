@@ -66,7 +66,7 @@ static int answer_ids(struct conversation *v, const struct token_list *ids, stru
         r.arg = &stream;
     }
     int rc = cli_engine_run(v->x, &r, &s, e);
-    if (!v->c->json) putchar('\n');
+    if (stream.begun) putchar('\n');
     if (rc) return rc;
     sequence_get(s, &result);
     rc = add_message(v, "assistant", result.text, result.text_len, e);

@@ -52,8 +52,8 @@ static const struct param params[] = {
      "0 表示总取概率最大的词元"},
     {"top_k", PARAM_INT, 0, "tokens", 0, 16777216, NULL, "0", "N", "draw from the N most likely tokens; 0: all",
      "只在概率最大的 N 个词元中采样；0 为不限"},
-    {"top_p", PARAM_FLOAT, 0, NULL, 0, 1, NULL, "1", "X", "draw from the smallest set with this probability; 1: all",
-     "只在累计概率达到它的最小集合中采样；1 为不限"},
+    {"top_p", PARAM_FLOAT, PARAM_ABOVE, NULL, 0, 1, NULL, "1", "X",
+     "draw from the smallest set with this probability; 1: all", "只在累计概率达到它的最小集合中采样；1 为不限"},
     {"seed", PARAM_INT, 0, NULL, 0, 9007199254740992.0, NULL, "0", "N", "equal seeds draw equal tokens",
      "相同种子得到相同词元"},
 };
@@ -173,6 +173,7 @@ static int open_all(struct session *s, struct err *e)
     if (rc == 0) rc = case_set_runnable(&s->cases, e);
     if (rc == 0) rc = registry_open(&s->registry, s->c->home, e);
     if (rc == 0) rc = cli_engine_load(&s->x, s->c, param_str(a, "model"), param_str(a, "adapter"), e);
+    if (rc == 0) rc = cli_model_check_text(&s->x.model, e);
     if (rc == 0) rc = cli_model_need_text(&s->x.model, "answer cases", e);
     if (rc == 0) {
         struct engine_options opt = {

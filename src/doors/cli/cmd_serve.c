@@ -92,6 +92,7 @@ static int add_model(struct hall *h, const char *text, struct err *e)
     h->n_stand++;
     rc = cli_model_open(&s->model, h->c, h->dev, path, e);
     mem_free(path);
+    if (!rc) rc = cli_model_check_text(&s->model, e);
     if (!rc) rc = make_engine(h, s, e);
     if (rc) return rc;
     const struct api_model m = {.name = s->name, .engine = s->engine, .tok = s->model.tok, .chat = s->model.chat};

@@ -113,6 +113,7 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
                      cfg.output, cfg.output);
     if (rc == 0) rc = cli_device(&mine, &d, e);
     if (rc == 0) rc = cli_model_open(&m, &mine, d, cfg.base, e);
+    if (rc == 0 && cfg.data_format == DATA_CHAT) rc = cli_model_check_text(&m, e);
     if (rc == 0) rc = model_file_vocab(m.file, &vocab, e);
     if (rc == 0) {
         struct train_request rq = {.config = &cfg,

@@ -136,6 +136,7 @@ static json_t *param_json(const struct param *p)
     if (p->min < 0 || p->min > 0 || p->max < 0 || p->max > 0) {
         json_object_set_new(o, "min", json_real(p->min));
         json_object_set_new(o, "max", json_real(p->max));
+        if (p->flags & PARAM_ABOVE) json_object_set_new(o, "above_min", json_true());
     }
     if (p->choices) json_object_set_new(o, "choices", choices_json(p));
     set_text(o, "default", p->initial);

@@ -42,6 +42,7 @@ const struct message_zh message_zh_table[] = {
     {"an integer of at least *", "不小于 $1 的整数"},
     {"an integer", "整数"},
     {"a number from * to * (*)", "$1 到 $2 的数（单位：@3）"},
+    {"a number above *, at most *", "大于 $1、不大于 $2 的数"},
     {"a number from * to *", "$1 到 $2 的数"},
     {"a number of at least *", "不小于 $1 的数"},
     {"a number", "数"},

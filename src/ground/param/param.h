@@ -30,9 +30,10 @@ enum param_type {
 enum {
     PARAM_POSITIONAL = 1, /* taken in order from the arguments that are not flags */
     PARAM_REQUIRED = 2,
-    PARAM_REPEAT = 4,  /* may be given several times (PARAM_STRING): --adapter A --adapter B */
-    PARAM_REST = 8,    /* positional that takes all remaining arguments (PARAM_STRING) */
-    PARAM_REFUSED = 16 /* known, but not supported by this version: in no help, -ERR_UNSUPPORTED when it is set */
+    PARAM_REPEAT = 4,   /* may be given several times (PARAM_STRING): --adapter A --adapter B */
+    PARAM_REST = 8,     /* positional that takes all remaining arguments (PARAM_STRING) */
+    PARAM_REFUSED = 16, /* known, but not supported by this version: in no help, -ERR_UNSUPPORTED when it is set */
+    PARAM_ABOVE = 32    /* min itself is not a value: above min, at most max */
 };
 
 struct param {

@@ -67,7 +67,9 @@ static void gather_facts(const struct param *p, enum lang lang, struct facts *f)
     f->n = 0;
     param_shown_name(p, true, shown);
     if (p->unit) add_fact(f, "%s", unit_text(p->unit, lang));
-    if (bounded && p->max >= SHOWN_MAX)
+    if (bounded && p->flags & PARAM_ABOVE)
+        add_fact(f, zh ? "大于 %.15g，不大于 %.15g" : "above %.15g, at most %.15g", p->min, p->max);
+    else if (bounded && p->max >= SHOWN_MAX)
         add_fact(f, zh ? "不小于 %.15g" : "at least %.15g", p->min);
     else if (bounded)
         add_fact(f, zh ? "%.15g 到 %.15g" : "%.15g to %.15g", p->min, p->max);

@@ -27,7 +27,9 @@ static void range_text(const struct param *p, char *out, size_t size)
 {
     out[0] = '\0';
     if (!has_range(p)) return;
-    if (p->max >= BOUND_SHOWN_MAX)
+    if (p->flags & PARAM_ABOVE)
+        snprintf(out, size, " above %.15g, at most %.15g", p->min, p->max);
+    else if (p->max >= BOUND_SHOWN_MAX)
         snprintf(out, size, " of at least %.15g", p->min);
     else if (p->min <= -BOUND_SHOWN_MAX)
         snprintf(out, size, " of at most %.15g", p->max);
@@ -96,7 +98,7 @@ static int refuse(const struct param_set *s, const struct param *p, const char *
 
 static bool in_range(const struct param *p, double v)
 {
-    return !has_range(p) || (v >= p->min && v <= p->max);
+    return !has_range(p) || (v >= p->min && v <= p->max && !(p->flags & PARAM_ABOVE && v <= p->min));
 }
 
 /* Whether text is among the choices, n bytes separated by '|'. */
