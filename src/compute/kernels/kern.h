@@ -71,7 +71,7 @@ void quant_pack(const struct quant *q, void *packed, const void *const row[KERN_
 /* Random blocks of an integer quantization, of the file format: fill them with random bytes and set the scales h[0] and
  * h[1] (float16) of each; MXFP4 takes the exponent of the first. */
 void quant_set_scales(enum quant_type type, void *block, const uint16_t h[2]);
-/* Scales that give such values mean 0 and about this deviation. */
+/* Scales that give such values about this deviation, and a mean as near 0 as the codes allow. */
 void quant_scales_for(enum quant_type type, float deviation, uint16_t h[2]);
 
 /* n_k activations quantized to int8 in blocks of 32: x ~ d[b] * q[k]; sum[b] = sum of q over the block, sum16 over
