@@ -151,15 +151,18 @@ ALWAYS_INLINE void affine_super(const struct affine_lanes *l, float super_top, f
 {
     enum { N_TRY = 14 };
     float s_max = v16_max_lane(v16_load(l->s)), m_max = v16_max_lane(v16_load(l->m)), best = INFINITY;
-    float step = super_top > 15 ? 1.0f : 0.5f;
-    *d = s_max / super_top, *e = m_max / super_top;
+    float step = super_top > 15 ? 1.0f : 0.5f, try_d[N_TRY], try_e[N_TRY];
+    for (int i = 0; i < N_TRY; i++) {
+        float at = super_top + step * (1 - (float)i);
+        try_d[i] = f16_near(s_max / at);
+        try_e[i] = m_max > 0 ? f16_near(m_max / at) : 0;
+    }
+    *d = try_d[1], *e = try_e[1];
     for (int i = 0; i < N_TRY; i++) {
         for (int j = 0; j < (m_max > 0 ? N_TRY : 1); j++) {
-            float try_d = s_max / (super_top + step * (1 - (float)i));
-            float try_e = m_max / (super_top + step * (1 - (float)j));
-            float cost = affine_pair_cost(l, try_d, try_e, super_top);
+            float cost = affine_pair_cost(l, try_d[i], try_e[j], super_top);
             if (cost < best) {
-                best = cost, *d = try_d, *e = try_e;
+                best = cost, *d = try_d[i], *e = try_e[j];
             }
         }
     }
@@ -258,7 +261,6 @@ ALWAYS_INLINE void affine_super_block(const float *x, const float *w, const int 
     }
     struct affine_block b = {.err = INFINITY};
     affine_super(&l, super_top, &b.d, &b.e);
-    b.d = b.d > 0 ? f16_near(b.d) : 0, b.e = b.e > 0 ? f16_near(b.e) : 0;
     *out = b;
     for (int round = 0; round < 4; round++) {
         b.err = 0;

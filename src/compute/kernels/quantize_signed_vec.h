@@ -92,7 +92,8 @@ ALWAYS_INLINE v16 signed_integers(v16 s, float d, struct signed_range super_n)
     return signed_round(s, v16_set(d != 0 ? 1.0f / d : 0), super_n);
 }
 
-/* d over the grid of both signs, each improved by least squares for its integers; cost of fixed q. */
+/* d over the grid of both signs, each improved by least squares for its integers and rounded to float16, whose
+ * subnormals are coarse; cost of fixed q. */
 ALWAYS_INLINE float signed_super(const float *s, const float *qq, struct signed_range super_n)
 {
     enum { N_TRY = 24 };
@@ -104,7 +105,8 @@ ALWAYS_INLINE float signed_super(const float *s, const float *qq, struct signed_
         t = i % 2 ? t : -t;
         v16 k = signed_integers(vs, t, super_n), kq = v16_mul(k, vq);
         float kk = v16_sum(v16_mul(kq, k)), ks = v16_sum(v16_mul(kq, vs));
-        t = kk > 0 ? ks / kk : 0;
+        t = kk > 0 ? f16_near(ks / kk) : 0;
+        k = signed_integers(vs, t, super_n);
         v16 miss = v16_sub(vs, v16_mul(v16_set(t), k));
         float cost = v16_sum(v16_mul(v16_mul(miss, miss), vq));
         if (cost < best) {
