@@ -119,6 +119,8 @@ size_t gguf_type_size(uint32_t type);
 const char *gguf_type_name(uint32_t type);
 /* All metadata as a new JSON object; NULL without memory. */
 json_t *gguf_metadata_json(const struct gguf_file *g);
+/* Declare a key with a value that was read. */
+int gguf_put_value(struct gguf_writer *w, const char *key, const struct gguf_value *v) MUST_CHECK;
 /* -ERR_* as model_file_params; n_part files hold the tensors of f. */
 int gguf_params(const struct model_file *f, struct model_params *p, struct err *e) MUST_CHECK;
 int gguf_vocab(const struct gguf_file *g, struct vocab_source *v, struct err *e) MUST_CHECK;
