@@ -56,13 +56,18 @@ static int bind(struct model *m, const struct model_file *f, struct err *e)
 static void layers(struct model *m, const struct model_batch *b, struct dev_kv *kv)
 {
     struct model_space *s = &m->space;
+    size_t n_q = (size_t)m->params.n_head * (size_t)m->params.d_head, n_ff = (size_t)m->params.n_ff;
     struct layer_ops ops;
     for (int i = 0; i < m->params.n_layer; i++) {
         model_layer_ops(m, i, b->adapter, b->n_adapter, &ops);
+        model_tap_normed(m, b, i, SITE_Q, s->x, m->layer[i].attn_norm);
         dev_attention_in(m->dev, &b->dev, &ops.in, s->x, s->q, NULL, kv, i);
         dev_attention(m->dev, &b->dev, &ops.attn, s->q, s->att, NULL, kv, i);
+        model_tap_rows(m, b, i, SITE_O, s->att, n_q);
         dev_linear_add(m->dev, &b->dev, &ops.o, s->att, s->x);
+        model_tap_normed(m, b, i, SITE_GATE, s->x, m->layer[i].ffn_norm);
         dev_gate_up(m->dev, &b->dev, &ops.gate_up, s->x, s->act, NULL, NULL, NULL);
+        model_tap_rows(m, b, i, SITE_DOWN, s->act, n_ff);
         dev_linear_add(m->dev, &b->dev, &ops.down, s->act, s->x);
     }
 }

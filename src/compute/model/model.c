@@ -283,6 +283,7 @@ int model_forward(struct model *m, const struct model_batch *b, struct dev_kv *k
     }
     dev_embed(m->dev, m->space.x, m->embedding, b->ids, b->dev.n_tok);
     m->family->layers(m, b, kv);
+    model_tap_normed(m, b, MODEL_TAP_HEAD, SITE_COUNT, m->space.x, m->output_norm);
     if (b->n_out > 0) {
         struct dev_head head = model_head(m);
         dev_head(m->dev, &b->dev, &head, m->space.x, b->out_row, b->n_out, logits);

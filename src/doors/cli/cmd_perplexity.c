@@ -6,12 +6,9 @@
 #include <string.h>
 
 #include "doors/cli/cli_engine.h"
-#include "ground/base/buf.h"
+#include "doors/cli/cli_texts.h"
 #include "ground/base/mem.h"
-#include "ground/base/str.h"
 #include "ground/json/json.h"
-
-enum { ROW_MAX_BYTES = 1 << 24 };
 
 static const struct param params[] = {
     {"model", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "MODEL",
@@ -115,71 +112,16 @@ static int measure_ids(struct measure *m, const struct token_list *ids, struct e
     return rc;
 }
 
-/* The fields of a row, joined by newlines. */
-static int row_text(const json_t *row, const char *fields, const char *where, struct buf *out, struct err *e)
+static int measure_row(void *arg, const struct token_list *ids, const char *where, struct err *e)
 {
-    char name[128];
-    buf_clear(out);
-    for (const char *at = fields; *at;) {
-        size_t n = strcspn(at, "+");
-        const char *text;
-        if (!n || n >= sizeof(name))
-            return err_set(e, ERR_USAGE, "field", "cannot use field \"%s\": names joined by + are needed", fields);
-        memcpy(name, at, n);
-        name[n] = '\0';
-        int rc = json_get_str(row, name, &text, where, e);
-        if (rc) return rc;
-        if ((at != fields && buf_add_char(out, '\n')) || buf_add_str(out, text))
-            return err_set(e, ERR_LIMIT, where, "cannot use %s: its text is longer than %zu bytes", where, out->max);
-        at += n;
-        if (*at && !*++at)
-            return err_set(e, ERR_USAGE, "field", "cannot use field \"%s\": a name is missing after the last +",
-                           fields);
-    }
-    return 0;
-}
-
-static int row_ids(const struct cli_model *m, const struct buf *text, struct token_list *ids, struct err *e)
-{
-    ids->n = 0;
-    int bos = tokenizer_bos(m->tok);
-    if (tokenizer_adds_bos(m->tok) && bos >= 0 && token_list_add(ids, bos))
-        return err_set(e, ERR_NOMEM, NULL, "cannot tokenize: out of memory");
-    return tokenizer_encode(m->tok, text->data ? text->data : "", text->len, 0, ids, e);
-}
-
-static int measure_row(struct measure *m, const json_t *row, const char *fields, const char *where, struct buf *text,
-                       struct err *e)
-{
-    struct token_list ids = {0};
-    int rc = row_text(row, fields, where, text, e);
-    if (!rc) rc = row_ids(&m->x->model, text, &ids, e);
-    if (!rc) {
-        rc = measure_ids(m, &ids, e);
-        if (rc && rc != -ERR_INTERRUPTED) rc = err_wrap(e, rc, "%s", where);
-    }
-    token_list_deinit(&ids);
-    return rc;
+    int rc = measure_ids(arg, ids, e);
+    return rc && rc != -ERR_INTERRUPTED ? err_wrap(e, rc, "%s", where) : rc;
 }
 
 static int measure_file(struct measure *m, const struct param_set *args, struct err *e)
 {
     const char *path = param_str(args, "file");
-    struct json_lines lines;
-    struct buf text;
-    int rc = json_lines_open(&lines, path, ROW_MAX_BYTES, e);
-    if (rc) return rc;
-    buf_init(&text, ROW_MAX_BYTES);
-    json_t *row = NULL;
-    while ((rc = json_lines_next(&lines, &row, e)) > 0) {
-        char where[512];
-        snprintf(where, sizeof(where), "%.400s line %llu", path, (unsigned long long)lines.line_no);
-        rc = measure_row(m, row, param_str(args, "field"), where, &text, e);
-        json_decref(row);
-        if (rc) break;
-    }
-    buf_deinit(&text);
-    json_lines_close(&lines);
+    int rc = cli_texts_each(&m->x->model, path, param_str(args, "field"), measure_row, m, e);
     if (!rc && !m->n_predicted)
         rc = err_set(e, ERR_INPUT, path, "cannot measure perplexity on \"%s\": no row has two tokens", path);
     return rc;
