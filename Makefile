@@ -121,4 +121,4 @@ compile_commands.json: Makefile
 
 clean:
 	rm -rf build compile_commands.json
--include $(OBJ:.o=.d) $(UNIT:=.d)
+-include $(OBJ:.o=.d) $(UNIT:=.d) $(EMU:.o=.d)

@@ -18,6 +18,7 @@
 #include "compute/device/device.h"
 #include "ground/base/attr.h"
 #include "ground/base/rng.h"
+#include "random_weights.h"
 
 enum {
     SEED = 41,
@@ -110,10 +111,7 @@ static inline struct mat mat_new(struct dev *d, const char *name, enum quant_typ
     size_t row_bytes = n_in / (size_t)q->block_len * q->block_bytes;
     float *w = randoms(name, n_out * n_in, 1 / sqrt((double)n_in));
     uint8_t *file = calloc(n_out, row_bytes);
-    for (size_t i = 0; i < n_out; i++) {
-        q->quantize(file + i * row_bytes, w + i * n_in, n_in);
-        q->dequantize(w + i * n_in, file + i * row_bytes, n_in);
-    }
+    random_weights(type, file, w, n_out * n_in, 1.0f / sqrtf((float)n_in));
     if (dev_mat_new(d, &m.w, type, n_out, n_in, &e) != 0) fail_msg("%s", e.msg);
     dev_mat_put(d, m.w, file, 0, n_out);
     m.wd = doubles(w, n_out * n_in);
@@ -269,12 +267,12 @@ static inline void plain_panel(enum quant_type type, uint16_t *out, const void *
     }
 }
 
-static inline void plain_rows(enum quant_type type, uint16_t *out, size_t ld, const void *packed)
+static inline void plain_rows(enum quant_type type, uint16_t *out, size_t ld, const void *packed, size_t part)
 {
     struct kern k;
     float rows[16 * 32];
     kern_init(&k, KERN_SCALAR);
-    k.quant[type].rows(rows, 32, packed);
+    k.quant[type].rows(rows, 32, packed, part);
     for (size_t r = 0; r < 16; r++)
         for (size_t c = 0; c < 32; c++) out[(r / 2 * ld + c) * 2 + r % 2] = to_bf16(rows[r * 32 + c]);
 }
@@ -283,17 +281,17 @@ static inline void q4_1_panel(uint16_t *out, const void *packed, size_t n)
 {
     plain_panel(QUANT_Q4_1, out, packed, n);
 }
-static inline void q4_1_rows(uint16_t *out, size_t ld, const void *packed)
+static inline void q4_1_rows(uint16_t *out, size_t ld, const void *packed, size_t part)
 {
-    plain_rows(QUANT_Q4_1, out, ld, packed);
+    plain_rows(QUANT_Q4_1, out, ld, packed, part);
 }
 static inline void q8_0_panel(uint16_t *out, const void *packed, size_t n)
 {
     plain_panel(QUANT_Q8_0, out, packed, n);
 }
-static inline void q8_0_rows(uint16_t *out, size_t ld, const void *packed)
+static inline void q8_0_rows(uint16_t *out, size_t ld, const void *packed, size_t part)
 {
-    plain_rows(QUANT_Q8_0, out, ld, packed);
+    plain_rows(QUANT_Q8_0, out, ld, packed, part);
 }
 
 static inline struct dev *device_with_bf16(void)

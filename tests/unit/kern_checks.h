@@ -197,33 +197,47 @@ static void check_gemm_f32(void **state)
 
 /* --- quantizations --- */
 
-/* Blocks of random bytes of the file format with scales of every kind, packed: all nibbles and bytes occur. */
-static void *packed_draw(int type, size_t n_block, bool finite)
+/* What one row has for a packed block: random bytes of the file format with scales of every kind, so that all codes
+ * occur; floats: ordinary values, and the scales. */
+static void file_draw(int type, uint8_t *file, bool finite)
 {
     static const uint16_t scale[] = {0,      0x8000, 1,      0x03ff, 0x3c00, 0xbc00,
                                      0x2e66, 0x1234, 0x7bff, 0x7c00, 0xfc00, 0x7e01};
     const struct quant *q = quants[type];
-    uint8_t *packed = guarded(n_block * q->packed_bytes), file[KERN_ROWS][128];
-    size_t n_scale = finite ? 8 : sizeof(scale) / sizeof(scale[0]),
-           bytes = q->block_bytes * (q->block_len == 1 ? 32 : 1);
+    size_t n_scale = finite ? 8 : sizeof(scale) / sizeof(scale[0]);
+    for (size_t i = 0; i < KERN_K && q->block_len == 1; i++) {
+        float v = up_to(3) == 1 ? f16_value(scale[up_to(n_scale) - 1]) : (float)rng_normal(seed, 4, draw++);
+        q->quantize(file + i * q->block_bytes, &v, 1);
+    }
+    for (size_t i = 0; i < q->block_bytes && q->block_len > 1; i++) {
+        file[i] = (uint8_t)rng_below(256, seed, 3, draw++);
+    }
+    const uint16_t h[2] = {scale[up_to(n_scale) - 1], scale[up_to(n_scale) - 1]};
+    if (type != QUANT_MXFP4 || finite) { /* any exponent is a scale */
+        quant_set_scales((enum quant_type)type, file, h);
+    }
+}
+
+static void *packed_draw(int type, size_t n_block, bool finite)
+{
+    const struct quant *q = quants[type];
+    uint8_t *packed = guarded(n_block * q->packed_bytes), file[KERN_ROWS][QUANT_K];
     for (size_t b = 0; b < n_block; b++) {
         const void *row[KERN_ROWS];
         for (size_t r = 0; r < KERN_ROWS; r++) {
-            for (size_t i = 0; i < bytes; i++) {
-                file[r][i] = (uint8_t)rng_below(256, seed, 3, draw++);
-            }
-            for (size_t i = 0; q->block_len == 1 && i < 32; i++) { /* floats: ordinary values, and scale[] as float16 */
-                float v = up_to(3) == 1 ? f16_value(scale[up_to(n_scale) - 1]) : (float)rng_normal(seed, 4, draw++);
-                q->quantize(file[r] + i * q->block_bytes, &v, 1);
-            }
-            for (size_t i = 0; q->block_len > 1 && i < (type == QUANT_Q4_1 ? 2u : 1u); i++) {
-                memcpy(file[r] + 2 * i, &scale[up_to(n_scale) - 1], 2);
-            }
+            file_draw(type, file[r], finite);
             row[r] = up_to(8) == 1 ? NULL : file[r];
         }
-        q->pack(packed + b * q->packed_bytes, row, KERN_K);
+        quant_pack(q, packed + b * q->packed_bytes, row, q->packed_k);
     }
     return packed;
+}
+
+/* Packed blocks of a type that make at most so many parts of 32 inputs, at least one. */
+static size_t blocks_up_to(int type, size_t n_part)
+{
+    size_t n = n_part * KERN_K / (size_t)quants[type]->packed_k;
+    return up_to(n ? n : 1);
 }
 
 static void check_readers(void **state)
@@ -231,9 +245,10 @@ static void check_readers(void **state)
     const struct kern *k = *state;
     struct kern s;
     kern_fill(&s, KERN_SCALAR);
-    for (int i = 0; i < 20 * QUANT_COMPUTED; i++, guards_free()) {
-        int type = i % QUANT_COMPUTED;
-        size_t n_block = up_to(5), n = n_block * KERN_K * KERN_ROWS, ld = KERN_K + up_to(9) - 1;
+    for (int i = 0; i < 20 * QUANT_COUNT; i++, guards_free()) {
+        int type = i % QUANT_COUNT;
+        size_t n_block = blocks_up_to(type, 16), n = n_block * (size_t)quants[type]->packed_k * KERN_ROWS;
+        size_t ld = KERN_K + up_to(9) - 1, part = up_to((size_t)quants[type]->packed_k / KERN_K) - 1;
         void *packed = packed_draw(type, n_block, false);
         float *a = floats(n), *b = floats(n);
         k->quant[type].panel(a, packed, n_block);
@@ -241,8 +256,8 @@ static void check_readers(void **state)
         same_bits(quants[type]->name, a, b, n);
         void *last = (char *)packed + (n_block - 1) * quants[type]->packed_bytes;
         float *c = ordinary((KERN_ROWS - 1) * ld + KERN_K), *d = copied(c, (KERN_ROWS - 1) * ld + KERN_K);
-        k->quant[type].rows(c, ld, last);
-        s.quant[type].rows(d, ld, last);
+        k->quant[type].rows(c, ld, last, part);
+        s.quant[type].rows(d, ld, last, part);
         same_bits(quants[type]->name, c, d, (KERN_ROWS - 1) * ld + KERN_K);
     }
 }
@@ -252,6 +267,7 @@ static struct q8_rows q8_alloc(size_t n_row, size_t n_k)
     return (struct q8_rows){.q = guarded(n_row * n_k),
                             .d = guarded(n_row * n_k / KERN_K * sizeof(float)),
                             .sum = guarded(n_row * n_k / KERN_K * sizeof(int32_t)),
+                            .sum16 = guarded(n_row * n_k / 16 * sizeof(int32_t)),
                             .n_k = n_k};
 }
 
@@ -271,17 +287,33 @@ static void check_quantize_q8(void **state)
         same_bytes("quantize_q8 q", a.q, b.q, n_row * n_k);
         same_bits("quantize_q8 d", a.d, b.d, n_scale);
         same_bytes("quantize_q8 sum", a.sum, b.sum, n_scale * sizeof(int32_t));
+        same_bytes("quantize_q8 sum16", a.sum16, b.sum16, 2 * n_scale * sizeof(int32_t));
+        for (size_t j = 0; j < n_row * n_k; j++) {
+            b.sum[j / KERN_K] -= b.q[j];
+            b.sum16[j / 16] -= b.q[j];
+        }
+        for (size_t j = 0; j < 2 * n_scale; j++) {
+            assert_true(b.sum[j / 2] == 0 && b.sum16[j] == 0);
+        }
     }
 }
 
-/* Activations of -127 and 127 only: what would overflow 16 bits does so here. */
+/* Activations of -127 and 127 only: what would overflow 16 bits does so here, with the largest codes. */
 static void saturate(struct q8_rows *x, size_t n_row)
 {
     for (size_t b = 0; b < n_row * x->n_k / KERN_K; b++) {
         int8_t v = up_to(2) == 1 ? 127 : -127;
         memset(x->q + b * KERN_K, v, KERN_K);
         x->sum[b] = v * KERN_K;
+        x->sum16[2 * b] = x->sum16[2 * b + 1] = v * 16;
     }
+}
+
+/* A byte whose codes are the farthest from zero. */
+static int extreme_codes(int type)
+{
+    bool table = type == QUANT_IQ4_NL || type == QUANT_IQ4_XS;
+    return type == QUANT_Q8_0 ? 0x80 : (type == QUANT_MXFP4 ? 0x77 : (table ? 0 : 0xff));
 }
 
 static void check_gemm_q8(void **state)
@@ -289,16 +321,18 @@ static void check_gemm_q8(void **state)
     const struct kern *k = *state;
     struct kern s;
     kern_fill(&s, KERN_SCALAR);
-    for (int i = 0; i < 120; i++, guards_free()) {
-        int type = QUANT_Q8_0 + i % 3;
-        size_t n_block = up_to(9), n_k = (n_block + up_to(2) - 1) * KERN_K, skip = up_to(3) - 1, n_row = odd_size(40);
+    for (int i = 0; i < 60 * (QUANT_COUNT - QUANT_Q8_0); i++, guards_free()) {
+        int type = QUANT_Q8_0 + i / 60;
+        size_t n_block = blocks_up_to(type, 24), n_k = n_block * (size_t)quants[type]->packed_k;
+        size_t skip = up_to(3) - 1, n_row = odd_size(40);
+        n_k += (up_to(2) - 1) * KERN_K;
         size_t ldy = KERN_ROWS + up_to(3) - 1, n = (n_row - 1) * ldy + KERN_ROWS;
         void *packed = packed_draw(type, n_block, i % 4 != 0);
         struct q8_rows x = q8_alloc(skip + n_row, n_k);
         s.quantize_q8(&x, ordinary((skip + n_row) * n_k), n_k, skip + n_row, n_k);
         if (i % 5 == 0) {
             saturate(&x, skip + n_row);
-            memset((char *)packed + quants[type]->packed_bytes - 64, type == QUANT_Q8_0 ? 0x80 : 0xff, 64);
+            memset((char *)packed + 64, extreme_codes(type), quants[type]->packed_bytes - 64);
         }
         float *a = ordinary(n), *b = copied(a, n), *c = floats(KERN_ROWS);
         k->quant[type].gemm_q8(a, ldy, packed, &x, skip, n_row, n_block);
@@ -432,9 +466,10 @@ static void check_readers_bf16(void **state)
     const struct kern *k = *state;
     struct kern s;
     kern_fill(&s, KERN_SCALAR);
-    for (int i = 0; i < 10 * QUANT_COMPUTED; i++, guards_free()) {
-        int type = i % QUANT_COMPUTED;
-        size_t n_block = up_to(4), n = n_block * KERN_K * KERN_ROWS, ld = KERN_K + up_to(9) - 1;
+    for (int i = 0; i < 10 * QUANT_COUNT; i++, guards_free()) {
+        int type = i % QUANT_COUNT;
+        size_t n_block = blocks_up_to(type, 16), n = n_block * (size_t)quants[type]->packed_k * KERN_ROWS;
+        size_t ld = KERN_K + up_to(9) - 1, part = up_to((size_t)quants[type]->packed_k / KERN_K) - 1;
         void *packed = packed_draw(type, n_block, true);
         uint16_t *a = guarded(n * 2), *c = guarded((7 * ld + KERN_K) * 4);
         float *b = floats(n), *d = floats(KERN_ROWS * KERN_K);
@@ -444,8 +479,8 @@ static void check_readers_bf16(void **state)
             size_t at = (j / 32 * 2 + j % 2) * KERN_ROWS + j / 2 % KERN_ROWS;
             assert_int_equal(a[j], bf16_bits(b[at]));
         }
-        k->quant[type].rows_bf16(c, ld, packed);
-        s.quant[type].rows(d, KERN_K, packed);
+        k->quant[type].rows_bf16(c, ld, packed, part);
+        s.quant[type].rows(d, KERN_K, packed, part);
         for (size_t j = 0; j < KERN_ROWS * KERN_K; j++) { /* [row / 2][ld][2] */
             size_t r = j / KERN_K, col = j % KERN_K;
             assert_int_equal(c[(r / 2 * ld + col) * 2 + r % 2], bf16_bits(d[j]));
@@ -513,8 +548,9 @@ static void check_gemm_bf16(void **state)
     X(gemm_f32)                                                                                                  \
     X(readers)                                                                                                   \
     X(quantize_q8)                                                                                               \
-    X(gemm_q8) X(conversions) X(rms_norm) X(rms_norm_in_place) X(rms_norm_backward) X(swiglu) X(swiglu_backward) \
-        X(softmax) X(dot) X(log_sum_exp) X(cross_entropy_backward) X(add) X(axpy) X(scale) X(adamw) X(rope)
+    X(gemm_q8)                                                                                                   \
+    X(conversions) X(rms_norm) X(rms_norm_in_place) X(rms_norm_backward) X(swiglu) X(swiglu_backward) X(softmax) \
+        X(dot) X(log_sum_exp) X(cross_entropy_backward) X(add) X(axpy) X(scale) X(adamw) X(rope)
 #define BF16_CHECKS(X) X(readers_bf16) X(gemm_bf16)
 
 #endif

@@ -53,10 +53,24 @@ static void linear_case(struct dev *d, enum quant_type type)
     if (type == QUANT_F32) linear_shape(d, type, 37, 45);
 }
 
+/* Rows of two blocks of 256. */
+static void linear_wide(struct dev *d)
+{
+    linear_shape(d, QUANT_Q4_K, 48, 512);
+    linear_shape(d, QUANT_Q3_K, 16, 256);
+}
+
 static void test_linear(void **state)
 {
     (void)state;
     on_every_path(linear_case);
+    for (int isa = KERN_SCALAR; isa <= (int)kern_isa_detect(); isa++) {
+        for (int p = 0; p < 2; p++) {
+            struct dev *d = device(2, p == 0 ? PRECISION_REFERENCE : PRECISION_AUTO, (enum kern_isa)isa);
+            linear_wide(d);
+            dev_free(d);
+        }
+    }
 }
 
 /* --- norm, gate, up, product --- */

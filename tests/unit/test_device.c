@@ -15,6 +15,7 @@
 #include "compute/device/device.h"
 #include "ground/base/mem.h"
 #include "ground/base/rng.h"
+#include "random_weights.h"
 
 enum {
     Q,
@@ -45,6 +46,7 @@ static const struct shape shapes[] = {
     {64, 6, 2, 16, 96, 50, 16, 0, false},
     {64, 4, 4, 32, 160, 33, 16, 20, true},
 };
+static const struct shape wide_shape = {256, 4, 1, 64, 256, 37, 64, 0, true}; /* rows of whole blocks of 256 */
 static const struct shape odd_shape = {40, 3, 1, 10, 72, 37, 10, 0, true}; /* nothing a multiple of 16 or 32 */
 
 /* Everything on the host, as float32; raw: the file format. */
@@ -77,10 +79,8 @@ static void make_matrix(struct layer *l, int i, int n_out, int n_in)
     l->n_out[i] = n_out;
     l->n_in[i] = n_in;
     l->raw[i] = mem_alloc(n / (size_t)q->block_len * q->block_bytes);
-    l->w[i] = mem_alloc(n * sizeof(float));
-    q->quantize(l->raw[i], x, n);
-    q->dequantize(l->w[i], l->raw[i], n);
-    mem_free(x);
+    random_weights(l->type, l->raw[i], x, n, 1.0f / sqrtf((float)n_in));
+    l->w[i] = x;
 }
 
 static struct layer *layer_new(const struct shape *s, enum quant_type type)
@@ -351,16 +351,14 @@ static float *run(struct rig *r, const struct layer *l, int chunk, int per_page)
     return all;
 }
 
-static double worst(const struct layer *l, const float *got)
+static double worst(const struct layer *l, double *const want[N_SEQ], const float *got)
 {
     double w = 0;
     for (int i = 0; i < N_SEQ; i++) {
-        double *want = naive(l, i);
         for (int k = 0; k < seq_len[i] * l->s.n_vocab; k++) {
-            double d = fabs((double)got[i * MAX_TOK * l->s.n_vocab + k] - want[k]);
+            double d = fabs((double)got[i * MAX_TOK * l->s.n_vocab + k] - want[i][k]);
             if (!(d <= w)) w = d;
         }
-        mem_free(want);
     }
     return w;
 }
@@ -368,6 +366,8 @@ static double worst(const struct layer *l, const float *got)
 static void check_against_naive(const struct shape *s, enum quant_type type, enum kern_isa isa)
 {
     struct layer *l = layer_new(s, type);
+    double *want[N_SEQ];
+    for (int i = 0; i < N_SEQ; i++) want[i] = naive(l, i);
     bool quantized = quants[type]->block_len > 1;
     for (int precision = PRECISION_AUTO; precision <= PRECISION_REFERENCE; precision++)
         for (int mode = DEV_SERVE; mode <= DEV_TRAIN; mode++)
@@ -378,13 +378,14 @@ static void check_against_naive(const struct shape *s, enum quant_type type, enu
                 float *got = run(&r, l, 29, DEV_PAGE);
                 bool bf16 = precision == PRECISION_AUTO && r.d->kern.gemm_bf16 != NULL && type != QUANT_F32;
                 bool exact = precision == PRECISION_REFERENCE || (mode == DEV_TRAIN && !bf16);
-                double bound = exact ? 1e-4 : quantized || bf16 ? 0.25 : 2e-2, w = worst(l, got);
+                double bound = exact ? 1e-4 : quantized || bf16 ? 0.25 : 2e-2, w = worst(l, want, got);
                 if (!(w < bound))
                     fail_msg("%s on %s, precision %d, mode %d, fine %d: %g off", quants[type]->name, kern_isa_name(isa),
                              precision, mode, fine, w);
                 mem_free(got);
                 rig_deinit(&r);
             }
+    for (int i = 0; i < N_SEQ; i++) mem_free(want[i]);
     layer_free(l);
 }
 
@@ -392,9 +393,12 @@ static void test_against_naive(void **state)
 {
     (void)state;
     for (int isa = KERN_SCALAR; isa <= (int)kern_isa_detect(); isa++) {
-        for (int type = 0; type < QUANT_COMPUTED; type++)
-            for (size_t i = 0; i < N_ELEM(shapes); i++)
+        for (int type = 0; type < QUANT_COUNT; type++) {
+            if (quants[type]->block_len == QUANT_K)
+                check_against_naive(&wide_shape, (enum quant_type)type, (enum kern_isa)isa);
+            for (size_t i = 0; quants[type]->block_len < QUANT_K && i < N_ELEM(shapes); i++)
                 check_against_naive(&shapes[i], (enum quant_type)type, (enum kern_isa)isa);
+        }
         check_against_naive(&odd_shape, QUANT_F32, (enum kern_isa)isa);
         check_against_naive(&odd_shape, QUANT_F16, (enum kern_isa)isa);
         check_against_naive(&odd_shape, QUANT_BF16, (enum kern_isa)isa);
@@ -448,6 +452,9 @@ static void test_bits(void **state)
             check_bits(&shapes[i], types[t], PRECISION_DETERMINISTIC);
         }
     check_bits(&odd_shape, QUANT_F16, PRECISION_REFERENCE);
+    check_bits(&wide_shape, QUANT_Q4_K, PRECISION_REFERENCE);
+    check_bits(&wide_shape, QUANT_Q4_K, PRECISION_DETERMINISTIC);
+    check_bits(&wide_shape, QUANT_Q6_K, PRECISION_DETERMINISTIC);
 }
 
 /* Two children after one prefix that ends inside a page, in one batch with it, against the same tokens alone. */
@@ -557,6 +564,8 @@ static void test_bf16_path(void **state)
     struct shape wide = shapes[0];
     wide.n_ff = MAX_FF; /* longer than one panel of floats, and than one of bfloat16 */
     struct layer *l = layer_new(&wide, QUANT_Q4_1);
+    double *want[N_SEQ];
+    for (int i = 0; i < N_SEQ; i++) want[i] = naive(l, i);
     kern_init(&plain, KERN_SCALAR);
     for (int mode = DEV_SERVE; mode <= DEV_TRAIN; mode++) {
         struct rig r;
@@ -565,11 +574,12 @@ static void test_bf16_path(void **state)
         r.d->kern.gemm_bf16 = plain_gemm_bf16;
         r.d->kern.quant[QUANT_Q4_1].panel_bf16 = plain_panel_bf16;
         float *got = run(&r, l, 29, DEV_PAGE);
-        double w = worst(l, got);
+        double w = worst(l, want, got);
         if (!(w < 0.25) || !(w > 1e-4)) fail_msg("mode %d: %g off, some rounding of bfloat16 was expected", mode, w);
         mem_free(got);
         rig_deinit(&r);
     }
+    for (int i = 0; i < N_SEQ; i++) mem_free(want[i]);
     layer_free(l);
 }
 
@@ -617,15 +627,17 @@ static void test_choice_of_path(void **state)
 static void test_embed(void **state)
 {
     (void)state;
+    struct shape embed_shape = wide_shape;
+    embed_shape.n_vocab = 50;
     const int32_t ids[] = {0, 49, 16, 31, 49};
-    for (int type = 0; type < QUANT_COMPUTED; type++) {
-        struct layer *l = layer_new(&shapes[0], (enum quant_type)type);
+    for (int type = 0; type < QUANT_COUNT; type++) {
+        struct layer *l = layer_new(&embed_shape, (enum quant_type)type);
         struct rig r;
-        float x[5 * 64];
+        float x[5 * 256];
         rig_init(&r, l, &(struct dev_options){2, PRECISION_AUTO, kern_isa_detect()}, DEV_SERVE);
         dev_embed(r.d, r.x, r.mat[HEAD], ids, 5);
-        dev_read(r.d, x, r.x, 5 * 64);
-        for (int i = 0; i < 5; i++) assert_memory_equal(x + i * 64, l->w[HEAD] + ids[i] * 64, 64 * sizeof(float));
+        dev_read(r.d, x, r.x, 5 * 256);
+        for (int i = 0; i < 5; i++) assert_memory_equal(x + i * 256, l->w[HEAD] + ids[i] * 256, 256 * sizeof(float));
         rig_deinit(&r);
         layer_free(l);
     }

@@ -25,11 +25,6 @@ size_t back_columns_bytes(void)
     return (size_t)BACK_K * BACK_BLOCKS * KERN_K * sizeof(float) + KERN_ROWS * KERN_K * sizeof(uint16_t) + 128;
 }
 
-static const void *packed_block(const struct dev_mat *m, size_t group, size_t block)
-{
-    return m->packed + group * m->group_bytes + block * quants[m->type]->packed_bytes;
-}
-
 static void columns_float(const struct dev *d, kern_gemm_fn gemm, const struct dev_mat *m, const struct back_rows *r,
                           size_t b0, size_t b1, float *dx, size_t lddx, bool accumulate, struct carve c)
 {
@@ -40,7 +35,7 @@ static void columns_float(const struct dev *d, kern_gemm_fn gemm, const struct d
         for (size_t g = 0; g * KERN_ROWS < n_k; g++) {
             for (size_t b = b0; b < b1; b++)
                 d->kern.quant[m->type].rows(panel + g * KERN_ROWS * ld + (b - b0) * KERN_K, ld,
-                                            packed_block(m, k0 / KERN_ROWS + g, b));
+                                            mat_block(m, k0 / KERN_ROWS + g, b * KERN_K), mat_part(m, b * KERN_K));
         }
         for (size_t i = 0; i < r->n_row; i += BACK_ROWS)
             gemm(dx + i * lddx + b0 * KERN_K, lddx, r->dy + i * r->ldy + k0, r->ldy, 1, panel, ld,
@@ -52,7 +47,7 @@ static void columns_float(const struct dev *d, kern_gemm_fn gemm, const struct d
 static void put_block_bf16(const struct dev *d, const struct dev_mat *m, size_t group, size_t block, uint16_t *left,
                            uint16_t *right, uint16_t *tmp)
 {
-    d->kern.quant[m->type].rows_bf16(tmp, KERN_K, packed_block(m, group, block));
+    d->kern.quant[m->type].rows_bf16(tmp, KERN_K, mat_block(m, group, block * KERN_K), mat_part(m, block * KERN_K));
     for (size_t pair = 0; pair < KERN_ROWS / 2; pair++) {
         memcpy(left + pair * 32, tmp + pair * 64, 32 * sizeof(uint16_t));
         memcpy(right + pair * 32, tmp + pair * 64 + 32, 32 * sizeof(uint16_t));

@@ -50,6 +50,7 @@ static struct q8_rows carve_q8(struct carve *c, size_t n_row, size_t n_pad)
     struct q8_rows q = {.q = carve_take(c, n_row * n_pad), .n_k = n_pad};
     q.d = carve_take(c, n_scale * sizeof(float));
     q.sum = carve_take(c, n_scale * sizeof(int32_t));
+    q.sum16 = carve_take(c, 2 * n_scale * sizeof(int32_t));
     return q;
 }
 
@@ -76,9 +77,9 @@ void cpu_prepared_carve(const struct cpu_input *in, size_t row0, size_t n_row, s
 size_t cpu_prepared_bytes(size_t n_row, size_t n_in, size_t rank)
 {
     size_t n_pad = round_up(n_in, KERN_K), n_block = n_pad / KERN_K;
-    size_t q8 = n_pad + n_block * (sizeof(float) + sizeof(int32_t));
+    size_t q8 = n_pad + n_block * (sizeof(float) + 3 * sizeof(int32_t));
     size_t row = n_in * sizeof(float) + 2 * q8 + n_pad * sizeof(uint16_t) + MAX_PROJ * rank * sizeof(float);
-    return n_row * row + (8 + MAX_PROJ) * 64;
+    return n_row * row + (9 + MAX_PROJ) * 64;
 }
 
 static size_t batch_row(const struct cpu_input *in, size_t row)
@@ -107,7 +108,11 @@ static void fill_x(const struct dev *d, const struct cpu_input *in, struct cpu_p
 static struct q8_rows q8_from(const struct q8_rows *q, size_t row)
 {
     size_t n_block = q->n_k / KERN_K;
-    return (struct q8_rows){q->q + row * q->n_k, q->d + row * n_block, q->sum + row * n_block, q->n_k};
+    return (struct q8_rows){.q = q->q + row * q->n_k,
+                            .d = q->d + row * n_block,
+                            .sum = q->sum + row * n_block,
+                            .sum16 = q->sum16 + 2 * row * n_block,
+                            .n_k = q->n_k};
 }
 
 /* What rounding to int8 left of a row. */

@@ -60,15 +60,27 @@ struct dev {
     struct rope_cache rope;
 };
 
-/* Packed blocks: groups of 16 output rows, each n_block blocks of 16 x 32 along the inputs; padded with zeros. */
+/* Packed blocks: groups of 16 output rows, each n_block blocks along the inputs; padded with zeros. */
 struct dev_mat {
     struct dev *dev;
     enum quant_type type;
     size_t n_out, n_in;
-    size_t n_group, n_block; /* ceil(n_out / 16), ceil(n_in / 32) */
+    size_t n_group, n_block; /* ceil(n_out / 16), ceil(n_in / packed_k) */
     size_t group_bytes;      /* n_block * packed_bytes */
     uint8_t *packed;         /* [n_group][n_block] packed blocks; QUANT_F32: the panel [n_block * 32][16] itself */
 };
+
+/* The packed block of a group in which input k lies. */
+static inline const uint8_t *mat_block(const struct dev_mat *m, size_t group, size_t k)
+{
+    const struct quant *q = quants[m->type];
+    return m->packed + group * m->group_bytes + k / (size_t)q->packed_k * q->packed_bytes;
+}
+/* The part of its block in which input k lies. */
+static inline size_t mat_part(const struct dev_mat *m, size_t k)
+{
+    return k % (size_t)quants[m->type]->packed_k / KERN_K;
+}
 
 /* Keys and values by page, then layer, then K before V. Within a page a head is contiguous:
  *   K of a head: [d_head][DEV_PAGE], transposed, so that it is the panel of the product with queries as it stands;

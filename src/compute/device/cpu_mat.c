@@ -10,7 +10,8 @@
 int dev_mat_new(struct dev *d, struct dev_mat **out, enum quant_type type, size_t n_out, size_t n_in, struct err *e)
 {
     *out = NULL;
-    size_t n_group = (n_out + KERN_ROWS - 1) / KERN_ROWS, n_block = (n_in + KERN_K - 1) / KERN_K;
+    size_t packed_k = (size_t)quants[type]->packed_k;
+    size_t n_group = (n_out + KERN_ROWS - 1) / KERN_ROWS, n_block = (n_in + packed_k - 1) / packed_k;
     size_t group_bytes, n_bytes;
     bool fits = mul_size(n_block, quants[type]->packed_bytes, &group_bytes) && mul_size(n_group, group_bytes, &n_bytes);
     struct dev_mat *m = fits ? mem_try_alloc(sizeof(*m)) : NULL;
@@ -70,15 +71,16 @@ static void pack_group(const struct put *p, size_t group)
     const struct dev_mat *m = p->m;
     const struct quant *q = quants[m->type];
     uint8_t *dst = m->packed + group * m->group_bytes;
-    for (size_t k = 0; k < m->n_block; k++) {
+    size_t packed_k = (size_t)q->packed_k;
+    for (size_t b = 0; b < m->n_block; b++) {
         const void *row[KERN_ROWS];
-        size_t offset = k * KERN_K / (size_t)q->block_len * q->block_bytes;
+        size_t offset = b * packed_k / (size_t)q->block_len * q->block_bytes;
         for (size_t i = 0; i < KERN_ROWS; i++) {
             size_t r = group * KERN_ROWS + i - p->row0;
             row[i] = r < p->n_row ? p->rows + r * p->row_bytes + offset : NULL;
         }
-        size_t left = m->n_in - k * KERN_K;
-        q->pack(dst + k * q->packed_bytes, row, left < KERN_K ? (int)left : KERN_K);
+        size_t left = m->n_in - b * packed_k;
+        quant_pack(q, dst + b * q->packed_bytes, row, (int)(left < packed_k ? left : packed_k));
     }
 }
 
@@ -111,13 +113,11 @@ struct embed {
 /* A packed block holds 16 rows: all are read, one is kept. Cheap beside the products of a token. */
 static void embed_row(const struct dev *d, float *x, const struct dev_mat *m, size_t row)
 {
-    float block[KERN_ROWS][KERN_K];
-    size_t packed_bytes = quants[m->type]->packed_bytes;
-    const uint8_t *src = m->packed + row / KERN_ROWS * m->group_bytes;
-    for (size_t k = 0; k < m->n_block; k++) {
-        d->kern.quant[m->type].rows(block[0], KERN_K, src + k * packed_bytes);
-        size_t left = m->n_in - k * KERN_K;
-        memcpy(x + k * KERN_K, block[row % KERN_ROWS], (left < KERN_K ? left : KERN_K) * sizeof(float));
+    float part[KERN_ROWS][KERN_K];
+    for (size_t k = 0; k < m->n_in; k += KERN_K) {
+        d->kern.quant[m->type].rows(part[0], KERN_K, mat_block(m, row / KERN_ROWS, k), mat_part(m, k));
+        size_t left = m->n_in - k;
+        memcpy(x + k, part[row % KERN_ROWS], (left < KERN_K ? left : KERN_K) * sizeof(float));
     }
 }
 

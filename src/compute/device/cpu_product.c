@@ -60,9 +60,11 @@ size_t cpu_product_bytes(size_t n_in)
     return whole > tile ? whole : tile;
 }
 
-static const uint8_t *block_at(const struct dev_mat *m, size_t group, size_t k)
+/* Packed blocks that hold n_k inputs, from the first of one. */
+static size_t n_packed(const struct dev_mat *m, size_t n_k)
 {
-    return m->packed + group * m->group_bytes + k / KERN_K * quants[m->type]->packed_bytes;
+    size_t packed_k = (size_t)quants[m->type]->packed_k;
+    return (n_k + packed_k - 1) / packed_k;
 }
 
 /* Aligned memory of ours, seen as floats: packed QUANT_F32 blocks are the panel. */
@@ -77,9 +79,9 @@ static void product_ref(const struct dev *d, const struct dev_mat *m, const stru
     for (size_t g = g0; g < g1; g++) {
         const float *p = panel;
         if (m->type == QUANT_F32) {
-            p = as_floats(block_at(m, g, 0));
+            p = as_floats(mat_block(m, g, 0));
         } else {
-            d->kern.quant[m->type].panel(panel, block_at(m, g, 0), m->n_block);
+            d->kern.quant[m->type].panel(panel, mat_block(m, g, 0), m->n_block);
         }
         d->kern.gemm_ref(y + (g - g0) * KERN_ROWS, ldy, x->x, x->ldx, 1, p, KERN_ROWS, x->n_row, KERN_ROWS, m->n_in,
                          false);
@@ -92,13 +94,12 @@ static void product_f32_part(const struct dev *d, const struct dev_mat *m, const
 {
     bool is_panel = m->type == QUANT_F32;
     for (size_t g = g0; g < g1 && !is_panel; g++) {
-        d->kern.quant[m->type].panel(panel + (g - g0) * PANEL_K * KERN_ROWS, block_at(m, g, k0),
-                                     (n_k + KERN_K - 1) / KERN_K);
+        d->kern.quant[m->type].panel(panel + (g - g0) * PANEL_K * KERN_ROWS, mat_block(m, g, k0), n_packed(m, n_k));
     }
     for (size_t r = 0; r < x->n_row; r += ROW_BLOCK) {
         size_t n = x->n_row - r < ROW_BLOCK ? x->n_row - r : ROW_BLOCK;
         for (size_t g = g0; g < g1; g++) {
-            const float *p = is_panel ? as_floats(block_at(m, g, k0)) : panel + (g - g0) * PANEL_K * KERN_ROWS;
+            const float *p = is_panel ? as_floats(mat_block(m, g, k0)) : panel + (g - g0) * PANEL_K * KERN_ROWS;
             d->kern.gemm_f32(y + r * ldy + (g - g0) * KERN_ROWS, ldy, x->x + r * x->ldx + k0, x->ldx, 1, p, KERN_ROWS,
                              n, KERN_ROWS, n_k, k0 > 0);
         }
@@ -110,8 +111,8 @@ static void product_bf16_part(const struct dev *d, const struct dev_mat *m, cons
 {
     n_k = round_up(n_k, KERN_K);
     for (size_t g = g0; g < g1; g++) {
-        d->kern.quant[m->type].panel_bf16(panel + (g - g0) * BF16_PANEL_K * KERN_ROWS, block_at(m, g, k0),
-                                          n_k / KERN_K);
+        d->kern.quant[m->type].panel_bf16(panel + (g - g0) * BF16_PANEL_K * KERN_ROWS, mat_block(m, g, k0),
+                                          n_packed(m, n_k));
     }
     d->kern.gemm_bf16(y, ldy, x->bf16 + k0, x->ld_bf16, panel, BF16_PANEL_K * KERN_ROWS, x->n_row, g1 - g0, n_k,
                       k0 > 0);
@@ -122,7 +123,7 @@ static void product_q8_rows(const struct dev *d, const struct dev_mat *m, const 
                             size_t g0, size_t g1, float *y, size_t ldy)
 {
     for (size_t g = g0; g < g1; g++) {
-        d->kern.quant[m->type].gemm_q8(y + (g - g0) * KERN_ROWS, ldy, block_at(m, g, 0), q8, r, n, m->n_block);
+        d->kern.quant[m->type].gemm_q8(y + (g - g0) * KERN_ROWS, ldy, mat_block(m, g, 0), q8, r, n, m->n_block);
     }
 }
 
@@ -144,7 +145,7 @@ static void add_pairs(float *restrict y, size_t ldy, const float *restrict t, si
 static void product_q8(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct cpu_rows *x,
                        size_t g0, size_t g1, float *y, size_t ldy, float *pairs)
 {
-    size_t step = Q8_ROW_BYTES / (m->n_block * KERN_K) / 16 * 16;
+    size_t step = Q8_ROW_BYTES / round_up(m->n_in, KERN_K) / 16 * 16;
     step = step < 16 ? 16 : step;
     step = path == PATH_Q8X2 && step > ROW_BLOCK ? ROW_BLOCK : step;
     for (size_t r = 0; r < x->n_row; r += step) {

@@ -10,21 +10,22 @@
 #include "compute/kernels/kern_int.h"
 #include "compute/kernels/vec.h"
 
-static inline void quantize_block(int8_t *q, float *d, int32_t *sum, v16 x0, v16 x1)
+static inline void quantize_block(int8_t *q, float *d, int32_t *sum16, v16 x0, v16 x1)
 {
     const i16 no_sign = i16_set(INT32_MAX);
     float amax =
         bits_f32((uint32_t)i16_max_lane(i16_max(i16_and(v16_bits(x0), no_sign), i16_and(v16_bits(x1), no_sign))));
     *d = amax < 0x1p-100f ? 0.0f : amax / 127.0f;
     if (!(amax >= 0x1p-100f && amax < INFINITY)) {
-        *sum = 0;
+        sum16[0] = sum16[1] = 0;
         memset(q, 0, KERN_K);
         return;
     }
     v16 inv = v16_set(127.0f / amax);
     i16 a = v16_round(v16_mul(x0, inv)), b = v16_round(v16_mul(x1, inv));
     i16_to_s8(q, a, b);
-    *sum = i16_sum(i16_add(a, b));
+    sum16[0] = i16_sum(a);
+    sum16[1] = i16_sum(b);
 }
 
 static inline v16 load_up_to_16(const float *p, size_t n)
@@ -41,7 +42,9 @@ static void quantize_q8(struct q8_rows *x8, const float *x, size_t ldx, size_t n
             size_t at = b * KERN_K;
             v16 x0 = at < n_in ? load_up_to_16(x + at, n_in - at) : v16_set(0);
             v16 x1 = at + 16 < n_in ? load_up_to_16(x + at + 16, n_in - at - 16) : v16_set(0);
-            quantize_block(q + at, x8->d + r * n_scale + b, x8->sum + r * n_scale + b, x0, x1);
+            int32_t *sum16 = x8->sum16 + 2 * (r * n_scale + b);
+            quantize_block(q + at, x8->d + r * n_scale + b, sum16, x0, x1);
+            x8->sum[r * n_scale + b] = sum16[0] + sum16[1];
         }
     }
 }

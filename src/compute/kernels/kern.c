@@ -153,10 +153,10 @@ static void copy_entry(struct kern *to, const struct kern *from, const struct ke
 static void settle_bf16(struct kern *k, const struct kern *level)
 {
     bool whole = k->gemm_bf16 != NULL;
-    for (int i = 0; i < QUANT_COMPUTED; i++) {
+    for (int i = 0; i < QUANT_COUNT; i++) {
         whole = whole && k->quant[i].panel_bf16 != NULL && k->quant[i].rows_bf16 != NULL;
     }
-    for (int i = 0; i < QUANT_COMPUTED && !whole; i++) {
+    for (int i = 0; i < QUANT_COUNT && !whole; i++) {
         k->quant[i].panel_bf16 = NULL;
         k->quant[i].rows_bf16 = NULL;
     }

@@ -1,7 +1,7 @@
 /* CPU kernels: one table of functions. The scalar file is the definition; AVX2, AVX-512 and AMX files overwrite
  * entries. What the table holds:
  *
- *   - quantization readers (one file a quantization): the packed block, 16 output rows x 32 inputs;
+ *   - quantization readers (one file a quantization): the packed block, 16 output rows x 32 or 256 inputs;
  *   - products of a panel with rows, in the `reference` order and in the fast order;
  *   - products of packed quantized weights with int8 activations;
  *   - element-wise steps, which have ONE arithmetic, equal bit for bit on every instruction set.
@@ -20,7 +20,8 @@
 
 #include "ground/base/err.h"
 
-enum { KERN_ROWS = 16, KERN_K = 32 }; /* a packed block: 16 output rows x 32 inputs */
+/* A packed block: 16 output rows x 32 inputs, or x 256 (K-quants) in parts of 32. */
+enum { KERN_ROWS = 16, KERN_K = 32, QUANT_K = 256 };
 
 enum quant_type {
     QUANT_F32,
@@ -39,8 +40,7 @@ enum quant_type {
     QUANT_IQ4_NL,
     QUANT_IQ4_XS,
     QUANT_MXFP4,
-    QUANT_COUNT,
-    QUANT_COMPUTED = QUANT_Q4_1 + 1 /* types below have readers; the others can be dequantized */
+    QUANT_COUNT
 };
 
 /* Levels by generation; each includes the one before. AVX512 = F BW DQ VL VNNI, and the bf16 product where the CPU has
@@ -52,37 +52,51 @@ struct quant {
     const char *name;    /* "Q4_1" */
     int block_len;       /* values in a block of the file format: 1 (floats), 32 or 256 */
     size_t block_bytes;  /* bytes of that block in a file */
-    size_t packed_bytes; /* bytes of one packed block (16 x 32): at most 1.05 x the file's */
+    int packed_k;        /* inputs of a packed block: block_len, 32 for floats */
+    size_t packed_bytes; /* bytes of one packed block (16 x packed_k): at most 1.05 x the file's */
+    int scale_at[2];     /* where a block of the file has its float16 scales; -1: none */
     /* file -> float32, bit for bit as ggml; n values, a multiple of block_len */
     void (*dequantize)(float *y, const void *blocks, size_t n);
     /* float32 -> file, round to nearest as ggml's reference quantizer; NULL for a type that cannot be written */
     void (*quantize)(void *blocks, const float *x, size_t n);
-    /* One packed block from 16 rows of the file format. row[i] points at the 32 values (one block, or 32 floats)
-     * of row i; NULL packs zeros (rows or inputs that pad the matrix to 16 x 32). n_k <= 32 values are present. */
-    void (*pack)(void *packed, const void *const row[KERN_ROWS], int n_k);
+    /* Row r of a packed block that is zeroed: the packed_k values at `row` in the file format (one block, or 32
+     * floats). n_k <= packed_k of them are present; less than all of them in floats only. */
+    void (*pack_row)(void *packed, size_t r, const void *row, int n_k);
 };
 extern const struct quant *const quants[QUANT_COUNT];
 
-/* n_k activations quantized to int8 in blocks of 32: x ~ d[b] * q[k]; sum[b] = sum of q over the block. */
+/* One packed block from 16 rows of the file format; row[r] NULL: zeros (rows that pad the matrix). */
+void quant_pack(const struct quant *q, void *packed, const void *const row[KERN_ROWS], int n_k);
+
+/* Random blocks of an integer quantization, of the file format: fill them with random bytes and set the scales h[0] and
+ * h[1] (float16) of each; MXFP4 takes the exponent of the first. */
+void quant_set_scales(enum quant_type type, void *block, const uint16_t h[2]);
+/* Scales that give such values mean 0 and about this deviation. */
+void quant_scales_for(enum quant_type type, float deviation, uint16_t h[2]);
+
+/* n_k activations quantized to int8 in blocks of 32: x ~ d[b] * q[k]; sum[b] = sum of q over the block, sum16 over
+ * its halves. */
 struct q8_rows {
-    int8_t *q;    /* [n_row][n_k]      n_k a multiple of 32 (padded with zeros) */
-    float *d;     /* [n_row][n_k / 32] */
-    int32_t *sum; /* [n_row][n_k / 32] */
+    int8_t *q;      /* [n_row][n_k]      n_k a multiple of 32 (padded with zeros) */
+    float *d;       /* [n_row][n_k / 32] */
+    int32_t *sum;   /* [n_row][n_k / 32] */
+    int32_t *sum16; /* [n_row][n_k / 16] */
     size_t n_k;
 };
 
 /* Readers of one quantization. `packed` points at the first packed block wanted; the blocks of one group of 16 rows
- * are consecutive along k. */
+ * are consecutive along k; n_block counts packed blocks, of packed_k inputs each. */
 struct kern_quant {
-    /* panel[n_block * 32][16] float32: the dequantized weights, k-major */
+    /* panel[n_block * packed_k][16] float32: the dequantized weights, k-major */
     void (*panel)(float *panel, const void *packed, size_t n_block);
-    /* one block as rows: out[16][ld] float32 (32 columns written): for products with the transpose */
-    void (*rows)(float *out, size_t ld, const void *packed);
+    /* part `part` (32 inputs) of one block as rows: out[16][ld] float32 (32 columns written): for products with the
+     * transpose */
+    void (*rows)(float *out, size_t ld, const void *packed, size_t part);
     /* Where gemm_bf16 is, else NULL: the same two in bf16, in pairs along the reduction:
-     * panel_bf16[n_block * 16][16][2] (k pairs), rows_bf16: out[8][ld][2] (row pairs; 32 columns written) */
+     * panel_bf16[n_block * packed_k / 2][16][2] (k pairs), rows_bf16: out[8][ld][2] (row pairs; 32 columns written) */
     void (*panel_bf16)(uint16_t *panel, const void *packed, size_t n_block);
-    void (*rows_bf16)(uint16_t *out, size_t ld, const void *packed);
-    /* y[n_row][ldy] (16 columns written) = x . W^T for one group of 16 rows; x has n_block * 32 inputs.
+    void (*rows_bf16)(uint16_t *out, size_t ld, const void *packed, size_t part);
+    /* y[n_row][ldy] (16 columns written) = x . W^T for one group of 16 rows; x has n_block * packed_k inputs.
      * NULL for float types. x rows start at row x_row of x. */
     void (*gemm_q8)(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
                     size_t n_block);

@@ -7,8 +7,8 @@
 
 /* One block of 32. The maximum is taken over the bits of |x|, where NaN is above infinity is above all numbers: a
  * scale that is not finite makes the whole block not finite, so a broken activation is never hidden. Blocks whose
- * largest value is below 2^-100 become zero. */
-static void quantize_block(int8_t *q, float *d, int32_t *sum, const float *x)
+ * largest value is below 2^-100 become zero. sum16: of both halves. */
+static void quantize_block(int8_t *q, float *d, int32_t *sum16, const float *x)
 {
     uint32_t bits = 0;
     for (size_t i = 0; i < KERN_K; i++) {
@@ -16,7 +16,7 @@ static void quantize_block(int8_t *q, float *d, int32_t *sum, const float *x)
         bits = a > bits ? a : bits;
     }
     float amax = bits_f32(bits);
-    *sum = 0;
+    sum16[0] = sum16[1] = 0;
     *d = amax < 0x1p-100f ? 0.0f : amax / 127.0f;
     if (!(amax >= 0x1p-100f && amax < INFINITY)) {
         memset(q, 0, KERN_K);
@@ -25,7 +25,7 @@ static void quantize_block(int8_t *q, float *d, int32_t *sum, const float *x)
     float inv = 127.0f / amax;
     for (size_t i = 0; i < KERN_K; i++) {
         q[i] = (int8_t)lrintf(x[i] * inv);
-        *sum += q[i];
+        sum16[i / 16] += q[i];
     }
 }
 
@@ -37,7 +37,9 @@ static void quantize_q8(struct q8_rows *x8, const float *x, size_t ldx, size_t n
             float padded[KERN_K] = {0};
             size_t at = b * KERN_K, n = at >= n_in ? 0 : (n_in - at < KERN_K ? n_in - at : KERN_K);
             memcpy(padded, x + r * ldx + (n ? at : 0), n * sizeof(float));
-            quantize_block(x8->q + r * x8->n_k + at, x8->d + r * n_scale + b, x8->sum + r * n_scale + b, padded);
+            int32_t *sum16 = x8->sum16 + 2 * (r * n_scale + b);
+            quantize_block(x8->q + r * x8->n_k + at, x8->d + r * n_scale + b, sum16, padded);
+            x8->sum[r * n_scale + b] = sum16[0] + sum16[1];
         }
     }
 }
@@ -72,7 +74,7 @@ void kern_convert_fill_scalar(struct kern *k)
     k->quant[QUANT_F32] = quant_f32_scalar;
     k->quant[QUANT_F16] = quant_f16_scalar;
     k->quant[QUANT_BF16] = quant_bf16_scalar;
-    k->quant[QUANT_Q8_0] = quant_q8_0_scalar;
-    k->quant[QUANT_Q4_0] = quant_q4_0_scalar;
-    k->quant[QUANT_Q4_1] = quant_q4_1_scalar;
+#define FILL(TYPE, name) k->quant[QUANT_##TYPE] = quant_##name##_scalar;
+    QUANT_INTEGERS(FILL)
+#undef FILL
 }

@@ -1,38 +1,25 @@
-/* What the files of this folder share: the layouts of packed blocks and the functions by which each instruction-set
- * file puts its entries into the table. Private to kernels. */
+/* What the files of this folder share: facts of the quantizations and the functions by which each instruction-set file
+ * puts its entries into the table. Private to kernels. */
 #ifndef KERNELS_KERN_INT_H
 #define KERNELS_KERN_INT_H
 
 #include "compute/kernels/kern.h"
-
-/* Packed blocks, 16 output rows x 32 inputs. "Line" = 64 bytes that hold 4 inputs of each of the 16 rows, at
- * byte row * 4 + i: one load gives each 32-bit lane the 4 inputs of its row, which is what the dot products of
- * four bytes want. 4-bit: line j holds inputs 4j..4j+3 in its low nibbles and 16+4j..16+4j+3 in its high ones. */
-struct packed_q4_0 {
-    uint16_t d[KERN_ROWS]; /* scales, float16 */
-    uint8_t q[4][64];
-};
-struct packed_q4_1 {
-    uint16_t d[KERN_ROWS]; /* scales, float16 */
-    uint16_t m[KERN_ROWS]; /* minima, float16 */
-    uint8_t q[4][64];
-};
-struct packed_q8_0 {
-    uint16_t d[KERN_ROWS]; /* scales, float16 */
-    int8_t q[8][64];       /* line j holds inputs 4j..4j+3 */
-};
-struct packed_16 { /* float16 and bfloat16, k-major */
-    uint16_t v[KERN_K][KERN_ROWS];
-};
-struct packed_32 { /* float32, k-major: the panel itself */
-    float v[KERN_K][KERN_ROWS];
-};
+#include "compute/kernels/packed.h"
 
 /* One quantization: facts, and its scalar readers (quant_*.c). */
 extern const struct quant quant_f32, quant_f16, quant_bf16, quant_q8_0, quant_q4_0, quant_q4_1, quant_q5_0, quant_q5_1,
     quant_q2_k, quant_q3_k, quant_q4_k, quant_q5_k, quant_q6_k, quant_iq4_nl, quant_iq4_xs, quant_mxfp4;
 extern const struct kern_quant quant_f32_scalar, quant_f16_scalar, quant_bf16_scalar, quant_q8_0_scalar,
-    quant_q4_0_scalar, quant_q4_1_scalar;
+    quant_q4_0_scalar, quant_q4_1_scalar, quant_q5_0_scalar, quant_q5_1_scalar, quant_q2_k_scalar, quant_q3_k_scalar,
+    quant_q4_k_scalar, quant_q5_k_scalar, quant_q6_k_scalar, quant_iq4_nl_scalar, quant_iq4_xs_scalar,
+    quant_mxfp4_scalar;
+
+/* The integer quantizations, as X(TYPE, name). */
+#define QUANT_INTEGERS(X)                                                                                           \
+    X(Q8_0, q8_0)                                                                                                   \
+    X(Q4_0, q4_0)                                                                                                   \
+    X(Q4_1, q4_1) X(Q5_0, q5_0) X(Q5_1, q5_1) X(Q2_K, q2_k) X(Q3_K, q3_k) X(Q4_K, q4_k) X(Q5_K, q5_k) X(Q6_K, q6_k) \
+        X(IQ4_NL, iq4_nl) X(IQ4_XS, iq4_xs) X(MXFP4, mxfp4)
 
 /* What the four bits of IQ4_NL and IQ4_XS, and of MXFP4 (twice the value) stand for. */
 extern const int8_t quant_iq4_values[16], quant_mxfp4_values[16];

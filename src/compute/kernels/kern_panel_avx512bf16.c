@@ -14,56 +14,20 @@ static inline void store_pairs(uint16_t *out, v16 a, v16 b)
     _mm512_storeu_si512(out, _mm512_permutexvar_epi16(interleave, both));
 }
 
-/* The pairs of a line of nibbles: inputs k0, k0 + 1 and k0 + 2, k0 + 3, from bit `first` of the words. */
-#define Q4_0_PAIRS(out, first)                                            \
-    store_pairs((out), Q4_0_AT(line, first), Q4_0_AT(line, (first) + 8)); \
-    store_pairs((out) + 32, Q4_0_AT(line, (first) + 16), Q4_0_AT(line, (first) + 24))
-#define Q4_1_PAIRS(out, first)                                            \
-    store_pairs((out), Q4_1_AT(line, first), Q4_1_AT(line, (first) + 8)); \
-    store_pairs((out) + 32, Q4_1_AT(line, (first) + 16), Q4_1_AT(line, (first) + 24))
-
-static void q4_0_panel_bf16(uint16_t *panel, const void *packed, size_t n_block)
+ALWAYS_INLINE void put_pairs(void *out, size_t k, v16 a, v16 b, v16 c, v16 d)
 {
-    const struct packed_q4_0 *p = packed;
-    for (size_t b = 0; b < n_block; b++, p++, panel += KERN_K * KERN_ROWS) {
-        prefetch_ahead((const char *)p, sizeof(*p));
-        v16 d = v16_from_f16(p->d);
-        for (size_t j = 0; j < 4; j++) {
-            i16 line = i16_load(p->q[j]);
-            Q4_0_PAIRS(panel + 64 * j, 0);
-            Q4_0_PAIRS(panel + 256 + 64 * j, 4);
-        }
-    }
+    uint16_t *panel = (uint16_t *)out + k * KERN_ROWS;
+    store_pairs(panel, a, b);
+    store_pairs(panel + 32, c, d);
 }
 
-static void q4_1_panel_bf16(uint16_t *panel, const void *packed, size_t n_block)
+ALWAYS_INLINE void type_panel_bf16(uint16_t *panel, const char *packed, size_t n_block, const enum quant_type t)
 {
-    const struct packed_q4_1 *p = packed;
-    for (size_t b = 0; b < n_block; b++, p++, panel += KERN_K * KERN_ROWS) {
-        prefetch_ahead((const char *)p, sizeof(*p));
-        v16 d = v16_from_f16(p->d), m = v16_from_f16(p->m);
-        for (size_t j = 0; j < 4; j++) {
-            i16 line = i16_load(p->q[j]);
-            Q4_1_PAIRS(panel + 64 * j, 0);
-            Q4_1_PAIRS(panel + 256 + 64 * j, 4);
-        }
-    }
-}
-
-static void q8_0_panel_bf16(uint16_t *panel, const void *packed, size_t n_block)
-{
-    const struct packed_q8_0 *p = packed;
-    for (size_t b = 0; b < n_block; b++, p++, panel += KERN_K * KERN_ROWS) {
-        prefetch_ahead((const char *)p, sizeof(*p));
-        v16 d = v16_from_f16(p->d);
-        for (size_t j = 0; j < 8; j++) {
-            i16 line = i16_load(p->q[j]);
-            v16 v0 = v16_mul(i16_to_float(i16_right_signed(i16_left(line, 24), 24)), d);
-            v16 v1 = v16_mul(i16_to_float(i16_right_signed(i16_left(line, 16), 24)), d);
-            v16 v2 = v16_mul(i16_to_float(i16_right_signed(i16_left(line, 8), 24)), d);
-            v16 v3 = v16_mul(i16_to_float(i16_right_signed(line, 24)), d);
-            store_pairs(panel + 64 * j, v0, v1);
-            store_pairs(panel + 64 * j + 32, v2, v3);
+    const size_t n_part = type_n_part(t), part_bytes = type_packed_bytes(t) / n_part;
+    for (size_t b = 0; b < n_block; b++, packed += type_packed_bytes(t)) {
+        for (size_t part = 0; part < n_part; part++, panel += KERN_K * KERN_ROWS) {
+            prefetch_ahead(packed + part * part_bytes, part_bytes);
+            part_values(panel, packed, part, t, put_pairs);
         }
     }
 }
@@ -102,58 +66,49 @@ static inline void rows_to_pairs(uint16_t *out, size_t ld, const float *rows)
     }
 }
 
-static void q4_0_rows_bf16(uint16_t *out, size_t ld, const void *packed)
+static void f32_rows_bf16(uint16_t *out, size_t ld, const void *packed, size_t part)
 {
     float rows[KERN_ROWS * KERN_K];
-    q4_0_rows(rows, KERN_K, packed);
+    quant_f32_scalar.rows(rows, KERN_K, packed, part);
     rows_to_pairs(out, ld, rows);
 }
 
-static void q4_1_rows_bf16(uint16_t *out, size_t ld, const void *packed)
+static void f16_rows_bf16(uint16_t *out, size_t ld, const void *packed, size_t part)
 {
     float rows[KERN_ROWS * KERN_K];
-    q4_1_rows(rows, KERN_K, packed);
+    quant_f16_scalar.rows(rows, KERN_K, packed, part);
     rows_to_pairs(out, ld, rows);
 }
 
-static void q8_0_rows_bf16(uint16_t *out, size_t ld, const void *packed)
+static void bf16_rows_bf16(uint16_t *out, size_t ld, const void *packed, size_t part)
 {
     float rows[KERN_ROWS * KERN_K];
-    q8_0_rows(rows, KERN_K, packed);
+    quant_bf16_scalar.rows(rows, KERN_K, packed, part);
     rows_to_pairs(out, ld, rows);
 }
 
-static void f32_rows_bf16(uint16_t *out, size_t ld, const void *packed)
-{
-    float rows[KERN_ROWS * KERN_K];
-    quant_f32_scalar.rows(rows, KERN_K, packed);
-    rows_to_pairs(out, ld, rows);
-}
+#define READERS(TYPE, name)                                                                 \
+    static void name##_panel_bf16(uint16_t *panel, const void *packed, size_t n_block)      \
+    {                                                                                       \
+        type_panel_bf16(panel, packed, n_block, QUANT_##TYPE);                              \
+    }                                                                                       \
+    static void name##_rows_bf16(uint16_t *out, size_t ld, const void *packed, size_t part) \
+    {                                                                                       \
+        float rows[KERN_ROWS * KERN_K];                                                     \
+        type_rows(rows, KERN_K, packed, part, QUANT_##TYPE);                                \
+        rows_to_pairs(out, ld, rows);                                                       \
+    }
+QUANT_INTEGERS(READERS)
+#undef READERS
 
-static void f16_rows_bf16(uint16_t *out, size_t ld, const void *packed)
-{
-    float rows[KERN_ROWS * KERN_K];
-    quant_f16_scalar.rows(rows, KERN_K, packed);
-    rows_to_pairs(out, ld, rows);
-}
-
-static void bf16_rows_bf16(uint16_t *out, size_t ld, const void *packed)
-{
-    float rows[KERN_ROWS * KERN_K];
-    quant_bf16_scalar.rows(rows, KERN_K, packed);
-    rows_to_pairs(out, ld, rows);
-}
-
-#define FILL(TYPE, name)                           \
-    k->quant[TYPE].panel_bf16 = name##_panel_bf16; \
-    k->quant[TYPE].rows_bf16 = name##_rows_bf16
+#define FILL(TYPE, name)                                   \
+    k->quant[QUANT_##TYPE].panel_bf16 = name##_panel_bf16; \
+    k->quant[QUANT_##TYPE].rows_bf16 = name##_rows_bf16;
 void kern_panel_fill_avx512bf16(struct kern *k)
 {
-    FILL(QUANT_F32, f32);
-    FILL(QUANT_F16, f16);
-    FILL(QUANT_BF16, bf16);
-    FILL(QUANT_Q8_0, q8_0);
-    FILL(QUANT_Q4_0, q4_0);
-    FILL(QUANT_Q4_1, q4_1);
+    FILL(F32, f32)
+    FILL(F16, f16)
+    FILL(BF16, bf16)
+    QUANT_INTEGERS(FILL)
 }
 #endif

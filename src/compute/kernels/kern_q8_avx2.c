@@ -1,79 +1,60 @@
 /* Products of packed weights with int8 activations for AVX2: two registers of 8 output rows, one 32-bit lane an output
- * row, the activations broadcast from memory.
- * 4-bit: VPMADDUBSW of nibbles (0..15) with activations; eight of them fit 16 bits (8 x 2 x 15 x 127 = 30480), so one
- * VPMADDWD widens the sum of all 32 inputs.
- * 8-bit: |w| times the activation with w's sign; 2 x 128 x 127 = 32512 fits, so each step is widened.
- * What limits the speed is loads, so each broadcast serves both registers: a block is gone through in two halves of
- * 16 inputs, whose weights fill eight registers and are used for up to TILE activation rows. The sums of the rows
- * stand in the first-level cache. The order of a row's sum is k alone. */
+ * row, the activations broadcast from memory. VPMADDUBSW adds two products of an unsigned with a signed byte in 16
+ * bits, so how many of its results may be added before VPMADDWD widens them depends on the largest code:
+ *   up to 15    eight, all 32 inputs (8 x 2 x 15 x 127 = 30480)
+ *   up to 31    four, 16 inputs (4 x 2 x 31 x 127 = 31496)
+ *   up to 63    two, 8 inputs (2 x 2 x 63 x 127 = 32004)
+ *   8 bits      one: |code| times the activation with the code's sign (2 x 128 x 127 = 32512)
+ * What limits the speed is loads, so each broadcast serves both registers: a part is gone through in two halves of 16
+ * inputs, whose weights fill eight registers and are used for up to TILE activation rows. The sums of the rows stand in
+ * the first-level cache. The order of a row's sum is k alone. */
 #include <string.h>
 
 #include "compute/kernels/intrinsics.h"
 #include "compute/kernels/kern_int.h"
+#include "compute/kernels/lines_vec.h"
 #include "compute/kernels/unroll.h"
 #if defined(__x86_64__)
 
 enum { TILE = 16, QUADS = 4 };
 
-struct pair {
-    __m256i v[2]; /* output rows 0..7 and 8..15 */
-};
-
-/* Half of a weight block: 16 inputs of 16 rows. */
+/* Half of a part: 16 inputs of 16 rows. */
 struct half {
-    struct pair w[QUADS]; /* 4-bit: q; 8-bit: |q| */
-    const int8_t *q;      /* 8-bit: the signed bytes */
+    i16 w[QUADS];            /* unsigned codes; of 8 bits: their magnitude */
+    const int8_t *code;      /* of 8 bits: the signed bytes */
+    int8_t found[QUADS][64]; /* where they are when they were looked up */
 };
 
-struct scale {
-    __m256 v[2];
-};
-
-ALWAYS_INLINE struct scale scales(const uint16_t *p)
+/* codes that need all 8 bits */
+ALWAYS_INLINE bool type_is_wide(const enum quant_type t)
 {
-    return (struct scale){{_mm256_cvtph_ps(_mm_loadu_si128((const __m128i_u *)p)),
-                           _mm256_cvtph_ps(_mm_loadu_si128((const __m128i_u *)(p + 8)))}};
+    return t == QUANT_Q8_0 || t == QUANT_IQ4_NL || t == QUANT_IQ4_XS;
 }
 
-ALWAYS_INLINE __m256i load32(const void *p)
+/* sums of 16 inputs fit 16 bits, and twice as many do */
+ALWAYS_INLINE bool type_is_narrow(const enum quant_type t)
 {
-    return _mm256_loadu_si256(p);
+    return type_is_nibble(t) || t == QUANT_Q2_K || t == QUANT_Q3_K;
 }
 
-/* which is 0 or 1: low nibbles, inputs 0..15, or high ones, 16..31 */
-ALWAYS_INLINE void unpack_nibbles(struct half *h, const uint8_t q[4][64], const int which)
+/* which is 0 or 1: inputs 0..15 or 16..31 */
+ALWAYS_INLINE void half_unpack(struct half *h, const void *packed, size_t part, const int which,
+                               const enum quant_type t)
 {
-    const __m256i low = _mm256_set1_epi8(15);
-    UNROLL
-    for (int j = 0; j < QUADS; j++) {
-        UNROLL
-        for (int i = 0; i < 2; i++) {
-            __m256i line = load32(q[j] + 32 * i);
-            h->w[j].v[i] = _mm256_and_si256(which ? _mm256_srli_epi16(line, 4) : line, low);
-        }
-    }
-}
-
-ALWAYS_INLINE void unpack_bytes(struct half *h, const int8_t q[8][64], const int which)
-{
-    h->q = q[4 * which];
-    UNROLL
-    for (int j = 0; j < QUADS; j++) {
-        UNROLL
-        for (int i = 0; i < 2; i++) {
-            h->w[j].v[i] = _mm256_abs_epi8(load32(h->q + 64 * j + 32 * i));
-        }
-    }
-}
-
-ALWAYS_INLINE void unpack(struct half *h, const void *packed, const int which, enum quant_type type)
-{
-    if (type == QUANT_Q4_0) {
-        unpack_nibbles(h, ((const struct packed_q4_0 *)packed)->q, which);
-    } else if (type == QUANT_Q4_1) {
-        unpack_nibbles(h, ((const struct packed_q4_1 *)packed)->q, which);
+    i16 w[LINES]; /* of which half is used, and only that computed */
+    if (!type_is_wide(t)) {
+        unsigned_lines(w, packed, part, t);
     } else {
-        unpack_bytes(h, ((const struct packed_q8_0 *)packed)->q, which);
+        signed_lines(w, packed, part, t);
+    }
+    h->code = t == QUANT_Q8_0 ? ((const struct packed_q8_0 *)packed)->q[QUADS * which] : h->found[0];
+    UNROLL
+    for (int j = 0; j < QUADS; j++) {
+        i16 line = w[QUADS * which + j];
+        if (type_is_wide(t) && t != QUANT_Q8_0) {
+            i16_store(h->found[j], line);
+        }
+        h->w[j] = type_is_wide(t) ? (i16){_mm256_abs_epi8(line.lo), _mm256_abs_epi8(line.hi)} : line;
     }
 }
 
@@ -84,151 +65,149 @@ ALWAYS_INLINE __m256i quad(const int8_t *q)
     return _mm256_set1_epi32(word);
 }
 
-/* Sums over 16 inputs of nibble * activation, two 16-bit halves a row, at most 4 x 2 x 15 x 127 = 15240. */
-ALWAYS_INLINE struct pair dot_nibbles(const struct half *h, const int8_t *q)
+ALWAYS_INLINE i16 add_words(i16 a, i16 b)
 {
-    struct pair s;
-    UNROLL
-    for (int j = 0; j < QUADS; j++) {
-        __m256i x = quad(q + 4 * j);
-        UNROLL
-        for (int i = 0; i < 2; i++) {
-            __m256i product = _mm256_maddubs_epi16(h->w[j].v[i], x);
-            s.v[i] = j == 0 ? product : _mm256_add_epi16(s.v[i], product);
-        }
-    }
-    return s;
+    return (i16){_mm256_add_epi16(a.lo, b.lo), _mm256_add_epi16(a.hi, b.hi)};
 }
 
-/* The same for bytes, in 32 bits. */
-ALWAYS_INLINE struct pair dot_bytes(const struct half *h, const int8_t *q)
+/* sums of neighbouring 16-bit values, in 32 bits */
+ALWAYS_INLINE i16 widen(i16 a)
 {
     const __m256i ones = _mm256_set1_epi16(1);
-    struct pair s;
+    return (i16){_mm256_madd_epi16(a.lo, ones), _mm256_madd_epi16(a.hi, ones)};
+}
+
+/* Two products of four inputs in each 16 bits. */
+ALWAYS_INLINE i16 products(const struct half *h, const int j, __m256i x, const enum quant_type t)
+{
+    i16 s = {x, x};
+    if (type_is_wide(t)) {
+        i16 code = i16_load(h->code + 64 * j);
+        s = (i16){_mm256_sign_epi8(x, code.lo), _mm256_sign_epi8(x, code.hi)};
+    }
+    return (i16){_mm256_maddubs_epi16(h->w[j].lo, s.lo), _mm256_maddubs_epi16(h->w[j].hi, s.hi)};
+}
+
+/* Sums of code * activation over 16 inputs: in 32 bits, narrow ones as two 16-bit values a row. */
+ALWAYS_INLINE i16 half_dot(const struct half *h, const int8_t *q, const enum quant_type t)
+{
+    const int n_add = type_is_wide(t) ? 1 : (t == QUANT_Q6_K ? 2 : 4);
+    i16 sum = {_mm256_setzero_si256(), _mm256_setzero_si256()}, words = sum;
     UNROLL
     for (int j = 0; j < QUADS; j++) {
-        __m256i x = quad(q + 4 * j);
-        UNROLL
-        for (int i = 0; i < 2; i++) {
-            __m256i signed_x = _mm256_sign_epi8(x, load32(h->q + 64 * j + 32 * i));
-            __m256i product = _mm256_madd_epi16(_mm256_maddubs_epi16(h->w[j].v[i], signed_x), ones);
-            s.v[i] = j == 0 ? product : _mm256_add_epi32(s.v[i], product);
+        i16 two = products(h, j, quad(q + 4 * j), t);
+        words = j % n_add == 0 ? two : add_words(words, two);
+        if (j % n_add == n_add - 1 && !type_is_narrow(t)) {
+            sum = j < n_add ? widen(words) : i16_add(sum, widen(words));
         }
     }
-    return s;
+    return type_is_narrow(t) ? words : sum;
 }
 
-/* The exact integer sums of both halves, with what Q4_0's unsigned nibbles have too much taken off. */
-ALWAYS_INLINE struct pair join(struct pair a, struct pair b, int32_t q_sum, enum quant_type type)
+/* exact sums, with what unsigned codes have too much taken off: 2^shift times the sum of the activations */
+ALWAYS_INLINE v16 exact(i16 s, int32_t x_sum, const enum quant_type t)
 {
-    UNROLL
-    for (int i = 0; i < 2; i++) {
-        if (type == QUANT_Q8_0) {
-            a.v[i] = _mm256_add_epi32(a.v[i], b.v[i]);
-        } else {
-            a.v[i] = _mm256_madd_epi16(_mm256_add_epi16(a.v[i], b.v[i]), _mm256_set1_epi16(1));
-        }
-        if (type == QUANT_Q4_0) {
-            a.v[i] = _mm256_sub_epi32(a.v[i], _mm256_slli_epi32(_mm256_set1_epi32(q_sum), 3));
-        }
+    if (type_zero_shift(t) >= 0 && !type_is_wide(t)) {
+        s = i16_sub(s, i16_set((int32_t)((uint32_t)x_sum << type_zero_shift(t))));
     }
-    return a;
+    return i16_to_float(s);
 }
 
-/* acc += s * d, with Q4_1's minima */
-ALWAYS_INLINE void add_scaled(struct scale *acc, struct pair s, const struct scale *w_d, const struct scale *w_m,
-                              float x_d, int32_t x_sum, enum quant_type type)
+/* What a part adds to a row, by the halves a and b of its sums, in the order of quant_read.h. */
+ALWAYS_INLINE v16 part_sum(i16 a, i16 b, const struct part_scales *p, int32_t x_sum, const int32_t x_sum16[2],
+                           const enum quant_type t)
 {
-    UNROLL
-    for (int i = 0; i < 2; i++) {
-        __m256 t = _mm256_mul_ps(_mm256_cvtepi32_ps(s.v[i]), w_d->v[i]);
-        if (type == QUANT_Q4_1) {
-            t = _mm256_fmadd_ps(w_m->v[i], _mm256_set1_ps((float)x_sum), t);
-        }
-        acc->v[i] = _mm256_fmadd_ps(t, _mm256_set1_ps(x_d), acc->v[i]);
+    if (!type_run16(t)) {
+        i16 s = type_is_narrow(t) ? widen(add_words(a, b)) : i16_add(a, b);
+        v16 v = v16_mul(exact(s, x_sum, t), p->d[0]);
+        return type_has_min(t) ? v16_fma(p->m[0], v16_set((float)x_sum), v) : v;
     }
+    v16 v = v16_mul(exact(type_is_narrow(t) ? widen(a) : a, x_sum16[0], t), p->d[0]);
+    v = v16_fma(exact(type_is_narrow(t) ? widen(b) : b, x_sum16[1], t), p->d[1], v);
+    if (type_has_min(t)) {
+        v = v16_fma(p->m[0], v16_set((float)x_sum16[0]), v);
+        v = v16_fma(p->m[1], v16_set((float)x_sum16[1]), v);
+    }
+    return v;
 }
 
-/* One weight block with n_row <= TILE activation rows; q, d, x_sum point at row 0's values of this block. */
-ALWAYS_INLINE void block(struct scale *acc, const void *packed, const int8_t *q, const float *d, const int32_t *x_sum,
-                         size_t n_k, size_t n_row, enum quant_type type)
+/* The activations of a tile at one part. */
+struct x_part {
+    const int8_t *q;
+    const float *d;
+    const int32_t *sum, *sum16;
+};
+
+/* One part with n_row <= TILE activation rows, of n_k values each. */
+ALWAYS_INLINE void part_product(v16 acc[TILE], const void *packed, size_t part, struct x_part x, size_t n_k,
+                                size_t n_row, const enum quant_type t)
 {
-    struct pair part[TILE];
+    const size_t n_scale = n_k / KERN_K;
+    i16 low[TILE];
     struct half h;
-    unpack(&h, packed, 0, type);
+    half_unpack(&h, packed, part, 0, t);
     for (size_t r = 0; r < n_row; r++) {
-        part[r] = type == QUANT_Q8_0 ? dot_bytes(&h, q + r * n_k) : dot_nibbles(&h, q + r * n_k);
+        low[r] = half_dot(&h, x.q + r * n_k, t);
     }
-    unpack(&h, packed, 1, type);
-    struct scale w_d = scales(packed), w_m = type == QUANT_Q4_1 ? scales((const uint16_t *)packed + KERN_ROWS) : w_d;
-    size_t n_scale = n_k / KERN_K;
+    half_unpack(&h, packed, part, 1, t);
+    struct part_scales s;
+    part_scales(&s, packed, part, t);
     for (size_t r = 0; r < n_row; r++) {
-        const int8_t *x = q + r * n_k + KERN_K / 2;
-        struct pair s = type == QUANT_Q8_0 ? dot_bytes(&h, x) : dot_nibbles(&h, x);
-        s = join(part[r], s, x_sum[r * n_scale], type);
-        add_scaled(&acc[r], s, &w_d, &w_m, d[r * n_scale], x_sum[r * n_scale], type);
+        i16 high = half_dot(&h, x.q + r * n_k + KERN_K / 2, t);
+        v16 v = part_sum(low[r], high, &s, x.sum[r * n_scale], x.sum16 + 2 * r * n_scale, t);
+        acc[r] = v16_fma(v, v16_set(x.d[r * n_scale]), acc[r]);
     }
 }
 
 /* n_row <= TILE activation rows. The first tile brings the weights into the caches. */
-ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
-                        size_t n_block, bool first, enum quant_type type, size_t block_bytes)
+ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q8_rows *rows, size_t x_row,
+                        size_t n_row, size_t n_block, bool first, const enum quant_type t)
 {
-    size_t n_k = x->n_k, n_scale = x->n_k / KERN_K;
-    const int8_t *q = x->q + x_row * n_k;
-    const float *d = x->d + x_row * n_scale;
-    const int32_t *sum = x->sum + x_row * n_scale;
-    struct scale acc[TILE];
+    const size_t n_part = type_n_part(t), part_bytes = type_packed_bytes(t) / n_part;
+    const size_t n_k = rows->n_k, at = x_row * (n_k / KERN_K);
+    struct x_part x = {rows->q + x_row * n_k, rows->d + at, rows->sum + at, rows->sum16 + 2 * at};
+    v16 acc[TILE];
     for (size_t r = 0; r < n_row; r++) {
-        acc[r].v[0] = acc[r].v[1] = _mm256_setzero_ps();
+        acc[r] = v16_set(0);
     }
-    for (size_t i = 0; i < n_block; i++, packed += block_bytes) {
-        if (first) {
-            prefetch_ahead(packed, block_bytes);
+    for (size_t b = 0; b < n_block; b++, packed += type_packed_bytes(t)) {
+        for (size_t part = 0; part < n_part; part++) {
+            if (first) {
+                prefetch_ahead(packed + part * part_bytes, part_bytes);
+            }
+            part_product(acc, packed, part, x, n_k, n_row, t);
+            x = (struct x_part){x.q + KERN_K, x.d + 1, x.sum + 1, x.sum16 + 2};
         }
-        block(acc, packed, q + i * KERN_K, d + i, sum + i, n_k, n_row, type);
     }
     for (size_t r = 0; r < n_row; r++) {
-        _mm256_storeu_ps(y + r * ldy, acc[r].v[0]);
-        _mm256_storeu_ps(y + r * ldy + 8, acc[r].v[1]);
+        v16_store(y + r * ldy, acc[r]);
     }
 }
 
-ALWAYS_INLINE void gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row,
-                           size_t n_row, size_t n_block, enum quant_type type, size_t block_bytes)
+ALWAYS_INLINE void type_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row,
+                                size_t n_row, size_t n_block, const enum quant_type t)
 {
     if (n_row == 1) {
-        tile(y, ldy, packed, x, x_row, 1, n_block, true, type, block_bytes);
+        tile(y, ldy, packed, x, x_row, 1, n_block, true, t);
         return;
     }
     for (size_t r = 0; r < n_row; r += TILE) {
         size_t n = n_row - r < TILE ? n_row - r : TILE;
-        tile(y + r * ldy, ldy, packed, x, x_row + r, n, n_block, r == 0, type, block_bytes);
+        tile(y + r * ldy, ldy, packed, x, x_row + r, n, n_block, r == 0, t);
     }
 }
 
-static void q8_0_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
-                         size_t n_block)
-{
-    gemm_q8(y, ldy, packed, x, x_row, n_row, n_block, QUANT_Q8_0, sizeof(struct packed_q8_0));
-}
+#define GEMM_Q8(TYPE, name)                                                                                     \
+    static void name##_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, \
+                               size_t n_row, size_t n_block)                                                    \
+    {                                                                                                           \
+        type_gemm_q8(y, ldy, packed, x, x_row, n_row, n_block, QUANT_##TYPE);                                   \
+    }
+QUANT_INTEGERS(GEMM_Q8)
 
-static void q4_0_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
-                         size_t n_block)
-{
-    gemm_q8(y, ldy, packed, x, x_row, n_row, n_block, QUANT_Q4_0, sizeof(struct packed_q4_0));
-}
-
-static void q4_1_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
-                         size_t n_block)
-{
-    gemm_q8(y, ldy, packed, x, x_row, n_row, n_block, QUANT_Q4_1, sizeof(struct packed_q4_1));
-}
-
+#define FILL(TYPE, name) k->quant[QUANT_##TYPE].gemm_q8 = name##_gemm_q8;
 void kern_q8_fill_avx2(struct kern *k)
 {
-    k->quant[QUANT_Q8_0].gemm_q8 = q8_0_gemm_q8;
-    k->quant[QUANT_Q4_0].gemm_q8 = q4_0_gemm_q8;
-    k->quant[QUANT_Q4_1].gemm_q8 = q4_1_gemm_q8;
+    QUANT_INTEGERS(FILL)
 }
 #endif

@@ -1,65 +1,21 @@
 /* Products of packed weights with int8 activations for AVX-512: VPDPBUSD, one 32-bit lane an output row, four inputs
- * a step, the activations broadcast from memory. A weight block is unpacked into eight registers and used for up to
- * TILE activation rows; their sums stand in registers over all of k, so the order of a row's sum is k alone. */
+ * a step, the activations broadcast from memory. A part of a weight block is unpacked into eight registers and used for
+ * up to TILE activation rows; their sums stand in registers over all of k, so the order of a row's sum is k alone. */
 #include <string.h>
 
 #include "compute/kernels/intrinsics.h"
 #include "compute/kernels/kern_int.h"
+#include "compute/kernels/lines_vec.h"
 #include "compute/kernels/unroll.h"
 #if defined(__x86_64__)
 
-enum { TILE = 8, QUADS = 8 };
+enum { TILE = 8 };
 
-/* GCC 12 would load a line twice, once for each use, and half of the lines lie across two cache lines. */
-#if defined(TAILOR_SIMDE)
-#define IN_REGISTER(v) (void)(v)
-#else
-#define IN_REGISTER(v) __asm__("" : "+v"(v))
-#endif
-
-/* One weight block, ready for the dot products: bytes are unsigned. */
-struct block {
-    __m512i w[QUADS]; /* inputs 4j..4j+3 of 16 rows */
-    __m512 d, m;
+/* One part of a weight block, ready for the dot products: bytes are unsigned. */
+struct part {
+    i16 w[LINES];
+    struct part_scales s;
 };
-
-ALWAYS_INLINE __m512 scales(const uint16_t *p)
-{
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)p));
-}
-
-ALWAYS_INLINE void unpack_nibbles(struct block *b, const uint8_t q[4][64])
-{
-    const __m512i low = _mm512_set1_epi8(15);
-    UNROLL
-    for (int j = 0; j < 4; j++) {
-        __m512i line = _mm512_loadu_si512(q[j]);
-        IN_REGISTER(line);
-        b->w[j] = _mm512_and_si512(line, low);
-        b->w[j + 4] = _mm512_and_si512(_mm512_srli_epi16(line, 4), low);
-    }
-}
-
-ALWAYS_INLINE void unpack(struct block *b, const void *packed, enum quant_type type)
-{
-    if (type == QUANT_Q4_0) {
-        const struct packed_q4_0 *p = packed;
-        b->d = scales(p->d);
-        unpack_nibbles(b, p->q);
-    } else if (type == QUANT_Q4_1) {
-        const struct packed_q4_1 *p = packed;
-        b->d = scales(p->d);
-        b->m = scales(p->m);
-        unpack_nibbles(b, p->q);
-    } else {
-        const struct packed_q8_0 *p = packed;
-        b->d = scales(p->d);
-        UNROLL
-        for (int j = 0; j < QUADS; j++) { /* q + 128 */
-            b->w[j] = _mm512_xor_si512(_mm512_loadu_si512(p->q[j]), _mm512_set1_epi8(-128));
-        }
-    }
-}
 
 /* s + w . q, q the four bytes at `offset` of row r, for every output row at once. Written out because GCC 12 loads and
  * broadcasts in an instruction of its own, and both compilers keep stride + offset for each of the 32 addresses,
@@ -95,103 +51,168 @@ ALWAYS_INLINE __m512i dot4(__m512i s, __m512i w, const struct row_bases *q, cons
 }
 #endif
 
-/* acc + s * d of one activation row, s the sums of the unsigned bytes */
-ALWAYS_INLINE __m512 scaled(__m512 acc, __m512i s, const struct block *b, const float *d, const int32_t *sum,
-                            enum quant_type type)
+/* The activations' scales and sums of a tile: of a part, of its halves. */
+struct x_scales {
+    struct row_bases d, sum, sum16;
+};
+
+/* exact sums of code * activation, from those of the unsigned bytes */
+ALWAYS_INLINE v16 exact(i16 s, const int32_t *sum, const enum quant_type t)
 {
-    if (type == QUANT_Q4_1) {
-        __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(s), b->d);
-        t = _mm512_fmadd_ps(b->m, _mm512_cvtepi32_ps(_mm512_set1_epi32(*sum)), t);
-        return _mm512_fmadd_ps(t, _mm512_set1_ps(*d), acc);
+    if (type_zero_shift(t) >= 0) { /* what they have too much: 2^shift times the sum of the activations */
+        s = i16_sub(s, i16_left(i16_set(*sum), (unsigned)type_zero_shift(t)));
     }
-    /* what the unsigned bytes have too much: 8 or 128 times the sum of the activations */
-    s = _mm512_sub_epi32(s, _mm512_slli_epi32(_mm512_set1_epi32(*sum), type == QUANT_Q4_0 ? 3 : 7));
-    return _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(s), b->d), _mm512_set1_ps(*d), acc);
+    return i16_to_float(s);
+}
+
+ALWAYS_INLINE v16 sum_as_float(const int32_t *sum)
+{
+    return i16_to_float(i16_set(*sum));
+}
+
+/* acc + what a part adds to row r, in the order of quant_read.h; half: of runs of 16 */
+ALWAYS_INLINE v16 add_run32(v16 acc, i16 s, const struct part *p, const struct x_scales *x, const int r,
+                            const enum quant_type t)
+{
+    v16 v = v16_mul(exact(s, row_at(&x->sum, r), t), p->s.d[0]);
+    if (type_has_min(t)) {
+        v = v16_fma(p->s.m[0], sum_as_float(row_at(&x->sum, r)), v);
+    }
+    return v16_fma(v, v16_set(*(const float *)row_at(&x->d, r)), acc);
+}
+
+ALWAYS_INLINE v16 add_runs16(v16 acc, v16 v, const struct part *p, const struct x_scales *x, const int r,
+                             const enum quant_type t)
+{
+    const int32_t *sum16 = row_at(&x->sum16, r);
+    if (type_has_min(t)) {
+        v = v16_fma(p->s.m[0], sum_as_float(sum16), v);
+        v = v16_fma(p->s.m[1], sum_as_float(sum16 + 1), v);
+    }
+    return v16_fma(v, v16_set(*(const float *)row_at(&x->d, r)), acc);
+}
+
+/* s[r] = the unsigned bytes of lines first .. first + n - 1 times the activations. The rows go through the steps side
+ * by side: one row alone is a chain of n latencies. */
+ALWAYS_INLINE void dots(i16 s[TILE], const struct part *p, const struct row_bases *q, const int n_row, const int first,
+                        const int n)
+{
+    UNROLL
+    for (int j = 0; j < n; j++) {
+        UNROLL
+        for (int r = 0; r < n_row; r++) {
+            s[r] = dot4(j == 0 ? i16_set(0) : s[r], p->w[first + j], q, r, 4 * (first + j));
+        }
+    }
+}
+
+/* One part of a weight block with n_row activation rows. */
+ALWAYS_INLINE void part_product(v16 acc[TILE], const struct part *p, const struct row_bases *q,
+                                const struct x_scales *x, const int n_row, const enum quant_type t)
+{
+    i16 s[TILE];
+    if (!type_run16(t)) {
+        dots(s, p, q, n_row, 0, LINES);
+        UNROLL
+        for (int r = 0; r < n_row; r++) {
+            acc[r] = add_run32(acc[r], s[r], p, x, r, t);
+        }
+        return;
+    }
+    v16 v[TILE];
+    dots(s, p, q, n_row, 0, LINES / 2);
+    UNROLL
+    for (int r = 0; r < n_row; r++) {
+        v[r] = v16_mul(exact(s[r], row_at(&x->sum16, r), t), p->s.d[0]);
+    }
+    dots(s, p, q, n_row, LINES / 2, LINES / 2);
+    UNROLL
+    for (int r = 0; r < n_row; r++) {
+        v[r] = v16_fma(exact(s[r], (const int32_t *)row_at(&x->sum16, r) + 1, t), p->s.d[1], v[r]);
+        acc[r] = add_runs16(acc[r], v[r], p, x, r, t);
+    }
+}
+
+/* The rows of x for a tile, the strides that are equal known to be. */
+ALWAYS_INLINE void x_begin(struct row_bases *q, struct x_scales *s, const struct q8_rows *x, size_t x_row,
+                           const int n_row)
+{
+    size_t n_scale = x->n_k / KERN_K;
+    *q = row_bases(x->q + x_row * x->n_k, x->n_k, n_row);
+    s->d = row_bases(x->d + x_row * n_scale, n_scale * sizeof(float), n_row);
+    s->sum = row_bases(x->sum + x_row * n_scale, n_scale * sizeof(int32_t), n_row);
+    s->sum.stride3 = s->d.stride3;
+    s->sum16 = row_bases(x->sum16 + 2 * x_row * n_scale, 2 * n_scale * sizeof(int32_t), n_row);
+}
+
+ALWAYS_INLINE void x_advance(struct row_bases *q, struct x_scales *s, const int n_row)
+{
+    rows_advance(q, KERN_K, n_row);
+    rows_advance(&s->d, sizeof(float), n_row);
+    rows_advance(&s->sum, sizeof(int32_t), n_row);
+    rows_advance(&s->sum16, 2 * sizeof(int32_t), n_row);
 }
 
 /* n_row activation rows, a constant up to TILE. The first tile brings the weights into the caches. */
 ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t x_row,
-                        const int n_row, size_t n_block, bool first, enum quant_type type, size_t block_bytes)
+                        const int n_row, size_t n_block, bool first, const enum quant_type t)
 {
-    size_t n_k = x->n_k, n_scale = x->n_k / KERN_K;
-    struct row_bases q = row_bases(x->q + x_row * n_k, n_k, n_row);
-    struct row_bases d = row_bases(x->d + x_row * n_scale, n_scale * sizeof(float), n_row);
-    struct row_bases sum = row_bases(x->sum + x_row * n_scale, n_scale * sizeof(int32_t), n_row);
-    sum.stride3 = d.stride3; /* equal, and now known to be */
-    __m512 acc[TILE];
+    const size_t n_part = type_n_part(t), part_bytes = type_packed_bytes(t) / n_part;
+    struct row_bases q;
+    struct x_scales x_scales;
+    v16 acc[TILE];
+    x_begin(&q, &x_scales, x, x_row, n_row);
     UNROLL
     for (int r = 0; r < n_row; r++) {
-        acc[r] = _mm512_setzero_ps();
+        acc[r] = v16_set(0);
     }
-    for (size_t i = 0; i < n_block; i++, packed += block_bytes) {
-        if (first) {
-            prefetch_ahead(packed, block_bytes);
-        }
-        struct block b;
-        unpack(&b, packed, type);
-        /* the rows go through the eight steps side by side: one row alone is a chain of eight latencies */
-        __m512i s[TILE];
-        UNROLL
-        for (int j = 0; j < QUADS; j++) {
-            UNROLL
-            for (int r = 0; r < n_row; r++) {
-                s[r] = dot4(j == 0 ? _mm512_setzero_si512() : s[r], b.w[j], &q, r, 4 * j);
+    for (size_t b = 0; b < n_block; b++, packed += type_packed_bytes(t)) {
+        for (size_t i = 0; i < n_part; i++) {
+            struct part p;
+            if (first) {
+                prefetch_ahead(packed + i * part_bytes, part_bytes);
             }
+            unsigned_lines(p.w, packed, i, t);
+            part_scales(&p.s, packed, i, t);
+            part_product(acc, &p, &q, &x_scales, n_row, t);
+            x_advance(&q, &x_scales, n_row);
         }
-        UNROLL
-        for (int r = 0; r < n_row; r++) {
-            acc[r] = scaled(acc[r], s[r], &b, row_at(&d, r), row_at(&sum, r), type);
-        }
-        rows_advance(&q, KERN_K, n_row);
-        rows_advance(&d, sizeof(float), n_row);
-        rows_advance(&sum, sizeof(int32_t), n_row);
     }
     UNROLL
     for (int r = 0; r < n_row; r++) {
-        _mm512_storeu_ps(y + (size_t)r * ldy, acc[r]);
+        v16_store(y + (size_t)r * ldy, acc[r]);
     }
 }
 
-ALWAYS_INLINE void gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row,
-                           size_t n_row, size_t n_block, enum quant_type type, size_t block_bytes)
+ALWAYS_INLINE void type_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row,
+                                size_t n_row, size_t n_block, const enum quant_type t)
 {
     size_t r = 0;
     for (; r + TILE <= n_row; r += TILE) {
-        tile(y + r * ldy, ldy, packed, x, x_row + r, TILE, n_block, r == 0, type, block_bytes);
+        tile(y + r * ldy, ldy, packed, x, x_row + r, TILE, n_block, r == 0, t);
     }
     for (; r + 4 <= n_row; r += 4) {
-        tile(y + r * ldy, ldy, packed, x, x_row + r, 4, n_block, r == 0, type, block_bytes);
+        tile(y + r * ldy, ldy, packed, x, x_row + r, 4, n_block, r == 0, t);
     }
     for (; r + 2 <= n_row; r += 2) {
-        tile(y + r * ldy, ldy, packed, x, x_row + r, 2, n_block, r == 0, type, block_bytes);
+        tile(y + r * ldy, ldy, packed, x, x_row + r, 2, n_block, r == 0, t);
     }
     if (r < n_row) {
-        tile(y + r * ldy, ldy, packed, x, x_row + r, 1, n_block, r == 0, type, block_bytes);
+        tile(y + r * ldy, ldy, packed, x, x_row + r, 1, n_block, r == 0, t);
     }
 }
 
-static void q8_0_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
-                         size_t n_block)
-{
-    gemm_q8(y, ldy, packed, x, x_row, n_row, n_block, QUANT_Q8_0, sizeof(struct packed_q8_0));
-}
+#define GEMM_Q8(TYPE, name)                                                                                     \
+    static void name##_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, \
+                               size_t n_row, size_t n_block)                                                    \
+    {                                                                                                           \
+        type_gemm_q8(y, ldy, packed, x, x_row, n_row, n_block, QUANT_##TYPE);                                   \
+    }
+QUANT_INTEGERS(GEMM_Q8)
 
-static void q4_0_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
-                         size_t n_block)
-{
-    gemm_q8(y, ldy, packed, x, x_row, n_row, n_block, QUANT_Q4_0, sizeof(struct packed_q4_0));
-}
-
-static void q4_1_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
-                         size_t n_block)
-{
-    gemm_q8(y, ldy, packed, x, x_row, n_row, n_block, QUANT_Q4_1, sizeof(struct packed_q4_1));
-}
-
+#define FILL(TYPE, name) k->quant[QUANT_##TYPE].gemm_q8 = name##_gemm_q8;
 void kern_q8_fill_avx512(struct kern *k)
 {
-    k->quant[QUANT_Q8_0].gemm_q8 = q8_0_gemm_q8;
-    k->quant[QUANT_Q4_0].gemm_q8 = q4_0_gemm_q8;
-    k->quant[QUANT_Q4_1].gemm_q8 = q4_1_gemm_q8;
+    QUANT_INTEGERS(FILL)
 }
 #endif

@@ -102,25 +102,55 @@ static bool gemm_f32_same(const struct kern *k, const struct kern *s)
 
 /* --- quantizations --- */
 
-enum { Q_BLOCK = 3, Q_ROW = 6, Q_K = Q_BLOCK * KERN_K };
+enum { Q_ROW = 6, Q_K = 2 * QUANT_K };
 union packed_any {
-    struct packed_32 largest;
-    uint8_t bytes[Q_BLOCK * sizeof(struct packed_32)];
+    struct packed_32 floats[3];
+    uint8_t bytes[2 * sizeof(struct packed_q6_k)]; /* the largest */
 };
 
-/* Q_BLOCK packed blocks of random weights. */
-static void pack_random(const struct quant *q, union packed_any *packed)
+/* Blocks that are tried: two of 256 inputs, three of 32. */
+static size_t n_block(int type)
 {
-    uint8_t file[KERN_ROWS][KERN_K * sizeof(float)];
-    float x[KERN_K];
-    for (size_t b = 0; b < Q_BLOCK; b++) {
+    return quants[type]->packed_k == QUANT_K ? 2 : 3;
+}
+
+static size_t n_input(int type)
+{
+    return n_block(type) * (size_t)quants[type]->packed_k;
+}
+
+/* What a row has for one packed block: random values, or random codes with scales of ordinary size. */
+static void file_random(int type, uint8_t *file, uint32_t *seed)
+{
+    const struct quant *q = quants[type];
+    if (q->block_len == 1) {
+        float x[KERN_K];
+        fill(x, KERN_K, next(seed));
+        q->quantize(file, x, KERN_K);
+        return;
+    }
+    for (size_t i = 0; i < q->block_bytes; i++) {
+        file[i] = (uint8_t)(next(seed) >> 24);
+    }
+    uint16_t scale[2];
+    for (int i = 0; i < 2; i++) {
+        scale[i] = (uint16_t)(0x2400 | (next(seed) >> 16 & 0x83ff)); /* 2^-6 to 2^-5, either sign */
+    }
+    quant_set_scales((enum quant_type)type, file, scale);
+}
+
+static void pack_random(int type, union packed_any *packed)
+{
+    const struct quant *q = quants[type];
+    uint8_t file[KERN_ROWS][QUANT_K];
+    uint32_t seed = SEED;
+    for (size_t b = 0; b < n_block(type); b++) {
         const void *row[KERN_ROWS];
         for (size_t r = 0; r < KERN_ROWS; r++) {
-            fill(x, KERN_K, SEED + (uint32_t)(b * KERN_ROWS + r));
-            q->quantize(file[r], x, KERN_K);
+            file_random(type, file[r], &seed);
             row[r] = file[r];
         }
-        q->pack(packed->bytes + b * q->packed_bytes, row, KERN_K);
+        quant_pack(q, packed->bytes + b * q->packed_bytes, row, q->packed_k);
     }
 }
 
@@ -128,10 +158,10 @@ static bool panel_same(const struct kern *k, const struct kern *s, int type)
 {
     union packed_any packed;
     float a[Q_K * KERN_ROWS], b[Q_K * KERN_ROWS];
-    pack_random(quants[type], &packed);
-    k->quant[type].panel(a, packed.bytes, Q_BLOCK);
-    s->quant[type].panel(b, packed.bytes, Q_BLOCK);
-    return same_bits(a, b, N_ELEM(a));
+    pack_random(type, &packed);
+    k->quant[type].panel(a, packed.bytes, n_block(type));
+    s->quant[type].panel(b, packed.bytes, n_block(type));
+    return same_bits(a, b, n_input(type) * KERN_ROWS);
 }
 
 static bool rows_same(const struct kern *k, const struct kern *s, int type)
@@ -139,10 +169,15 @@ static bool rows_same(const struct kern *k, const struct kern *s, int type)
     enum { LD = KERN_K + 3 };
     union packed_any packed;
     float a[KERN_ROWS * LD] = {0}, b[KERN_ROWS * LD] = {0};
-    pack_random(quants[type], &packed);
-    k->quant[type].rows(a, LD, packed.bytes);
-    s->quant[type].rows(b, LD, packed.bytes);
-    return same_bits(a, b, N_ELEM(a));
+    pack_random(type, &packed);
+    for (size_t part = 0; part < (size_t)quants[type]->packed_k / KERN_K; part++) {
+        k->quant[type].rows(a, LD, packed.bytes, part);
+        s->quant[type].rows(b, LD, packed.bytes, part);
+        if (!same_bits(a, b, N_ELEM(a))) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* The pairs that the bf16 products read, against the float32 values rounded. A table may lack the bf16 entries: what is
@@ -155,10 +190,10 @@ static bool panel_bf16_same(const struct kern *k, const struct kern *s, int type
     if (k->quant[type].panel_bf16 == NULL) {
         return true;
     }
-    pack_random(quants[type], &packed);
-    k->quant[type].panel_bf16(a, packed.bytes, Q_BLOCK);
-    s->quant[type].panel(b, packed.bytes, Q_BLOCK);
-    for (size_t i = 0; i < N_ELEM(a); i++) {
+    pack_random(type, &packed);
+    k->quant[type].panel_bf16(a, packed.bytes, n_block(type));
+    s->quant[type].panel(b, packed.bytes, n_block(type));
+    for (size_t i = 0; i < n_input(type) * KERN_ROWS; i++) {
         size_t pair = i / (2 * KERN_ROWS), col = i / 2 % KERN_ROWS;
         if (a[i] != bf16_bits(b[(2 * pair + i % 2) * KERN_ROWS + col])) {
             return false;
@@ -176,9 +211,10 @@ static bool rows_bf16_same(const struct kern *k, const struct kern *s, int type)
     if (k->quant[type].rows_bf16 == NULL) {
         return true;
     }
-    pack_random(quants[type], &packed);
-    k->quant[type].rows_bf16(a, LD, packed.bytes);
-    s->quant[type].rows(b, KERN_K, packed.bytes);
+    size_t last = (size_t)quants[type]->packed_k / KERN_K - 1;
+    pack_random(type, &packed);
+    k->quant[type].rows_bf16(a, LD, packed.bytes, last);
+    s->quant[type].rows(b, KERN_K, packed.bytes, last);
     for (size_t i = 0; i < KERN_ROWS * KERN_K; i++) {
         size_t r = i / KERN_K, c = i % KERN_K;
         if (a[(r / 2 * LD + c) * 2 + r % 2] != bf16_bits(b[i])) {
@@ -222,30 +258,31 @@ static bool gemm_bf16_same(const struct kern *k, const struct kern *s)
 
 struct q8_case {
     int8_t q[Q_ROW * Q_K];
-    float d[Q_ROW * Q_BLOCK];
-    int32_t sum[Q_ROW * Q_BLOCK];
+    float d[Q_ROW * Q_K / 32];
+    int32_t sum[Q_ROW * Q_K / 32], sum16[Q_ROW * Q_K / 16];
     struct q8_rows rows;
 };
 
-static void q8_quantize(struct q8_case *c, const struct kern *k, uint32_t seed)
+static void q8_quantize(struct q8_case *c, const struct kern *k, size_t n_k, uint32_t seed)
 {
     float x[Q_ROW * Q_K];
     fill(x, N_ELEM(x), seed);
     memset(x + Q_K, 0, KERN_K * sizeof(float)); /* a block of zeros */
-    *c = (struct q8_case){.rows = {.n_k = Q_K}};
+    *c = (struct q8_case){.rows = {.n_k = n_k}};
     c->rows.q = c->q;
     c->rows.d = c->d;
     c->rows.sum = c->sum;
-    k->quantize_q8(&c->rows, x, Q_K, Q_ROW, Q_K - 5);
+    c->rows.sum16 = c->sum16;
+    k->quantize_q8(&c->rows, x, Q_K, Q_ROW, n_k - 5);
 }
 
 static bool quantize_q8_same(const struct kern *k, const struct kern *s)
 {
     struct q8_case a, b;
-    q8_quantize(&a, k, SEED);
-    q8_quantize(&b, s, SEED);
+    q8_quantize(&a, k, 3 * KERN_K, SEED);
+    q8_quantize(&b, s, 3 * KERN_K, SEED);
     return memcmp(a.q, b.q, sizeof(a.q)) == 0 && memcmp(a.d, b.d, sizeof(a.d)) == 0 &&
-           memcmp(a.sum, b.sum, sizeof(a.sum)) == 0;
+           memcmp(a.sum, b.sum, sizeof(a.sum)) == 0 && memcmp(a.sum16, b.sum16, sizeof(a.sum16)) == 0;
 }
 
 static bool gemm_q8_same(const struct kern *k, const struct kern *s, int type)
@@ -253,10 +290,10 @@ static bool gemm_q8_same(const struct kern *k, const struct kern *s, int type)
     union packed_any packed;
     struct q8_case x;
     float a[Q_ROW * KERN_ROWS], b[Q_ROW * KERN_ROWS];
-    pack_random(quants[type], &packed);
-    q8_quantize(&x, s, SEED + 3);
-    k->quant[type].gemm_q8(a, KERN_ROWS, packed.bytes, &x.rows, 1, Q_ROW - 1, Q_BLOCK);
-    s->quant[type].gemm_q8(b, KERN_ROWS, packed.bytes, &x.rows, 1, Q_ROW - 1, Q_BLOCK);
+    pack_random(type, &packed);
+    q8_quantize(&x, s, n_input(type), SEED + 3);
+    k->quant[type].gemm_q8(a, KERN_ROWS, packed.bytes, &x.rows, 1, Q_ROW - 1, n_block(type));
+    s->quant[type].gemm_q8(b, KERN_ROWS, packed.bytes, &x.rows, 1, Q_ROW - 1, n_block(type));
     return same_bits(a, b, (Q_ROW - 1) * KERN_ROWS);
 }
 
@@ -456,15 +493,13 @@ static bool adamw_same(const struct kern *k, const struct kern *s)
     QUANT_CHECK(TYPE, rows)       \
     QUANT_CHECK(TYPE, panel_bf16) \
     QUANT_CHECK(TYPE, rows_bf16)
-#define INT_QUANT(TYPE) \
-    FLOAT_QUANT(TYPE)   \
+#define INT_QUANT(TYPE, name) \
+    FLOAT_QUANT(TYPE)         \
     QUANT_CHECK(TYPE, gemm_q8)
 FLOAT_QUANT(F32)
 FLOAT_QUANT(F16)
 FLOAT_QUANT(BF16)
-INT_QUANT(Q8_0)
-INT_QUANT(Q4_0)
-INT_QUANT(Q4_1)
+QUANT_INTEGERS(INT_QUANT)
 
 #define ENTRY(field, since)                                       \
     {                                                             \
@@ -475,11 +510,12 @@ INT_QUANT(Q4_1)
 #TYPE " " #field, offsetof(struct kern, quant[QUANT_##TYPE].field), since, TYPE##_##field##_same \
     }
 /* clang-format off */
-#define QUANT_READERS(TYPE)                        \
-    QUANT_ENTRY(TYPE, panel, KERN_SCALAR),         \
-    QUANT_ENTRY(TYPE, rows, KERN_SCALAR),          \
-    QUANT_ENTRY(TYPE, panel_bf16, KERN_AVX512),       \
+#define QUANT_READERS(TYPE)                     \
+    QUANT_ENTRY(TYPE, panel, KERN_SCALAR),      \
+    QUANT_ENTRY(TYPE, rows, KERN_SCALAR),       \
+    QUANT_ENTRY(TYPE, panel_bf16, KERN_AVX512), \
     QUANT_ENTRY(TYPE, rows_bf16, KERN_AVX512)
+#define INTEGER_ENTRIES(TYPE, name) QUANT_READERS(TYPE), QUANT_ENTRY(TYPE, gemm_q8, KERN_SCALAR),
 /* clang-format on */
 
 const struct kern_entry kern_entries[] = {
@@ -505,12 +541,7 @@ const struct kern_entry kern_entries[] = {
     QUANT_READERS(F32),
     QUANT_READERS(F16),
     QUANT_READERS(BF16),
-    QUANT_READERS(Q8_0),
-    QUANT_READERS(Q4_0),
-    QUANT_READERS(Q4_1),
-    QUANT_ENTRY(Q8_0, gemm_q8, KERN_SCALAR),
-    QUANT_ENTRY(Q4_0, gemm_q8, KERN_SCALAR),
-    QUANT_ENTRY(Q4_1, gemm_q8, KERN_SCALAR),
+    QUANT_INTEGERS(INTEGER_ENTRIES) /* each ends with a comma */
     ENTRY(gemm_bf16, KERN_AVX512),
 };
 const size_t kern_n_entry = N_ELEM(kern_entries);

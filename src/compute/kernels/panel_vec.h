@@ -1,70 +1,91 @@
-/* Readers of packed weights in float32 (panel and rows), vectors of 16: the bits of quant_*.c. A line of a packed
- * block is one vector of 16 words, a word the 4 inputs of a row, so shifting by 8 i leaves input i of every row: the
- * panel comes out k-major without any shuffle. */
+/* Readers of packed weights in float32 (panel and rows), vectors of 16: the bits of quant_read.h. A line is one vector
+ * of 16 words, a word the 4 inputs of a row, so shifting by 8 i leaves input i of every row: the panel comes out
+ * k-major without any shuffle. */
 #ifndef KERNELS_PANEL_VEC_H
 #define KERNELS_PANEL_VEC_H
 
 #include "compute/kernels/kern_int.h"
+#include "compute/kernels/lines_vec.h"
 #include "compute/kernels/unroll.h"
 #include "compute/kernels/vec.h"
 
-/* (q - 8) * d of the input that stands at bit `shift` of each word (a macro: shifts want constants) */
-#define Q4_0_AT(line, shift) v16_mul(v16_from_nibbles(i16_right(line, shift), 8), d)
+/* What becomes of the values of inputs k .. k + 3 of a part, each of 16 rows. */
+typedef void put_fn(void *out, size_t k, v16 a, v16 b, v16 c, v16 d);
 
-static void q4_0_panel(float *panel, const void *packed, size_t n_block)
+ALWAYS_INLINE v16 scaled(v16 code, const struct part_scales *s, const int half, const enum quant_type t)
 {
-    const struct packed_q4_0 *p = packed;
-    for (size_t b = 0; b < n_block; b++, p++, panel += KERN_K * KERN_ROWS) {
-        v16 d = v16_from_f16(p->d);
-        for (size_t j = 0; j < 4; j++) {
-            i16 line = i16_load(p->q[j]);
-            float *low = panel + 4 * j * KERN_ROWS, *high = low + 16 * KERN_ROWS;
-            v16_store(low, Q4_0_AT(line, 0));
-            v16_store(low + 16, Q4_0_AT(line, 8));
-            v16_store(low + 32, Q4_0_AT(line, 16));
-            v16_store(low + 48, Q4_0_AT(line, 24));
-            v16_store(high, Q4_0_AT(line, 4));
-            v16_store(high + 16, Q4_0_AT(line, 12));
-            v16_store(high + 32, Q4_0_AT(line, 20));
-            v16_store(high + 48, Q4_0_AT(line, 28));
-        }
+    v16 v = v16_mul(code, s->d[half]);
+    return type_has_min(t) ? v16_add(v, s->m[half]) : v;
+}
+
+/* value of the nibble that stands at bit `shift` of each word (a macro: shifts want constants) */
+#define NIBBLE_AT(line, shift) scaled(v16_from_nibbles(i16_right(line, shift), zero), s, 0, t)
+
+ALWAYS_INLINE void nibble_values(void *out, const uint8_t q[4][64], const struct part_scales *s,
+                                 const enum quant_type t, put_fn *put)
+{
+    const float zero = t == QUANT_Q4_0 ? 8 : 0;
+    UNROLL
+    for (size_t j = 0; j < 4; j++) {
+        i16 line = i16_load(q[j]);
+        put(out, 4 * j, NIBBLE_AT(line, 0), NIBBLE_AT(line, 8), NIBBLE_AT(line, 16), NIBBLE_AT(line, 24));
+        put(out, 4 * j + 16, NIBBLE_AT(line, 4), NIBBLE_AT(line, 12), NIBBLE_AT(line, 20), NIBBLE_AT(line, 28));
     }
 }
 
-#define Q4_1_AT(line, shift) v16_add(v16_mul(v16_from_nibbles(i16_right(line, shift), 0), d), m)
+/* value of the signed byte that a word has after so many bits have gone to the left */
+#define BYTE_AT(line, left) \
+    scaled(i16_to_float(i16_right_signed(left ? i16_left(line, left) : (line), 24)), s, (int)j / 4, t)
 
-static void q4_1_panel(float *panel, const void *packed, size_t n_block)
+ALWAYS_INLINE void byte_values(void *out, const i16 w[LINES], const struct part_scales *s, const enum quant_type t,
+                               put_fn *put)
 {
-    const struct packed_q4_1 *p = packed;
-    for (size_t b = 0; b < n_block; b++, p++, panel += KERN_K * KERN_ROWS) {
-        v16 d = v16_from_f16(p->d), m = v16_from_f16(p->m);
-        for (size_t j = 0; j < 4; j++) {
-            i16 line = i16_load(p->q[j]);
-            float *low = panel + 4 * j * KERN_ROWS, *high = low + 16 * KERN_ROWS;
-            v16_store(low, Q4_1_AT(line, 0));
-            v16_store(low + 16, Q4_1_AT(line, 8));
-            v16_store(low + 32, Q4_1_AT(line, 16));
-            v16_store(low + 48, Q4_1_AT(line, 24));
-            v16_store(high, Q4_1_AT(line, 4));
-            v16_store(high + 16, Q4_1_AT(line, 12));
-            v16_store(high + 32, Q4_1_AT(line, 20));
-            v16_store(high + 48, Q4_1_AT(line, 28));
-        }
+    UNROLL
+    for (size_t j = 0; j < LINES; j++) {
+        put(out, 4 * j, BYTE_AT(w[j], 24), BYTE_AT(w[j], 16), BYTE_AT(w[j], 8), BYTE_AT(w[j], 0));
     }
 }
 
-static void q8_0_panel(float *panel, const void *packed, size_t n_block)
+ALWAYS_INLINE const uint8_t (*straight_nibbles(const void *packed, size_t part, const enum quant_type t))[64]
 {
-    const struct packed_q8_0 *p = packed;
-    for (size_t b = 0; b < n_block; b++, p++, panel += KERN_K * KERN_ROWS) {
-        v16 d = v16_from_f16(p->d);
-        for (size_t j = 0; j < 8; j++) {
-            i16 line = i16_load(p->q[j]);
-            float *out = panel + 4 * j * KERN_ROWS;
-            v16_store(out, v16_mul(i16_to_float(i16_right_signed(i16_left(line, 24), 24)), d));
-            v16_store(out + 16, v16_mul(i16_to_float(i16_right_signed(i16_left(line, 16), 24)), d));
-            v16_store(out + 32, v16_mul(i16_to_float(i16_right_signed(i16_left(line, 8), 24)), d));
-            v16_store(out + 48, v16_mul(i16_to_float(i16_right_signed(line, 24)), d));
+    switch (t) {
+    case QUANT_Q4_0:
+        return ((const struct packed_q4_0 *)packed)->q;
+    case QUANT_Q4_1:
+        return ((const struct packed_q4_1 *)packed)->q;
+    default:
+        return ((const struct packed_q4_k *)packed)->q[part];
+    }
+}
+
+/* All 32 inputs of a part. */
+ALWAYS_INLINE void part_values(void *out, const void *packed, size_t part, const enum quant_type t, put_fn *put)
+{
+    struct part_scales s;
+    part_scales(&s, packed, part, t);
+    if (type_is_nibble(t)) {
+        nibble_values(out, straight_nibbles(packed, part, t), &s, t, put);
+    } else {
+        i16 w[LINES];
+        signed_lines(w, packed, part, t);
+        byte_values(out, w, &s, t, put);
+    }
+}
+
+ALWAYS_INLINE void put_floats(void *out, size_t k, v16 a, v16 b, v16 c, v16 d)
+{
+    float *panel = (float *)out + k * KERN_ROWS;
+    v16_store(panel, a);
+    v16_store(panel + 16, b);
+    v16_store(panel + 32, c);
+    v16_store(panel + 48, d);
+}
+
+ALWAYS_INLINE void type_panel(float *panel, const char *packed, size_t n_block, const enum quant_type t)
+{
+    for (size_t b = 0; b < n_block; b++, packed += type_packed_bytes(t)) {
+        for (size_t part = 0; part < type_n_part(t); part++, panel += KERN_K * KERN_ROWS) {
+            part_values(panel, packed, part, t, put_floats);
         }
     }
 }
@@ -105,71 +126,100 @@ static inline void row_bytes(__m128i out[4], const void *line, size_t r)
     out[3] = _mm_unpackhi_epi64(ab_high, cd_high);
 }
 
-static void q4_0_rows(float *out, size_t ld, const void *packed)
+/* A part for reading by rows. */
+struct by_rows {
+    float d[2][KERN_ROWS], m[2][KERN_ROWS];
+    int8_t code[LINES][64]; /* not of nibbles */
+};
+
+ALWAYS_INLINE void by_rows_fill(struct by_rows *p, const void *packed, size_t part, const enum quant_type t)
 {
-    const struct packed_q4_0 *p = packed;
-    float scale[KERN_ROWS];
-    v16_store(scale, v16_from_f16(p->d));
-    for (size_t r0 = 0; r0 < KERN_ROWS; r0 += 4) {
-        __m128i bytes[4];
-        row_bytes(bytes, p->q, r0);
+    struct part_scales s;
+    part_scales(&s, packed, part, t);
+    UNROLL
+    for (int h = 0; h < 2; h++) {
+        v16_store(p->d[h], s.d[h]);
+        v16_store(p->m[h], s.m[h]);
+    }
+    if (!type_is_nibble(t)) {
+        i16 w[LINES];
+        signed_lines(w, packed, part, t);
         UNROLL
-        for (size_t r = r0; r < r0 + 4; r++) {
-            v16 d = v16_set(scale[r]);
-            i16 q = i16_from_u8(bytes[r - r0]);
-            v16_store(out + r * ld, v16_mul(v16_from_nibbles(q, 8), d));
-            v16_store(out + r * ld + 16, v16_mul(v16_from_nibbles(i16_right(q, 4), 8), d));
+        for (int j = 0; j < LINES; j++) {
+            i16_store(p->code[j], w[j]);
         }
     }
 }
 
-static void q4_1_rows(float *out, size_t ld, const void *packed)
+/* Row r, 16 codes of each half of its inputs. */
+ALWAYS_INLINE void put_row(float *out, const struct by_rows *p, size_t r, v16 low, v16 high, const enum quant_type t)
 {
-    const struct packed_q4_1 *p = packed;
-    float scale[KERN_ROWS], min[KERN_ROWS];
-    v16_store(scale, v16_from_f16(p->d));
-    v16_store(min, v16_from_f16(p->m));
-    for (size_t r0 = 0; r0 < KERN_ROWS; r0 += 4) {
-        __m128i bytes[4];
-        row_bytes(bytes, p->q, r0);
-        UNROLL
-        for (size_t r = r0; r < r0 + 4; r++) {
-            v16 d = v16_set(scale[r]), m = v16_set(min[r]);
-            i16 q = i16_from_u8(bytes[r - r0]);
-            v16_store(out + r * ld, v16_add(v16_mul(v16_from_nibbles(q, 0), d), m));
-            v16_store(out + r * ld + 16, v16_add(v16_mul(v16_from_nibbles(i16_right(q, 4), 0), d), m));
+    struct part_scales s = {{v16_set(p->d[0][r]), v16_set(p->d[1][r])}, {v16_set(p->m[0][r]), v16_set(p->m[1][r])}};
+    v16_store(out, scaled(low, &s, 0, t));
+    v16_store(out + 16, scaled(high, &s, 1, t));
+}
+
+/* Rows r0 .. r0 + 3 of nibbles. */
+ALWAYS_INLINE void nibble_rows(float *out, size_t ld, const uint8_t q[4][64], const struct by_rows *p, size_t r0,
+                               const enum quant_type t)
+{
+    const float zero = t == QUANT_Q4_0 ? 8 : 0;
+    __m128i bytes[4];
+    row_bytes(bytes, q, r0);
+    UNROLL
+    for (size_t r = r0; r < r0 + 4; r++) {
+        i16 b = i16_from_u8(bytes[r - r0]);
+        put_row(out + r * ld, p, r, v16_from_nibbles(b, zero), v16_from_nibbles(i16_right(b, 4), zero), t);
+    }
+}
+
+/* Rows r0 .. r0 + 3 of signed bytes. */
+ALWAYS_INLINE void byte_rows(float *out, size_t ld, const struct by_rows *p, size_t r0, const enum quant_type t)
+{
+    __m128i low[4], high[4];
+    row_bytes(low, p->code[0], r0);
+    row_bytes(high, p->code[4], r0);
+    UNROLL
+    for (size_t r = r0; r < r0 + 4; r++) {
+        v16 a = i16_to_float(i16_from_s8(low[r - r0])), b = i16_to_float(i16_from_s8(high[r - r0]));
+        put_row(out + r * ld, p, r, a, b, t);
+    }
+}
+
+ALWAYS_INLINE void type_rows(float *out, size_t ld, const void *packed, size_t part, const enum quant_type t)
+{
+    struct by_rows p;
+    by_rows_fill(&p, packed, part, t);
+    for (size_t r = 0; r < KERN_ROWS; r += 4) {
+        if (type_is_nibble(t)) {
+            nibble_rows(out, ld, straight_nibbles(packed, part, t), &p, r, t);
+        } else {
+            byte_rows(out, ld, &p, r, t);
         }
     }
 }
 
-static void q8_0_rows(float *out, size_t ld, const void *packed)
-{
-    const struct packed_q8_0 *p = packed;
-    float scale[KERN_ROWS];
-    v16_store(scale, v16_from_f16(p->d));
-    for (size_t r0 = 0; r0 < KERN_ROWS; r0 += 4) {
-        __m128i low[4], high[4];
-        row_bytes(low, p->q[0], r0);
-        row_bytes(high, p->q[4], r0);
-        UNROLL
-        for (size_t r = r0; r < r0 + 4; r++) {
-            v16 d = v16_set(scale[r]);
-            v16_store(out + r * ld, v16_mul(i16_to_float(i16_from_s8(low[r - r0])), d));
-            v16_store(out + r * ld + 16, v16_mul(i16_to_float(i16_from_s8(high[r - r0])), d));
-        }
+#define READERS(TYPE, name)                                                         \
+    static void name##_panel(float *panel, const void *packed, size_t n_block)      \
+    {                                                                               \
+        type_panel(panel, packed, n_block, QUANT_##TYPE);                           \
+    }                                                                               \
+    static void name##_rows(float *out, size_t ld, const void *packed, size_t part) \
+    {                                                                               \
+        type_rows(out, ld, packed, part, QUANT_##TYPE);                             \
     }
-}
+QUANT_INTEGERS(READERS)
+#undef READERS
 
 static inline void panel_fill(struct kern *k)
 {
     k->quant[QUANT_F16].panel = f16_panel;
     k->quant[QUANT_BF16].panel = bf16_panel;
-    k->quant[QUANT_Q8_0].panel = q8_0_panel;
-    k->quant[QUANT_Q4_0].panel = q4_0_panel;
-    k->quant[QUANT_Q4_1].panel = q4_1_panel;
-    k->quant[QUANT_Q8_0].rows = q8_0_rows;
-    k->quant[QUANT_Q4_0].rows = q4_0_rows;
-    k->quant[QUANT_Q4_1].rows = q4_1_rows;
+#define FILL(TYPE, name)                         \
+    k->quant[QUANT_##TYPE].panel = name##_panel; \
+    k->quant[QUANT_##TYPE].rows = name##_rows;
+    QUANT_INTEGERS(FILL)
+#undef FILL
 }
 
 #endif

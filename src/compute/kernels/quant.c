@@ -1,4 +1,5 @@
 /* The list of quantizations, by number and by name. Each one lives in a file of its own. */
+#include <string.h>
 #include <strings.h>
 
 #include "compute/kernels/kern_int.h"
@@ -20,4 +21,14 @@ int quant_find(const char *name)
         }
     }
     return -1;
+}
+
+void quant_pack(const struct quant *q, void *packed, const void *const row[KERN_ROWS], int n_k)
+{
+    memset(packed, 0, q->packed_bytes);
+    for (size_t r = 0; r < KERN_ROWS; r++) {
+        if (row[r] != NULL) {
+            q->pack_row(packed, r, row[r], n_k);
+        }
+    }
 }

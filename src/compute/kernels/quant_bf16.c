@@ -19,14 +19,11 @@ static void bf16_quantize(void *blocks, const float *x, size_t n)
     }
 }
 
-static void bf16_pack(void *packed, const void *const row[KERN_ROWS], int n_k)
+static void pack_row(void *packed, size_t r, const void *row, int n_k)
 {
     struct packed_16 *b = packed;
-    memset(b, 0, sizeof(*b));
-    for (int r = 0; r < KERN_ROWS; r++) {
-        for (int k = 0; row[r] && k < n_k; k++) {
-            b->v[k][r] = load_u16((const char *)row[r] + 2 * (size_t)k);
-        }
+    for (int k = 0; k < n_k; k++) {
+        b->v[k][r] = load_u16((const char *)row + 2 * (size_t)k);
     }
 }
 
@@ -38,8 +35,9 @@ static void bf16_panel(float *panel, const void *packed, size_t n_block)
     }
 }
 
-static void bf16_rows(float *out, size_t ld, const void *packed)
+static void bf16_rows(float *out, size_t ld, const void *packed, size_t part)
 {
+    (void)part; /* there is one */
     const struct packed_16 *b = packed;
     for (int k = 0; k < KERN_K; k++) {
         for (int r = 0; r < KERN_ROWS; r++) {
@@ -52,9 +50,11 @@ const struct quant quant_bf16 = {
     .name = "BF16",
     .block_len = 1,
     .block_bytes = sizeof(uint16_t),
+    .packed_k = KERN_K,
     .packed_bytes = sizeof(struct packed_16),
+    .scale_at = {-1, -1},
     .dequantize = bf16_dequantize,
     .quantize = bf16_quantize,
-    .pack = bf16_pack,
+    .pack_row = pack_row,
 };
 const struct kern_quant quant_bf16_scalar = {.panel = bf16_panel, .rows = bf16_rows};

@@ -19,14 +19,11 @@ static void f16_quantize(void *blocks, const float *x, size_t n)
     }
 }
 
-static void f16_pack(void *packed, const void *const row[KERN_ROWS], int n_k)
+static void pack_row(void *packed, size_t r, const void *row, int n_k)
 {
     struct packed_16 *b = packed;
-    memset(b, 0, sizeof(*b));
-    for (int r = 0; r < KERN_ROWS; r++) {
-        for (int k = 0; row[r] && k < n_k; k++) {
-            b->v[k][r] = load_u16((const char *)row[r] + 2 * (size_t)k);
-        }
+    for (int k = 0; k < n_k; k++) {
+        b->v[k][r] = load_u16((const char *)row + 2 * (size_t)k);
     }
 }
 
@@ -38,8 +35,9 @@ static void f16_panel(float *panel, const void *packed, size_t n_block)
     }
 }
 
-static void f16_rows(float *out, size_t ld, const void *packed)
+static void f16_rows(float *out, size_t ld, const void *packed, size_t part)
 {
+    (void)part; /* there is one */
     const struct packed_16 *b = packed;
     for (int k = 0; k < KERN_K; k++) {
         for (int r = 0; r < KERN_ROWS; r++) {
@@ -52,9 +50,11 @@ const struct quant quant_f16 = {
     .name = "F16",
     .block_len = 1,
     .block_bytes = sizeof(uint16_t),
+    .packed_k = KERN_K,
     .packed_bytes = sizeof(struct packed_16),
+    .scale_at = {-1, -1},
     .dequantize = f16_dequantize,
     .quantize = f16_quantize,
-    .pack = f16_pack,
+    .pack_row = pack_row,
 };
 const struct kern_quant quant_f16_scalar = {.panel = f16_panel, .rows = f16_rows};

@@ -14,14 +14,11 @@ static void f32_quantize(void *blocks, const float *x, size_t n)
     memcpy(blocks, x, n * sizeof(float));
 }
 
-static void f32_pack(void *packed, const void *const row[KERN_ROWS], int n_k)
+static void pack_row(void *packed, size_t r, const void *row, int n_k)
 {
     struct packed_32 *b = packed;
-    memset(b, 0, sizeof(*b));
-    for (int r = 0; r < KERN_ROWS; r++) {
-        for (int k = 0; row[r] && k < n_k; k++) {
-            memcpy(&b->v[k][r], (const char *)row[r] + (size_t)k * sizeof(float), sizeof(float));
-        }
+    for (int k = 0; k < n_k; k++) {
+        memcpy(&b->v[k][r], (const char *)row + (size_t)k * sizeof(float), sizeof(float));
     }
 }
 
@@ -30,8 +27,9 @@ static void f32_panel(float *panel, const void *packed, size_t n_block)
     memcpy(panel, packed, n_block * sizeof(struct packed_32));
 }
 
-static void f32_rows(float *out, size_t ld, const void *packed)
+static void f32_rows(float *out, size_t ld, const void *packed, size_t part)
 {
+    (void)part; /* there is one */
     const struct packed_32 *b = packed;
     for (int k = 0; k < KERN_K; k++) {
         for (int r = 0; r < KERN_ROWS; r++) {
@@ -44,9 +42,11 @@ const struct quant quant_f32 = {
     .name = "F32",
     .block_len = 1,
     .block_bytes = sizeof(float),
+    .packed_k = KERN_K,
     .packed_bytes = sizeof(struct packed_32),
+    .scale_at = {-1, -1},
     .dequantize = f32_dequantize,
     .quantize = f32_quantize,
-    .pack = f32_pack,
+    .pack_row = pack_row,
 };
 const struct kern_quant quant_f32_scalar = {.panel = f32_panel, .rows = f32_rows};

@@ -6,6 +6,7 @@
 
 #include "compute/kernels/half.h"
 #include "compute/kernels/kern_int.h"
+#include "compute/kernels/quant_read.h"
 
 enum { BLOCK_BYTES = 18 };
 
@@ -54,80 +55,25 @@ static void q4_0_quantize(void *blocks, const float *x, size_t n)
     }
 }
 
-static void q4_0_pack(void *packed, const void *const row[KERN_ROWS], int n_k)
+static void pack_row(void *packed, size_t r, const void *row, int n_k)
 {
     struct packed_q4_0 *p = packed;
-    (void)n_k; /* a block of the file is always whole */
-    memset(p, 0, sizeof(*p));
-    for (size_t r = 0; r < KERN_ROWS; r++) {
-        const uint8_t *b = row[r];
-        if (!b) {
-            continue; /* d = 0: whatever q is, the values are zero */
-        }
-        p->d[r] = load_u16(b);
-        for (size_t j = 0; j < 4; j++) {
-            memcpy(&p->q[j][r * 4], b + 2 + 4 * j, 4);
-        }
+    const uint8_t *b = row;
+    (void)n_k; /* a block of a file is always whole */
+    p->d[r] = load_u16(b);
+    for (size_t j = 0; j < 4; j++) { /* the nibbles of a file are those of lines */
+        memcpy(&p->q[j][r * 4], b + 2 + 4 * j, 4);
     }
 }
 
-/* q of weight row r, input k. */
-static int quant_at(const struct packed_q4_0 *p, size_t r, size_t k)
-{
-    uint8_t byte = p->q[k % 16 / 4][r * 4 + k % 4];
-    return k < 16 ? byte & 15 : byte >> 4;
-}
-
-static void q4_0_panel(float *panel, const void *packed, size_t n_block)
+static void q4_0_part(struct quant_part *out, const void *packed, size_t part)
 {
     const struct packed_q4_0 *p = packed;
-    for (size_t b = 0; b < n_block; b++, p++, panel += KERN_K * KERN_ROWS) {
-        for (size_t r = 0; r < KERN_ROWS; r++) {
-            float d = f16_value(p->d[r]);
-            for (size_t k = 0; k < KERN_K; k++) {
-                panel[k * KERN_ROWS + r] = (float)(quant_at(p, r, k) - 8) * d;
-            }
-        }
-    }
-}
-
-static void q4_0_rows(float *out, size_t ld, const void *packed)
-{
-    const struct packed_q4_0 *p = packed;
+    (void)part; /* there is one */
     for (size_t r = 0; r < KERN_ROWS; r++) {
-        float d = f16_value(p->d[r]);
+        out->d[0][r] = out->d[1][r] = f16_value(p->d[r]);
         for (size_t k = 0; k < KERN_K; k++) {
-            out[r * ld + k] = (float)(quant_at(p, r, k) - 8) * d;
-        }
-    }
-}
-
-/* Sum over 32 inputs of (q - 8) of weight row c times activations, an exact integer. */
-static int32_t q4_0_dot(const struct packed_q4_0 *p, size_t c, const int8_t *q, int32_t q_sum)
-{
-    int32_t sum = -8 * q_sum;
-    for (size_t k = 0; k < KERN_K; k++) {
-        sum += quant_at(p, c, k) * q[k];
-    }
-    return sum;
-}
-
-static void q4_0_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
-                         size_t n_block)
-{
-    const struct packed_q4_0 *p = packed;
-    size_t n_scale = x->n_k / KERN_K;
-    for (size_t r = 0; r < n_row; r++) {
-        const int8_t *q = x->q + (x_row + r) * x->n_k;
-        const float *d = x->d + (x_row + r) * n_scale;
-        const int32_t *q_sum = x->sum + (x_row + r) * n_scale;
-        for (size_t c = 0; c < KERN_ROWS; c++) {
-            float acc = 0;
-            for (size_t b = 0; b < n_block; b++) {
-                float t = (float)q4_0_dot(p + b, c, q + b * KERN_K, q_sum[b]) * f16_value(p[b].d[c]);
-                acc = fmaf(t, d[b], acc);
-            }
-            y[r * ldy + c] = acc;
+            out->code[k][r] = (int8_t)(nibble_at(p->q, r, k) - 8);
         }
     }
 }
@@ -136,9 +82,12 @@ const struct quant quant_q4_0 = {
     .name = "Q4_0",
     .block_len = 32,
     .block_bytes = BLOCK_BYTES,
+    .packed_k = KERN_K,
     .packed_bytes = sizeof(struct packed_q4_0),
+    .scale_at = {0, -1},
     .dequantize = q4_0_dequantize,
     .quantize = q4_0_quantize,
-    .pack = q4_0_pack,
+    .pack_row = pack_row,
 };
-const struct kern_quant quant_q4_0_scalar = {.panel = q4_0_panel, .rows = q4_0_rows, .gemm_q8 = q4_0_gemm_q8};
+static const struct quant_form form = {.quant = &quant_q4_0, .run = 32, .has_min = false, .part = q4_0_part};
+QUANT_READERS(q4_0, form);

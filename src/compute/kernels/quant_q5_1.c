@@ -6,6 +6,7 @@
 
 #include "compute/kernels/half.h"
 #include "compute/kernels/kern_int.h"
+#include "compute/kernels/quant_read.h"
 
 enum { BLOCK_BYTES = 24 };
 
@@ -50,10 +51,47 @@ static void q5_1_quantize(void *blocks, const float *x, size_t n)
     }
 }
 
+static void pack_row(void *packed, size_t r, const void *row, int n_k)
+{
+    struct packed_q5_1 *p = packed;
+    const uint8_t *b = row;
+    (void)n_k; /* a block of a file is always whole */
+    uint32_t high = load_u32(b + 4);
+    struct quads c;
+    p->d[r] = load_u16(b);
+    p->m[r] = load_u16(b + 2);
+    for (size_t j = 0; j < 4; j++) {
+        memcpy(&p->q[j][r * 4], b + 8 + 4 * j, 4); /* the nibbles of a file are those of lines */
+    }
+    for (size_t j = 0; j < 8; j++) {
+        c.q[j] = (high >> 4 * j & 15) * 0x00204081u & 0x01010101u; /* four bits into four bytes */
+    }
+    bits_put(p->bit4, r, &c, 0);
+}
+
+static void q5_1_part(struct quant_part *out, const void *packed, size_t part)
+{
+    const struct packed_q5_1 *p = packed;
+    (void)part; /* there is one */
+    for (size_t r = 0; r < KERN_ROWS; r++) {
+        out->d[0][r] = out->d[1][r] = f16_value(p->d[r]);
+        out->m[0][r] = out->m[1][r] = f16_value(p->m[r]);
+        for (size_t k = 0; k < KERN_K; k++) {
+            out->code[k][r] = (int8_t)(nibble_at(p->q, r, k) | bit_at(p->bit4, r, k) << 4);
+        }
+    }
+}
+
 const struct quant quant_q5_1 = {
     .name = "Q5_1",
     .block_len = 32,
     .block_bytes = BLOCK_BYTES,
+    .packed_k = KERN_K,
+    .packed_bytes = sizeof(struct packed_q5_1),
+    .scale_at = {0, 2},
     .dequantize = q5_1_dequantize,
     .quantize = q5_1_quantize,
+    .pack_row = pack_row,
 };
+static const struct quant_form form = {.quant = &quant_q5_1, .run = 32, .has_min = true, .part = q5_1_part};
+QUANT_READERS(q5_1, form);

@@ -5,6 +5,7 @@
 
 #include "compute/kernels/half.h"
 #include "compute/kernels/kern_int.h"
+#include "compute/kernels/quant_read.h"
 
 enum { BLOCK_BYTES = 34 };
 
@@ -42,72 +43,25 @@ static void q8_0_quantize(void *blocks, const float *x, size_t n)
     }
 }
 
-static void q8_0_pack(void *packed, const void *const row[KERN_ROWS], int n_k)
+static void pack_row(void *packed, size_t r, const void *row, int n_k)
 {
     struct packed_q8_0 *p = packed;
-    (void)n_k; /* a block of the file is always whole */
-    memset(p, 0, sizeof(*p));
-    for (size_t r = 0; r < KERN_ROWS; r++) {
-        const uint8_t *b = row[r];
-        if (!b) {
-            continue;
-        }
-        p->d[r] = load_u16(b);
-        for (size_t j = 0; j < 8; j++) {
-            memcpy(&p->q[j][r * 4], b + 2 + 4 * j, 4);
-        }
+    const uint8_t *b = row;
+    (void)n_k; /* a block of a file is always whole */
+    p->d[r] = load_u16(b);
+    for (size_t j = 0; j < 8; j++) {
+        memcpy(&p->q[j][r * 4], b + 2 + 4 * j, 4);
     }
 }
 
-static void q8_0_panel(float *panel, const void *packed, size_t n_block)
+static void q8_0_part(struct quant_part *out, const void *packed, size_t part)
 {
     const struct packed_q8_0 *p = packed;
-    for (size_t b = 0; b < n_block; b++, p++, panel += KERN_K * KERN_ROWS) {
-        for (size_t r = 0; r < KERN_ROWS; r++) {
-            float d = f16_value(p->d[r]);
-            for (size_t k = 0; k < KERN_K; k++) {
-                panel[k * KERN_ROWS + r] = (float)p->q[k / 4][r * 4 + k % 4] * d;
-            }
-        }
-    }
-}
-
-static void q8_0_rows(float *out, size_t ld, const void *packed)
-{
-    const struct packed_q8_0 *p = packed;
+    (void)part; /* there is one */
     for (size_t r = 0; r < KERN_ROWS; r++) {
-        float d = f16_value(p->d[r]);
+        out->d[0][r] = out->d[1][r] = f16_value(p->d[r]);
         for (size_t k = 0; k < KERN_K; k++) {
-            out[r * ld + k] = (float)p->q[k / 4][r * 4 + k % 4] * d;
-        }
-    }
-}
-
-/* Sum over 32 inputs of weight row c times activations q, an exact integer. */
-static int32_t q8_0_dot(const struct packed_q8_0 *p, size_t c, const int8_t *q)
-{
-    int32_t sum = 0;
-    for (size_t k = 0; k < KERN_K; k++) {
-        sum += (int32_t)p->q[k / 4][c * 4 + k % 4] * q[k];
-    }
-    return sum;
-}
-
-static void q8_0_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
-                         size_t n_block)
-{
-    const struct packed_q8_0 *p = packed;
-    size_t n_scale = x->n_k / KERN_K;
-    for (size_t r = 0; r < n_row; r++) {
-        const int8_t *q = x->q + (x_row + r) * x->n_k;
-        const float *d = x->d + (x_row + r) * n_scale;
-        for (size_t c = 0; c < KERN_ROWS; c++) {
-            float acc = 0;
-            for (size_t b = 0; b < n_block; b++) {
-                float t = (float)q8_0_dot(p + b, c, q + b * KERN_K) * f16_value(p[b].d[c]);
-                acc = fmaf(t, d[b], acc);
-            }
-            y[r * ldy + c] = acc;
+            out->code[k][r] = p->q[k / 4][r * 4 + k % 4];
         }
     }
 }
@@ -116,9 +70,12 @@ const struct quant quant_q8_0 = {
     .name = "Q8_0",
     .block_len = 32,
     .block_bytes = BLOCK_BYTES,
+    .packed_k = KERN_K,
     .packed_bytes = sizeof(struct packed_q8_0),
+    .scale_at = {0, -1},
     .dequantize = q8_0_dequantize,
     .quantize = q8_0_quantize,
-    .pack = q8_0_pack,
+    .pack_row = pack_row,
 };
-const struct kern_quant quant_q8_0_scalar = {.panel = q8_0_panel, .rows = q8_0_rows, .gemm_q8 = q8_0_gemm_q8};
+static const struct quant_form form = {.quant = &quant_q8_0, .run = 32, .has_min = false, .part = q8_0_part};
+QUANT_READERS(q8_0, form);

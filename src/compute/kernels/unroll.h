@@ -12,7 +12,11 @@
 #else
 #define UNROLL _Pragma("GCC unroll 64")
 #endif
+#if defined(TAILOR_SIMDE) /* emulated: no constant is worth the minutes of compiling it everywhere */
+#define ALWAYS_INLINE static inline
+#else
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+#endif
 
 /* Asks for the n_bytes that lie PREFETCH_BYTES ahead. The sequential prefetcher of the CPU alone leaves the latency of
  * memory in sight when a block is worked on for several rows (one core of Zen 5 that can read 40 GB/s, Q8_0: 8 rows

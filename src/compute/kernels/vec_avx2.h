@@ -60,6 +60,11 @@ static inline v16 v16_mul(v16 a, v16 b)
 {
     return (v16){_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)};
 }
+/* a * b + c, rounded once */
+static inline v16 v16_fma(v16 a, v16 b, v16 c)
+{
+    return (v16){_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
 static inline v16 v16_div(v16 a, v16 b)
 {
     return (v16){_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)};
@@ -128,6 +133,31 @@ static inline i16 i16_load(const void *p)
 {
     return (i16){_mm256_loadu_si256(p), _mm256_loadu_si256((const __m256i_u *)p + 1)};
 }
+/* the same; where registers suffice it is loaded once, however often it is used */
+static inline i16 i16_load_once(const void *p)
+{
+    return i16_load(p);
+}
+/* 16 bytes in every quarter, and the bytes of a looked up in such a table (each 0..15) */
+static inline i16 i16_load_table(const int8_t *p)
+{
+    __m256i t = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i_u *)p));
+    return (i16){t, t};
+}
+static inline i16 i16_lookup(i16 table, i16 a)
+{
+    return (i16){_mm256_shuffle_epi8(table.lo, a.lo), _mm256_shuffle_epi8(table.hi, a.hi)};
+}
+/* sums of bytes, modulo 256 */
+static inline i16 i16_add8(i16 a, i16 b)
+{
+    return (i16){_mm256_add_epi8(a.lo, b.lo), _mm256_add_epi8(a.hi, b.hi)};
+}
+static inline void i16_store(void *p, i16 a)
+{
+    _mm256_storeu_si256(p, a.lo);
+    _mm256_storeu_si256((__m256i_u *)p + 1, a.hi);
+}
 static inline i16 i16_set(int32_t a)
 {
     return (i16){_mm256_set1_epi32(a), _mm256_set1_epi32(a)};
@@ -156,6 +186,11 @@ static inline i16 i16_where_greater(i16 a, i16 b, i16 yes, i16 no)
 #define i16_left(a, n)         ((i16){_mm256_slli_epi32((a).lo, (n)), _mm256_slli_epi32((a).hi, (n))})
 #define i16_right(a, n)        ((i16){_mm256_srli_epi32((a).lo, (n)), _mm256_srli_epi32((a).hi, (n))})
 #define i16_right_signed(a, n) ((i16){_mm256_srai_epi32((a).lo, (n)), _mm256_srai_epi32((a).hi, (n))})
+/* by a number that is no constant */
+static inline i16 i16_right_by(i16 a, int n)
+{
+    return (i16){_mm256_srl_epi32(a.lo, _mm_cvtsi32_si128(n)), _mm256_srl_epi32(a.hi, _mm_cvtsi32_si128(n))};
+}
 static inline v16 v16_from_nibbles(i16 a, float minus)
 {
     return v16_sub(i16_to_float(i16_and(a, i16_set(15))), v16_set(minus));

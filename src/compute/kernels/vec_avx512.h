@@ -54,6 +54,11 @@ static inline v16 v16_mul(v16 a, v16 b)
 {
     return _mm512_mul_ps(a, b);
 }
+/* a * b + c, rounded once */
+static inline v16 v16_fma(v16 a, v16 b, v16 c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
 static inline v16 v16_div(v16 a, v16 b)
 {
     return _mm512_div_ps(a, b);
@@ -121,6 +126,34 @@ static inline i16 i16_load(const void *p)
 {
     return _mm512_loadu_si512(p);
 }
+/* the same, held in a register: GCC 12 would load a line twice, once for each use, and half of the lines lie across two
+ * cache lines */
+static inline i16 i16_load_once(const void *p)
+{
+    i16 a = _mm512_loadu_si512(p);
+#if !defined(TAILOR_SIMDE)
+    __asm__("" : "+v"(a));
+#endif
+    return a;
+}
+/* 16 bytes in every quarter, and the bytes of a looked up in such a table (each 0..15) */
+static inline i16 i16_load_table(const int8_t *p)
+{
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i_u *)p));
+}
+static inline i16 i16_lookup(i16 table, i16 a)
+{
+    return _mm512_shuffle_epi8(table, a);
+}
+/* sums of bytes, modulo 256 */
+static inline i16 i16_add8(i16 a, i16 b)
+{
+    return _mm512_add_epi8(a, b);
+}
+static inline void i16_store(void *p, i16 a)
+{
+    _mm512_storeu_si512(p, a);
+}
 static inline i16 i16_set(int32_t a)
 {
     return _mm512_set1_epi32(a);
@@ -150,6 +183,11 @@ static inline i16 i16_where_greater(i16 a, i16 b, i16 yes, i16 no)
 #define i16_left(a, n)         _mm512_slli_epi32((a), (n))
 #define i16_right(a, n)        _mm512_srli_epi32((a), (n))
 #define i16_right_signed(a, n) _mm512_srai_epi32((a), (n))
+/* by a number that is no constant */
+static inline i16 i16_right_by(i16 a, int n)
+{
+    return _mm512_srl_epi32(a, _mm_cvtsi32_si128(n));
+}
 /* (low 4 bits of each word) - minus: a table of the 16 values, looked up in one instruction */
 static inline v16 v16_from_nibbles(i16 a, float minus)
 {

@@ -35,10 +35,11 @@ static int find_tensor(const struct model_file *f, const char *name, size_t n_ou
                        name, have, want);
     }
     int q = quant_find(tensor_type_info(t->type)->name);
-    if (q < 0 || q >= QUANT_COMPUTED) {
+    if (q < 0) {
         return err_set(
             e, ERR_UNSUPPORTED, name,
-            "cannot compute with tensor \"%s\": its type is %s; F32, F16, BF16, Q8_0, Q4_0 and Q4_1 can be computed",
+            "cannot compute with tensor \"%s\": its type is %s; F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, "
+            "Q2_K to Q6_K, IQ4_NL, IQ4_XS and MXFP4 can be computed",
             name, tensor_type_info(t->type)->name);
     }
     *out = t;

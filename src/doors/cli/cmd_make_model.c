@@ -45,8 +45,9 @@ static const struct param params[] = {
     {"arch", PARAM_CHOICE, 0, NULL, 0, 0, "llama|qwen2", "llama", NULL, "architecture", "模型架构"},
     {"preset", PARAM_CHOICE, PARAM_REQUIRED, NULL, 0, 0, "tiny|135m|360m|0.5b|1b|1.5b|1.7b|3b|7b|8b", NULL, NULL,
      "size: those of SmolLM2, Llama 3 and Qwen2.5", "规模：取自 SmolLM2、Llama 3 与 Qwen2.5"},
-    {"type", PARAM_CHOICE, 0, NULL, 0, 0, "F32|F16|BF16|Q8_0|Q4_0|Q4_1", "Q4_0", NULL, "type of the matrices",
-     "矩阵的数据类型"},
+    {"type", PARAM_CHOICE, 0, NULL, 0, 0,
+     "F32|F16|BF16|Q8_0|Q4_0|Q4_1|Q5_0|Q5_1|Q2_K|Q3_K|Q4_K|Q5_K|Q6_K|IQ4_NL|IQ4_XS|MXFP4", "Q4_0", NULL,
+     "type of the matrices", "矩阵的数据类型"},
     {"seed", PARAM_INT, 0, NULL, 0, 9007199254740991, NULL, "0", "N", "seed of the weights", "权重的随机种子"},
 };
 
@@ -58,6 +59,7 @@ struct plan {
     const struct quant *quant;
     uint64_t n_row, n_col;
     int n_dim;
+    uint16_t scale[2]; /* of blocks of random codes, where the type has no quantizer */
     float std;
 };
 
@@ -103,6 +105,9 @@ static int add_plan(struct maker *m, const char *name, const struct quant *quant
     struct plan *t = &m->plan[m->n_plan++];
     *t = (struct plan){.quant = quant, .n_row = n_row, .n_col = n_col, .n_dim = n_row ? 2 : 1, .std = std};
     snprintf(t->name, sizeof t->name, "%s", name);
+    if (!quant->quantize) {
+        quant_scales_for((enum quant_type)quant_find(quant->name), std, t->scale);
+    }
     t->n_row = n_row ? n_row : 1;
     m->max_col = n_col > m->max_col ? n_col : m->max_col;
     uint64_t shape[] = {t->n_row, n_col};
@@ -110,10 +115,28 @@ static int add_plan(struct maker *m, const char *name, const struct quant *quant
     return gguf_put_tensor(m->w, name, (enum tensor_type)type, t->n_dim == 2 ? shape : shape + 1, t->n_dim);
 }
 
-/* A matrix in the wanted type, or F16 where its rows are no whole blocks. */
+/* The type that llama.cpp's quantizer takes for rows that are no whole blocks. */
+static const struct quant *shorter_blocks(const struct quant *q)
+{
+    static const struct {
+        enum quant_type of, instead;
+    } rule[] = {{QUANT_Q2_K, QUANT_IQ4_NL},   {QUANT_Q3_K, QUANT_IQ4_NL}, {QUANT_Q4_K, QUANT_Q5_0},
+                {QUANT_IQ4_XS, QUANT_IQ4_NL}, {QUANT_Q5_K, QUANT_Q5_1},   {QUANT_Q6_K, QUANT_Q8_0}};
+    for (size_t i = 0; i < N_ELEM(rule); i++) {
+        if (q == quants[rule[i].of]) {
+            return quants[rule[i].instead];
+        }
+    }
+    return quants[QUANT_F16];
+}
+
+/* A matrix in the wanted type, or in another where its rows are no whole blocks. */
 static int add_matrix(struct maker *m, const char *name, int n_out, int n_in, float std)
 {
-    const struct quant *q = n_in % m->quant->block_len ? quants[QUANT_F16] : m->quant;
+    const struct quant *q = m->quant;
+    while (n_in % q->block_len) {
+        q = shorter_blocks(q);
+    }
     return add_plan(m, name, q, (uint64_t)n_out, (uint64_t)n_in, std);
 }
 
@@ -170,7 +193,10 @@ static int put_keys(struct maker *m)
     static const struct {
         const char *type;
         uint32_t code;
-    } file_type[] = {{"F32", 0}, {"F16", 1}, {"Q4_0", 2}, {"Q4_1", 3}, {"Q8_0", 7}, {"BF16", 32}};
+    } file_type[] = {
+        {"F32", 0},     {"F16", 1},     {"Q4_0", 2},  {"Q4_1", 3},  {"Q8_0", 7},  {"Q5_0", 8},
+        {"Q5_1", 9},    {"Q2_K", 10},   {"Q3_K", 11}, {"Q4_K", 14}, {"Q5_K", 16}, {"Q6_K", 18},
+        {"IQ4_NL", 25}, {"IQ4_XS", 30}, {"BF16", 32}, {"MXFP4", 38}}; /* pure ones: Q3_K_S, Q4_K_S, Q5_K_S */
     const struct preset *p = m->preset;
     const struct {
         const char *name;
@@ -212,6 +238,20 @@ static void fill_row(const struct maker *m, uint64_t row, float *x)
     }
 }
 
+/* Row `row` of the tensor in hand as blocks of random codes. */
+static void fill_codes(const struct maker *m, uint64_t row, uint8_t *out, size_t row_bytes)
+{
+    const struct plan *t = m->at;
+    enum quant_type type = (enum quant_type)quant_find(t->quant->name);
+    for (size_t i = 0; i < row_bytes; i += sizeof(uint64_t)) {
+        uint64_t bits = rng_u64(m->seed, (uint64_t)(t - m->plan), row << 32 | i);
+        memcpy(out + i, &bits, row_bytes - i < sizeof bits ? row_bytes - i : sizeof bits);
+    }
+    for (size_t i = 0; i < row_bytes; i += t->quant->block_bytes) {
+        quant_set_scales(type, out + i, t->scale);
+    }
+}
+
 static void fill_chunk(void *arg, int worker, int n_worker)
 {
     struct maker *m = arg;
@@ -222,6 +262,10 @@ static void fill_chunk(void *arg, int worker, int n_worker)
     size_t row_bytes = (size_t)m->at->n_col / (size_t)q->block_len * q->block_bytes;
     pool_share((size_t)m->n_row, 1, worker, n_worker, &begin, &end);
     for (size_t r = begin; r < end; r++) {
+        if (!q->quantize) {
+            fill_codes(m, m->first_row + r, (uint8_t *)m->out + r * row_bytes, row_bytes);
+            continue;
+        }
         fill_row(m, m->first_row + r, x);
         q->quantize(m->out + r * row_bytes, x, (size_t)m->at->n_col);
     }

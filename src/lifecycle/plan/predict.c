@@ -5,11 +5,12 @@
 #include <math.h>
 #include <strings.h>
 
-/* Files of Q4_0 and Q4_1 in use keep embedding and head in 8 bits (Q6_K where the width allows): 8.5 is the safe side.
- */
+/* Files of few bits in use keep embedding and head in 8 (Q6_K where the width allows): 8.5 is the safe side. */
 static const struct plan_quant quants[] = {
-    {"F32", 32, 32, false},    {"F16", 16, 16, false},   {"BF16", 16, 16, false},
-    {"Q8_0", 8.5, 8.5, false}, {"Q4_0", 4.5, 8.5, true}, {"Q4_1", 5, 8.5, true},
+    {"F32", 32, 32, false},       {"F16", 16, 16, false},      {"BF16", 16, 16, false},     {"Q8_0", 8.5, 8.5, false},
+    {"Q4_0", 4.5, 8.5, true},     {"Q4_1", 5, 8.5, true},      {"Q5_0", 5.5, 8.5, false},   {"Q5_1", 6, 8.5, false},
+    {"Q2_K", 2.625, 8.5, true},   {"Q3_K", 3.4375, 8.5, true}, {"Q4_K", 4.5, 8.5, true},    {"Q5_K", 5.5, 8.5, false},
+    {"Q6_K", 6.5625, 8.5, false}, {"IQ4_NL", 4.5, 8.5, true},  {"IQ4_XS", 4.25, 8.5, true}, {"MXFP4", 4.25, 8.5, true},
 };
 
 const struct plan_quant *plan_quant_find(const char *name)
@@ -21,7 +22,7 @@ const struct plan_quant *plan_quant_find(const char *name)
 
 const char *plan_quant_names(void)
 {
-    return "F32, F16, BF16, Q8_0, Q4_0, Q4_1";
+    return "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4";
 }
 
 static double layer_params(const struct model_shape *s)
