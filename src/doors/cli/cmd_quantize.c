@@ -1,10 +1,11 @@
-/* quantize: a model written again in fewer bits. */
+/* quantize: a model written again in fewer bits, or with --ladder what each step down costs. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "compute/convert/quantize_model.h"
 #include "doors/cli/cli.h"
+#include "doors/cli/ladder.h"
 #include "doors/cli/progress.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
@@ -13,13 +14,19 @@
 static const struct param params[] = {
     {"model", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "MODEL",
      "GGUF file, Hugging Face directory or name of the model", "模型：GGUF 文件、Hugging Face 目录或名称"},
-    {"out", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "OUT.gguf", "file to write",
-     "要写入的文件"},
-    {"type", PARAM_STRING, PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "T",
+    {"out", PARAM_STRING, PARAM_POSITIONAL, NULL, 0, 0, NULL, NULL, "OUT.gguf", "file to write", "要写入的文件"},
+    {"type", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "T",
      "F32, F16, BF16, Q8_0, Q4_0 ..., Q2_K ... Q6_K, or a mix: Q4_K_M, Q5_K_S ...",
      "F32、F16、BF16、Q8_0、Q4_0 …、Q2_K … Q6_K，或混合类型：Q4_K_M、Q5_K_S …"},
     {"imatrix", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "F", "importance matrix, as tailor imatrix writes it",
      "重要性矩阵（由 tailor imatrix 生成）"},
+    {"ladder", PARAM_BOOL, 0, NULL, 0, 0, NULL, "false", NULL,
+     "no file: a table of size, perplexity, KL divergence and speed from Q8_0 to Q2_K",
+     "不写文件：列出 Q8_0 到 Q2_K 的大小、困惑度、KL 散度和速度"},
+    {"file", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "F.jsonl",
+     "texts for --ladder (default: the model writes some itself)", "--ladder 使用的文本（默认由模型自己生成）"},
+    {"field", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "NAME[+NAME]", "fields of a row that are the text",
+     "组成文本的字段"},
 };
 
 static int find_mix(const char *type, const struct mix **out, struct err *e)
@@ -122,12 +129,20 @@ static int quantize(const struct cli *c, const struct model_file *f, const char 
     return rc;
 }
 
-static int run(const struct cli *c, const struct param_set *args, struct err *e)
+static int run_ladder(const struct cli *c, const struct param_set *args, const struct imatrix *imatrix, struct err *e)
+{
+    struct ladder_options opt = {.model = param_str(args, "model"),
+                                 .file = param_str(args, "file"),
+                                 .field = param_str(args, "field"),
+                                 .imatrix = imatrix};
+    return ladder_run(c, &opt, e);
+}
+
+static int run_quantize(const struct cli *c, const struct param_set *args, const struct imatrix *imatrix, struct err *e)
 {
     const struct mix *mix;
     struct model_file *f = NULL;
-    struct imatrix *imatrix = NULL;
-    const char *out = param_str(args, "out"), *weights = param_str(args, "imatrix");
+    const char *out = param_str(args, "out");
     char *path = NULL;
     int rc = find_mix(param_str(args, "type"), &mix, e);
     rc = rc ? rc : cli_model_path(c, param_str(args, "model"), &path, e);
@@ -135,11 +150,41 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
         rc = err_set(e, ERR_USAGE, out, "cannot write \"%s\": it is the model that is read", out);
     }
     rc = rc ? rc : model_file_open(&f, path, e);
-    rc = rc || !weights ? rc : imatrix_open(&imatrix, weights, e);
     rc = rc ? rc : quantize(c, f, out, mix, imatrix, e);
-    imatrix_close(imatrix);
     model_file_close(f);
     mem_free(path);
+    return rc;
+}
+
+/* OUT and --type belong to a file, --file and --field to the ladder. */
+static int check(const struct param_set *args, struct err *e)
+{
+    bool ladder = param_bool(args, "ladder");
+    const char *const wrong[] = {ladder ? "out" : "file", ladder ? "type" : "field"};
+    for (size_t i = 0; i < N_ELEM(wrong); i++) {
+        if (param_is_set(args, wrong[i])) {
+            return err_set(e, ERR_USAGE, wrong[i], "cannot use \"%s\" %s --ladder", wrong[i],
+                           ladder ? "with" : "without");
+        }
+    }
+    if (ladder ? param_is_set(args, "file") != param_is_set(args, "field")
+               : !param_is_set(args, "out") || !param_is_set(args, "type")) {
+        return err_set(e, ERR_USAGE, "quantize", "cannot quantize: %s",
+                       ladder ? "--file and --field go together" : "OUT.gguf and --type are needed, or --ladder");
+    }
+    return 0;
+}
+
+static int run(const struct cli *c, const struct param_set *args, struct err *e)
+{
+    struct imatrix *imatrix = NULL;
+    const char *weights = param_str(args, "imatrix");
+    int rc = check(args, e);
+    rc = rc || !weights ? rc : imatrix_open(&imatrix, weights, e);
+    if (!rc) {
+        rc = param_bool(args, "ladder") ? run_ladder(c, args, imatrix, e) : run_quantize(c, args, imatrix, e);
+    }
+    imatrix_close(imatrix);
     return rc;
 }
 
@@ -147,7 +192,7 @@ const struct command cmd_quantize = {
     .name = "quantize",
     .summary_en = "write a model in fewer bits",
     .summary_zh = "以更少的比特写出模型",
-    .usage = "MODEL OUT.gguf --type T [--imatrix F]",
+    .usage = "MODEL (OUT.gguf --type T | --ladder [--file F.jsonl --field NAME]) [--imatrix F]",
     .example = "tailor quantize Qwen2.5-0.5B-Instruct qwen-q4.gguf --type Q4_K_M",
     .params = params,
     .n_param = N_ELEM(params),
