@@ -183,11 +183,10 @@ static inline float clamp_int(float v, float top)
 /* The best integers of one sub-block for (d, e): s within one of the real scale, m the best given s and its neighbours.
  */
 ALWAYS_INLINE float affine_integers(const float *x, const float *w, const int n_vec, float top,
-                                    const struct affine_moments *t, const struct affine_fit *f, float super_top,
-                                    float d, float e, float *s_int, float *m_int)
+                                    const struct affine_fit *f, float super_top, float d, float e, float *s_int,
+                                    float *m_int)
 {
     float best = INFINITY, mid = d > 0 ? clamp_int(f->s / d, super_top) : 0, ratio = f->q / f->w;
-    (void)t;
     for (int i = -1; i <= 1; i++) {
         float si = clamp_int(mid + (float)i, super_top);
         float m_mid = e > 0 ? clamp_int((f->m + ratio * (si * d - f->s)) / e, super_top) : 0;
@@ -266,7 +265,7 @@ ALWAYS_INLINE void affine_super_block(const float *x, const float *w, const int 
         b.err = 0;
         for (int k = 0; k < n_sub; k++) {
             const float *xs = x + 16 * n_vec * k, *ws = w + 16 * n_vec * k;
-            b.err += affine_integers(xs, ws, n_vec, top, &t[k], &fit[k], super_top, b.d, b.e, &b.s_int[k], &b.m_int[k]);
+            b.err += affine_integers(xs, ws, n_vec, top, &fit[k], super_top, b.d, b.e, &b.s_int[k], &b.m_int[k]);
         }
         if (!(b.err < out->err)) {
             break;
