@@ -37,7 +37,7 @@ all: $(O)/tailor
 units: $(UNIT)
 
 $(O)/tailor: $(OBJ)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@.part $^ $(LIBS) && mv $@.part $@
 
 # instruction-set flags belong to single files
 AVX2 := -mavx2 -mfma -mf16c
@@ -56,16 +56,18 @@ $(O)/version: FORCE
 $(O)/src/doors/cli/cmd_version.o: $(O)/version
 $(O)/src/doors/cli/cmd_version.o: ISA := -DTAILOR_VERSION='"$(VERSION)"'
 
+# a build that is killed leaves no half of a file that the next one would take for whole
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) $(ISA) -MMD -MP -MF $(@:.o=.d.part) -MT $@ -c -o $@.part $<
+	@mv $(@:.o=.d.part) $(@:.o=.d) && mv $@.part $@
 
 $(O)/libtailor.a: $(LIB_OBJ)
-	@rm -f $@
-	ar rcs $@ $^
+	@rm -f $@.part
+	ar rcs $@.part $^ && mv $@.part $@
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libtailor.a
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lpcre2-8 $(LIBS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@.part $^ -lcmocka -lpcre2-8 $(LIBS) && mv $@.part $@
 
 # the kernels of instruction sets that this machine may lack, on portable intrinsics and emulated tiles
 EMU := $(patsubst %.c,$(O)/%.o,$(wildcard tests/emu/*.c))

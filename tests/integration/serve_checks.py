@@ -176,12 +176,23 @@ def errors():
     for key, value in (('temperature', -1), ('temperature', 'hot'), ('top_p', 0), ('top_k', 1.5), ('max_tokens', 0), ('stop', 5),
                        ('seed', 'x'), ('stream', 'yes'), ('min_p', 2), ('repetition_penalty', 0), ('presence_penalty', 99)):
         expect_error(f'bad_{key}_{value}', 400, ask(**{key: value}), key, param=key)
+    expect_error('top_p_range', 400, ask(top_p=0), 'above 0, at most 1')
+    check('top_p_small', answer(ask(top_p=1e-9)) == answer(ask(temperature=0)))
     expect_error('stream_options', 400, ask(stream=True, stream_options={'other': 1}), 'other')
     expect_error('too_long', 400, ask('word ' * 3000), 'tokens', '2048', code='context_length_exceeded')
     expect_error('method', 405, None, 'POST', method='GET')
     expect_error('method_of_health', 405, '{}', 'GET', path='/health')
     expect_error('address', 404, None, '/v2/nothing', path='/v2/nothing', method='GET')
     expect_error('body_too_large', 413, 'x' * 70000, '65536')
+    status, r, h = call('DELETE', '/v1/models')
+    check('method_allowed', status == 405 and h['Allow'] == 'GET, HEAD', (status, r, h))
+    s = socket.create_connection((HOST, PORT), 60)
+    raw = json.dumps(ask()).encode()
+    s.sendall(f'POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(raw)}\r\nContent-Length: 3\r\n\r\n'.encode() + raw)
+    r = http.client.HTTPResponse(s)
+    r.begin()
+    e = json.loads(r.read())['error']
+    check('length_twice', r.status == 400 and e['code'] == 'malformed' and r.headers['Connection'] == 'close', (r.status, e))
     status, r, _ = call('POST', CHAT, 'y' * 400000, {'Expect': '100-continue'})
     check('body_too_large_at_once', status == 413, r)
     check('alive', answer(ask()) != '')
@@ -265,7 +276,37 @@ def drain():
     check('drain_finishes', b'[DONE]' in rest and b'"finish_reason":"length"' in rest, rest[-300:])
 
 
-PARTS = dict(basics=basics, streams=streams, together=together, errors=errors, leaving=leaving, slow=slow, keys=keys, queue=queue, drain=drain)
+def read_all(s):
+    raw = b''
+    while True:
+        more = s.recv(65536)
+        if not more: return raw
+        raw += more
+        if b'[DONE]' in more or raw.endswith(b'}}'): return raw
+
+
+def cut():
+    """the server was told to end at once while answers run or wait (max_batch 2): each client is told"""
+    endless = ask(max_tokens=..., stream=True)
+    stream, usage = open_stream(endless), open_stream(dict(endless, stream_options={'include_usage': True}))
+    heads = [stream.recv(4096), usage.recv(4096)]
+    whole = open_stream(dict(endless, stream=False))
+    waits = until(lambda: metric_open('waiting') == 1 and metric_open('running') == 2)
+    print('started', flush=True)
+    sys.stdin.readline()  # the signal was sent
+    for name, head, s in (('stream', heads[0], stream), ('stream_usage', heads[1], usage)):
+        raw = head + read_all(s)
+        events = [line[6:] for line in raw.decode('utf-8', 'replace').splitlines() if line.startswith('data: ')]
+        e = json.loads(events[-2])['error'] if len(events) > 2 else {}
+        check(f'cut_{name}', events[-1] == '[DONE]' and set(e) == {'message', 'type', 'code', 'param'}
+              and (e['type'], e['code']) == ('service_unavailable', 'draining') and raw.count(b'"error"') == 1, events[-3:])
+    r = http.client.HTTPResponse(whole)
+    r.begin()
+    e = json.loads(r.read())['error']
+    check('cut_whole', waits and r.status == 503 and e['code'] == 'draining' and r.headers['Retry-After'], (waits, r.status, e))
+
+
+PARTS = dict(basics=basics, streams=streams, together=together, errors=errors, leaving=leaving, slow=slow, keys=keys, queue=queue, drain=drain, cut=cut)
 try: PARTS[PART]()
 except Exception as ex: check(f'{PART}_ran', False, repr(ex))
 sys.exit(failed)

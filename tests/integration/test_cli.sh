@@ -42,12 +42,13 @@ assert isinstance(o, dict) and "\n" not in text, text
 assert '"$2"', text' 2>&1); then ok "$1"; else not_ok "$1" "${reason##*$'\n'}"; fi
 }
 
+program=$TAILOR
 [[ -x $TAILOR ]] || { echo "not ok cli no program at $TAILOR"; exit 1; }
 
 # --- help
-run help; check help 0 'Usage: tailor .*Commands:.*version.*--home DIR.*--threads' -
-run --help; check help_option 0 'Commands:' -
-run help --lang zh; check help_zh 0 '用法：.*命令：.*选项：' -
+run help; check help 0 'Usage: tailor .*Select:.*plan.*version.*--home DIR.*--threads' -
+run --help; check help_option 0 'Select:' -
+run help --lang zh; check help_zh 0 '用法：.*训：.*tune.*选项：' -
 LANG=zh_CN.UTF-8 run help; check help_locale 0 '用法：' -
 LANG=zh_CN.UTF-8 LC_ALL=C run help; check help_locale_order 0 'Usage:' -
 TAILOR_LANG=zh run help; check help_variable 0 '用法：' -
@@ -57,17 +58,29 @@ run completion --help; check command_help 0 'Usage: tailor completion' -
 run completion -h; check command_h 0 'Usage: tailor completion' -
 run help nosuch; check help_unknown 2 - 'there is no such command'
 run help --json; json help_json 'any(c["name"] == "version" for c in o["commands"]) and o["options"]'
+run help models; check help_group 0 'tailor models SUBCOMMAND.*models list.*models show' -
+run models --help; check group_help 0 'models list' -
+run help models --json; json help_group_json '[c["name"] for c in o["commands"]] == ["models list", "models show", "models alias"]'
+run help version extra; check help_too_much 2 - 'no place for it'
+run help tune --json; json help_only_what_works '[p["choices"] for p in o["parameters"] if p["name"] == "method"] == [["sft"]]'
+run help plan --json; json help_no_refused 'all(p["name"] != "hardware" for p in o["parameters"])'
+run help --json --lang zh; zh=$out; run help --json; [[ $zh == "$out" ]] && ok json_without_language || not_ok json_without_language "$zh"
 run help completion --json; json help_command_json 'o["parameters"][0]["choices"] == ["bash", "zsh", "fish"]'
 
-missing=
+missing= wide=
 for name in $("$TAILOR" help --json | python3 -c 'import json,sys
 for c in json.load(sys.stdin)["commands"]: print(c["name"].replace(" ", "+"))'); do
     for lang in en zh; do
         "$TAILOR" help ${name//+/ } --lang $lang >"$HOME_DIR/out" 2>&1 && [[ $(wc -l <"$HOME_DIR/out") -ge 3 ]] ||
             missing+=" $name/$lang"
+        wide+=$(python3 -c 'import sys, unicodedata
+for l in open(sys.argv[1], encoding="utf-8").read().partition("Example")[0].partition("示例")[0].splitlines():
+    if sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in l) > 80: print(sys.argv[2], l)' "$HOME_DIR/out" "$name/$lang")
     done
 done
 [[ -z $missing ]] && ok help_every_command || not_ok help_every_command "none for$missing"
+
+[[ -z $wide ]] && ok help_within_80_columns || not_ok help_within_80_columns "$wide"
 
 # --- version
 run version; check version 0 'tailor .*instruction sets found: scalar.*used: ' -
@@ -104,9 +117,21 @@ run version --threads; check value_missing 2 - 'a value is missing'
 run version --threads 0; check value_range 2 - '"0" is not an integer from 1 to 1024'
 run version --precision exact; check value_choice 2 - 'one of auto, deterministic, reference'
 run version extra; check argument_too_many 2 - 'there is no place for it'
-run completion; check argument_missing 2 - 'usage: tailor completion'
+run completion; check argument_missing 2 - 'SHELL is missing, one of bash, zsh, fish is needed.*Usage: tailor completion'
 run completion tcsh; check argument_choice 2 - 'one of bash, zsh, fish'
 run version -x; check single_dash 2 - 'options begin with two dashes'
+run --lang zh; check nothing_zh 2 - '^错误：缺少命令'
+run tune --lable x --lang=zh; check unknown_option_zh 2 - '^错误：没有选项“--lable”.*用法：tailor tune'
+run --lang zh --thread 3 version; check unknown_global_zh 2 - '没有选项“--thread”，您是否要用 --threads？'
+TAILOR_LANG=zh run version --threads 0; check value_range_zh 2 - '^错误：“--threads”的值“0”无效，应为 1 到 1024 的整数'
+run inspect /nonexistent --lang zh; check not_found_zh 2 - '^错误：找不到“/nonexistent”：没有这个文件或目录'
+run --lang zh version --threads x --json; json error_json_without_language 'o["error"]["message"].startswith("cannot set")'
+run modles; check near_group 2 - 'did you mean models\?'
+run models lst; check near_subcommand 2 - 'one of list, show, alias is needed after models'
+run version --thread 3; check near_global 2 - 'did you mean --threads\?'
+run tokenize m --text a --file b; check both_given 2 - '--text and --file are both given, one is needed'
+run tune --method dpo; check refused_choice 2 - 'this version does not support it, it has sft'
+run plan --hardware x; check refused_option 2 - 'cannot use "--hardware": this version does not support it'
 run verison --json; check error_json_status 2 '' -
 json error_json 'set(o) == {"error"} and o["error"]["code"] == "usage" and o["error"]["object"] == "verison" and o["error"]["message"].startswith("cannot run")'
 run --json version --threads x; json error_json_before 'o["error"]["code"] == "usage"'
@@ -115,6 +140,26 @@ run $'ver\x1b[2J\xff'; check error_printable 2 - 'cannot run "ver\?\[2J\?"'
 check full_disk 1 - 'cannot write standard output'
 "$TAILOR" help 2>"$HOME_DIR/err" | true; out=; status=0; err=$(cat "$HOME_DIR/err")
 check reader_left 0 - -
+
+touch "$HOME_DIR/file"
+run --home "$HOME_DIR/file" models list; check home_is_file 2 - "cannot use the home \"$HOME_DIR/file\": it is a file, a directory is needed"
+GOLDEN=tests/data/golden
+run --home "$HOME_DIR/h2" logits $GOLDEN/gguf/llama.gguf --ids 1,2 --out "$HOME_DIR"; check output_is_directory 2 - "cannot write \"$HOME_DIR\": it is a directory, a file is needed"
+printf '{"ids":[1,2,3],"labels":[1,2,3]}\n{"ids":[1],"labels":[]}\n' >"$HOME_DIR/rows.jsonl"
+run --home "$HOME_DIR/h2" tune --base $GOLDEN/models/llama --data "$HOME_DIR/rows.jsonl" --data-format tokens --output "$HOME_DIR/x"; check file_is_quoted 2 - "cannot use \"$HOME_DIR/rows.jsonl\" line 2: 1 ids and 0 labels"
+sed -i 2d "$HOME_DIR/rows.jsonl"
+run --home "$HOME_DIR/h2" tune --base $GOLDEN/models/llama --data "$HOME_DIR/rows.jsonl" --data-format tokens --output "$HOME_DIR/file/x"; check parent_is_file 2 '' "cannot create directory \"$HOME_DIR/file\": a file is there"
+[[ $err != *.new-* ]] && ok no_temporary_name || not_ok no_temporary_name "$err"
+run --home "$HOME_DIR/h2" tune --base $GOLDEN/models/llama --data "$HOME_DIR/rows.jsonl" --data-format tokens --output "$HOME_DIR/file"; check output_exists 2 - 'it exists'
+printf '{"t":"a b"}\n{"u":1}\n' >"$HOME_DIR/texts.jsonl"
+run --home "$HOME_DIR/h2" perplexity $GOLDEN/gguf/llama.gguf --file "$HOME_DIR/texts.jsonl" --field t; check perplexity_quotes 2 - "\"$HOME_DIR/texts.jsonl\" line 2"
+
+# --- the quickstart's own command line
+TAILOR=./quickstart
+run --lang fr; check quickstart_lang 2 - 'cannot use language "fr": en or zh'
+TAILOR_LANG=zh run --fast; check quickstart_zh 2 - '没有选项“--fast”'
+LANG=zh_CN.UTF-8 run --help; check quickstart_locale 0 '用法：' -
+TAILOR=$program
 
 # --- completion
 run completion bash; check completion_bash 0 'complete -o default -F _tailor tailor' -
@@ -127,6 +172,11 @@ expect() { [[ $2 == "$3" ]] && ok "$1" || not_ok "$1" "got '$2', '$3' wanted"; }
 expect complete_command "$(complete_words tailor vers)" version
 expect complete_choice "$(complete_words tailor --lang '')" 'en zh'
 expect complete_option "$(complete_words tailor version --thr)" --threads
+expect complete_group "$(complete_words tailor models '')" 'list show alias'
+expect complete_what_works "$(complete_words tailor tune --method '')" sft
+expect complete_no_refused "$(complete_words tailor plan --hard)" ''
+expect complete_argument "$(complete_words tailor completion '')" 'bash zsh fish'
+expect complete_help "$(complete_words tailor help mod)" models
 expect complete_after_option "$(complete_words tailor --threads 2 vers)" version
 for shell in zsh fish; do
     run completion $shell; check completion_$shell 0 'tailor' -

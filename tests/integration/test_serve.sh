@@ -85,34 +85,30 @@ if start --model "$MODEL,name=tiny" --ctx 2048 --max-batch 1 --max-queue 1; then
     finish sigterm_after_queue 10
 fi
 
-# --- a slow client; then a running answer that is finished after SIGTERM
-if start --model "$MODEL,name=tiny" --ctx 16000; then
-    checks slow
-    exec 3> >(exec python3 $HERE/serve_checks.py drain "$URL" 12000 >"$DIR/drain" 2>&1)
-    client=$!
-    for _ in $(seq 200); do grep -q started "$DIR/drain" 2>/dev/null && break; sleep 0.05; done
+# end_during PART ARG: SIGTERM while the clients of a part of the checks wait for their answers; exit status 0
+end_during() {
+    exec 3> >(exec python3 $HERE/serve_checks.py "$1" "$URL" $2 >"$DIR/$1" 2>&1)
+    local client=$!
+    for _ in $(seq 400); do grep -q started "$DIR/$1" 2>/dev/null && break; sleep 0.05; done
     kill -TERM "$PID"
     echo >&3
     exec 3>&-
     wait $client || failed=1
-    grep -v started "$DIR/drain"
+    grep -v started "$DIR/$1"
     for _ in $(seq 200); do kill -0 "$PID" 2>/dev/null || break; sleep 0.05; done
-    kill -0 "$PID" 2>/dev/null && { not_ok drain_ends "still running"; kill -9 "$PID"; }
-    wait "$PID" && ok drain_status || not_ok drain_status "exit status $?"
+    kill -0 "$PID" 2>/dev/null && { not_ok "$1_ends" "still running"; kill -9 "$PID"; }
+    wait "$PID" && ok "$1_status" || not_ok "$1_status" "exit status $?"
     PID=
+}
+
+# --- a slow client; then a running answer that is finished after SIGTERM
+if start --model "$MODEL,name=tiny" --ctx 16000; then
+    checks slow
+    end_during drain 12000
 fi
 
-# --- an endless answer is cut off when the time is over
-if ! command -v curl >/dev/null; then echo "skip serve_drain_cuts curl is not installed"
-elif start --model "$MODEL,name=tiny" --drain-s 0.3; then
-    curl -sN -m 60 "$URL/v1/chat/completions" -o "$DIR/cut" \
-        -d '{"model":"tiny","stream":true,"messages":[{"role":"user","content":"go on"}]}' &
-    client=$!
-    for _ in $(seq 200); do [[ -s $DIR/cut ]] && break; sleep 0.05; done
-    finish drain_time_is_kept 10
-    wait $client
-    grep -q '\[DONE\]' "$DIR/cut" && not_ok drain_cuts "the answer came to its end" || ok drain_cuts
-fi
+# --- endless answers are cut off when the time is over
+if start --model "$MODEL,name=tiny" --ctx 200000 --max-batch 2 --drain-s 0.3; then end_during cut; fi
 
 # --- what is refused at the start
 refused no_model 2 'model'

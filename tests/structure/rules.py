@@ -28,7 +28,7 @@ THIRD = {'microhttpd.h': ['http'], 'curl/': ['http'], 'yaml.h': ['param'], 'open
 NO_JSON = {'kernels', 'device', 'engine'}
 BANNED = r'\b(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|atof|gets|rand|srand|localtime|gmtime|system|popen|alloca)\s*\('
 WORDS = r'/work/|\bhelper-\d|\bfarm-|\bTODO\b|\bFIXME\b|\bXXX\b'
-MAX_FILE, MAX_FUNCTION = 900, 100
+MAX_FILE, MAX_FUNCTION = 600, 60
 
 bad = {}
 
@@ -111,8 +111,10 @@ def main():
             report('banned', f'{p}: malloc or free outside base/mem')
         if room(p) != 'cli' and re.search(r'(?<![\w.>])_?exit\s*\(', code): report('banned', f'{p}: exit() outside cli')
         if room(p) in ('kernels', 'device', 'model', 'engine') and 'getenv' in code: report('banned', f'{p}: getenv')
-        for name in re.findall(r'\{\s*(?:\.name\s*=\s*)?"([a-z0-9_]+)",\s*(?:\.type\s*=\s*)?PARAM_', t):
-            if name not in readers: report('parameters', f'{p}: "{name}" is read by nobody')
+        for name, row in re.findall(r'\{\s*(?:\.name\s*=\s*)?"([a-z0-9_]+)",\s*(?:\.type\s*=\s*)?PARAM_([^}]*)', t):
+            # what is refused, or has one value only, needs no reader
+            one_value = 'PARAM_REFUSED' in row or re.search(r'\.choices\s*=\s*"[^|"]*("|\|\|)', row)
+            if name not in readers and not one_value: report('parameters', f'{p}: "{name}" is read by nobody')
     for p in sources + [q for d in ('tests', 'bench', 'docs', 'tools', 'mk', 'examples') for q in glob.glob(f'{d}/**/*.*', recursive=True)] + glob.glob('*.md'):
         if not os.path.isfile(p) or p == 'tests/structure/rules.py' or '/data/' in p or '/corpus/' in p: continue
         for m in re.finditer(WORDS, open(p, encoding='utf-8', errors='replace').read()): report('words', f'{p}: {m[0]}')

@@ -22,6 +22,7 @@
 #include "ground/base/mem.h"
 #include "ground/base/rng.h"
 #include "ground/base/str.h"
+#include "ground/base/wrap.h"
 #include "ground/sys/digest.h"
 #include "ground/sys/machine.h"
 
@@ -49,6 +50,19 @@ static void error_may_quote_itself(void **state)
     (void)err_set(&e, ERR_IO, e.object, "second after %s", e.msg);
     assert_string_equal(e.msg, "second after first");
     assert_string_equal(e.object, "object");
+}
+
+static void errors_can_be_renamed(void **state)
+{
+    (void)state;
+    struct err e;
+    assert_int_equal(err_set(&e, ERR_IO, "a/x.new-1/f", "cannot write \"a/x.new-1/f\": a/x.new-1 is full"), -ERR_IO);
+    err_rename(&e, "a/x.new-1", "a/x");
+    assert_string_equal(e.msg, "cannot write \"a/x/f\": a/x is full");
+    assert_string_equal(e.object, "a/x/f");
+    err_rename(&e, "", "y");
+    err_rename(NULL, "a", "b");
+    assert_string_equal(e.object, "a/x/f");
 }
 
 static void error_text_is_printable_utf8(void **state)
@@ -116,6 +130,12 @@ static void strings_compare(void **state)
     assert_true(str_ends("a.gguf", ".gguf") && !str_ends("uf", "gguf"));
     assert_int_equal(str_distance("kitten", "sitting"), 3);
     assert_int_equal(str_distance("", "abc"), 3);
+    assert_int_equal(str_distance("lable", "label"), 1);
+    assert_int_equal(str_distance("lable", "labels"), 2);
+    assert_int_equal(str_distance("abc", ""), 3);
+    assert_int_equal(str_mistyped("lable", "label_column"), 2);
+    assert_int_equal(str_mistyped("label", "label"), 0);
+    assert_true(str_distance_max("lable") >= 2 && str_distance_max("cat") == 1);
     assert_int_equal(str_distance("same", "same"), 0);
     char text[16];
     str_format_bytes(999, text, sizeof text);
@@ -142,6 +162,47 @@ static void utf8_is_checked(void **state)
         if (str_utf8_char(c[i].bytes, strlen(c[i].bytes)) != c[i].len) fail_msg("case %zu of UTF-8", i);
     }
     assert_int_equal(str_utf8_char("\xE4\xBD\xA0", 2), 0); /* does not read past n */
+}
+
+static void columns_of_a_terminal(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int columns;
+    } c[] = {{"", 0},    {"abc", 3},  {"模型", 4}, {"a，b", 4}, {"e\xCC\x81t\xC3\xA9", 3},
+             {"“x”", 3}, {"\xFF", 1}, {"ﾊﾝ", 2},   {"😀", 2},    {"（1）", 5}};
+    for (size_t i = 0; i < N_ELEM(c); i++)
+        if (str_columns(c[i].text) != c[i].columns)
+            fail_msg("\"%s\" has %d columns, %d wanted", c[i].text, str_columns(c[i].text), c[i].columns);
+    assert_int_equal(str_padding("模型", 10), 6);
+    assert_int_equal(str_padding("模型", 3), 0);
+}
+
+static void lines_are_wrapped(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text; /* goes on at column 70 */
+        const char *want;
+    } c[] = {
+        {"short", "short"},
+        {"two words that go on", "two words\n  that go on"},
+        {"[--option VALUE]", "\n  [--option VALUE]"},
+        {"中文也会在此处换行。", "中文也会在\n  此处换行。"},
+        {"标点不在行，首", "标点不在\n  行，首"},
+        {"括号不在行（尾）", "括号不在行\n  （尾）"},
+        {"ab 中文中文中文", "ab 中文中\n  文中文"},
+        {"abcdefgh 中文", "abcdefgh\n  中文"},
+    };
+    for (size_t i = 0; i < N_ELEM(c); i++) {
+        struct buf out;
+        buf_init(&out, 4096);
+        struct wrap w = {.out = &out, .column = 70, .indent = 2};
+        assert_int_equal(wrap_text(&w, c[i].text), 0);
+        if (strcmp(out.data, c[i].want) != 0) fail_msg("\"%s\" became \"%s\"", c[i].text, out.data);
+        buf_deinit(&out);
+    }
 }
 
 /* --- memory --- */
@@ -339,7 +400,7 @@ static void trees_are_made_listed_removed(void **state)
     assert_true(file_is_dir(deep));
     assert_int_equal(file_mkdirs("", &e), -ERR_INPUT);
     assert_int_equal(file_write_atomic(kept, "k", 1, &e), 0);
-    assert_int_equal(file_mkdirs(kept, &e), -ERR_IO); /* a file is in the way */
+    assert_int_equal(file_mkdirs(kept, &e), -ERR_CONFLICT); /* a file is in the way */
     char *link = path_join(dir, "a/link"), *file = path_join(dir, "a/z");
     assert_int_equal(symlink(outside, link), 0);
     assert_int_equal(file_write_atomic(file, "z", 1, &e), 0);
@@ -357,6 +418,14 @@ static void trees_are_made_listed_removed(void **state)
     assert_int_equal(file_remove_tree(a, &e), 0); /* missing is fine */
     assert_string_equal(path_base("a/b.c"), "b.c");
     assert_string_equal(path_base("b.c"), "b.c");
+    char *absolute, cwd[4096];
+    assert_int_equal(path_absolute("/a/../b", &absolute, &e), 0);
+    assert_string_equal(absolute, "/a/../b");
+    mem_free(absolute);
+    assert_non_null(getcwd(cwd, sizeof cwd));
+    assert_int_equal(path_absolute(".//a/./b", &absolute, &e), 0);
+    assert_true(str_starts(absolute, cwd) && str_eq(absolute + strlen(cwd), "/a/./b"));
+    mem_free(absolute);
     mem_free(a), mem_free(link), mem_free(file), mem_free(deep), mem_free(kept);
     free_dir(outside);
 }
@@ -500,11 +569,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(error_carries_code_object_text),
         cmocka_unit_test(error_may_quote_itself),
+        cmocka_unit_test(errors_can_be_renamed),
         cmocka_unit_test(error_text_is_printable_utf8),
         cmocka_unit_test(errno_becomes_a_code),
         cmocka_unit_test(numbers_are_whole_or_nothing),
         cmocka_unit_test(strings_compare),
         cmocka_unit_test(utf8_is_checked),
+        cmocka_unit_test(columns_of_a_terminal),
+        cmocka_unit_test(lines_are_wrapped),
         cmocka_unit_test(the_chosen_allocation_fails_once),
         cmocka_unit_test(memory_is_checked_and_aligned),
         cmocka_unit_test(arena_zeroes_limits_and_reuses),

@@ -118,7 +118,8 @@ static void refusals(void **state)
                {"text,label\nq,a\nr,\n", "text,label\ns,a\n", "line 3: the label is empty"},
                {"text,labels\nq,a\n", "text,label\ns,a\n", "cannot find column \"label\""},
                {"text,label\nq,a\n", "text,label\ns,c\n", "line 2: label \"c\" stands in no training row"},
-               {"text,label\n", "text,label\ns,c\n", "holds no rows"}};
+               {"text,label\n", "text,label\ns,c\n", "holds no rows"},
+               {"text,label\nq,a\nq ,a\nS,a\n", "text,label\nQ,a\ns,a\n", "none of its 3 rows is left, 3 stand in"}};
     for (size_t i = 0; i < N_ELEM(row); i++) {
         json_t *m;
         struct err e = {0};
@@ -127,6 +128,83 @@ static void refusals(void **state)
         if (dataset_import(&plain, &m, &e) == 0 || !strstr(e.msg, row[i].want))
             fail_msg("got \"%s\", want \"%s\"", e.msg, row[i].want);
     }
+}
+
+/* --- ready-made rows --- */
+
+#define CHAT_A "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"a\"}]}"
+#define CHAT_A_SPACED \
+    "{ \"messages\": [{\"content\":\"q\",\"role\":\"user\"},{\"role\":\"assistant\",\"content\":\"a\"}] }"
+#define CHAT_B "{\"prompt\":\"q\",\"completion\":\"b\"}"
+
+static void rows_are_taken_as_they_are(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *out;
+        enum dataset_format format;
+        int n, duplicates;
+    } row[] = {
+        {"\xEF\xBB\xBF" CHAT_A "\r\n\n" CHAT_B "\n" CHAT_A_SPACED, CHAT_A "\n" CHAT_B "\n" CHAT_A_SPACED "\n",
+         DATASET_CHAT, 3, 1},
+        {"{\"ids\":[1,2],\"labels\":[-100,2]}\n", "{\"ids\":[1,2],\"labels\":[-100,2]}\n", DATASET_TOKENS, 1, 0}};
+    for (size_t i = 0; i < N_ELEM(row); i++) {
+        json_t *m;
+        struct err e = {0};
+        enum dataset_format format;
+        struct import_options o = {.train_path = DIR "/rows.jsonl", .suite = "s", .out_dir = DIR "/rows"};
+        put(DIR "/rows.jsonl", row[i].in);
+        assert_int_equal(dataset_format_find(o.train_path, &format, &e), 0);
+        assert_int_equal(format, row[i].format);
+        if (dataset_import_rows(&o, format, &m, &e)) fail_msg("%s", e.msg);
+        assert_int_equal(count(m, "train_kept"), row[i].n);
+        assert_int_equal(count(m, "train_duplicates_kept"), row[i].duplicates);
+        assert_string_equal(json_string_value(json_object_get(m, "format")), dataset_format_name(format));
+        char *out = read(DIR "/rows/train.jsonl");
+        assert_string_equal(out, row[i].out);
+        mem_free(out);
+        json_decref(m);
+    }
+}
+
+static void rows_that_cannot_be_trained_on_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *want;
+        enum dataset_format format;
+    } row[] = {{CHAT_A "\n{\"messages\":[]}\n", "line 2: 0 messages", DATASET_CHAT},
+               {CHAT_A "\n\n{\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}\n",
+                "line 3: it has no message of the assistant", DATASET_CHAT},
+               {CHAT_A "\n{\"text\":\"q\"}\n", "line 2: it has neither messages nor prompt", DATASET_CHAT},
+               {"{\"ids\":[1,2],\"labels\":[1]}\n", "line 1: 2 ids and 1 labels", DATASET_TOKENS},
+               {"{\"ids\":[1,2],\"labels\":[1,-100]}\n", "line 1: no token of it is trained", DATASET_TOKENS},
+               {"{\"ids\":[1,-2],\"labels\":[1,2]}\n", "line 1: ids[1] is -2", DATASET_TOKENS},
+               {"\n", "holds no rows", DATASET_CHAT}};
+    for (size_t i = 0; i < N_ELEM(row); i++) {
+        json_t *m;
+        struct err e = {0};
+        struct import_options o = {.train_path = DIR "/rows.jsonl", .suite = "s", .out_dir = DIR "/refused"};
+        put(DIR "/rows.jsonl", row[i].text);
+        if (dataset_import_rows(&o, row[i].format, &m, &e) != -ERR_INPUT || !strstr(e.msg, row[i].want))
+            fail_msg("got \"%s\", want \"%s\"", e.msg, row[i].want);
+        assert_false(file_exists(DIR "/refused"));
+    }
+}
+
+static void other_directories_are_left_alone(void **state)
+{
+    (void)state;
+    json_t *m;
+    struct err e = {0};
+    struct import_options o = {.train_path = DIR "/rows.jsonl", .suite = "s", .out_dir = DIR "/run"};
+    assert_int_equal(file_mkdirs(DIR "/run", NULL), 0);
+    put(DIR "/run/manifest.json", "{\"kind\":\"tune\"}");
+    put(DIR "/rows.jsonl", CHAT_A "\n");
+    assert_int_equal(dataset_import_rows(&o, DATASET_CHAT, &m, &e), -ERR_CONFLICT);
+    o = plain;
+    o.out_dir = DIR "/run";
+    assert_int_equal(dataset_import(&o, &m, &e), -ERR_CONFLICT);
 }
 
 static void banking77(void **state)
@@ -154,8 +232,13 @@ static void banking77(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(duplicates_and_overlaps_are_counted), cmocka_unit_test(the_digest_is_of_the_contents),
-        cmocka_unit_test(jsonl_is_the_same_table), cmocka_unit_test(refusals), cmocka_unit_test(banking77)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(duplicates_and_overlaps_are_counted),
+                                       cmocka_unit_test(the_digest_is_of_the_contents),
+                                       cmocka_unit_test(jsonl_is_the_same_table),
+                                       cmocka_unit_test(rows_are_taken_as_they_are),
+                                       cmocka_unit_test(rows_that_cannot_be_trained_on_are_refused),
+                                       cmocka_unit_test(other_directories_are_left_alone),
+                                       cmocka_unit_test(refusals),
+                                       cmocka_unit_test(banking77)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

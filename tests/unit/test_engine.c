@@ -466,6 +466,40 @@ static void test_pause(void **state)
 }
 
 /* A paused sequence does not keep others from the pages it holds. */
+/* One runs, one is paused, one waits: all end at the next step, and what comes later runs. */
+static void test_cancel_all(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct engine_options opt = {.max_batch = 2};
+    struct counter stopped = {.go = false};
+    struct prompt p = make_prompt(0);
+    struct sequence_request q = request(&p, 90);
+    struct sequence *s[4];
+    struct answer a;
+    rig_open(&r, PRECISION_AUTO, &opt);
+    for (int k = 0; k < 3; k++) {
+        q.fn = k == 1 ? count_token : NULL;
+        q.arg = &stopped;
+        ok(engine_submit(r.engine, &q, &s[k], e));
+    }
+    for (int i = 0; i < 4; i++) ok(engine_step(r.engine, e));
+    engine_cancel_all(r.engine);
+    ok(engine_step(r.engine, e));
+    for (int k = 0; k < 3; k++) {
+        keep(s[k], &a);
+        assert_int_equal(a.reason, FINISH_CANCELLED);
+    }
+    assert_int_equal(stopped.n_end, 1);
+    expect_no_page_lost(r.engine);
+    q.fn = NULL;
+    ok(engine_generate(r.engine, &q, &s[3], e));
+    keep(s[3], &a);
+    assert_int_equal(a.n, 90);
+    for (int k = 0; k < 4; k++) sequence_release(r.engine, s[k]);
+    rig_close(&r);
+}
+
 static void test_paused_gives_way(void **state)
 {
     (void)state;
@@ -604,12 +638,22 @@ static void test_forced_tokens_cost_no_steps(void **state)
     struct sequence_request q = request(&p, 0);
     struct sequence *s;
     struct engine_stats stats;
+    struct sequence_result result;
     rig_open(&r, PRECISION_AUTO, &opt);
     ok(choice_set_new(&c, r.tok, label, 1, e));
     q.choices = c;
     ok(engine_generate(r.engine, &q, &s, e));
     engine_get_stats(r.engine, &stats);
     assert_int_equal(stats.n_step, 1);
+    sequence_get(s, &result);
+    assert_true(result.n_id > 5);
+    assert_int_equal(result.n_decoded, 0);
+    sequence_release(r.engine, s);
+    q.choices = NULL;
+    q.max_tokens = 7;
+    ok(engine_generate(r.engine, &q, &s, e));
+    sequence_get(s, &result);
+    assert_int_equal(result.n_decoded, 6);
     sequence_release(r.engine, s);
     choice_set_free(c);
     rig_close(&r);
@@ -826,6 +870,7 @@ int main(void)
         cmocka_unit_test(test_refused_requests),
         cmocka_unit_test(test_small_pool),
         cmocka_unit_test(test_cancel_and_release),
+        cmocka_unit_test(test_cancel_all),
         cmocka_unit_test(test_pause),
         cmocka_unit_test(test_paused_gives_way),
         cmocka_unit_test(test_decode_allocates_nothing),

@@ -49,9 +49,28 @@ struct run {
     enum precision precision;
     enum kern_isa isa;
     int n_thread, chunk; /* tokens a step, 0: all */
+    bool in_parts;       /* every step twice, for the logits of some of its rows and of the others */
 };
 
-static void step(struct model *m, struct dev_kv *kv, const int32_t *ids, int pos, int n, float *logits)
+/* Logits of the rows i of a step for which i % 3 == 1 is `third`, at their places. */
+static void step_part(struct model *m, const struct model_batch *all, struct dev_kv *kv, bool third, float *logits)
+{
+    struct err e = {0};
+    int32_t row[512];
+    struct model_batch b = *all;
+    size_t n_vocab = (size_t)model_params(m)->n_vocab;
+    b.out_row = row;
+    b.n_out = 0;
+    for (int i = 0; i < b.dev.n_tok; i++)
+        if ((i % 3 == 1) == third) row[b.n_out++] = i;
+    float *part = mem_alloc((size_t)b.n_out * n_vocab * sizeof(float));
+    must(model_forward(m, &b, kv, part, &e), &e);
+    for (int i = 0; i < b.n_out; i++)
+        memcpy(logits + (size_t)row[i] * n_vocab, part + (size_t)i * n_vocab, n_vocab * sizeof(float));
+    mem_free(part);
+}
+
+static void step(struct model *m, struct dev_kv *kv, const int32_t *ids, int pos, int n, bool in_parts, float *logits)
 {
     struct err e = {0};
     struct dev_block block[64];
@@ -62,8 +81,13 @@ static void step(struct model *m, struct dev_kv *kv, const int32_t *ids, int pos
         block[n_block++] = (struct dev_block){p / DEV_PAGE, pos + n - p < DEV_PAGE ? pos + n - p : DEV_PAGE};
     for (int i = 0; i < n; i++) row[i] = i;
     struct dev_segment s = {0, n, pos, block, n_block, -1};
-    struct model_batch b = {{DEV_SERVE, n, &s, 1}, ids, row, n, NULL, 0};
-    must(model_forward(m, &b, kv, logits, &e), &e);
+    struct model_batch b = {.dev = {DEV_SERVE, n, &s, 1}, .ids = ids, .out_row = row, .n_out = n};
+    if (in_parts) {
+        step_part(m, &b, kv, false, logits);
+        step_part(m, &b, kv, true, logits);
+    } else {
+        must(model_forward(m, &b, kv, logits, &e), &e);
+    }
 }
 
 /* Logits [n][*n_vocab] of ids; free with mem_free. */
@@ -83,7 +107,7 @@ static float *logits_of(const struct run *r, const int32_t *ids, size_t n, size_
     float *x = mem_alloc(n * *n_vocab * sizeof(float));
     size_t chunk = r->chunk ? (size_t)r->chunk : n;
     for (size_t pos = 0; pos < n; pos += chunk)
-        step(m, kv, ids + pos, (int)pos, (int)(n - pos < chunk ? n - pos : chunk), x + pos * *n_vocab);
+        step(m, kv, ids + pos, (int)pos, (int)(n - pos < chunk ? n - pos : chunk), r->in_parts, x + pos * *n_vocab);
     dev_kv_free(kv);
     model_free(m);
     dev_free(d);
@@ -115,11 +139,11 @@ static void check_tiny(const char *path, const char *golden, enum kern_isa isa)
     must(safetensors_open(&s, golden, &e), &e);
     int32_t *ids = load(s, "input_ids", &n_id);
     float *ref = load(s, "logits", &n_ref);
-    float *x = logits_of(&(struct run){path, PRECISION_REFERENCE, isa, 2, 0}, ids, n_id, &n_vocab);
+    float *x = logits_of(&(struct run){path, PRECISION_REFERENCE, isa, 2, 0, false}, ids, n_id, &n_vocab);
     assert_int_equal(n_ref, n_id * n_vocab);
     double w = worst(x, ref, n_ref);
     if (!(w < 2e-3)) fail_msg("%s on %s: reference is %g away from PyTorch", path, kern_isa_name(isa), w);
-    float *y = logits_of(&(struct run){path, PRECISION_AUTO, isa, 2, 0}, ids, n_id, &n_vocab);
+    float *y = logits_of(&(struct run){path, PRECISION_AUTO, isa, 2, 0, false}, ids, n_id, &n_vocab);
     size_t same = 0;
     for (size_t t = 0; t < n_id; t++) same += best(y + t * n_vocab, n_vocab) == best(ref + t * n_vocab, n_vocab);
     if ((double)same <= 0.97 * (double)n_id)
@@ -148,8 +172,8 @@ static void test_tiny_greedy(void **state)
         size_t n, n_vocab;
         must(safetensors_open(&s, tiny[i][1], &e), &e);
         int32_t *ids = load(s, "greedy_ids", &n);
-        float *x =
-            logits_of(&(struct run){tiny[i][0], PRECISION_REFERENCE, kern_isa_detect(), 2, 0}, ids, n - 1, &n_vocab);
+        float *x = logits_of(&(struct run){tiny[i][0], PRECISION_REFERENCE, kern_isa_detect(), 2, 0, false}, ids, n - 1,
+                             &n_vocab);
         for (size_t t = 7; t + 1 < n; t++) {
             const float *row = x + t * n_vocab;
             size_t b = best(row, n_vocab);
@@ -178,11 +202,11 @@ static void test_tiny_bits(void **state)
     int top = (int)kern_isa_detect();
     for (size_t k = 0; k < N_ELEM(rule); k++) {
         float *want =
-            logits_of(&(struct run){tiny[0][0], rule[k].precision, (enum kern_isa)top, 1, 0}, ids, n, &n_vocab);
+            logits_of(&(struct run){tiny[0][0], rule[k].precision, (enum kern_isa)top, 1, 0, false}, ids, n, &n_vocab);
         for (int isa = rule[k].all_levels ? KERN_SCALAR : top; isa <= top; isa++)
             for (int thread = 1; thread <= 3; thread++)
                 for (int chunk = 1; chunk <= 48; chunk = chunk * 3 + 2) {
-                    struct run r = {tiny[0][0], rule[k].precision, (enum kern_isa)isa, thread, chunk};
+                    struct run r = {tiny[0][0], rule[k].precision, (enum kern_isa)isa, thread, chunk, thread == 2};
                     float *x = logits_of(&r, ids, n, &n_vocab);
                     if (memcmp(x, want, n * n_vocab * sizeof(float)) != 0)
                         fail_msg("precision %d, %s, %d threads, chunks of %d: other bits", (int)r.precision,
@@ -219,8 +243,8 @@ static void check_smol(const char *path, const struct safetensors *s, int prompt
     snprintf(name, sizeof(name), "%d.last_logits", prompt);
     float *last = load(s, name, &n_last);
     enum kern_isa isa = kern_isa_detect();
-    float *x = logits_of(&(struct run){path, PRECISION_REFERENCE, isa, 2, 0}, ids, n, &n_vocab);
-    float *y = logits_of(&(struct run){path, PRECISION_AUTO, isa, 2, 0}, ids, n, &n_vocab);
+    float *x = logits_of(&(struct run){path, PRECISION_REFERENCE, isa, 2, 0, false}, ids, n, &n_vocab);
+    float *y = logits_of(&(struct run){path, PRECISION_AUTO, isa, 2, 0, false}, ids, n, &n_vocab);
     assert_int_equal(n_last, n_vocab);
     double wx = worst(x + (n - 1) * n_vocab, last, n_vocab), wy = worst(y + (n - 1) * n_vocab, last, n_vocab), kl = 0;
     for (size_t t = 0; t < n; t++) kl += divergence(x + t * n_vocab, y + t * n_vocab, n_vocab) / (double)n;

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <arpa/inet.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -27,7 +28,7 @@ struct stage {
     pthread_cond_t changed;
     struct http_request *open; /* waits for a wake */
     bool ready;                /* the late answer may be given */
-    int n_ready, n_left, n_done, n_read, n_allowed;
+    int n_open, n_ready, n_left, n_done, n_read, n_allowed;
 };
 
 static void note(struct stage *s, int *counter)
@@ -101,6 +102,7 @@ static void handle(void *arg, struct http_request *r)
     if (!strcmp(http_path(r), "/later") || !strcmp(http_path(r), "/stream")) {
         pthread_mutex_lock(&s->lock);
         s->open = r;
+        s->n_open++;
         pthread_cond_broadcast(&s->changed);
         pthread_mutex_unlock(&s->lock);
         if (http_path(r)[1] == 'l')
@@ -249,6 +251,22 @@ static void test_body_limit(void **state)
     close(fd);
 }
 
+/* A request that is still being sent is no open answer: an end need not wait for it. */
+static void test_half_a_request_is_not_open(void **state)
+{
+    struct stage *s = *state;
+    char answer[4096];
+    int fd = connect_to(s);
+    send_text(fd, "POST /x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    receive(fd, "\r\n\r\n", answer, sizeof(answer));
+    expect(answer, " 100 ");
+    assert_int_equal(http_server_n_open(s->server), 0);
+    send_text(fd, "hello");
+    receive(fd, "hello", answer, sizeof(answer));
+    expect(answer, " 200 ");
+    close(fd);
+}
+
 static void test_answer_later(void **state)
 {
     struct stage *s = *state;
@@ -355,19 +373,93 @@ static void test_port_in_use(void **state)
     assert_non_null(strstr(e.msg, "no.such.host.invalid"));
 }
 
+/* Two lengths that may differ are refused, and nothing after them is taken for a request. */
+static void test_length_told_twice(void **state)
+{
+    struct stage *s = *state;
+    static const char *const head[] = {"Content-Length: 5\r\nContent-Length: 3\r\n",
+                                       "content-length: 5\r\nTransfer-Encoding: chunked\r\n"};
+    char answer[4096];
+    for (size_t i = 0; i < N_ELEM(head); i++) {
+        int fd = connect_to(s);
+        send_text(fd, "POST /x HTTP/1.1\r\nHost: x\r\n");
+        send_text(fd, head[i]);
+        send_text(fd, "\r\nabcGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n");
+        receive(fd, NULL, answer, sizeof(answer));
+        expect(answer, "HTTP/1.1 400");
+        assert_null(strstr(answer, "smuggled"));
+        close(fd);
+    }
+}
+
+/* Send one byte after the other, until the server has had enough: the connection is closed, or refused. */
+static void expect_cut_off(int fd, const char *text)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    time_t end = time(NULL) + WAIT_S;
+    for (size_t i = 0; time(NULL) < end; i++) {
+        char byte;
+        if (poll(&p, 1, 50) > 0) {
+            assert_true(recv(fd, &byte, 1, 0) <= 0); /* no answer either */
+            return;
+        }
+        if (send(fd, &text[i % strlen(text)], 1, MSG_NOSIGNAL) < 0) return;
+    }
+    fail_msg("a client that sends \"%s\" byte by byte still has its place after %d s", text, WAIT_S);
+}
+
+/* Clients may take idle_timeout_s to ask, sending bytes all the time or not; an answer may take longer. */
+static void test_slow_to_ask(void **state)
+{
+    struct stage *s = *state;
+    struct http_options opt = {
+        .host = "127.0.0.1", .max_body_bytes = MAX_BODY, .idle_timeout_s = 1, .request = handle, .arg = s};
+    struct http_server *patient = s->server;
+    struct err e;
+    char answer[4096];
+    assert_int_equal(http_server_start(&s->server, &opt, &e), 0);
+    int waits = connect_to(s), head = connect_to(s), body = connect_to(s);
+    send_head(waits, "GET", "/later", 0);
+    assert_true(reaches(s, &s->n_open, 1));
+    send_text(head, "GET /x HTTP/1.1\r\nX-Long: ");
+    send_head(body, "POST", "/x", MAX_BODY);
+    expect_cut_off(head, "abc");
+    expect_cut_off(body, "abc");
+    pthread_mutex_lock(&s->lock);
+    s->ready = true;
+    pthread_mutex_unlock(&s->lock);
+    wake(s);
+    receive(waits, "late", answer, sizeof(answer));
+    expect(answer, "HTTP/1.1 202");
+    expect_cut_off(waits, "GET"); /* the next request has its time, too */
+    close(waits);
+    close(head);
+    close(body);
+    http_server_stop(s->server);
+    s->server = patient;
+}
+
 /* Rubbish is answered or dropped, and the server goes on. */
 static void test_rubbish(void **state)
 {
     struct stage *s = *state;
-    static const char *const text[] = {"\r\n\r\n\r\n", "GET\r\n\r\n", "POST /x HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
-                                       "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n",
-                                       "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"};
+    static const struct {
+        const char *text, *status; /* NULL: nothing is said, and the client goes */
+    } rubbish[] = {
+        {"\r\n\r\n\r\n", NULL},
+        {"GET\r\n\r\n", NULL},
+        {"POST /x HTTP/1.1\r\nContent-Length: -5\r\n\r\n", " 400 "},
+        {"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n", " 413 "},
+        {"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", " 400 "},
+    };
     char answer[4096];
-    for (size_t i = 0; i < N_ELEM(text); i++) {
+    for (size_t i = 0; i < N_ELEM(rubbish); i++) {
         int fd = connect_to(s);
-        send_text(fd, text[i]);
-        shutdown(fd, SHUT_WR);
-        receive(fd, NULL, answer, sizeof(answer));
+        send_text(fd, rubbish[i].text);
+        if (rubbish[i].status) {
+            receive(fd, "\r\n\r\n", answer, sizeof(answer));
+            expect(answer, rubbish[i].status);
+        }
         close(fd);
     }
     int fd = connect_to(s);
@@ -382,11 +474,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_answers_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_body_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_half_a_request_is_not_open, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_answer_later, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stream, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_clients_leave, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stop_with_open_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_port_in_use, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_length_told_twice, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_slow_to_ask, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rubbish, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@ void kern_convert_fill_avx512_emulated(struct kern *k);
 void kern_gemm_fill_amx_emulated(struct kern *k);
 void kern_gemm_fill_avx512bf16_emulated(struct kern *k);
 void kern_panel_fill_avx512bf16_emulated(struct kern *k);
+void kern_rows_fill_avx512bf16_emulated(struct kern *k);
 
 static struct kern emulated; /* AVX-512 entries and AMX ones */
 static struct kern pairs;    /* the same with VDPBF16PS in the place of tiles */
@@ -88,6 +89,7 @@ int main(void)
     kern_convert_fill_avx512_emulated(&emulated);
     kern_gemm_fill_amx_emulated(&emulated);
     kern_panel_fill_avx512bf16_emulated(&emulated);
+    kern_rows_fill_avx512bf16_emulated(&emulated);
     emulated.isa = KERN_AMX;
     pairs = emulated;
     pairs.isa = KERN_AVX512;

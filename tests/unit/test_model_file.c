@@ -445,6 +445,33 @@ static void copy_file(const char *from, const char *dir, const char *name)
     mem_free(to);
 }
 
+static void test_directory_without_a_model(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *config, *missing;
+    } bad[] = {{"{}", "\"model_type\""},
+               {"{\"model_type\":7}", "\"model_type\""},
+               {"{\"model_type\":\"llama\"}", "no tensors, model.safetensors"}};
+    char dir[] = "/tmp/tailor-test-XXXXXX";
+    struct err e = {0};
+    struct model_file *f;
+    assert_non_null(mkdtemp(dir));
+    for (size_t i = 0; i < N_ELEM(bad); i++) {
+        write_text(dir, "config.json", bad[i].config);
+        assert_int_equal(model_file_open(&f, dir, &e), -ERR_INPUT);
+        if (!strstr(e.msg, bad[i].missing)) {
+            fail_msg("%s: without %s: %s", bad[i].config, bad[i].missing, e.msg);
+        }
+    }
+    write_text(dir, "tokenizer.json", "{" VOCAB_MODEL "}"); /* a vocabulary alone is something */
+    write_text(dir, "config.json", "{}");
+    model_file_close(open_model(dir));
+    copy_file(GOLDEN "models/llama/model.safetensors", dir, "model.safetensors"); /* weights without sizes are not */
+    assert_int_equal(model_file_open(&f, dir, &e), -ERR_INPUT);
+    assert_int_equal(file_remove_tree(dir, &e), 0);
+}
+
 static void test_index(void **state)
 {
     (void)state;
@@ -541,13 +568,21 @@ static void test_count_bad(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_views_agree),     cmocka_unit_test(test_llama_params),
-        cmocka_unit_test(test_vocab),           cmocka_unit_test(test_missing),
-        cmocka_unit_test(test_qwen2),           cmocka_unit_test(test_other_architectures),
-        cmocka_unit_test(test_config_variants), cmocka_unit_test(test_config_refused),
-        cmocka_unit_test(test_tokenizer_json),  cmocka_unit_test(test_pre_tokenizer_names),
-        cmocka_unit_test(test_index),           cmocka_unit_test(test_count_bad),
-        cmocka_unit_test(test_out_of_memory),   cmocka_unit_test(test_dense_json),
+        cmocka_unit_test(test_views_agree),
+        cmocka_unit_test(test_llama_params),
+        cmocka_unit_test(test_vocab),
+        cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_qwen2),
+        cmocka_unit_test(test_other_architectures),
+        cmocka_unit_test(test_config_variants),
+        cmocka_unit_test(test_config_refused),
+        cmocka_unit_test(test_tokenizer_json),
+        cmocka_unit_test(test_pre_tokenizer_names),
+        cmocka_unit_test(test_directory_without_a_model),
+        cmocka_unit_test(test_index),
+        cmocka_unit_test(test_count_bad),
+        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_dense_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

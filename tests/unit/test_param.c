@@ -46,6 +46,13 @@ static const struct param table[] = {
      .initial = "0.9,0.999",
      .help_en = "betas",
      .help_zh = "系数"},
+    {.name = "share",
+     .type = PARAM_FLOAT,
+     .flags = PARAM_ABOVE,
+     .min = 0,
+     .max = 1,
+     .help_en = "share",
+     .help_zh = "份额"},
     {.name = "batch", .type = PARAM_INTS, .min = 1, .max = 64, .help_en = "batches", .help_zh = "批次"},
     {.name = "adapter",
      .type = PARAM_STRING,
@@ -54,6 +61,12 @@ static const struct param table[] = {
      .help_en = "adapter",
      .help_zh = "适配器"},
     {.name = "text", .type = PARAM_STRING, .help_en = "text", .help_zh = "文本"},
+    {.name = "method", .type = PARAM_CHOICE, .choices = "sft||dpo|grpo", .help_en = "method", .help_zh = "方法"},
+    {.name = "later",
+     .type = PARAM_INT,
+     .flags = PARAM_REFUSED,
+     .help_en = "of a later version",
+     .help_zh = "留待以后"},
 };
 
 static struct param_set *new_set(void)
@@ -116,6 +129,24 @@ static void command_lines_are_read(void **state)
     param_set_free(s);
 }
 
+static void values_are_taken_back(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct param_set *s = new_set();
+    assert_int_equal(set_line(s, "m --max-tokens 4 --betas 0.5,0.6 --lr 1", &e), 0);
+    param_clear(s, "max_tokens");
+    param_clear(s, "betas");
+    param_clear(s, "lr");
+    assert_false(param_is_set(s, "max_tokens") || param_is_set(s, "betas") || param_is_set(s, "lr"));
+    assert_int_equal(param_int(s, "max_tokens"), 16);
+    assert_int_equal(param_count(s, "betas"), 2);
+    assert_true(param_float_at(s, "betas", 1) == 0.999);
+    assert_int_equal(param_set_text(s, "lr", "2", &e), 0);
+    assert_true(param_is_set(s, "lr") && param_float(s, "lr") == 2);
+    param_set_free(s);
+}
+
 static void wrong_command_lines_say_why(void **state)
 {
     (void)state;
@@ -127,6 +158,10 @@ static void wrong_command_lines_say_why(void **state)
         {"--max-tokens", "a value is missing, an integer from 1 to 100"},
         {"--max-tokens --raw", "the option \"--raw\" stands where"},
         {"--max-token 3", "did you mean --max-tokens?"},
+        {"--tetx x", "did you mean --text?"},
+        {"--maxtok 3", "did you mean --max-tokens?"},
+        {"--modle m", "there is no such option"},
+        {"--method ppo", "\"ppo\" is not sft"},
         {"--zzzzzz 3", "cannot set \"--zzzzzz\": there is no such option"},
         {"--lr -1", "is not a number of at least 0"},
         {"--lr nan", "is not a number"},
@@ -134,6 +169,7 @@ static void wrong_command_lines_say_why(void **state)
         {"--schedule ", "is not one of"},
         {"--raw=yes", "\"yes\" is not true or false"},
         {"--betas 0.9,2", "\"2\" is not a number from 0 to 1"},
+        {"--share 0", "\"0\" is not a number above 0, at most 1"},
         {"--batch 1,,2", "\"\" is not an integer"},
         {"--model m", "there is no such option"},
         {"-x", "options begin with two dashes"},
@@ -147,6 +183,55 @@ static void wrong_command_lines_say_why(void **state)
         if (rc != -ERR_USAGE || !strstr(e.msg, c[i].want)) fail_msg("%s: %d %s", c[i].line, rc, e.msg);
         param_set_free(s);
     }
+}
+
+static void what_is_refused_says_so(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct param_set *s = new_set();
+    assert_int_equal(set_line(s, "--method dpo", &e), -ERR_UNSUPPORTED);
+    assert_string_equal(e.msg, "cannot set \"--method\" to \"dpo\": this version does not support it, it has sft");
+    assert_int_equal(set_line(s, "--later 3", &e), -ERR_UNSUPPORTED);
+    assert_string_equal(e.msg, "cannot use \"--later\": this version does not support it");
+    assert_int_equal(set_line(s, "--method sft", &e), 0);
+    assert_int_equal(set_line(s, "--latr 3", &e), -ERR_USAGE);
+    assert_null(strstr(e.msg, "did you mean"));
+    param_set_free(s);
+}
+
+static void one_of_two_is_needed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *want;
+    } c[] = {{"--text a", NULL},
+             {"--raw", NULL},
+             {"--text a --no-raw", NULL},
+             {"--lr 1", "cannot try: --text or --raw is needed"},
+             {"--text a --raw", "cannot try: --text and --raw are both given, one is needed"}};
+    for (size_t i = 0; i < N_ELEM(c); i++) {
+        struct err e = {0};
+        struct param_set *s = new_set();
+        assert_int_equal(set_line(s, c[i].line, &e), 0);
+        int rc = param_need_one(s, "try", "text", "raw", &e);
+        if (rc != (c[i].want ? -ERR_USAGE : 0) || strcmp(e.msg, c[i].want ? c[i].want : "") != 0)
+            fail_msg("%s: %d %s", c[i].line, rc, e.msg);
+        param_set_free(s);
+    }
+}
+
+static void another_table_is_suggested_from(void **state)
+{
+    (void)state;
+    static const struct param other[] = {{.name = "threads", .type = PARAM_INT, .help_en = "t", .help_zh = "t"}};
+    struct err e = {0};
+    struct param_set *s = new_set();
+    param_set_suggest(s, other, 1);
+    assert_int_equal(set_line(s, "--thread 3", &e), -ERR_USAGE);
+    assert_non_null(strstr(e.msg, "did you mean --threads?"));
+    assert_int_equal(set_line(s, "--threads 3", &e), -ERR_USAGE); /* it takes no values */
+    param_set_free(s);
 }
 
 static int set_yaml(struct param_set *s, const char *text, struct err *e)
@@ -277,11 +362,14 @@ static void help_speaks_two_languages(void **state)
     assert_int_equal(param_help(table, N_ELEM(table), LANG_EN, &en), 0);
     assert_int_equal(param_help(table, N_ELEM(table), LANG_ZH, &zh), 0);
     assert_non_null(strstr(en.data, "--max-tokens N"));
-    assert_non_null(strstr(en.data, "how many tokens at most (tokens; 1 to 100; default 16)"));
+    assert_non_null(strstr(en.data, "how many tokens at most (tokens; 1 to 100;\n"));
+    assert_non_null(strstr(en.data, "--method sft "));
+    assert_null(strstr(en.data, "dpo")); /* nor what this version refuses */
+    assert_null(strstr(en.data, "--later"));
     assert_non_null(strstr(en.data, "  MODEL "));
     assert_non_null(strstr(en.data, "MORE..."));
     assert_non_null(strstr(en.data, "may be repeated"));
-    assert_non_null(strstr(zh.data, "最多生成的词元数（词元; 1 到 100; 默认 16）"));
+    assert_non_null(strstr(zh.data, "最多生成的词元数（词元；1 到 100；默认 16）"));
     assert_int_equal(param_help(table, 0, LANG_EN, &en), 0);
     buf_deinit(&en);
     buf_deinit(&zh);
@@ -310,11 +398,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_there),
         cmocka_unit_test(command_lines_are_read),
+        cmocka_unit_test(values_are_taken_back),
         cmocka_unit_test(wrong_command_lines_say_why),
         cmocka_unit_test(yaml_is_read),
         cmocka_unit_test(wrong_yaml_names_its_line),
         cmocka_unit_test(json_is_read),
         cmocka_unit_test(yaml_round_trips),
+        cmocka_unit_test(what_is_refused_says_so),
+        cmocka_unit_test(one_of_two_is_needed),
+        cmocka_unit_test(another_table_is_suggested_from),
         cmocka_unit_test(help_speaks_two_languages),
         cmocka_unit_test(every_failing_allocation_is_survived),
     };

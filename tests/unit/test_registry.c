@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "govern/registry/registry.h"
@@ -65,8 +66,34 @@ static void import_once(void **state)
     mem_free(path);
     assert_int_equal(registry_resolve(r, "a:1", &path, &e), 0);
     contents(path, "GGUF one");
-    assert_string_equal(path_base(path), "a.gguf");
     mem_free(path);
+    registry_close(r);
+}
+
+static void content_makes_the_version(void **state)
+{
+    (void)state;
+    struct registry *r = fresh();
+    struct registered one, two, again;
+    struct err e = {0};
+    assert_int_equal(registry_import(r, HOME "/src/a.gguf", "a", &one, &e), 0);
+    put(HOME "/src/called-otherwise.gguf", "GGUF one");
+    assert_int_equal(registry_import(r, HOME "/src/called-otherwise.gguf", "a", &again, &e), 0);
+    assert_true(!again.added && again.version == 1 && again.newest == 1);
+    put(HOME "/src/a.gguf", "GGUF two two");
+    assert_int_equal(registry_import(r, HOME "/src/a.gguf", "a", &two, &e), 0);
+    assert_true(two.added && two.version == 2 && two.newest == 2);
+    assert_int_equal(registry_import(r, HOME "/src/called-otherwise.gguf", "a", &again, &e), 0); /* an older one */
+    assert_true(!again.added && again.version == 1 && again.newest == 2);
+    assert_string_equal(again.digest, one.digest);
+    put(HOME "/src/x-00001-of-00002.gguf", "GGUF p1");
+    put(HOME "/src/x-00002-of-00002.gguf", "GGUF p2");
+    put(HOME "/src/y-00001-of-00002.gguf", "GGUF p1");
+    put(HOME "/src/y-00002-of-00002.gguf", "GGUF p2");
+    assert_int_equal(registry_import(r, HOME "/src/x-00001-of-00002.gguf", NULL, &one, &e), 0);
+    assert_string_equal(one.name, "x");
+    assert_int_equal(registry_import(r, HOME "/src/y-00001-of-00002.gguf", "x", &again, &e), 0);
+    assert_true(!again.added && again.version == 1);
     registry_close(r);
 }
 
@@ -119,10 +146,31 @@ static void aliases_are_compare_and_set(void **state)
     put(HOME "/src/a.gguf", "GGUF two two");
     assert_int_equal(registry_import(r, HOME "/src/a.gguf", NULL, &x, &e), 0);
     assert_int_equal(registry_resolve(r, "a@production", &path, &e), -ERR_NOT_FOUND);
-    assert_int_equal(registry_set_alias(r, "a", "production", 1, 0, "first", &e), 0);
-    assert_int_equal(registry_set_alias(r, "a", "production", 2, 0, "stale", &e), -ERR_CONFLICT);
-    assert_int_equal(registry_set_alias(r, "a", "production", 3, 1, "no such", &e), -ERR_NOT_FOUND);
-    assert_int_equal(registry_set_alias(r, "a", "production", 2, 1, "better", &e), 0);
+    struct alias_move m = {"a", "production", 1, 0, "ann", "first"};
+    int from;
+    assert_int_equal(registry_move_alias(r, &m, &from, &e), 0);
+    assert_int_equal(from, 0);
+    m = (struct alias_move){"a", "production", 2, 0, "bob", "stale"};
+    assert_int_equal(registry_move_alias(r, &m, &from, &e), -ERR_CONFLICT);
+    m = (struct alias_move){"a", "production", 3, 1, "bob", "no such"};
+    assert_int_equal(registry_move_alias(r, &m, &from, &e), -ERR_NOT_FOUND);
+    assert_non_null(strstr(e.msg, "the newest is 2"));
+    m = (struct alias_move){"b", "production", 1, 0, "bob", "no such"};
+    assert_int_equal(registry_move_alias(r, &m, &from, &e), -ERR_NOT_FOUND);
+    m = (struct alias_move){"a", "production", 2, 1, "bob", "better"};
+    assert_int_equal(registry_move_alias(r, &m, &from, &e), 0);
+    assert_int_equal(from, 1);
+    m = (struct alias_move){"a", "production", 2, -1, "eve", "there already"};
+    assert_int_equal(registry_move_alias(r, &m, &from, &e), 0);
+    json_t *shown;
+    assert_int_equal(registry_show(r, "a", &shown, &e), 0);
+    const json_t *history = json_object_get(shown, "history");
+    assert_int_equal(json_array_size(history), 4); /* two versions, two moves */
+    const json_t *last = json_array_get(history, 3);
+    assert_string_equal(json_string_value(json_object_get(last, "actor")), "bob");
+    assert_string_equal(json_string_value(json_object_get(last, "reason")), "better");
+    assert_int_equal(json_integer_value(json_object_get(last, "from")), 1);
+    json_decref(shown);
     assert_int_equal(registry_resolve(r, "a@production", &path, &e), 0);
     contents(path, "GGUF two two");
     mem_free(path);
@@ -145,7 +193,9 @@ static void unknown_names_offer_near_ones(void **state)
     assert_non_null(strstr(e.msg, "registry is empty"));
     assert_int_equal(registry_import(r, HOME "/src/a.gguf", "smollm", &x, &e), 0);
     assert_int_equal(registry_resolve(r, "smol", &path, &e), -ERR_NOT_FOUND);
-    assert_non_null(strstr(e.msg, "\"smollm\""));
+    assert_non_null(strstr(e.msg, "did you mean smollm?"));
+    assert_int_equal(registry_resolve(r, "quite-another", &path, &e), -ERR_NOT_FOUND);
+    assert_null(strstr(e.msg, "smollm")); /* what is far from the name is no suggestion */
     assert_int_equal(registry_resolve(r, "smollm:9", &path, &e), -ERR_NOT_FOUND);
     assert_int_equal(registry_resolve(r, "smollm:x", &path, &e), -ERR_NOT_FOUND);
     registry_close(r);
@@ -203,6 +253,49 @@ static void logs_survive_tears_and_show_changes(void **state)
     registry_close(r);
 }
 
+static void datasets_give_their_files(void **state)
+{
+    (void)state;
+    struct registry *r = fresh();
+    struct registered x;
+    char *path, digest[DIGEST_HEX_SIZE];
+    json_t *m;
+    struct err e = {0};
+    put(HOME "/src/train.jsonl", "{}\n");
+    assert_int_equal(digest_file(HOME "/src/train.jsonl", digest, NULL, &e), 0);
+    json_t *manifest = json_pack("{s:s,s:s,s:[{s:s,s:s,s:i}]}", "kind", "dataset", "format", "chat", "outputs", "path",
+                                 "train.jsonl", "digest", digest, "bytes", 3);
+    assert_int_equal(registry_put_dataset(r, "d", manifest, HOME "/src", &x, &e), 0);
+    put(HOME "/src/train.jsonl", "edited\n"); /* what was imported stays */
+    if (registry_dataset_file(r, "d:1", "train.jsonl", &path, &m, &e)) fail_msg("%s", e.msg);
+    contents(path, "{}\n");
+    mem_free(path);
+    assert_string_equal(json_string_value(json_object_get(m, "format")), "chat");
+    json_decref(m);
+    assert_int_equal(registry_dataset_file(r, "d", "cases.jsonl", &path, &m, &e), -ERR_NOT_FOUND);
+    assert_int_equal(registry_import(r, HOME "/src/a.gguf", NULL, &x, &e), 0);
+    assert_int_equal(registry_dataset_file(r, "a", "train.jsonl", &path, &m, &e), -ERR_INPUT);
+    assert_int_equal(registry_put_dataset(r, "d", manifest, HOME "/src", &x, &e), -ERR_CONFLICT); /* other contents */
+    if (registry_dataset_file(r, "d", "train.jsonl", &path, &m, &e)) fail_msg("%s", e.msg);
+    json_decref(m);
+    assert_int_equal(chmod(path, 0644), 0);
+    int fd = open(path, O_WRONLY); /* the same size: only the digest tells */
+    assert_int_equal(write(fd, "[]", 2), 2);
+    close(fd);
+    mem_free(path);
+    assert_int_equal(registry_dataset_file(r, "d", "train.jsonl", &path, &m, &e), -ERR_INPUT);
+    assert_non_null(strstr(e.msg, "import it again"));
+    put(HOME "/src/train.jsonl", "{}\n");
+    assert_int_equal(registry_put_dataset(r, "d", manifest, HOME "/src", &x, &e), 0);
+    assert_true(!x.added && x.version == 1);
+    if (registry_dataset_file(r, "d", "train.jsonl", &path, &m, &e)) fail_msg("%s", e.msg);
+    contents(path, "{}\n");
+    mem_free(path);
+    json_decref(m);
+    json_decref(manifest);
+    registry_close(r);
+}
+
 static void runs(void **state)
 {
     (void)state;
@@ -223,12 +316,14 @@ static void runs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(import_once),
+                                       cmocka_unit_test(content_makes_the_version),
                                        cmocka_unit_test(directories),
                                        cmocka_unit_test(digests_follow_changes),
                                        cmocka_unit_test(aliases_are_compare_and_set),
                                        cmocka_unit_test(unknown_names_offer_near_ones),
                                        cmocka_unit_test(damage_is_refused_and_mended),
                                        cmocka_unit_test(logs_survive_tears_and_show_changes),
+                                       cmocka_unit_test(datasets_give_their_files),
                                        cmocka_unit_test(runs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

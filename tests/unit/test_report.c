@@ -129,7 +129,14 @@ static void chinese(void **state)
     assert_non_null(strstr(html, "lang=\"zh-CN\""));
     assert_non_null(strstr(html, "\xE5\x87\x86\xE7\xA1\xAE\xE7\x8E\x87"));
     assert_null(strstr(html, "Accuracy"));
+    assert_null(strstr(html, " %<")); /* a percent sign follows its number at once */
+    assert_non_null(strstr(html, "90.0%<"));
     mem_free(html);
+    char *md = render(LANG_ZH, false);
+    assert_null(strstr(md, "\xE5\x9F\xBA\xE5\x87\x86: ")); /* nor a half-width colon a Chinese word */
+    assert_null(strstr(md, "(McNemar"));
+    assert_non_null(strstr(md, "+70.0 ["));
+    mem_free(md);
 }
 
 static void markdown_is_inert(void **state)
@@ -221,6 +228,12 @@ static void partial_or_unpaired_is_invalid(void **state)
     assert_int_equal(c.decision.cause, INVALID_UNPAIRED);
     assert_int_equal(json_array_size(c.only_base), 3);
     assert_int_equal(json_array_size(c.only_fresh), 0);
+    assert_int_equal(c.stats.n, N - 3);
+    struct buf text;
+    buf_init(&text, 1 << 16);
+    assert_int_equal(comparison_to_text(&c, LANG_EN, &text), 0);
+    assert_non_null(strstr(text.data, "left out of all numbers above: 3 cases of base only, 0 of new only"));
+    buf_deinit(&text);
     comparison_deinit(&c);
     eval_result_deinit(&x);
     eval_result_deinit(&y);

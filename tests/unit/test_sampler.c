@@ -46,7 +46,7 @@ static size_t filtered(const float *logits, size_t n, const struct sampling *opt
     float copy[N];
     assert_int_equal(sampler_init(&s, n, NULL), 0);
     memcpy(copy, logits, n * sizeof(*copy));
-    size_t kept = sampler_filter(&s, copy, opt, &h, NULL, 0, out);
+    size_t kept = sampler_filter(&s, copy, opt, &h, out);
     sampler_deinit(&s);
     return kept;
 }
@@ -271,7 +271,7 @@ static void test_penalties(void **state)
     opt.presence_penalty = 0.5f;
     opt.frequency_penalty = 0.25f;
     opt.top_k = 6; /* sorted */
-    assert_int_equal(sampler_filter(&s, x, &opt, &h, NULL, 0, out), 6);
+    assert_int_equal(sampler_filter(&s, x, &opt, &h, out), 6);
     const float want[6] = {2, -8, 3 - 0.5f - 0.5f, 1 - 0.5f - 0.25f, 1, 0};
     for (int i = 0; i < 6; i++) assert_true(x[i] == want[i]);
     for (int i = 0; i < 6; i++) assert_int_equal(s.count[i], 0);

@@ -102,6 +102,14 @@ void dev_zero(struct dev *d, float *p, size_t n)
     memset(p, 0, n * sizeof(float));
 }
 
+void dev_take_rows(struct dev *d, float *x, size_t width, const int32_t *rows, int n_row)
+{
+    (void)d;
+    for (int i = 0; i < n_row; i++) {
+        memmove(x + (size_t)i * width, x + (size_t)rows[i] * width, width * sizeof(float));
+    }
+}
+
 static int scratch_grow(struct scratch *s, size_t size_bytes, struct err *e)
 {
     if (size_bytes <= s->size_bytes) {

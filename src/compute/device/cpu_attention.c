@@ -4,10 +4,11 @@
  * The scores of a row are kept whole: softmax sees them by absolute position, its 16 lanes start at a multiple of 16,
  * and the sum over V ascends (PRECISION_REFERENCE: 16 lanes by position). So no bit depends on blocks, runs or batch.
  */
+#include "compute/device/cpu_attention.h"
+
 #include <assert.h>
 #include <string.h>
 
-#include "compute/device/cpu_int.h"
 #include "ground/base/mem.h"
 
 enum {
@@ -18,33 +19,6 @@ enum {
     LANES = 16
 };
 static const float MASKED = -1e30f; /* exp is 0 after any scale, and no infinity meets a subtraction */
-
-struct attention {
-    struct dev *d;
-    const struct dev_batch *b;
-    const struct dev_attn *p;
-    const float *q;
-    float *out, *lse;
-    const struct dev_kv *kv;
-    int layer;
-};
-
-struct item {
-    const struct dev_segment *s;
-    int tok0, n_tok;   /* query tokens, counted from the segment's first */
-    int head0, n_head; /* query heads */
-    int kv_head;
-};
-
-/* Scratch of an item. */
-struct work {
-    float *q, *out; /* [n_row][d_head], row = token * n_head + head */
-    float *score;   /* [n_row][ld] from position base */
-    float *k, *v;   /* converted pages: [d_head][DEV_PAGE], [DEV_PAGE][d_head] */
-    float *v_all;   /* PRECISION_REFERENCE: [end - base][d_head] */
-    int base, end;  /* positions that any row sees; base a multiple of 16 */
-    size_t ld;
-};
 
 static int min_int(int a, int b)
 {
@@ -67,7 +41,7 @@ size_t cpu_attention_worker_bytes(const struct dev *d, const struct cpu_limits *
     if (d->opt.precision == PRECISION_REFERENCE) {
         floats += l->n_pos * l->d_head;
     }
-    return floats * sizeof(float) + 6 * 64;
+    return floats * sizeof(float) + cpu_attention_bf16_bytes(score_floats(l->n_pos), MAX_ROWS, l->d_head) + 6 * 64;
 }
 
 /* Rows that an item over n_pos positions may have. */
@@ -126,12 +100,6 @@ static void load_queries(const struct attention *p, const struct item *it, struc
     }
 }
 
-/* What a visitor of blocks is told: positions [pos, pos + n) are slots [slot, slot + n) of a page. */
-struct span {
-    int pos, n, slot;
-    int32_t page;
-    size_t row0; /* first row of the item that sees any of them */
-};
 typedef void (*span_fn)(const struct attention *p, const struct item *it, struct work *w, const struct span *at);
 
 static void each_span(const struct attention *p, const struct item *it, struct work *w, span_fn fn)
@@ -163,7 +131,11 @@ static const float *load_head(const struct attention *p, const struct item *it, 
 
 static void score_span(const struct attention *p, const struct item *it, struct work *w, const struct span *at)
 {
-    size_t dh = (size_t)p->p->d_head, n_row = (size_t)(it->n_tok * it->n_head) - at->row0;
+    if (w->bf16.q && at->slot % LANES == 0) {
+        cpu_attention_bf16_scores(p, it, w, at);
+        return;
+    }
+    size_t dh = (size_t)p->p->d_head, n_row = w->n_row - at->row0;
     const float *k = load_head(p, it, at, false, w->k);
     cpu_gemm(p->d)(w->score + at->row0 * w->ld + (at->pos - w->base), w->ld, w->q + at->row0 * dh, dh, 1, k + at->slot,
                    DEV_PAGE, n_row, (size_t)at->n, dh, false);
@@ -171,7 +143,7 @@ static void score_span(const struct attention *p, const struct item *it, struct 
 
 static void value_span(const struct attention *p, const struct item *it, struct work *w, const struct span *at)
 {
-    size_t dh = (size_t)p->p->d_head, n_row = (size_t)(it->n_tok * it->n_head) - at->row0;
+    size_t dh = (size_t)p->p->d_head, n_row = w->n_row - at->row0;
     const float *v = load_head(p, it, at, true, w->v);
     p->d->kern.gemm_f32(w->out + at->row0 * dh, dh, w->score + at->row0 * w->ld + (at->pos - w->base), w->ld, 1,
                         v + (size_t)at->slot * dh, dh, n_row, dh, (size_t)at->n, at->pos > w->base);
@@ -184,24 +156,32 @@ static void gather_span(const struct attention *p, const struct item *it, struct
     memcpy(w->v_all + (size_t)(at->pos - w->base) * dh, v + (size_t)at->slot * dh, (size_t)at->n * dh * sizeof(float));
 }
 
+float *cpu_attention_row(const struct attention *p, const struct item *it, const struct work *w, size_t row,
+                         size_t *from, size_t *n)
+{
+    int t = it->tok0 + (int)row / it->n_head, pos = it->s->first_pos + t, seen = first_seen(p, it->s, t);
+    int start = seen / LANES * LANES;
+    float *score = w->score + row * w->ld;
+    for (int i = start; i < seen; i++) {
+        score[i - w->base] = MASKED;
+    }
+    *from = (size_t)(start - w->base);
+    *n = (size_t)(pos + 1 - start);
+    return score;
+}
+
 /* Softmax of every row over the positions it sees; weights of the others are 0. */
 static void soften(const struct attention *p, const struct item *it, struct work *w)
 {
-    for (int t = 0; t < it->n_tok; t++) {
-        int pos = it->s->first_pos + it->tok0 + t, seen = first_seen(p, it->s, it->tok0 + t);
-        int start = seen / LANES * LANES;
-        for (int h = 0; h < it->n_head; h++) {
-            float *row = w->score + (size_t)(t * it->n_head + h) * w->ld;
-            for (int i = start; i < seen; i++) {
-                row[i - w->base] = MASKED;
-            }
-            float lse = p->d->kern.softmax(row + (start - w->base), (size_t)(pos + 1 - start), p->p->scale);
-            memset(row, 0, (size_t)(start - w->base) * sizeof(float));
-            memset(row + (pos + 1 - w->base), 0, (size_t)(w->end - pos - 1) * sizeof(float));
-            if (p->lse) {
-                size_t tok = (size_t)(it->s->first_tok + it->tok0 + t);
-                p->lse[tok * (size_t)p->p->n_head + (size_t)(it->head0 + h)] = lse;
-            }
+    for (size_t r = 0; r < w->n_row; r++) {
+        size_t from, n, all = (size_t)(w->end - w->base);
+        float *row = cpu_attention_row(p, it, w, r, &from, &n);
+        float lse = p->d->kern.softmax(row + from, n, p->p->scale);
+        memset(row, 0, from * sizeof(float));
+        memset(row + from + n, 0, (all - from - n) * sizeof(float));
+        if (p->lse) {
+            size_t tok = (size_t)(it->s->first_tok + it->tok0) + r / (size_t)it->n_head;
+            p->lse[tok * (size_t)p->p->n_head + (size_t)it->head0 + r % (size_t)it->n_head] = lse;
         }
     }
 }
@@ -220,32 +200,51 @@ static struct work work_begin(const struct attention *p, const struct item *it, 
     struct carve c = carve_begin(&p->d->worker[worker]);
     size_t dh = (size_t)p->p->d_head, page = DEV_PAGE * dh * sizeof(float);
     struct work w = {.base = first_seen(p, it->s, it->tok0) / LANES * LANES,
-                     .end = it->s->first_pos + it->tok0 + it->n_tok};
+                     .end = it->s->first_pos + it->tok0 + it->n_tok,
+                     .n_row = (size_t)(it->n_tok * it->n_head)};
     w.ld = round_up((size_t)(w.end - w.base), LANES) + LANES;
     w.q = carve_take(&c, MAX_ROWS * dh * sizeof(float));
     w.out = carve_take(&c, MAX_ROWS * dh * sizeof(float));
     w.k = carve_take(&c, page);
     w.v = carve_take(&c, page);
-    w.score = carve_take(&c, (size_t)(it->n_tok * it->n_head) * w.ld * sizeof(float));
+    w.score = carve_take(&c, w.n_row * w.ld * sizeof(float));
     if (p->d->opt.precision == PRECISION_REFERENCE) {
         w.v_all = carve_take(&c, (size_t)(w.end - w.base) * dh * sizeof(float));
     }
+    if (cpu_attention_takes_bf16(p, w.n_row)) {
+        cpu_attention_bf16_begin(p, &w, &c);
+    }
     return w;
+}
+
+static void weigh_values(const struct attention *p, const struct item *it, struct work *w)
+{
+    if (w->bf16.q) {
+        cpu_attention_bf16_weights(p, it, w);
+        each_span(p, it, w, cpu_attention_bf16_values);
+        cpu_attention_bf16_finish(p, w);
+        return;
+    }
+    soften(p, it, w);
+    if (w->v_all) {
+        size_t dh = (size_t)p->p->d_head;
+        each_span(p, it, w, gather_span);
+        p->d->kern.gemm_ref(w->out, dh, w->score, w->ld, 1, w->v_all, dh, w->n_row, dh, (size_t)(w->end - w->base),
+                            false);
+    } else {
+        each_span(p, it, w, value_span);
+    }
 }
 
 static void attend(const struct attention *p, const struct item *it, int worker)
 {
     struct work w = work_begin(p, it, worker);
-    size_t dh = (size_t)p->p->d_head, n_row = (size_t)(it->n_tok * it->n_head);
     load_queries(p, it, &w);
-    each_span(p, it, &w, score_span);
-    soften(p, it, &w);
-    if (w.v_all) {
-        each_span(p, it, &w, gather_span);
-        p->d->kern.gemm_ref(w.out, dh, w.score, w.ld, 1, w.v_all, dh, n_row, dh, (size_t)(w.end - w.base), false);
-    } else {
-        each_span(p, it, &w, value_span);
+    if (w.bf16.q) {
+        cpu_attention_bf16_queries(p, &w);
     }
+    each_span(p, it, &w, score_span);
+    weigh_values(p, it, &w);
     store_output(p, it, &w);
 }
 

@@ -27,22 +27,6 @@ static size_t min_size(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Output groups [begin, end) of projection i. */
-static void project_share(const struct attention_in *p, const struct attention_in_block *b, int i, size_t begin,
-                          size_t end, struct carve c)
-{
-    size_t n_out = p->in.proj[i]->w->n_out;
-    float *out = i == 0 ? p->q + b->in.row0 * n_out : i == 1 ? b->k : b->v;
-    float *tile = carve_take(&c, (size_t)TOK_BLOCK * TILE_COLS * sizeof(float));
-    for (size_t g = begin; g < end; g += TILE_GROUPS) {
-        size_t g1 = min_size(g + TILE_GROUPS, end), col = g * KERN_ROWS, n_col = min_size(g1 * KERN_ROWS, n_out) - col;
-        cpu_project(p->d, &p->in, &b->in, i, g, g1, tile, TILE_COLS, c);
-        for (size_t r = 0; r < b->in.rows.n_row; r++) {
-            memcpy(out + r * n_out + col, tile + r * TILE_COLS, n_col * sizeof(float));
-        }
-    }
-}
-
 /* The groups of q, k and v are one list; each worker takes a contiguous share of it. */
 static void project_all(const struct attention_in *p, const struct attention_in_block *b, int worker, int n_worker,
                         struct carve c)
@@ -52,11 +36,12 @@ static void project_all(const struct attention_in *p, const struct attention_in_
         total += p->in.proj[i]->w->n_group;
     }
     pool_share(total, 1, worker, n_worker, &begin, &end);
+    float *out[] = {p->q + b->in.row0 * p->in.proj[0]->w->n_out, b->k, b->v};
     for (int i = 0; i < 3; i++) {
         size_t n = p->in.proj[i]->w->n_group;
         size_t from = begin > first ? begin - first : 0, to = end > first ? min_size(end - first, n) : 0;
         if (from < to) {
-            project_share(p, b, i, from, to, c);
+            cpu_project_out(p->d, &p->in, &b->in, i, from, to, out[i], false, c);
         }
         first += n;
     }

@@ -47,7 +47,7 @@ static void make_logits(const struct head_loss *w, int worker, int n_worker)
     pool_share(m->n_group, TILE_GROUPS, worker, n_worker, &begin, &end);
     for (size_t g = begin; g < end; g += TILE_GROUPS) {
         size_t to = g + TILE_GROUPS < end ? g + TILE_GROUPS : end;
-        cpu_product(w->d, w->path, m, &w->h, g, to, w->logits + g * KERN_ROWS, w->ld_logits,
+        cpu_product(w->d, w->path, m, &w->h, g, to, w->logits + g * KERN_ROWS, w->ld_logits, false,
                     carve_begin(&w->d->worker[worker]));
     }
 }

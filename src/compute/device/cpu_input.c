@@ -249,12 +249,12 @@ static void add_bias(const struct dev *d, const float *bias, size_t n_row, size_
 }
 
 void cpu_project(const struct dev *d, const struct cpu_input *in, const struct cpu_prepared *p, int i, size_t g0,
-                 size_t g1, float *tile, size_t ld_tile, struct carve c)
+                 size_t g1, float *tile, size_t ld_tile, bool add, struct carve c)
 {
     const struct dev_mat *w = in->proj[i]->w;
     size_t col0 = g0 * KERN_ROWS, n_row = p->rows.n_row;
     size_t n_col = (g1 * KERN_ROWS < w->n_out ? g1 * KERN_ROWS : w->n_out) - col0;
-    cpu_product(d, in->path[i], w, &p->rows, g0, g1, tile, ld_tile, c);
+    cpu_product(d, in->path[i], w, &p->rows, g0, g1, tile, ld_tile, add, c);
     if (in->proj[i]->bias) {
         add_bias(d, in->proj[i]->bias + col0, n_row, n_col, tile, ld_tile);
     }
@@ -263,6 +263,31 @@ void cpu_project(const struct dev *d, const struct cpu_input *in, const struct c
         if (l) {
             cpu_gemm(d)(tile + at * ld_tile, ld_tile, p->u[i] + at * in->ld_u, in->ld_u, 1, l->bt + col0, l->n_out,
                         stop - at, n_col, (size_t)l->rank, true);
+        }
+    }
+}
+
+/* Whole groups go to their place at once; what cannot (columns past the last, sums of a path that does not add) goes
+ * through a tile. */
+void cpu_project_out(const struct dev *d, const struct cpu_input *in, const struct cpu_prepared *p, int i, size_t begin,
+                     size_t end, float *out, bool add, struct carve c)
+{
+    size_t n_out = in->proj[i]->w->n_out;
+    float *tile = carve_take(&c, (size_t)TOK_BLOCK * TILE_COLS * sizeof(float));
+    for (size_t g = begin, stop; g < end; g = stop) {
+        stop = g + TILE_GROUPS < end ? g + TILE_GROUPS : end;
+        size_t col = g * KERN_ROWS, n_col = (stop * KERN_ROWS < n_out ? stop * KERN_ROWS : n_out) - col;
+        if (stop * KERN_ROWS <= n_out && (!add || in->path[i] == PATH_BF16)) {
+            cpu_project(d, in, p, i, g, stop, out + col, n_out, add, c);
+            continue;
+        }
+        cpu_project(d, in, p, i, g, stop, tile, TILE_COLS, false, c);
+        for (size_t r = 0; r < p->rows.n_row; r++) {
+            if (add) {
+                d->kern.add(out + r * n_out + col, tile + r * TILE_COLS, n_col);
+            } else {
+                memcpy(out + r * n_out + col, tile + r * TILE_COLS, n_col * sizeof(float));
+            }
         }
     }
 }

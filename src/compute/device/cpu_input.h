@@ -42,8 +42,12 @@ void cpu_prepared_fill(const struct dev *d, const struct cpu_input *in, struct c
  * ones together in shared scratch, with a barrier. shared and own are moved past what was taken. */
 void cpu_prepare(struct dev *d, const struct cpu_input *in, size_t row0, size_t n_row, int worker, int n_worker,
                  struct carve *shared, struct carve *own, struct cpu_prepared *p);
-/* Product of the prepared block with output groups [g0, g1) of projection i, plus bias and adapters, into tile. */
+/* Product of the prepared block with output groups [g0, g1) of projection i, plus bias and adapters, into tile. add: on
+ * top of what stands there, PATH_BF16 alone. */
 void cpu_project(const struct dev *d, const struct cpu_input *in, const struct cpu_prepared *p, int i, size_t g0,
-                 size_t g1, float *tile, size_t ld_tile, struct carve c);
+                 size_t g1, float *tile, size_t ld_tile, bool add, struct carve c);
+/* The same for any number of groups [begin, end), into (add: on top of) their columns of out[n_row][n_out]. */
+void cpu_project_out(const struct dev *d, const struct cpu_input *in, const struct cpu_prepared *p, int i, size_t begin,
+                     size_t end, float *out, bool add, struct carve c);
 
 #endif

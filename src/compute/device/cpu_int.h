@@ -173,9 +173,9 @@ struct cpu_rows {
     size_t n_row;
 };
 /* y[n_row][ldy] = x W^T for output groups [g0, g1), at most TILE_GROUPS of them. y points at the first column of g0;
- * 16 * (g1 - g0) columns are written. c: the worker's scratch for panels. */
+ * 16 * (g1 - g0) columns are written. add: y += instead, PATH_BF16 alone. c: the worker's scratch for panels. */
 void cpu_product(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct cpu_rows *x, size_t g0,
-                 size_t g1, float *y, size_t ldy, struct carve c);
+                 size_t g1, float *y, size_t ldy, bool add, struct carve c);
 /* Worker scratch that cpu_product needs for matrices of n_in inputs. */
 size_t cpu_product_bytes(size_t n_in);
 

@@ -107,15 +107,14 @@ static void product_f32_part(const struct dev *d, const struct dev_mat *m, const
 }
 
 static void product_bf16_part(const struct dev *d, const struct dev_mat *m, const struct cpu_rows *x, size_t g0,
-                              size_t g1, size_t k0, size_t n_k, float *y, size_t ldy, uint16_t *panel)
+                              size_t g1, size_t k0, size_t n_k, float *y, size_t ldy, bool add, uint16_t *panel)
 {
     n_k = round_up(n_k, KERN_K);
     for (size_t g = g0; g < g1; g++) {
         d->kern.quant[m->type].panel_bf16(panel + (g - g0) * BF16_PANEL_K * KERN_ROWS, mat_block(m, g, k0),
                                           n_packed(m, n_k));
     }
-    d->kern.gemm_bf16(y, ldy, x->bf16 + k0, x->ld_bf16, panel, BF16_PANEL_K * KERN_ROWS, x->n_row, g1 - g0, n_k,
-                      k0 > 0);
+    d->kern.gemm_bf16(y, ldy, x->bf16 + k0, x->ld_bf16, panel, BF16_PANEL_K * KERN_ROWS, x->n_row, g1 - g0, n_k, add);
 }
 
 /* Rows [r, r + n) of the int8 form, groups [g0, g1), into y. */
@@ -160,9 +159,9 @@ static void product_q8(const struct dev *d, enum cpu_path path, const struct dev
 }
 
 void cpu_product(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct cpu_rows *x, size_t g0,
-                 size_t g1, float *y, size_t ldy, struct carve c)
+                 size_t g1, float *y, size_t ldy, bool add, struct carve c)
 {
-    assert(g1 - g0 <= TILE_GROUPS);
+    assert(g1 - g0 <= TILE_GROUPS && (!add || path == PATH_BF16));
     if (path == PATH_Q8 || path == PATH_Q8X2) {
         product_q8(d, path, m, x, g0, g1, y, ldy, carve_take(&c, (size_t)2 * ROW_BLOCK * TILE_COLS * sizeof(float)));
         return;
@@ -178,7 +177,7 @@ void cpu_product(const struct dev *d, enum cpu_path path, const struct dev_mat *
         if (path == PATH_F32) {
             product_f32_part(d, m, x, g0, g1, k0, n_k, y, ldy, panel);
         } else {
-            product_bf16_part(d, m, x, g0, g1, k0, n_k, y, ldy, panel);
+            product_bf16_part(d, m, x, g0, g1, k0, n_k, y, ldy, add || k0 > 0, panel);
         }
     }
 }

@@ -172,9 +172,16 @@ struct dev_gate_up {
 };
 void dev_gate_up(struct dev *d, const struct dev_batch *b, const struct dev_gate_up *p, const float *x, float *act,
                  float *gate_out, float *up_out, float *inv_rms);
+/* x[n_tok][n_embd] += w_down act, act as above: the whole of a layer after attention. act: [n_tok][n_ff] scratch. */
+void dev_ffn(struct dev *d, const struct dev_batch *b, const struct dev_gate_up *p, const struct dev_proj *down,
+             float *act, float *x);
 void dev_swiglu(struct dev *d, float *act, const float *gate, const float *up, size_t n_tok, size_t n_ff);
 
-/* logits[n_row][n_vocab] = w rms_norm(x[rows]) * norm, for chosen rows (host indices). logits: HOST memory. */
+/* x[i] = x[rows[i]] for rows of width values; rows: host memory, ascending. */
+void dev_take_rows(struct dev *d, float *x, size_t width, const int32_t *rows, int n_row);
+
+/* logits[n_row][n_vocab] = w rms_norm(x[rows]) * norm, for chosen rows (host indices; NULL: the first n_row). logits:
+ * HOST memory. */
 struct dev_head {
     const float *norm;
     float eps;

@@ -72,9 +72,11 @@ void deliver_token(struct engine *g, struct sequence *s, float *logits)
     size_t n_option = s->choices ? choice_options(s->choices, s->node, s->option) : 0;
     int32_t id = sampler_pick(&g->sampler, logits, &s->sampling, &h, s->choices ? s->option : NULL, n_option);
     enum finish_reason reason = FINISH_ERROR;
-    if (id < 0)
+    if (id < 0) {
         log_error("cannot choose token %zu of a sequence: no logit is a finite number", s->n_id);
-    else
+    } else {
+        s->n_sampled++;
         reason = s->choices ? take_choice(g, s, id) : take_token(g, s, id);
+    }
     if (reason != FINISH_NONE) end_run(g, s, reason);
 }

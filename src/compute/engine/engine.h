@@ -84,6 +84,9 @@ struct sequence_request {
 int engine_submit(struct engine *g, const struct sequence_request *r, struct sequence **out, struct err *e) MUST_CHECK;
 /* Ask to end; it ends with FINISH_CANCELLED at the next step and its pages are freed. Thread-safe. */
 void engine_cancel(struct engine *g, struct sequence *s);
+/* Ask all sequences to end, running, paused and waiting: those that are there when the next step begins. Thread-safe.
+ */
+void engine_cancel_all(struct engine *g);
 /* Go on after fn paused the sequence; remembered when it comes before the pause takes hold. A pause of two minutes ends
  * the sequence as cancelled. Thread-safe. */
 void engine_resume(struct engine *g, struct sequence *s);
@@ -106,6 +109,7 @@ struct sequence_result {
     size_t text_len;
     enum finish_reason reason;
     size_t n_prompt, n_cached; /* prompt tokens, and those found in the prefix cache */
+    size_t n_decoded;          /* tokens that steps after the first gave, in decode_s; forced ones are not among them */
     double queue_s, prefill_s, decode_s, ttft_s;
 };
 /* Times are of wall clock; a sequence that has not ended is measured until now. */

@@ -48,7 +48,8 @@ struct sequence {
     void *arg;
 
     size_t n_cached;
-    bool restarted; /* it was preempted: what it finds in the cache now may be its own work */
+    size_t n_sampled; /* tokens of the answer that a step gave; those that a choice forced are not among them */
+    bool restarted;   /* it was preempted: what it finds in the cache now may be its own work */
     bool paused;
     double pause_s, submit_s, start_s, first_s, end_s; /* clock; 0: not yet */
     enum finish_reason reason;
@@ -88,7 +89,8 @@ struct engine {
     struct sequence *waiting_first, *waiting_last;
     atomic_int n_waiting; /* written with the lock held */
     bool woken;
-    bool idle; /* the last step found nothing to compute */
+    atomic_bool cancel_all; /* by the next step */
+    bool idle;              /* the last step found nothing to compute */
     atomic_uint_fast64_t n_step_done, n_prompt_tok, n_cached_tok, n_answer_tok, n_preempted;
     atomic_int stat_run, stat_free;
 };

@@ -1,10 +1,12 @@
-/* The sampler: penalties, filters and the draw. It owns the order of the filters and the arithmetic of probabilities
- * (double, an exponential of our own), and not the logits nor the masks. What always holds: the result depends on the
- * logits, the options, the history and (seed, position), on nothing else, and nothing is allocated. */
+/* The sampler: options, penalties, and which way to the draw. It owns the order of the filters, and not the logits, the
+ * masks, nor the arithmetic of probabilities (candidates.c, row.c). A short list - what a mask allows, or the k best -
+ * is cut and drawn from as a list; the whole vocabulary by buckets of weight, without sorting it.
+ *
+ * What always holds: the result depends on the logits, the options, the history and (seed, position), on nothing else,
+ * and nothing is allocated. */
 #include "compute/engine/sampler_int.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "ground/base/mem.h"
 #include "ground/base/rng.h"
@@ -21,8 +23,10 @@ static int check_range(const char *field, double value, double low, double high,
 {
     bool good = isfinite(value) && value <= high && (open_low ? value > low : value >= low);
     if (good) return 0;
-    return err_set(e, ERR_INPUT, field, "cannot use %s %g: it must be %s %g and at most %g", field, value,
-                   open_low ? "above" : "at least", low, high);
+    return err_set(e, ERR_INPUT, field,
+                   open_low ? "cannot use %s %g: it must be above %g, at most %g"
+                            : "cannot use %s %g: it must be %g to %g",
+                   field, value, low, high);
 }
 
 int sampling_check(const struct sampling *s, struct err *e)
@@ -41,65 +45,21 @@ int sampling_check(const struct sampling *s, struct err *e)
 int sampler_init(struct sampler *s, size_t n_vocab, struct err *e)
 {
     *s = (struct sampler){.n_vocab = n_vocab};
+    int rc = row_init(&s->row, n_vocab, e);
     s->candidate = mem_try_array(n_vocab, sizeof(*s->candidate));
     s->count = mem_try_array(n_vocab, sizeof(*s->count));
-    if (s->candidate && s->count) return 0;
-    sampler_deinit(s);
-    return err_set(e, ERR_NOMEM, NULL, "cannot make a sampler for %zu tokens: out of memory", n_vocab);
+    if (!rc && (!s->candidate || !s->count))
+        rc = err_set(e, ERR_NOMEM, NULL, "cannot make a sampler for %zu tokens: out of memory", n_vocab);
+    if (rc) sampler_deinit(s);
+    return rc;
 }
 
 void sampler_deinit(struct sampler *s)
 {
+    row_deinit(&s->row);
     mem_free(s->candidate);
     mem_free(s->count);
     *s = (struct sampler){0};
-}
-
-/* exp(x) for x <= 0, within 2 ulp: x = k ln 2 + r, Taylor series of degree 13 for |r| <= ln 2 / 2. Not libm's, whose
- * bits depend on the instruction set. Results below the smallest normal number are 0. */
-static double exp_down(double x)
-{
-    static const double inverse[] = {
-        1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
-        1.0 / 720,        1.0 / 120,       1.0 / 24,       1.0 / 6,       0.5,          1.0,         1.0};
-    if (!(x > -700.0)) return 0.0;
-    double k = (double)(int)(x * 1.4426950408889634 - 0.5);
-    double r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
-    double y = inverse[0];
-    for (size_t i = 1; i < sizeof(inverse) / sizeof(inverse[0]); i++) y = y * r + inverse[i];
-    uint64_t bits = (uint64_t)((int)k + 1023) << 52;
-    double scale;
-    memcpy(&scale, &bits, sizeof(scale));
-    return y * scale;
-}
-
-static double weight(const struct candidate *c, float best, double inv_temperature)
-{
-    return exp_down(((double)c->logit - (double)best) * inv_temperature);
-}
-
-/* Better: more likely, and the lower id among equals. */
-static bool better(struct candidate a, struct candidate b)
-{
-    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
-}
-
-/* Restore a heap whose root was replaced. worst_first: the root is the least likely candidate, else the most likely. */
-static void sift_down(struct candidate *h, size_t n, size_t i, bool worst_first)
-{
-    struct candidate x = h[i];
-    for (size_t child = 2 * i + 1; child < n; child = 2 * i + 1) {
-        if (child + 1 < n && better(h[child + 1], h[child]) != worst_first) child++;
-        if (better(h[child], x) == worst_first) break;
-        h[i] = h[child];
-        i = child;
-    }
-    h[i] = x;
-}
-
-static void make_heap(struct candidate *h, size_t n, bool worst_first)
-{
-    for (size_t i = n / 2; i-- > 0;) sift_down(h, n, i, worst_first);
 }
 
 /* CTRL-style repetition penalty (Keskar et al. 2019, section 4.1) once for each distinct token of prompt and answer;
@@ -127,145 +87,149 @@ static bool possible(float logit)
     return logit > -INFINITY; /* false for NaN too */
 }
 
-static int32_t most_likely(const float *logits, size_t n, const int32_t *allowed, size_t n_allowed)
+static double draw_unit(const struct sampling *opt, const struct sample_history *h)
+{
+    return rng_unit(opt->seed, SAMPLE_STREAM, h->n_id);
+}
+
+static bool by_probability(const struct sampling *opt)
+{
+    return opt->top_p < 1.0f || opt->min_p > 0.0f;
+}
+
+static struct nucleus nucleus_start(const struct sampling *opt, float best)
+{
+    return (struct nucleus){.inv_temperature = 1.0 / (double)opt->temperature,
+                            .enough = HUGE_VAL,
+                            .least = (double)opt->min_p,
+                            .best = best};
+}
+
+/* --- lists: what a mask allows, or the k best --- */
+
+static double sum_weights(const struct nucleus *u, const struct candidate *c, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += nucleus_weight(u, c[i].logit);
+    return sum;
+}
+
+/* Top-p and min-p on a list; returns how many are left. */
+static size_t cut_list(struct nucleus *u, const struct sampling *opt, struct candidate *c, size_t n)
+{
+    if (!by_probability(opt)) return n;
+    if (opt->top_p < 1.0f) u->enough = (double)opt->top_p * sum_weights(u, c, n);
+    return nucleus_cut(u, c, n);
+}
+
+/* The possible tokens of a mask, or the k best of them with top-k, into the scratch array; returns how many. */
+static size_t list_allowed(struct sampler *s, const float *logits, const struct sampling *opt, const int32_t *allowed,
+                           size_t n_allowed)
+{
+    struct best_k b = {.kept = s->candidate, .k = opt->top_k > 0 ? (size_t)opt->top_k : n_allowed};
+    for (size_t i = 0; i < n_allowed; i++)
+        if (possible(logits[allowed[i]])) best_k_offer(&b, (struct candidate){logits[allowed[i]], allowed[i]});
+    return b.n;
+}
+
+static struct candidate best_of(const struct candidate *c, size_t n)
 {
     struct candidate best = {-INFINITY, -1};
-    size_t n_option = allowed ? n_allowed : n;
-    for (size_t i = 0; i < n_option; i++) {
-        int32_t id = allowed ? allowed[i] : (int32_t)i;
-        if (logits[id] > best.logit || (logits[id] == best.logit && id < best.id))
-            best = (struct candidate){logits[id], id};
-    }
-    return isfinite(best.logit) ? best.id : -1;
+    for (size_t i = 0; i < n; i++)
+        if (c[i].logit > best.logit || (c[i].logit == best.logit && c[i].id < best.id)) best = c[i];
+    return best;
 }
 
-/* All possible tokens into the scratch array; returns how many. */
-static size_t collect(struct sampler *s, const float *logits, const int32_t *allowed, size_t n_allowed)
+/* --- rows: the whole vocabulary --- */
+
+static bool keeps_k_best(const struct sampler *s, const struct sampling *opt)
 {
-    size_t n = 0, n_option = allowed ? n_allowed : s->n_vocab;
-    for (size_t i = 0; i < n_option; i++) {
-        int32_t id = allowed ? allowed[i] : (int32_t)i;
-        if (possible(logits[id])) s->candidate[n++] = (struct candidate){logits[id], id};
-    }
-    return n;
+    return opt->top_k > 0 && (size_t)opt->top_k < s->n_vocab;
 }
 
-/* Keep the k best of n, best first: a heap of k whose root is the worst kept. Returns how many are kept. */
-static size_t keep_top_k(struct candidate *c, size_t n, size_t k)
+static size_t list_k_best(struct sampler *s, const struct sampling *opt)
 {
-    if (k > n) k = n;
-    make_heap(c, k, true);
-    for (size_t i = k; i < n; i++) {
-        if (!better(c[i], c[0])) continue;
-        c[0] = c[i];
-        sift_down(c, k, 0, true);
-    }
-    for (size_t m = k; m > 1; m--) { /* the worst goes to the end */
-        struct candidate worst = c[0];
-        c[0] = c[m - 1];
-        c[m - 1] = worst;
-        sift_down(c, m - 1, 0, true);
-    }
-    return k;
+    struct best_k b = {.kept = s->candidate, .k = (size_t)opt->top_k};
+    row_best_k(&s->row, &b);
+    return b.n;
 }
 
-/* Where the filters by probability end: the smallest set that reaches top_p, and only tokens of min_p x the best. */
-struct nucleus {
-    double inv_temperature, enough,
-        least;  /* enough: weight wanted; least: smallest weight of a token, the best has 1 */
-    double sum; /* weight so far */
-    float best;
-};
-
-static struct nucleus nucleus_start(const struct candidate *c, size_t n, const struct sampling *opt, float best)
+/* Top-p and min-p on the row: all tokens of the buckets before *bucket are left, and those n of it that are in the
+ * scratch array. u->sum is the weight of all these. Returns n. */
+static size_t cut_row(struct sampler *s, struct nucleus *u, const struct sampling *opt, int *bucket)
 {
-    struct nucleus u = {.inv_temperature = 1.0 / (double)opt->temperature, .least = (double)opt->min_p, .best = best};
-    u.enough = HUGE_VAL;
-    if (opt->top_p < 1.0f) {
-        u.enough = 0;
-        for (size_t i = 0; i < n; i++) u.enough += weight(&c[i], best, u.inv_temperature);
-        u.enough *= (double)opt->top_p;
-    }
-    return u;
+    int b = 0, last = row_least_bucket(&s->row, u->least);
+    double total = row_weigh(&s->row, u->inv_temperature, opt->top_p < 1.0f ? ROW_BUCKET : last);
+    if (opt->top_p < 1.0f) u->enough = (double)opt->top_p * total;
+    while (b < last && u->sum + s->row.weight[b] < u->enough) u->sum += s->row.weight[b++];
+    *bucket = b;
+    return b < ROW_BUCKET ? nucleus_cut(u, s->candidate, row_collect(&s->row, b, s->candidate)) : 0;
 }
 
-/* Does the next best token still belong to the set? */
-static bool nucleus_take(struct nucleus *u, const struct candidate *c)
+/* The token at `draw` of the weight that cut_row has left. */
+static int32_t draw_row(struct sampler *s, const struct nucleus *u, int bucket, size_t n, double draw)
 {
-    double w = weight(c, u->best, u->inv_temperature);
-    if (u->sum > 0 && (u->sum >= u->enough || w < u->least)) return false;
-    u->sum += w;
-    return true;
+    int b = 0, full = 0;
+    for (; b < bucket && draw >= s->row.weight[b]; draw -= s->row.weight[b++])
+        if (s->row.weight[b] > 0) full = b;
+    if (b == bucket && !n) b = full; /* rounding left a rest behind the last one */
+    if (b < bucket) n = row_collect(&s->row, b, s->candidate);
+    return nucleus_draw(u, s->candidate, n, draw);
 }
 
-static size_t cut_sorted(const struct candidate *c, size_t n, const struct sampling *opt)
+static int32_t pick_of_row(struct sampler *s, struct nucleus *u, const struct sampling *opt, double unit)
 {
-    struct nucleus u = nucleus_start(c, n, opt, c[0].logit);
-    size_t kept = 0;
-    while (kept < n && nucleus_take(&u, &c[kept])) kept++;
-    return kept;
+    int bucket;
+    size_t n = cut_row(s, u, opt, &bucket);
+    return draw_row(s, u, bucket, n, unit * u->sum);
 }
 
-/* Without top-k: pop the best from a heap until the set is full. The kept ones end up in the array's tail, worst
- * first; they are turned round to its head. */
-static size_t cut_heap(struct candidate *c, size_t n, const struct sampling *opt)
-{
-    make_heap(c, n, false);
-    struct nucleus u = nucleus_start(c, n, opt, c[0].logit);
-    size_t left = n;
-    while (left > 0 && nucleus_take(&u, &c[0])) {
-        struct candidate top = c[0];
-        left--;
-        c[0] = c[left];
-        c[left] = top;
-        sift_down(c, left, 0, false);
-    }
-    for (size_t i = 0, j = n - 1; i < j; i++, j--) {
-        struct candidate x = c[i];
-        c[i] = c[j];
-        c[j] = x;
-    }
-    return n - left;
-}
-
-/* Candidates after the filters at the head of the scratch array. Sorted when any filter is on. */
-static size_t filter(struct sampler *s, const float *logits, const struct sampling *opt, const int32_t *allowed,
-                     size_t n_allowed)
-{
-    size_t n = collect(s, logits, allowed, n_allowed);
-    if (!n) return 0;
-    bool by_probability = opt->top_p < 1.0f || opt->min_p > 0.0f;
-    if (opt->top_k > 0) {
-        n = keep_top_k(s->candidate, n, (size_t)opt->top_k);
-        return by_probability ? cut_sorted(s->candidate, n, opt) : n;
-    }
-    return by_probability ? cut_heap(s->candidate, n, opt) : n;
-}
-
-size_t sampler_filter(struct sampler *s, float *logits, const struct sampling *opt, const struct sample_history *h,
-                      const int32_t *allowed, size_t n_allowed, struct candidate *out)
-{
-    apply_penalties(s, logits, opt, h);
-    size_t n = filter(s, logits, opt, allowed, n_allowed);
-    if (n) memcpy(out, s->candidate, n * sizeof(*out));
-    return n;
-}
+/* --- the whole --- */
 
 int32_t sampler_pick(struct sampler *s, float *logits, const struct sampling *opt, const struct sample_history *h,
                      const int32_t *allowed, size_t n_allowed)
 {
     apply_penalties(s, logits, opt, h);
-    if (opt->greedy || (allowed && n_allowed == 1)) return most_likely(logits, s->n_vocab, allowed, n_allowed);
-    size_t n = filter(s, logits, opt, allowed, n_allowed);
-    float best = -INFINITY;
-    for (size_t i = 0; i < n; i++) best = s->candidate[i].logit > best ? s->candidate[i].logit : best;
-    if (!n || !isfinite(best)) return -1;
-    double inv_temperature = 1.0 / (double)opt->temperature, sum = 0;
-    for (size_t i = 0; i < n; i++) sum += weight(&s->candidate[i], best, inv_temperature);
-    double draw = rng_unit(opt->seed, SAMPLE_STREAM, h->n_id) * sum;
-    for (size_t i = 0; i + 1 < n; i++) {
-        draw -= weight(&s->candidate[i], best, inv_temperature);
-        if (draw < 0) return s->candidate[i].id;
+    struct candidate best = {-INFINITY, -1};
+    size_t n = allowed ? list_allowed(s, logits, opt, allowed, n_allowed) : 0;
+    if (allowed) best = best_of(s->candidate, n);
+    if (!allowed) best.logit = row_begin(&s->row, logits);
+    if (!isfinite(best.logit)) return -1;
+    if (opt->greedy) return allowed ? best.id : row_best_id(&s->row);
+    struct nucleus u = nucleus_start(opt, best.logit);
+    if (!allowed && !keeps_k_best(s, opt)) return pick_of_row(s, &u, opt, draw_unit(opt, h));
+    if (!allowed) n = list_k_best(s, opt);
+    n = cut_list(&u, opt, s->candidate, n);
+    return nucleus_draw(&u, s->candidate, n, draw_unit(opt, h) * sum_weights(&u, s->candidate, n));
+}
+
+/* Those that cut_row leaves, best first. */
+static size_t filter_row(struct sampler *s, struct nucleus *u, const struct sampling *opt, struct candidate *out)
+{
+    int bucket;
+    size_t n = cut_row(s, u, opt, &bucket);
+    for (size_t i = 0; i < n; i++) out[i] = s->candidate[i];
+    for (size_t i = 0; i < s->n_vocab; i++) {
+        float x = s->row.logits[i];
+        bool left = bucket == ROW_BUCKET || row_bucket(&s->row, x) < bucket;
+        if (left && possible(x)) out[n++] = (struct candidate){x, (int32_t)i};
     }
-    return s->candidate[n - 1].id;
+    return n;
+}
+
+size_t sampler_filter(struct sampler *s, float *logits, const struct sampling *opt, const struct sample_history *h,
+                      struct candidate *out)
+{
+    apply_penalties(s, logits, opt, h);
+    struct nucleus u = nucleus_start(opt, row_begin(&s->row, logits)), all = u;
+    if (!isfinite(u.best)) return 0;
+    size_t n;
+    if (keeps_k_best(s, opt)) {
+        n = cut_list(&u, opt, s->candidate, list_k_best(s, opt));
+        for (size_t i = 0; i < n; i++) out[i] = s->candidate[i];
+    } else {
+        n = filter_row(s, &u, opt, out);
+    }
+    all.least = 0;
+    return nucleus_cut(&all, out, n); /* takes all of them, best first */
 }

@@ -5,20 +5,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "compute/engine/candidates_int.h"
 #include "compute/engine/engine.h"
+#include "compute/engine/row_int.h"
 #include "ground/base/err.h"
-
-/* A token that is still possible, with its logit after penalties. */
-struct candidate {
-    float logit;
-    int32_t id;
-};
 
 /* Scratch memory for one stepping thread; sampling allocates nothing. */
 struct sampler {
     size_t n_vocab;
     struct candidate *candidate; /* [n_vocab] */
     uint32_t *count;             /* [n_vocab], all zero between calls */
+    struct row row;
 };
 /* -ERR_NOMEM. */
 int sampler_init(struct sampler *s, size_t n_vocab, struct err *e) MUST_CHECK;
@@ -35,8 +32,9 @@ struct sample_history {
  * lower id. The draw is a function of (seed, position). Returns -1 when no logit is a finite number. */
 int32_t sampler_pick(struct sampler *s, float *logits, const struct sampling *opt, const struct sample_history *h,
                      const int32_t *allowed, size_t n_allowed) MUST_CHECK;
-/* The candidates that the filters of opt leave, best first, into out[n_vocab]; returns how many. For tests. */
+/* The candidates that the filters of opt leave without a mask, best first, into out[n_vocab]; returns how many. For
+ * tests. */
 size_t sampler_filter(struct sampler *s, float *logits, const struct sampling *opt, const struct sample_history *h,
-                      const int32_t *allowed, size_t n_allowed, struct candidate *out) MUST_CHECK;
+                      struct candidate *out) MUST_CHECK;
 
 #endif

@@ -41,13 +41,13 @@ static struct sequence *take_first(struct engine *g)
     return s;
 }
 
-/* Unlink the first waiting sequence that was cancelled; NULL: none. */
-static struct sequence *take_cancelled(struct engine *g)
+/* Unlink the first waiting sequence that was cancelled (any of them with all); NULL: none. */
+static struct sequence *take_cancelled(struct engine *g, bool all)
 {
     struct sequence *before = NULL;
     pthread_mutex_lock(&g->lock);
     struct sequence *s = g->waiting_first;
-    while (s && !atomic_load(&s->cancelled)) {
+    while (s && !all && !atomic_load(&s->cancelled)) {
         before = s;
         s = s->next;
     }
@@ -79,14 +79,14 @@ void schedule_remove(struct engine *g, const struct sequence *s)
     memmove(&g->run[i], &g->run[i + 1], (size_t)(--g->n_run - i) * sizeof(struct sequence *));
 }
 
-static void sweep_running(struct engine *g)
+static void sweep_running(struct engine *g, bool all)
 {
     double now = clock_s();
     for (int i = g->n_run; i-- > 0;) {
         struct sequence *s = g->run[i];
         if (atomic_exchange(&s->resumed, false)) s->paused = false;
         bool too_long = s->paused && now - s->pause_s > ENGINE_PAUSE_MAX_S;
-        if (!atomic_load(&s->cancelled) && !too_long) continue;
+        if (!all && !too_long && !atomic_load(&s->cancelled)) continue;
         schedule_remove(g, s);
         sequence_end(g, s, FINISH_CANCELLED);
     }
@@ -94,8 +94,10 @@ static void sweep_running(struct engine *g)
 
 void schedule_sweep(struct engine *g)
 {
-    sweep_running(g);
-    for (struct sequence *s = take_cancelled(g); s; s = take_cancelled(g)) sequence_end(g, s, FINISH_CANCELLED);
+    bool all = atomic_exchange(&g->cancel_all, false);
+    sweep_running(g, all);
+    for (struct sequence *s = take_cancelled(g, all); s; s = take_cancelled(g, all))
+        sequence_end(g, s, FINISH_CANCELLED);
 }
 
 /* Take pages of the prefix index for whole pages of the sequence that are not computed yet. At least one id is left to

@@ -104,6 +104,12 @@ void engine_cancel(struct engine *g, struct sequence *s)
     engine_wake(g);
 }
 
+void engine_cancel_all(struct engine *g)
+{
+    atomic_store(&g->cancel_all, true);
+    engine_wake(g);
+}
+
 void engine_resume(struct engine *g, struct sequence *s)
 {
     atomic_store(&s->resumed, true);
@@ -173,6 +179,7 @@ void sequence_get(const struct sequence *s, struct sequence_result *r)
         .reason = s->reason,
         .n_prompt = s->n_prompt,
         .n_cached = s->n_cached,
+        .n_decoded = s->n_sampled ? s->n_sampled - 1 : 0,
         .queue_s = start - s->submit_s,
         .prefill_s = first - start,
         .decode_s = end - first,

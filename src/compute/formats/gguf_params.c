@@ -182,6 +182,11 @@ static const struct family *find_family(const char *arch)
     return NULL;
 }
 
+bool model_architecture_known(const char *name)
+{
+    return find_family(name) != NULL;
+}
+
 int gguf_params(const struct model_file *f, struct model_params *p, struct err *e)
 {
     const char *arch = gguf_get_str(&f->gguf, "general.architecture");

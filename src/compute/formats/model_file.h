@@ -105,6 +105,8 @@ bool model_file_is_gguf(const struct model_file *f);     /* else a Hugging Face 
 /* Hyper-parameters, checked (heads > 0, n_embd, ranges ...). -ERR_UNSUPPORTED for a family without a forward pass,
  * -ERR_INPUT for a vocabulary-only file. */
 int model_file_params(const struct model_file *f, struct model_params *p, struct err *e) MUST_CHECK;
+/* Whether there is a forward pass for this architecture (GGUF's name). */
+bool model_architecture_known(const char *name);
 /* GGUF metadata, or config.json, as JSON (borrowed). Arrays longer than 64 elements
  * stand there as {"array": true, "type": "string", "n": 49152}; bytes that are not UTF-8 as U+FFFD. */
 const json_t *model_file_metadata(const struct model_file *f);

@@ -136,6 +136,21 @@ static int open_weights(struct model_file *f, struct err *e)
     return rc;
 }
 
+/* A directory says what it is, and holds weights or at least a tokenizer. */
+static int check_parts(const struct model_file *f, bool has_tokenizer, struct err *e)
+{
+    if ((f->n_tensor || !has_tokenizer) && !json_is_string(json_object_get(f->config, "model_type"))) {
+        return err_set(e, ERR_INPUT, f->path, "cannot open \"%s\": its config.json has no \"model_type\"", f->path);
+    }
+    if (f->n_tensor || has_tokenizer) {
+        return 0;
+    }
+    return err_set(e, ERR_INPUT, f->path,
+                   "cannot open \"%s\": it has no tensors, model.safetensors or model.safetensors.index.json with its "
+                   "files is needed beside config.json",
+                   f->path);
+}
+
 int model_open_hf(struct model_file *f, const char *path, struct err *e)
 {
     char *config = path_join(path, "config.json");
@@ -146,6 +161,7 @@ int model_open_hf(struct model_file *f, const char *path, struct err *e)
         f->metadata = json_incref(f->config);
         rc = rc ? rc : open_weights(f, e);
         rc = rc ? rc : hf_quant_bind(f, e);
+        rc = rc ? rc : check_parts(f, file_exists(tokenizer), e);
     } else if (!file_exists(tokenizer)) {
         rc = err_set(e, ERR_NOT_FOUND, path,
                      "cannot open \"%s\": a directory with neither config.json nor tokenizer.json", path);

@@ -135,10 +135,12 @@ void kern_fill(struct kern *k, enum kern_isa isa)
     if (isa >= KERN_AVX512 && has_fast_bf16()) {
         kern_gemm_fill_avx512bf16(k);
         kern_panel_fill_avx512bf16(k);
+        kern_rows_fill_avx512bf16(k);
     }
     if (isa >= KERN_AMX) {
         kern_gemm_fill_amx(k);
         kern_panel_fill_avx512bf16(k);
+        kern_rows_fill_avx512bf16(k);
         kern_floor_fill_amx(k);
     }
 #endif
@@ -152,7 +154,7 @@ static void copy_entry(struct kern *to, const struct kern *from, const struct ke
 /* The bf16 product comes with its readers or not at all, and a table whose tiles were wrong is one of AVX-512. */
 static void settle_bf16(struct kern *k, const struct kern *level)
 {
-    bool whole = k->gemm_bf16 != NULL;
+    bool whole = k->gemm_bf16 && k->pairs_bf16 && k->exp_bf16 && k->swiglu_bf16;
     for (int i = 0; i < QUANT_COUNT; i++) {
         whole = whole && k->quant[i].panel_bf16 != NULL && k->quant[i].rows_bf16 != NULL;
     }
@@ -161,6 +163,9 @@ static void settle_bf16(struct kern *k, const struct kern *level)
         k->quant[i].rows_bf16 = NULL;
     }
     k->gemm_bf16 = whole ? k->gemm_bf16 : NULL;
+    k->pairs_bf16 = whole ? k->pairs_bf16 : NULL;
+    k->exp_bf16 = whole ? k->exp_bf16 : NULL;
+    k->swiglu_bf16 = whole ? k->swiglu_bf16 : NULL;
     if (k->isa == KERN_AMX && k->gemm_bf16 != level[KERN_AMX].gemm_bf16) {
         k->isa = KERN_AVX512;
         k->floor = level[KERN_AVX512].floor;

@@ -131,6 +131,14 @@ struct kern {
      * sums are float32, k ascending, rounded once a product; subnormals count as zero. */
     void (*gemm_bf16)(float *y, size_t ldy, const uint16_t *x, size_t ldx, const uint16_t *p, size_t p_stride,
                       size_t n_row, size_t n_group, size_t n_k, bool accumulate);
+    /* Where gemm_bf16 is: float16 x[n_row][ldx], n_col a multiple of 16, as the panels that it reads:
+     * out[c / 16 * p_stride + (r / 2 * 16 + c % 16) * 2 + r % 2] = x[r][c]. An odd last row is paired with zeros. */
+    void (*pairs_bf16)(uint16_t *out, size_t p_stride, const uint16_t *x, size_t ldx, size_t n_row, size_t n_col);
+    /* Where gemm_bf16 is, the steps between two such products: within 1e-5 of their value, then rounded to bfloat16.
+     * exp_bf16: y = exp(x * scale - max(x * scale)), scale > 0; returns the sum before rounding.
+     * swiglu_bf16: y = silu(gate) * up. */
+    float (*exp_bf16)(uint16_t *y, const float *x, size_t n, float scale);
+    void (*swiglu_bf16)(uint16_t *y, const float *gate, const float *up, size_t n);
 
     /* x[n_row][ldx] float32 -> x8 rows 0..n_row-1 (round to nearest even, scale = max|x| / 127) */
     void (*quantize_q8)(struct q8_rows *x8, const float *x, size_t ldx, size_t n_row, size_t n_in);

@@ -77,6 +77,7 @@ void kern_convert_fill_avx512(struct kern *k);
 void kern_floor_fill_avx512(struct kern *k);
 void kern_gemm_fill_avx512bf16(struct kern *k);
 void kern_panel_fill_avx512bf16(struct kern *k);
+void kern_rows_fill_avx512bf16(struct kern *k);
 void kern_gemm_fill_amx(struct kern *k);
 void kern_floor_fill_amx(struct kern *k);
 

@@ -101,6 +101,16 @@ static void bf16_rows_bf16(uint16_t *out, size_t ld, const void *packed, size_t 
 QUANT_INTEGERS(READERS)
 #undef READERS
 
+static void pairs_bf16(uint16_t *out, size_t p_stride, const uint16_t *x, size_t ldx, size_t n_row, size_t n_col)
+{
+    for (size_t r = 0; r < n_row; r += 2, x += 2 * ldx, out += 2 * KERN_ROWS) {
+        for (size_t c = 0; c < n_col; c += KERN_ROWS) {
+            v16 odd = r + 1 < n_row ? v16_from_f16(x + ldx + c) : v16_set(0);
+            store_pairs(out + c / KERN_ROWS * p_stride, v16_from_f16(x + c), odd);
+        }
+    }
+}
+
 #define FILL(TYPE, name)                                   \
     k->quant[QUANT_##TYPE].panel_bf16 = name##_panel_bf16; \
     k->quant[QUANT_##TYPE].rows_bf16 = name##_rows_bf16;
@@ -110,5 +120,6 @@ void kern_panel_fill_avx512bf16(struct kern *k)
     FILL(F16, f16)
     FILL(BF16, bf16)
     QUANT_INTEGERS(FILL)
+    k->pairs_bf16 = pairs_bf16;
 }
 #endif

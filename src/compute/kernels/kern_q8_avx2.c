@@ -20,9 +20,9 @@ enum { TILE = 16, QUADS = 4 };
 
 /* Half of a part: 16 inputs of 16 rows. */
 struct half {
-    i16 w[QUADS];            /* unsigned codes; of 8 bits: their magnitude */
-    const int8_t *code;      /* of 8 bits: the signed bytes */
-    int8_t found[QUADS][64]; /* where they are when they were looked up */
+    i16 w[QUADS];       /* unsigned codes; of 8 bits: their magnitude */
+    i16 found[QUADS];   /* of 8 bits: the signed bytes that were looked up; Q8_0: */
+    const int8_t *code; /* where they are */
 };
 
 /* codes that need all 8 bits */
@@ -47,13 +47,11 @@ ALWAYS_INLINE void half_unpack(struct half *h, const void *packed, size_t part, 
     } else {
         signed_lines(w, packed, part, t);
     }
-    h->code = t == QUANT_Q8_0 ? ((const struct packed_q8_0 *)packed)->q[QUADS * which] : h->found[0];
+    h->code = ((const struct packed_q8_0 *)packed)->q[QUADS * which];
     UNROLL
     for (int j = 0; j < QUADS; j++) {
         i16 line = w[QUADS * which + j];
-        if (type_is_wide(t) && t != QUANT_Q8_0) {
-            i16_store(h->found[j], line);
-        }
+        h->found[j] = line;
         h->w[j] = type_is_wide(t) ? (i16){_mm256_abs_epi8(line.lo), _mm256_abs_epi8(line.hi)} : line;
     }
 }
@@ -82,7 +80,7 @@ ALWAYS_INLINE i16 products(const struct half *h, const int j, __m256i x, const e
 {
     i16 s = {x, x};
     if (type_is_wide(t)) {
-        i16 code = i16_load(h->code + 64 * j);
+        i16 code = t == QUANT_Q8_0 ? i16_load(h->code + 64 * j) : h->found[j];
         s = (i16){_mm256_sign_epi8(x, code.lo), _mm256_sign_epi8(x, code.hi)};
     }
     return (i16){_mm256_maddubs_epi16(h->w[j].lo, s.lo), _mm256_maddubs_epi16(h->w[j].hi, s.hi)};
@@ -149,6 +147,7 @@ ALWAYS_INLINE void part_product(v16 acc[TILE], const void *packed, size_t part, 
     for (size_t r = 0; r < n_row; r++) {
         low[r] = half_dot(&h, x.q + r * n_k, t);
     }
+    __asm__("" : "+r"(packed)); /* else the lines of both halves are unpacked above and wait on the stack */
     half_unpack(&h, packed, part, 1, t);
     struct part_scales s;
     part_scales(&s, packed, part, t);

@@ -7,27 +7,7 @@
 #include <string.h>
 
 #include "compute/kernels/half.h"
-#include "compute/kernels/kern_int.h"
-
-enum { N = 173, SEED = 20261125 };
-
-/* A small multiplicative generator (Numerical Recipes' "ranqd1"): quality does not matter here. */
-static uint32_t next(uint32_t *state)
-{
-    return *state = *state * 1664525u + 1013904223u;
-}
-
-static float next_float(uint32_t *state)
-{
-    return (float)(int32_t)(next(state) >> 8) * 0x1p-22f - 2.0f;
-}
-
-static void fill(float *x, size_t n, uint32_t seed)
-{
-    for (size_t i = 0; i < n; i++) {
-        x[i] = next_float(&seed);
-    }
-}
+#include "compute/kernels/kern_self_test.h"
 
 /* Values that kernels get wrong, spread through x. */
 static void fill_extreme(float *x, size_t n, uint32_t seed)
@@ -218,38 +198,6 @@ static bool rows_bf16_same(const struct kern *k, const struct kern *s, int type)
     for (size_t i = 0; i < KERN_ROWS * KERN_K; i++) {
         size_t r = i / KERN_K, c = i % KERN_K;
         if (a[(r / 2 * LD + c) * 2 + r % 2] != bf16_bits(b[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* 37 rows (two tiles and a rest) by 3 groups, k over one step; compared with float32 products of the same values. */
-static bool gemm_bf16_same(const struct kern *k, const struct kern *s)
-{
-    enum { ROWS = 37, GROUPS = 3, COLS = GROUPS * KERN_ROWS, K = 64, STRIDE = K * KERN_ROWS };
-    uint16_t x[ROWS * K], p[GROUPS * STRIDE];
-    float xf[ROWS * K], pf[K * COLS], a[ROWS * COLS], b[ROWS * COLS];
-    uint32_t seed = SEED;
-    if (k->gemm_bf16 == NULL) {
-        return true;
-    }
-    for (size_t i = 0; i < N_ELEM(x); i++) {
-        x[i] = bf16_bits(next_float(&seed));
-        xf[i] = bf16_value(x[i]);
-    }
-    for (size_t i = 0; i < N_ELEM(p); i++) {
-        p[i] = bf16_bits(next_float(&seed));
-        size_t at = i % STRIDE, kk = at / (2 * KERN_ROWS) * 2 + at % 2,
-               col = i / STRIDE * KERN_ROWS + at / 2 % KERN_ROWS;
-        pf[kk * COLS + col] = bf16_value(p[i]);
-    }
-    fill(a, N_ELEM(a), SEED + 1);
-    memcpy(b, a, sizeof(a));
-    k->gemm_bf16(a, COLS, x, K, p, STRIDE, ROWS, GROUPS, K, true);
-    s->gemm_f32(b, COLS, xf, K, 1, pf, COLS, ROWS, COLS, K, true);
-    for (size_t i = 0; i < N_ELEM(a); i++) {
-        if (!(fabsf(a[i] - b[i]) <= 1e-5f * 4.0f * K)) {
             return false;
         }
     }
@@ -501,6 +449,10 @@ FLOAT_QUANT(F16)
 FLOAT_QUANT(BF16)
 QUANT_INTEGERS(INT_QUANT)
 
+#define BF16_ENTRY(field)                                                      \
+    {                                                                          \
+#field, offsetof(struct kern, field), KERN_AVX512, kern_##field##_same \
+    }
 #define ENTRY(field, since)                                       \
     {                                                             \
 #field, offsetof(struct kern, field), since, field##_same \
@@ -542,6 +494,9 @@ const struct kern_entry kern_entries[] = {
     QUANT_READERS(F16),
     QUANT_READERS(BF16),
     QUANT_INTEGERS(INTEGER_ENTRIES) /* each ends with a comma */
-    ENTRY(gemm_bf16, KERN_AVX512),
+    BF16_ENTRY(gemm_bf16),
+    BF16_ENTRY(pairs_bf16),
+    BF16_ENTRY(exp_bf16),
+    BF16_ENTRY(swiglu_bf16),
 };
 const size_t kern_n_entry = N_ELEM(kern_entries);

@@ -277,44 +277,51 @@ struct part_scales {
     v16 d[2], m[2]; /* both halves equal where runs are of 32; m zero where the type has none */
 };
 
-ALWAYS_INLINE i16 i16_from_bytes(const void *p)
+/* 16 rows of small numbers are one short vector of bytes until they become floats. */
+ALWAYS_INLINE __m128i bytes_load(const void *p)
 {
-    return i16_from_u8(_mm_loadu_si128((const __m128i_u *)p));
+    return _mm_loadu_si128((const __m128i_u *)p);
+}
+
+ALWAYS_INLINE __m128i bytes_and(__m128i a, int8_t mask)
+{
+    return _mm_and_si128(a, _mm_set1_epi8(mask));
 }
 
 /* Pair i of six bits. */
-ALWAYS_INLINE void six_bits_pair(i16 *first, i16 *second, const uint8_t (*low)[KERN_ROWS],
+ALWAYS_INLINE void six_bits_pair(__m128i *first, __m128i *second, const uint8_t (*low)[KERN_ROWS],
                                  const uint8_t (*high)[KERN_ROWS], size_t i)
 {
-    i16 lo = i16_from_bytes(low[i]), hi = i16_right_by(i16_from_bytes(high[i / 2]), (int)(i % 2 * 4));
-    *first = i16_or(i16_and(lo, i16_set(15)), i16_and(i16_left(hi, 4), i16_set(48)));
-    *second = i16_or(i16_right(lo, 4), i16_and(i16_left(hi, 2), i16_set(48)));
+    __m128i lo = bytes_load(low[i]), hi = _mm_srl_epi16(bytes_load(high[i / 2]), _mm_cvtsi32_si128((int)(i % 2 * 4)));
+    *first = _mm_or_si128(bytes_and(lo, 15), bytes_and(_mm_slli_epi16(hi, 4), 48));
+    *second = _mm_or_si128(bytes_and(_mm_srli_epi16(lo, 4), 15), bytes_and(_mm_slli_epi16(hi, 2), 48));
 }
 
 /* Number i of six bits, counted one by one. */
-ALWAYS_INLINE i16 six_bits_one(const uint8_t (*low)[KERN_ROWS], const uint8_t (*high)[KERN_ROWS], size_t i)
+ALWAYS_INLINE __m128i six_bits_one(const uint8_t (*low)[KERN_ROWS], const uint8_t (*high)[KERN_ROWS], size_t i)
 {
-    i16 lo = i16_right_by(i16_from_bytes(low[i / 2]), (int)(i % 2 * 4));
-    i16 hi = i16_right_by(i16_from_bytes(high[i / 4]), (int)(i % 4 * 2));
-    return i16_or(i16_and(lo, i16_set(15)), i16_left(i16_and(hi, i16_set(3)), 4));
+    __m128i lo = _mm_srl_epi16(bytes_load(low[i / 2]), _mm_cvtsi32_si128((int)(i % 2 * 4)));
+    __m128i hi = _mm_srl_epi16(bytes_load(high[i / 4]), _mm_cvtsi32_si128((int)(i % 4 * 2)));
+    return _mm_or_si128(bytes_and(lo, 15), _mm_slli_epi16(bytes_and(hi, 3), 4));
 }
 
 /* -(dmin * min) */
-ALWAYS_INLINE v16 minus_min(const uint16_t *dmin, i16 min)
+ALWAYS_INLINE v16 minus_min(const uint16_t *dmin, __m128i min)
 {
-    return v16_mul(v16_mul(v16_from_f16(dmin), v16_set(-1.0f)), i16_to_float(min));
+    return v16_mul(v16_mul(v16_from_f16(dmin), v16_set(-1.0f)), i16_to_float(i16_from_s8(min)));
 }
 
-/* d * (scale - zero) */
-ALWAYS_INLINE v16 times_scale(const uint16_t *d, i16 scale, int32_t zero)
+/* d * (scale - zero); scales are signed bytes */
+ALWAYS_INLINE v16 times_scale(const uint16_t *d, __m128i scale, int8_t zero)
 {
-    return v16_mul(v16_from_f16(d), i16_to_float(zero ? i16_sub(scale, i16_set(zero)) : scale));
+    __m128i s = zero ? _mm_sub_epi8(scale, _mm_set1_epi8(zero)) : scale;
+    return v16_mul(v16_from_f16(d), i16_to_float(i16_from_s8(s)));
 }
 
 /* 2^(e - 128): e - 1 as an exponent; below two, a subnormal */
 ALWAYS_INLINE v16 from_exponents(const uint8_t *e)
 {
-    i16 v = i16_from_bytes(e);
+    i16 v = i16_from_u8(bytes_load(e));
     i16 small = i16_where_greater(v, i16_set(0), i16_set(0x00400000), i16_set(0x00200000));
     return i16_as_float(i16_where_greater(v, i16_set(1), i16_left(i16_sub(v, i16_set(1)), 23), small));
 }
@@ -326,15 +333,15 @@ ALWAYS_INLINE void scales_of_256(struct part_scales *s, const void *packed, size
     const struct packed_q4_k *q4_k = packed; /* and Q5_K: the same up to the codes */
     const struct packed_q6_k *q6_k = packed;
     const struct packed_iq4_xs *iq4_xs = packed;
-    i16 a, b;
+    __m128i a, b;
     switch (t) {
     case QUANT_Q2_K:
-        a = i16_from_bytes(q2_k->scale[2 * part]);
-        b = i16_from_bytes(q2_k->scale[2 * part + 1]);
-        s->d[0] = times_scale(q2_k->d, i16_and(a, i16_set(15)), 0);
-        s->d[1] = times_scale(q2_k->d, i16_and(b, i16_set(15)), 0);
-        s->m[0] = minus_min(q2_k->m, i16_right(a, 4));
-        s->m[1] = minus_min(q2_k->m, i16_right(b, 4));
+        a = bytes_load(q2_k->scale[2 * part]);
+        b = bytes_load(q2_k->scale[2 * part + 1]);
+        s->d[0] = times_scale(q2_k->d, bytes_and(a, 15), 0);
+        s->d[1] = times_scale(q2_k->d, bytes_and(b, 15), 0);
+        s->m[0] = minus_min(q2_k->m, bytes_and(_mm_srli_epi16(a, 4), 15));
+        s->m[1] = minus_min(q2_k->m, bytes_and(_mm_srli_epi16(b, 4), 15));
         break;
     case QUANT_Q3_K:
         six_bits_pair(&a, &b, q3_k->low, q3_k->high, part);
@@ -342,10 +349,8 @@ ALWAYS_INLINE void scales_of_256(struct part_scales *s, const void *packed, size
         s->d[1] = times_scale(q3_k->d, b, 32);
         break;
     case QUANT_Q6_K:
-        a = i16_from_s8(_mm_loadu_si128((const __m128i_u *)q6_k->scale[2 * part]));
-        b = i16_from_s8(_mm_loadu_si128((const __m128i_u *)q6_k->scale[2 * part + 1]));
-        s->d[0] = times_scale(q6_k->d, a, 0);
-        s->d[1] = times_scale(q6_k->d, b, 0);
+        s->d[0] = times_scale(q6_k->d, bytes_load(q6_k->scale[2 * part]), 0);
+        s->d[1] = times_scale(q6_k->d, bytes_load(q6_k->scale[2 * part + 1]), 0);
         break;
     case QUANT_IQ4_XS:
         s->d[0] = s->d[1] = times_scale(iq4_xs->d, six_bits_one(iq4_xs->low, iq4_xs->high, part), 32);

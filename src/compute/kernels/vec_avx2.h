@@ -186,11 +186,6 @@ static inline i16 i16_where_greater(i16 a, i16 b, i16 yes, i16 no)
 #define i16_left(a, n)         ((i16){_mm256_slli_epi32((a).lo, (n)), _mm256_slli_epi32((a).hi, (n))})
 #define i16_right(a, n)        ((i16){_mm256_srli_epi32((a).lo, (n)), _mm256_srli_epi32((a).hi, (n))})
 #define i16_right_signed(a, n) ((i16){_mm256_srai_epi32((a).lo, (n)), _mm256_srai_epi32((a).hi, (n))})
-/* by a number that is no constant */
-static inline i16 i16_right_by(i16 a, int n)
-{
-    return (i16){_mm256_srl_epi32(a.lo, _mm_cvtsi32_si128(n)), _mm256_srl_epi32(a.hi, _mm_cvtsi32_si128(n))};
-}
 static inline v16 v16_from_nibbles(i16 a, float minus)
 {
     return v16_sub(i16_to_float(i16_and(a, i16_set(15))), v16_set(minus));

@@ -183,11 +183,6 @@ static inline i16 i16_where_greater(i16 a, i16 b, i16 yes, i16 no)
 #define i16_left(a, n)         _mm512_slli_epi32((a), (n))
 #define i16_right(a, n)        _mm512_srli_epi32((a), (n))
 #define i16_right_signed(a, n) _mm512_srai_epi32((a), (n))
-/* by a number that is no constant */
-static inline i16 i16_right_by(i16 a, int n)
-{
-    return _mm512_srl_epi32(a, _mm_cvtsi32_si128(n));
-}
 /* (low 4 bits of each word) - minus: a table of the 16 values, looked up in one instruction */
 static inline v16 v16_from_nibbles(i16 a, float minus)
 {

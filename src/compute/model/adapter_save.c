@@ -171,8 +171,11 @@ int adapter_save(const struct adapter *a, const char *dir, const char *base_name
             rc = put_in_place(tmp, place, parent, e);
         }
         if (rc && file_remove_tree(tmp, NULL)) {
-            rc = err_wrap(e, rc, "left \"%s\" behind", tmp);
+            rc = err_wrap(e, rc, "an unfinished copy is left beside it");
         }
+    }
+    if (rc) {
+        err_rename(e, tmp, place);
     }
     mem_free(place);
     mem_free(parent);

@@ -26,8 +26,9 @@ struct model;
 struct model_family {
     const char *architecture; /* GGUF's name */
     int (*bind)(struct model *m, const struct model_file *f, struct err *e);
-    /* All layers of a checked batch; x [n_tok][n_embd] holds embeddings on entry. */
-    void (*layers)(struct model *m, const struct model_batch *b, struct dev_kv *kv);
+    /* All layers of a checked batch; x [n_tok][n_embd] holds embeddings on entry. On return its first n_out rows are
+     * those whose logits are wanted; the batch that these are is returned. */
+    struct dev_batch (*layers)(struct model *m, const struct model_batch *b, struct dev_kv *kv);
     /* One layer with a tape, and back; tape_int.h says what they find and leave. */
     void (*tape_forward)(struct tape *t, int layer);
     void (*tape_backward)(struct tape *t, int layer);
@@ -40,7 +41,8 @@ void llama_tape_backward(struct tape *t, int layer);
 /* Activations of a step, device memory for max_tok tokens. */
 struct model_space {
     int max_tok;
-    float *x, *q, *att, *act; /* [n_embd], [n_head * d_head] twice, [n_ff] values a token */
+    float *x, *q, *att, *act;   /* [n_embd], [n_head * d_head] twice, [n_ff] values a token */
+    struct dev_segment *wanted; /* [max_tok] segments of model_take_wanted */
 };
 
 struct model {
@@ -56,6 +58,10 @@ struct model {
     uint64_t vector_bytes; /* norms and biases */
     struct model_space space;
 };
+
+/* Once the last layer has stored its keys and values, only rows whose logits are wanted go on: moves them to the front
+ * of x and q. Returns the batch that they are; it names blocks of b. */
+struct dev_batch model_take_wanted(struct model *m, const struct model_batch *b);
 
 /* Outputs and inputs of the matrix at a site. */
 void model_site_shape(const struct model_params *p, enum adapter_site site, size_t *n_out, size_t *n_in);

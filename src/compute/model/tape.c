@@ -113,8 +113,7 @@ size_t tape_bytes(const struct model *m, const struct tape_options *opt)
     return bytes + page * (size_t)page_count(opt) * kv_layers + dev_train_bytes(m->dev, &shape);
 }
 
-/* Most tokens with which a tape fits, 0: none. */
-static int tokens_that_fit(const struct model *m, const struct tape_options *opt)
+int tape_tokens_that_fit(const struct model *m, const struct tape_options *opt)
 {
     int lo = 0, hi = opt->max_tok;
     while (lo < hi) {
@@ -134,7 +133,7 @@ static int check_memory(const struct model *m, const struct tape_options *opt, s
     if (opt->max_bytes == 0 || need <= opt->max_bytes) return 0;
     struct tape_options again = *opt;
     again.recompute = true;
-    int fit = tokens_that_fit(m, opt);
+    int fit = tape_tokens_that_fit(m, opt);
     if (!opt->recompute && tape_bytes(m, &again) <= opt->max_bytes)
         return err_set(
             e, ERR_LIMIT, NULL,

@@ -43,6 +43,8 @@ int tape_new(struct tape **out, struct model *m, const struct tape_options *opt,
 void tape_free(struct tape *t);
 /* Bytes that tape_new would take. */
 size_t tape_bytes(const struct model *m, const struct tape_options *opt);
+/* Most tokens, up to opt's, with which a tape keeps to opt's max_bytes; 0: none. */
+int tape_tokens_that_fit(const struct model *m, const struct tape_options *opt);
 
 /* Forward, loss and (when backward) gradients ADDED to the adapter's. loss[n_target]: host, unweighted -log p;
  * correct may be NULL. adapter may be NULL when not backward. */

@@ -13,6 +13,8 @@
 #include "ground/base/mem.h"
 
 enum { DEFAULT_BODY_BYTES = 16 << 20, DEFAULT_QUEUE = 256, IDLE_WAIT_MS = 1000, DRAIN_POLL_MS = 20 };
+/* Time for clients to read how their answer ended; those that do not read are left. */
+#define CUT_WAIT_S 2.0
 
 static void turn_take(struct turns *t)
 {
@@ -66,6 +68,7 @@ int api_start(struct api **out, const struct api_options *opt, struct err *e)
                                       .max_body_bytes = opt->max_body_bytes ? opt->max_body_bytes : DEFAULT_BODY_BYTES,
                                       .request = api_handle,
                                       .too_large = api_handle_too_large,
+                                      .malformed = api_handle_malformed,
                                       .arg = a};
     int rc = http_server_start(&a->http, &http, e);
     if (rc) {
@@ -133,13 +136,25 @@ int api_ready(struct api *a, struct err *e)
     return 0;
 }
 
-int api_drain(struct api *a, double drain_s)
+/* Wait until no answer is open, at most until a time of clock_s; with cut, end those that are. Returns how many are
+ * open. */
+static int wait_for_answers(struct api *a, double until, bool cut)
 {
     const struct timespec pause = {.tv_nsec = DRAIN_POLL_MS * 1000000L};
-    double until = clock_s() + drain_s;
-    atomic_store(&a->state, API_DRAINING);
-    while (http_server_n_open(a->http) > 0 && clock_s() < until) nanosleep(&pause, NULL);
+    while (http_server_n_open(a->http) > 0 && clock_s() < until) {
+        /* again every time: a request may have been read before the state changed and submitted after */
+        for (int i = 0; cut && i < a->n_lane; i++) engine_cancel_all(a->lane[i]->engine);
+        nanosleep(&pause, NULL);
+    }
     return http_server_n_open(a->http);
+}
+
+int api_drain(struct api *a, double drain_s)
+{
+    atomic_store(&a->state, API_DRAINING);
+    int n_cut = wait_for_answers(a, clock_s() + drain_s, false);
+    (void)wait_for_answers(a, clock_s() + CUT_WAIT_S, true);
+    return n_cut;
 }
 
 static void free_names(struct api *a)

@@ -43,8 +43,8 @@ int api_add_adapter(struct api *a, const char *base, const char *name, int adapt
 /* Start the engines and accept requests. */
 int api_ready(struct api *a, struct err *e) MUST_CHECK;
 
-/* Refuse new requests with 503 and wait until those that run are answered, at most drain_s. Returns how many are left.
- */
+/* Refuse new requests with 503 and wait until those that run are answered, at most drain_s. Answers that are not over
+ * then are cut off: their clients are told (503, or an error event and [DONE] in a stream). Returns how many. */
 int api_drain(struct api *a, double drain_s);
 /* Cut off what is left, stop threads, free. NULL is fine. */
 void api_stop(struct api *a);

@@ -120,6 +120,8 @@ int chat_client_start(struct api *a, struct http_request *r, struct chat_request
 void api_handle(void *arg, struct http_request *r);
 /* Those whose body is too large come here. */
 void api_handle_too_large(void *arg, struct http_request *r);
+/* Those that tell the length of their body twice come here. */
+void api_handle_malformed(void *arg, struct http_request *r);
 /* The served model of a name, NULL: none. */
 const struct served *api_find_model(const struct api *a, const char *name);
 

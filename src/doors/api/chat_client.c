@@ -84,9 +84,10 @@ static bool on_token(void *arg, struct sequence *s, int32_t id, enum finish_reas
 
 static int answer_error(const struct chat_client *c, struct api_error *x)
 {
+    if (c->reason == FINISH_CANCELLED && atomic_load(&c->api->state) == API_DRAINING)
+        return api_error_set(x, 503, "draining", NULL, "cannot finish the answer: the server is ending");
     if (c->reason == FINISH_CANCELLED)
-        return api_error_set(x, 503, "cancelled", NULL,
-                             "cannot go on with the answer: the server ends or the client was too slow");
+        return api_error_set(x, 503, "cancelled", NULL, "cannot go on with the answer: the client reads too slowly");
     return api_error_set(x, 500, "internal", NULL, "cannot go on with the answer: it cannot be computed");
 }
 
@@ -207,7 +208,7 @@ static bool next_event(struct chat_client *c)
     case STAGE_FINISH:
         if (c->reason != FINISH_STOP && c->reason != FINISH_LENGTH) {
             make_error_event(c);
-            c->stage = STAGE_OVER;
+            c->stage = STAGE_DONE;
             return true;
         }
         make_finish_event(c);

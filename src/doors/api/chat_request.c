@@ -14,23 +14,34 @@ enum { MAX_STOP = 16, MAX_STOP_BYTES = 256, MAX_TOKENS_LIMIT = 1 << 24 };
 
 /* --- single values --- */
 
-static int take_number(const json_t *v, const char *name, double min, double max, double *out, struct api_error *x)
+static int take_number(const json_t *v, const char *name, double *out, struct api_error *x)
 {
     if (!json_is_number(v))
         return api_error_set(x, 400, "invalid_type", name, "cannot use %s: a number is needed, not %s", name,
                              json_kind(v));
-    double value = json_number_value(v);
-    if (!(value >= min && value <= max))
-        return api_error_set(x, 400, "invalid_value", name, "cannot use %s %g: it must be %g to %g", name, value, min,
-                             max);
-    *out = value;
+    *out = json_number_value(v);
     return 0;
 }
 
 static int take_float(const json_t *v, const char *name, double min, double max, float *out, struct api_error *x)
 {
     double value = 0;
-    int rc = take_number(v, name, min, max, &value, x);
+    int rc = take_number(v, name, &value, x);
+    if (!rc && !(value >= min && value <= max))
+        rc = api_error_set(x, 400, "invalid_value", name, "cannot use %s %g: it must be %g to %g", name, value, min,
+                           max);
+    if (!rc) *out = (float)value;
+    return rc;
+}
+
+/* Above 0, also as the float that it becomes, and at most 1. */
+static int take_share(const json_t *v, const char *name, float *out, struct api_error *x)
+{
+    double value = 0;
+    int rc = take_number(v, name, &value, x);
+    if (!rc && !((float)value > 0 && value <= 1))
+        rc = api_error_set(x, 400, "invalid_value", name, "cannot use %s %g: it must be above 0, at most 1", name,
+                           value);
     if (!rc) *out = (float)value;
     return rc;
 }
@@ -238,7 +249,7 @@ static int take_sampling(struct sampling *s, const char *key, const json_t *v, b
     int64_t k = 0;
     *known = true;
     if (str_eq(key, "temperature")) return take_float(v, key, 0, 100, &s->temperature, x);
-    if (str_eq(key, "top_p")) return take_float(v, key, 1e-6, 1, &s->top_p, x);
+    if (str_eq(key, "top_p")) return take_share(v, key, &s->top_p, x);
     if (str_eq(key, "min_p")) return take_float(v, key, 0, 1, &s->min_p, x);
     if (str_eq(key, "presence_penalty")) return take_float(v, key, -10, 10, &s->presence_penalty, x);
     if (str_eq(key, "frequency_penalty")) return take_float(v, key, -10, 10, &s->frequency_penalty, x);

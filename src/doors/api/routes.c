@@ -156,7 +156,7 @@ static int check_route(struct api *a, struct http_request *r, const struct route
     if (!route)
         return api_error_set(x, 404, "not_found", NULL, "cannot find \"%.200s\": there is no such address", path);
     if (!method_fits(route, method)) {
-        http_add_header(r, "Allow", route->method);
+        http_add_header(r, "Allow", str_eq(route->method, "GET") ? "GET, HEAD" : route->method);
         return api_error_set(x, 405, "method_not_allowed", NULL, "cannot use %.20s on %s: %s is needed", method,
                              route->path, route->method);
     }
@@ -189,5 +189,15 @@ void api_handle_too_large(void *arg, struct http_request *r)
     atomic_fetch_add(&a->n_request, 1);
     (void)api_error_set(&x, 413, "body_too_large", NULL, "cannot take a request body of more than %zu bytes",
                         http_max_body(r));
+    api_error_reply(r, &x);
+}
+
+void api_handle_malformed(void *arg, struct http_request *r)
+{
+    struct api *a = arg;
+    struct api_error x;
+    atomic_fetch_add(&a->n_request, 1);
+    (void)api_error_set(&x, 400, "malformed", NULL,
+                        "cannot read the request: Content-Length or Transfer-Encoding must be given, and only once");
     api_error_reply(r, &x);
 }

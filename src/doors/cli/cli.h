@@ -47,11 +47,25 @@ struct command {
 
 extern const struct command *const commands[]; /* NULL-terminated, in the order of help */
 
+/* A heading of `tailor help`: it stands before the command called `first`. */
+struct command_section {
+    const char *first, *title_en, *title_zh;
+};
+extern const struct command_section command_sections[]; /* ends with first NULL */
+
+/* The first word of two-word commands, and what it is about. */
+struct command_group {
+    const char *name, *summary_en, *summary_zh;
+};
+extern const struct command_group command_groups[]; /* ends with name NULL */
+
 /* The one result of a command: with --json the object on one line; takes the reference. Ends the program when the
  * object is NULL (out of memory while it was made). */
 void cli_print_json(json_t *object);
 /* MODEL of a command: a path as it is, else a registry name name[:version|@alias] resolved to a path (mem_free). */
 int cli_model_path(const struct cli *c, const char *model, char **path, struct err *e) MUST_CHECK;
+/* MODEL as something that means the same from any directory and later: an absolute path, or name:version (mem_free). */
+int cli_model_pin(const struct cli *c, const char *model, char **pinned, struct err *e) MUST_CHECK;
 /* A device of this process by the options. */
 int cli_device(const struct cli *c, struct dev **out, struct err *e) MUST_CHECK;
 /* The build, as `tailor version` says it. */

@@ -76,6 +76,7 @@ bool cli_stream_token(void *stream, struct sequence *s, int32_t id, enum finish_
     struct cli_stream *shown = stream;
     struct sequence_result r;
     sequence_get(s, &r);
+    shown->begun = true;
     if (r.text) {
         fwrite(r.text + shown->n_shown, 1, r.text_len - shown->n_shown, stdout);
         shown->n_shown = r.text_len;

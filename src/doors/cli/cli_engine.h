@@ -31,6 +31,7 @@ int cli_engine_run(struct cli_engine *x, const struct sequence_request *r, struc
 /* Prints an answer on stdout as it comes: whole characters, or ids where there is no tokenizer. A sequence_fn. */
 struct cli_stream {
     size_t n_shown; /* bytes of text that were printed */
+    bool begun;     /* something was printed, or the answer is empty: its line wants an end */
 };
 bool cli_stream_token(void *stream, struct sequence *s, int32_t id, enum finish_reason reason);
 

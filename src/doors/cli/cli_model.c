@@ -8,14 +8,24 @@
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 
+/* A tokenizer that this version does not support, or a template that it cannot use, is kept as the reason why there is
+ * none; a broken vocabulary is an error. */
 static int open_text(struct cli_model *m, struct err *e)
 {
-    struct vocab_source v;
-    int rc = model_file_vocab(m->file, &v, e);
-    if (rc || !v.model) return rc;
-    rc = tokenizer_new(&m->tok, &v, e);
-    if (!rc && v.chat_template) rc = chat_template_new(&m->chat, v.chat_template, strlen(v.chat_template), e);
-    return rc ? err_wrap(e, rc, "cannot open model \"%s\"", m->path) : 0;
+    struct vocab_source v = {0};
+    struct err why = {0};
+    int rc = model_file_vocab(m->file, &v, &why);
+    if (!rc && v.model) rc = tokenizer_new(&m->tok, &v, &why);
+    if (!rc && v.model && v.chat_template)
+        rc = chat_template_new(&m->chat, v.chat_template, strlen(v.chat_template), &why);
+    if (!rc) return 0;
+    (void)err_wrap(&why, rc, "cannot open model \"%s\"", m->path);
+    if (m->tok || rc == -ERR_UNSUPPORTED) {
+        m->text_err = why;
+        return 0;
+    }
+    if (e) *e = why;
+    return rc;
 }
 
 int cli_model_open(struct cli_model *m, const struct cli *c, struct dev *d, const char *name, struct err *e)
@@ -41,16 +51,26 @@ void cli_model_close(struct cli_model *m)
     *m = (struct cli_model){0};
 }
 
+int cli_model_check_text(const struct cli_model *m, struct err *e)
+{
+    if (m->text_err.code && e) *e = m->text_err;
+    return -m->text_err.code;
+}
+
 int cli_model_need_text(const struct cli_model *m, const char *what, struct err *e)
 {
-    return m->tok ? 0
-                  : err_set(e, ERR_UNSUPPORTED, m->path, "cannot %s with \"%s\": it has no tokenizer", what, m->path);
+    if (m->tok) return 0;
+    int rc = cli_model_check_text(m, e);
+    if (rc) return rc;
+    return err_set(e, ERR_UNSUPPORTED, m->path, "cannot %s with \"%s\": it has no tokenizer", what, m->path);
 }
 
 int cli_model_need_chat(const struct cli_model *m, const char *what, struct err *e)
 {
     int rc = cli_model_need_text(m, what, e);
     if (rc || m->chat) return rc;
+    rc = cli_model_check_text(m, e);
+    if (rc) return rc;
     return err_set(e, ERR_UNSUPPORTED, m->path, "cannot %s with \"%s\": it has no chat template", what, m->path);
 }
 

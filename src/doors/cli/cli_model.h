@@ -16,15 +16,21 @@ struct cli_model {
     char *path;
     struct model_file *file;
     struct model *model;        /* NULL when opened without weights */
-    struct tokenizer *tok;      /* NULL: the model has none */
-    struct chat_template *chat; /* NULL: the model has none */
+    struct tokenizer *tok;      /* NULL: the model has none, or one that cannot be used */
+    struct chat_template *chat; /* likewise */
+    struct err text_err;        /* code 0, or why the tokenizer or the template that the model has cannot be used */
     double load_s;
 };
 
-/* Open MODEL (a path or a registry name). d NULL: without weights. */
+/* Open MODEL (a path or a registry name). d NULL: without weights. A tokenizer that is not supported, or a chat
+ * template that cannot be used, is no error here: ids can still be given. Those who cannot do without ask with the
+ * functions below. */
 int cli_model_open(struct cli_model *m, const struct cli *c, struct dev *d, const char *name, struct err *e) MUST_CHECK;
 void cli_model_close(struct cli_model *m);
-/* -ERR_UNSUPPORTED when the model has no tokenizer, naming what is wanted it for ("answer a text prompt"). */
+/* The error that opening kept in text_err, if any: for commands that take a tokenizer or template where there is one.
+ */
+int cli_model_check_text(const struct cli_model *m, struct err *e) MUST_CHECK;
+/* -ERR_UNSUPPORTED when the model has no tokenizer, or text_err; what names the use ("answer a text prompt"). */
 int cli_model_need_text(const struct cli_model *m, const char *what, struct err *e) MUST_CHECK;
 /* The same for a chat template. */
 int cli_model_need_chat(const struct cli_model *m, const char *what, struct err *e) MUST_CHECK;

@@ -71,7 +71,7 @@ int cli_texts_each(const struct cli_model *m, const char *path, const char *fiel
     json_t *row = NULL;
     while ((rc = json_lines_next(&lines, &row, e)) > 0) {
         char where[512];
-        snprintf(where, sizeof(where), "%.400s line %llu", path, (unsigned long long)lines.line_no);
+        snprintf(where, sizeof(where), "\"%.400s\" line %llu", path, (unsigned long long)lines.line_no);
         rc = take_row(&r, row, where, e);
         json_decref(row);
         if (rc) break;

@@ -15,7 +15,7 @@ static const struct param params[] = {
     {"model", PARAM_STRING, PARAM_POSITIONAL, NULL, 0, 0, NULL, NULL, "MODEL", "path or name of the model",
      "模型的路径或名称"},
     {"floors", PARAM_BOOL, 0, NULL, 0, 0, NULL, "false", NULL, "measure the machine alone", "只测量机器本身"},
-    {"prefill", PARAM_INTS, 0, "tokens", 1, 1048576, NULL, "512", "512", "lengths of the prompt", "提示长度"},
+    {"prefill", PARAM_INTS, 0, "tokens", 1, 1048576, NULL, "512", "512", "lengths of the prompt", "提示词长度"},
     {"decode", PARAM_INT, 0, "tokens", 1, 1048576, NULL, "128", "N", "tokens decoded", "生成的词元数"},
     {"batch", PARAM_INTS, 0, "sequences", 1, 1024, NULL, "1", "1,8,16", "sequences that decode together",
      "同时生成的序列数"},
@@ -79,14 +79,14 @@ static int engine_for(struct bench_run *b, int n_ctx, int max_batch, struct err 
 
 static void tell(const struct bench_run *b, const char *what, int n)
 {
-    if (b->c->stderr_is_tty) fprintf(stderr, "%s %d ...\n", what, n);
+    if (b->c->stderr_is_tty) fprintf(stderr, cli_text(b->c, "%s %d ...\n", "%s %d……\n"), what, n);
 }
 
 static int measure_prefill(struct bench_run *b, int n, struct err *e)
 {
     double tok_s = 0;
     const struct model *m = b->x.model.model;
-    tell(b, "prefill", n);
+    tell(b, cli_text(b->c, "prefill, tokens:", "预填充，词元数："), n);
     int rc = engine_for(b, n + 1, 1, e);
     if (!rc)
         rc = bench_prefill(b->x.engine, model_params(m)->n_vocab, n, (int)param_int(b->args, "repeat"), cli_interrupted,
@@ -103,7 +103,7 @@ static int measure_decode(struct bench_run *b, int batch, struct err *e)
     double tok_s = 0;
     const struct model *m = b->x.model.model;
     int n = (int)param_int(b->args, "decode"), context = (int)param_int(b->args, "context");
-    tell(b, "decode, batch", batch);
+    tell(b, cli_text(b->c, "decode, batch:", "解码，批量："), batch);
     int rc = engine_for(b, context + n + 1, batch, e);
     if (!rc)
         rc = bench_decode(b->x.engine, model_params(m)->n_vocab, batch, context, n, (int)param_int(b->args, "repeat"),
@@ -129,11 +129,12 @@ static void print_floors(const struct bench_run *b)
     struct machine m;
     machine_describe(&m);
     const struct floors *f = &b->floors;
-    printf("%s, %s, %d %s\n", m.cpu_name, kern_isa_name(b->c->isa), b->c->threads, cli_text(b->c, "threads", "线程"));
-    printf("%s %.1f GB/s, fp32 %.0f GFLOPS, int8 %.0f GOPS, int4 x int8 %.0f GOPS", cli_text(b->c, "read", "读取"),
-           f->read_gb_s, f->fp32_gflops, f->int8_gops, f->int4_int8_gops);
-    if (f->bf16_gflops > 0) printf(", bf16 %.0f GFLOPS", f->bf16_gflops);
-    putchar('\n');
+    printf(cli_text(b->c, "%s, %s, %d threads\n", "%s，%s，%d 线程\n"), m.cpu_name, kern_isa_name(b->c->isa),
+           b->c->threads);
+    printf(cli_text(b->c, "read %.1f GB/s; fp32 %.0f", "读 %.1f GB/s；fp32 %.0f"), f->read_gb_s, f->fp32_gflops);
+    if (f->bf16_gflops > 0) printf(cli_text(b->c, ", bf16 %.0f", "、bf16 %.0f"), f->bf16_gflops);
+    printf(cli_text(b->c, " GFLOPS; int8 %.0f, int4 x int8 %.0f GOPS\n", " GFLOPS；int8 %.0f、int4 x int8 %.0f GOPS\n"),
+           f->int8_gops, f->int4_int8_gops);
 }
 
 static double member(const json_t *row, const char *key)
@@ -141,20 +142,32 @@ static double member(const json_t *row, const char *key)
     return json_number_value(json_object_get(row, key));
 }
 
+/* Heads of columns that are 10 wide. */
+static void print_heads(const char *const *head, size_t n)
+{
+    for (size_t i = 0; i < n; i++) printf("%s%*s%s", i ? " " : "", str_padding(head[i], 10), "", head[i]);
+    putchar('\n');
+}
+
 static void print_tables(const struct bench_run *b)
 {
+    const char *const prefill[] = {cli_text(b->c, "tokens", "词元数"), cli_text(b->c, "tok/s", "词元/秒"),
+                                   cli_text(b->c, "share", "占上限")};
+    const char *const decode[] = {cli_text(b->c, "batch", "批量"), cli_text(b->c, "context", "上下文"),
+                                  cli_text(b->c, "tok/s", "词元/秒"), "GB/s", cli_text(b->c, "share", "占上限")};
     size_t i;
     json_t *row;
-    printf("\n%s\n%10s %10s %8s\n", cli_text(b->c, "prefill", "预填充"), "n", "tok/s", cli_text(b->c, "share", "占比"));
+    printf("\n%s\n", cli_text(b->c, "prefill", "预填充"));
+    print_heads(prefill, N_ELEM(prefill));
     json_array_foreach(b->prefill, i, row)
     {
-        printf("%10.0f %10.1f %7.1f%%\n", member(row, "n"), member(row, "tok_s"), 100 * member(row, "share"));
+        printf("%10.0f %10.1f %9.1f%%\n", member(row, "n"), member(row, "tok_s"), 100 * member(row, "share"));
     }
-    printf("\n%s\n%10s %10s %10s %8s %8s\n", cli_text(b->c, "decode", "解码"), "batch", "context", "tok/s", "GB/s",
-           cli_text(b->c, "share", "占比"));
+    printf("\n%s\n", cli_text(b->c, "decode", "解码"));
+    print_heads(decode, N_ELEM(decode));
     json_array_foreach(b->decode, i, row)
     {
-        printf("%10.0f %10.0f %10.1f %8.2f %7.1f%%\n", member(row, "batch"), member(row, "context"),
+        printf("%10.0f %10.0f %10.1f %10.2f %9.1f%%\n", member(row, "batch"), member(row, "context"),
                member(row, "tok_s"), member(row, "read_gb_s"), 100 * member(row, "share"));
     }
 }
@@ -175,8 +188,8 @@ static void print_result(struct bench_run *b)
     str_format_bytes(file_bytes, file, sizeof(file));
     print_floors(b);
     print_tables(b);
-    printf("\n%s %.2f s, %s %s, %s %s\n", cli_text(b->c, "load", "加载"), b->x.model.load_s,
-           cli_text(b->c, "resident", "常驻内存"), rss, cli_text(b->c, "file", "文件"), file);
+    printf(cli_text(b->c, "\nload %.2f s, resident %s, file %s\n", "\n加载 %.2f 秒，常驻内存 %s，文件 %s\n"),
+           b->x.model.load_s, rss, file);
 }
 
 static int measure_all(struct bench_run *b, struct err *e)
@@ -223,9 +236,8 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
 {
     struct bench_run b = {.c = c, .args = args};
     bool alone = param_bool(args, "floors");
-    if (alone == param_is_set(args, "model"))
-        return err_set(e, ERR_USAGE, "model", "cannot measure: either MODEL or --floors must be given");
-    int rc = measure_floors(&b, e);
+    int rc = param_need_one(args, "measure", "model", "floors", e);
+    if (rc == 0) rc = measure_floors(&b, e);
     if (rc) return rc;
     if (!alone) return bench_model(&b, e);
     if (c->json)

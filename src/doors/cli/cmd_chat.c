@@ -7,6 +7,7 @@
 #include "doors/cli/cli_engine.h"
 #include "doors/cli/cli_prompt.h"
 #include "doors/cli/cli_sampling.h"
+#include "doors/cli/message_zh.h"
 #include "ground/base/buf.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
@@ -65,7 +66,7 @@ static int answer_ids(struct conversation *v, const struct token_list *ids, stru
         r.arg = &stream;
     }
     int rc = cli_engine_run(v->x, &r, &s, e);
-    if (!v->c->json) putchar('\n');
+    if (stream.begun) putchar('\n');
     if (rc) return rc;
     sequence_get(s, &result);
     rc = add_message(v, "assistant", result.text, result.text_len, e);
@@ -101,7 +102,8 @@ static int take_line(struct conversation *v, const char *line, struct err *e)
     if (!*line) return 1;
     int rc = str_eq(line, "/reset") ? reset(v, e) : turn(v, line, e);
     if (rc == -ERR_LIMIT && v->talks) { /* a person can start anew, a script must be told */
-        fprintf(stderr, "%s; %s\n", e->msg, cli_text(v->c, "/reset starts a new conversation", "/reset 开始新对话"));
+        cli_print_message(v->c->lang, "", "", e->msg);
+        fprintf(stderr, "%s\n", cli_text(v->c, "/reset starts a new conversation", "/reset 开始新对话"));
         return 1;
     }
     return rc ? rc : 1;

@@ -29,7 +29,7 @@ static int print(const struct cli *c, const struct comparison *cmp, struct err *
     struct buf text;
     json_t *o;
     if (c->json) {
-        int rc = comparison_to_json(cmp, c->lang, &o, e);
+        int rc = comparison_to_json(cmp, &o, e);
         if (rc == 0) cli_print_json(o);
         return rc;
     }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "doors/cli/cli_data.h"
 #include "doors/cli/cli_engine.h"
 #include "doors/cli/command_text.h"
 #include "doors/cli/eval_identity.h"
@@ -17,12 +18,13 @@ extern const struct command cmd_eval;
 static const struct param params[] = {
     {"model", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "MODEL",
      "path or name of the model", "模型的路径或名称"},
-    {"cases", PARAM_STRING, PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "F.jsonl", "test cases, one JSON object a line",
-     "测试题，每行一个 JSON 对象"},
+    {"cases", PARAM_STRING, PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "F.jsonl",
+     "test cases, one JSON object a line, or name of a registered dataset",
+     "测试题（每行一个 JSON 对象）或已注册的数据集名称"},
     {"adapter", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "A[,scale=S]", "LoRA adapter on top of the model",
      "叠加在模型上的 LoRA 适配器"},
     {"limit", PARAM_INT, 0, "cases", 1, 10000000, NULL, NULL, "N",
-     "only the first N cases; the run stays marked as partial", "只测前 N 题；结果永远标记为部分评测"},
+     "only the first N cases; the run stays marked as partial", "只测前 N 题；结果会标记为部分评测"},
     {"out", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "DIR",
      "directory of the run; an interrupted run in it goes on (default: by identity, in the home directory)",
      "结果目录；其中被中断的评测会继续（默认按评测身份放在主目录中）"},
@@ -33,9 +35,9 @@ static const struct param params[] = {
      "free: the prompt does not name the labels; listed: it lists them; constrained: it lists them and the answer is "
      "forced "
      "to be one of them",
-     "free：提示中不列出标签；listed：列出标签；constrained：列出标签且回答只能是其中之一"},
+     "free：提示词中不列出标签；listed：列出标签；constrained：列出标签且回答只能是其中之一"},
     {"labels", PARAM_LIST, 0, NULL, 0, 0, NULL, NULL, "A,B,...",
-     "the labels (default: the expected answers of the cases)", "标签（默认取题目中的标准答案）"},
+     "the labels (default: the expected answers of all cases)", "标签（默认取全部题目的标准答案）"},
     {"system", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "TEXT", "system message before every case",
      "每题之前的系统消息"},
     {"prompt_template", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "FILE",
@@ -45,13 +47,13 @@ static const struct param params[] = {
      "longest answer (default: 32 for classification, else 512)", "回答的最大长度（分类默认 32，其他 512）"},
     {"batch", PARAM_INT, 0, "cases", 1, 1024, NULL, "16", "N", "cases answered at a time", "同时回答的题数"},
     {"ctx", PARAM_INT, 0, "tokens", 2, 1048576, NULL, "2048", "N", "longest prompt and answer together",
-     "提示与回答合计的最大长度"},
+     "提示词与回答合计的最大长度"},
     {"temperature", PARAM_FLOAT, 0, NULL, 0, 100, NULL, "0", "X", "0: always the most likely token",
      "0 表示总取概率最大的词元"},
     {"top_k", PARAM_INT, 0, "tokens", 0, 16777216, NULL, "0", "N", "draw from the N most likely tokens; 0: all",
      "只在概率最大的 N 个词元中采样；0 为不限"},
-    {"top_p", PARAM_FLOAT, 0, NULL, 0, 1, NULL, "1", "X", "draw from the smallest set with this probability; 1: all",
-     "只在累计概率达到它的最小集合中采样；1 为不限"},
+    {"top_p", PARAM_FLOAT, PARAM_ABOVE, NULL, 0, 1, NULL, "1", "X",
+     "draw from the smallest set with this probability; 1: all", "只在累计概率达到它的最小集合中采样；1 为不限"},
     {"seed", PARAM_INT, 0, NULL, 0, 9007199254740992.0, NULL, "0", "N", "equal seeds draw equal tokens",
      "相同种子得到相同词元"},
 };
@@ -61,6 +63,7 @@ struct session {
     const struct cli *c;
     const struct param_set *args;
     struct registry *registry;
+    struct cli_data data;
     struct case_set cases;
     struct cli_engine x;
     struct prompt_builder prompt;
@@ -165,10 +168,12 @@ static int open_all(struct session *s, struct err *e)
 {
     const struct param_set *a = s->args;
     size_t limit = param_is_set(a, "limit") ? (size_t)param_int(a, "limit") : 0;
-    int rc = case_set_load(&s->cases, param_str(a, "cases"), limit, e);
+    int rc = cli_data_find(&s->data, s->c, param_str(a, "cases"), "cases.jsonl", e);
+    if (rc == 0) rc = case_set_load(&s->cases, s->data.path, limit, e);
     if (rc == 0) rc = case_set_runnable(&s->cases, e);
     if (rc == 0) rc = registry_open(&s->registry, s->c->home, e);
     if (rc == 0) rc = cli_engine_load(&s->x, s->c, param_str(a, "model"), param_str(a, "adapter"), e);
+    if (rc == 0) rc = cli_model_check_text(&s->x.model, e);
     if (rc == 0) rc = cli_model_need_text(&s->x.model, "answer cases", e);
     if (rc == 0) {
         struct engine_options opt = {
@@ -204,7 +209,7 @@ static void show_progress(void *arg, size_t done, size_t n, double accuracy)
     struct session *s = arg;
     char note[64];
     (void)n;
-    snprintf(note, sizeof note, "%s %.1f %%", cli_text(s->c, "accuracy", "准确率"), 100 * accuracy);
+    snprintf(note, sizeof note, cli_text(s->c, "accuracy %.1f %%", "准确率 %.1f%%"), 100 * accuracy);
     progress_update(&s->progress, (double)done, note);
 }
 
@@ -214,7 +219,9 @@ static int describe(struct session *s, struct err *e)
     int rc = command_text("eval", params, N_ELEM(params), s->args, &s->command);
     if (rc) return err_set(e, -rc, NULL, "cannot describe the evaluation: out of memory");
     rc = eval_identity(s->c, s->registry, &s->x, adapter, &s->o, &s->identity, e);
-    return rc ? rc : eval_description(s->c, &s->x, model, adapter, &s->o, s->command.data, &s->description, e);
+    return rc ? rc
+              : eval_description(s->c, &s->x, model, adapter, s->data.is_registered ? s->data.pinned : NULL, &s->o,
+                                 s->command.data, &s->description, e);
 }
 
 static int prepare(struct session *s, struct err *e)
@@ -226,7 +233,9 @@ static int prepare(struct session *s, struct err *e)
                                  .progress = show_progress,
                                  .interrupted = cli_interrupted,
                                  .arg = s};
-    int rc = open_all(s, e);
+    const char *out = param_str(s->args, "out");
+    int rc = out ? eval_dir_check(out, e) : 0; /* before minutes of loading, and before --overwrite discards anything */
+    if (rc == 0) rc = open_all(s, e);
     if (rc) return rc;
     s->o.engine = s->x.engine;
     s->o.tok = s->x.model.tok;
@@ -299,7 +308,7 @@ static void print_result(const struct cli *c, const struct eval_result *r, bool 
         printf(cli_text(c, "%lld answers could not be made (see \"reason\" in cases.jsonl) and count as wrong\n",
                         "%lld 题未能作答（原因见 cases.jsonl 的 reason），按错误计\n"),
                (long long)failed);
-    printf("%s %s%s\n", cli_text(c, "run", "结果"), r->dir,
+    printf("%s%s%s\n", cli_text(c, "run ", "结果："), r->dir,
            reused ? cli_text(c, " (finished before, reused)", "（此前已完成，直接复用）") : "");
 }
 
@@ -324,6 +333,7 @@ static void close_all(struct session *s)
     prompt_builder_deinit(&s->prompt);
     cli_engine_close(&s->x);
     case_set_deinit(&s->cases);
+    cli_data_deinit(&s->data);
     registry_close(s->registry);
     json_decref(s->labels);
     json_decref(s->identity);

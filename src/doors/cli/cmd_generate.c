@@ -1,5 +1,4 @@
 /* generate: one answer to ids, a text or a conversation. */
-#include <math.h>
 #include <stdio.h>
 
 #include "doors/cli/cli_engine.h"
@@ -11,13 +10,13 @@
 static const struct param params[] = {
     {"model", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "MODEL",
      "path or name of the model", "模型的路径或名称"},
-    {"ids", PARAM_INTS, 0, NULL, 0, 2147483647, NULL, NULL, "1,2,3", "prompt as token ids", "以词元编号给出的提示"},
+    {"ids", PARAM_INTS, 0, NULL, 0, 2147483647, NULL, NULL, "1,2,3", "prompt as token ids", "以词元编号给出的提示词"},
     {"prompt", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "TEXT", "prompt as raw text to continue", "要续写的原始文本"},
     {"messages", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "FILE",
      "conversation as JSON, put through the model's template", "JSON 格式的对话，经模型模板渲染"},
     {"max_tokens", PARAM_INT, 0, "tokens", 1, 1048576, NULL, "512", "N", "longest answer", "回答的最大长度"},
     {"ctx", PARAM_INT, 0, "tokens", 2, 1048576, NULL, NULL, "N", "longest prompt and answer together",
-     "提示与回答合计的最大长度"},
+     "提示词与回答合计的最大长度"},
     {"ignore_eos", PARAM_BOOL, 0, NULL, 0, 0, NULL, "false", NULL, "go on after end tokens", "遇到结束词元时继续"},
     {"stop", PARAM_STRING, PARAM_REPEAT, NULL, 0, 0, NULL, NULL, "TEXT", "end the answer before this text",
      "在该文本之前结束回答"},
@@ -84,14 +83,19 @@ static json_t *ids_json(const struct sequence_result *r)
     return ids;
 }
 
+/* Tokens a second, null when there were none: the time is then nobody's. */
+static json_t *rate_json(size_t n_tok, double seconds)
+{
+    return n_tok ? json_finite((double)n_tok / seconds) : json_null();
+}
+
 static void print_result(const struct sequence *s)
 {
     struct sequence_result r;
     sequence_get(s, &r);
     json_t *timings =
-        json_pack("{s:o, s:o, s:o}", "prompt_tok_s", json_finite((double)(r.n_prompt - r.n_cached) / r.prefill_s),
-                  "decode_tok_s", json_finite(r.n_id > 1 ? (double)(r.n_id - 1) / r.decode_s : (double)NAN), "ttft_ms",
-                  json_finite(r.ttft_s * 1e3));
+        json_pack("{s:o, s:o, s:o}", "prompt_tok_s", rate_json(r.n_prompt - r.n_cached, r.prefill_s), "decode_tok_s",
+                  rate_json(r.n_decoded, r.decode_s), "ttft_ms", json_finite(r.ttft_s * 1e3));
     cli_print_json(json_pack("{s:o, s:o, s:s, s:o}", "ids", ids_json(&r), "text",
                              r.text ? json_stringn(r.text, r.text_len) : json_null(), "finish_reason",
                              finish_reason_name(r.reason), "timings", timings));
@@ -106,7 +110,7 @@ static int answer(struct cli_engine *x, const struct cli *c, struct sequence_req
         r->arg = &stream;
     }
     int rc = cli_engine_run(x, r, &s, e);
-    if (!c->json) putchar('\n');
+    if (stream.begun) putchar('\n');
     if (!rc && c->json) print_result(s);
     sequence_release(x->engine, s);
     return rc;
@@ -123,7 +127,8 @@ static int start(struct cli_engine *x, const struct param_set *args, size_t n_pr
     return cli_engine_start(x, &opt, e);
 }
 
-static int generate(struct cli_engine *x, const struct cli *c, const struct param_set *args, struct err *e)
+static int generate(struct cli_engine *x, const struct cli *c, const struct param_set *args,
+                    const struct sampling *sampling, struct err *e)
 {
     struct token_list ids = {0};
     struct choice_set *choices = NULL;
@@ -131,10 +136,10 @@ static int generate(struct cli_engine *x, const struct cli *c, const struct para
     struct sequence_request r = {.max_tokens = (int)param_int(args, "max_tokens"),
                                  .ignore_eos = param_bool(args, "ignore_eos"),
                                  .adapter = cli_engine_adapter(x),
+                                 .sampling = *sampling,
                                  .stop = stop,
                                  .n_stop = param_count(args, "stop")};
-    int rc = cli_sampling(args, &r.sampling, e);
-    if (!rc) rc = read_prompt(x, args, &ids, e);
+    int rc = read_prompt(x, args, &ids, e);
     if (!rc) rc = read_choices(x, args, &choices, e);
     if (!rc) rc = start(x, args, ids.n, e);
     r.ids = ids.ids;
@@ -150,12 +155,14 @@ static int generate(struct cli_engine *x, const struct cli *c, const struct para
 static int run(const struct cli *c, const struct param_set *args, struct err *e)
 {
     struct cli_engine x;
+    struct sampling sampling;
     int rc = check_args(args, e);
+    if (!rc) rc = cli_sampling(args, &sampling, e);
     if (rc) return rc;
     const char *adapter = param_count(args, "adapter") ? param_str_at(args, "adapter", 0) : NULL;
     rc = cli_engine_load(&x, c, param_str(args, "model"), adapter, e);
     if (rc) return rc;
-    rc = generate(&x, c, args, e);
+    rc = generate(&x, c, args, &sampling, e);
     cli_engine_close(&x);
     return rc;
 }

@@ -17,6 +17,28 @@ static const struct param params[] = {
      "name in the registry (default: from the path)", "注册名（默认取自路径）"},
 };
 
+/* A file without tensors may be a vocabulary, a directory may not: its weights were forgotten. Hyper-parameters must
+ * not contradict the tensors; a family that is not computed here can be kept and inspected all the same. */
+static int check_model(const struct model_file *f, bool is_dir, struct err *e)
+{
+    struct model_params p;
+    struct vocab_source v;
+    const char *path = model_file_path(f);
+    if (model_file_n_tensor(f) == 0) {
+        if (is_dir)
+            return err_set(e, ERR_INPUT, path,
+                           "cannot import \"%s\": it has no tensors, model.safetensors or "
+                           "model.safetensors.index.json with its files is needed",
+                           path);
+        int rc = model_file_vocab(f, &v, e);
+        return rc || v.model
+                   ? rc
+                   : err_set(e, ERR_INPUT, path, "cannot import \"%s\": it has neither tensors nor a vocabulary", path);
+    }
+    int rc = is_dir || model_file_find(f, "token_embd.weight") ? model_file_params(f, &p, e) : 0;
+    return rc == -ERR_UNSUPPORTED ? 0 : rc;
+}
+
 /* A file that cannot be opened as what it says it is must not get a name. Adapters are checked when they are loaded. */
 static int check(const char *path, struct err *e)
 {
@@ -26,7 +48,9 @@ static int check(const char *path, struct err *e)
     mem_free(config);
     if (adapter) return 0;
     int rc = model_file_open(&f, path, e);
-    if (rc == 0) model_file_close(f);
+    if (rc) return rc;
+    rc = check_model(f, file_is_dir(path), e);
+    model_file_close(f);
     return rc;
 }
 
@@ -34,13 +58,16 @@ static void print(const struct cli *c, const struct registered *r)
 {
     char size[32];
     if (c->json) {
-        cli_print_json(json_pack("{s:s,s:s,s:I,s:i,s:b}", "name", r->name, "digest", r->digest, "bytes",
-                                 (json_int_t)r->bytes, "version", r->version, "added", r->added));
+        cli_print_json(json_pack("{s:s,s:s,s:I,s:i,s:b,s:i}", "name", r->name, "digest", r->digest, "bytes",
+                                 (json_int_t)r->bytes, "version", r->version, "added", r->added, "newest", r->newest));
         return;
     }
     str_format_bytes(r->bytes, size, sizeof size);
     printf("%s:%d  %s  sha256:%.12s%s\n", r->name, r->version, size, r->digest,
            r->added ? "" : cli_text(c, "  (was there already)", "（已存在）"));
+    if (r->newest != r->version)
+        printf(cli_text(c, "\"%s\" goes on to mean version %d, the newest\n", "“%s”仍指最新的版本 %d\n"), r->name,
+               r->newest);
 }
 
 static int run(const struct cli *c, const struct param_set *args, struct err *e)

@@ -16,18 +16,18 @@ static const struct param params[] = {
      "read all tensor data and look for values that are not finite", "读取全部张量数据，查找非有限数值"},
 };
 
-/* How a hyper-parameter is called in GGUF (after the architecture) and in config.json. */
+/* How a hyper-parameter is called in GGUF (after the architecture), in config.json, and in Chinese. */
 static const struct {
-    const char *name, *gguf, *config;
+    const char *name, *gguf, *config, *zh;
 } fields[] = {
-    {"n_layer", "block_count", "num_hidden_layers"},
-    {"n_embd", "embedding_length", "hidden_size"},
-    {"n_head", "attention.head_count", "num_attention_heads"},
-    {"n_kv_head", "attention.head_count_kv", "num_key_value_heads"},
-    {"d_head", "attention.key_length", "head_dim"},
-    {"n_ff", "feed_forward_length", "intermediate_size"},
-    {"n_vocab", "vocab_size", "vocab_size"},
-    {"n_ctx_train", "context_length", "max_position_embeddings"},
+    {"n_layer", "block_count", "num_hidden_layers", "层数"},
+    {"n_embd", "embedding_length", "hidden_size", "隐藏维度"},
+    {"n_head", "attention.head_count", "num_attention_heads", "注意力头数"},
+    {"n_kv_head", "attention.head_count_kv", "num_key_value_heads", "KV 头数"},
+    {"d_head", "attention.key_length", "head_dim", "每头维度"},
+    {"n_ff", "feed_forward_length", "intermediate_size", "前馈维度"},
+    {"n_vocab", "vocab_size", "vocab_size", "词表大小"},
+    {"n_ctx_train", "context_length", "max_position_embeddings", "训练上下文"},
 };
 
 /* GGUF's general.file_type: the name of a mix of types (llama.h, enum llama_ftype). */
@@ -183,35 +183,56 @@ static json_t *header_problem(const struct model_file *f, int params_rc, const s
     return model_file_vocab(f, &v, &e) == -ERR_INPUT ? json_string(e.msg) : NULL;
 }
 
-static void print_text(const struct model_file *f, const json_t *result)
+/* A name as the JSON result has it, or said in Chinese, and room up to its value. */
+static void print_name(const struct cli *c, const char *name, const char *zh)
 {
-    static const char *const first[] = {"architecture", "n_params", "file_type"};
-    char size[16];
-    str_format_bytes(model_file_size(f), size, sizeof size);
-    for (size_t i = 0; i < N_ELEM(first) + N_ELEM(fields); i++) {
-        const char *name = i < N_ELEM(first) ? first[i] : fields[i - N_ELEM(first)].name;
-        const json_t *v = json_object_get(result, name);
-        if (json_is_string(v)) {
-            printf("%-14s %s\n", name, json_string_value(v));
-        } else if (json_is_integer(v)) {
-            printf("%-14s %lld\n", name, (long long)json_integer_value(v));
-        }
-    }
-    printf("%-14s %s\n%-14s %zu\n", "size", size, "n_tensors", model_file_n_tensor(f));
-    const json_t *check = json_object_get(result, "check");
+    const char *shown = cli_text(c, name, zh);
+    printf("%s%*s ", shown, str_padding(shown, 14), "");
+}
+
+static void print_check(const struct cli *c, const json_t *check)
+{
     const json_t *bad = json_object_get(check, "bad");
     const char *problem = json_string_value(json_object_get(check, "problem"));
     if (problem) {
-        printf("problem        %s\n", problem);
+        print_name(c, "problem", "问题");
+        printf("%s\n", problem);
     }
     for (size_t i = 0; i < json_array_size(bad); i++) {
         const json_t *b = json_array_get(bad, i);
-        printf("not finite     %s: %lld\n", json_string_value(json_object_get(b, "name")),
+        print_name(c, "not finite", "非有限数值");
+        printf(cli_text(c, "%s: %lld\n", "%s：%lld\n"), json_string_value(json_object_get(b, "name")),
                (long long)json_integer_value(json_object_get(b, "n_bad")));
     }
     if (check && !problem && json_array_size(bad) == 0) {
-        printf("check          ok\n");
+        print_name(c, "check", "检查");
+        puts(cli_text(c, "ok", "通过"));
     }
+}
+
+static void print_text(const struct cli *c, const struct model_file *f, const json_t *result)
+{
+    static const char *const first[][2] = {{"architecture", "架构"}, {"n_params", "参数量"}, {"file_type", "文件类型"}};
+    char size[16];
+    str_format_bytes(model_file_size(f), size, sizeof size);
+    for (size_t i = 0; i < N_ELEM(first) + N_ELEM(fields); i++) {
+        const char *name = i < N_ELEM(first) ? first[i][0] : fields[i - N_ELEM(first)].name;
+        const json_t *v = json_object_get(result, name);
+        if (!json_is_string(v) && !json_is_integer(v)) {
+            continue;
+        }
+        print_name(c, name, i < N_ELEM(first) ? first[i][1] : fields[i - N_ELEM(first)].zh);
+        if (json_is_string(v)) {
+            printf("%s\n", json_string_value(v));
+        } else {
+            printf("%lld\n", (long long)json_integer_value(v));
+        }
+    }
+    print_name(c, "size", "文件大小");
+    printf("%s\n", size);
+    print_name(c, "n_tensors", "张量数");
+    printf("%zu\n", model_file_n_tensor(f));
+    print_check(c, json_object_get(result, "check"));
 }
 
 static int inspect(const struct cli *c, const struct model_file *f, bool check, struct err *e)
@@ -251,7 +272,7 @@ static int inspect(const struct cli *c, const struct model_file *f, bool check, 
     if (c->json) {
         cli_print_json(json_incref(out));
     } else {
-        print_text(f, out);
+        print_text(c, f, out);
     }
     json_decref(out);
     return bad ? EXIT_FAILED : EXIT_OK;

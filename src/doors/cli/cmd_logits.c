@@ -62,12 +62,10 @@ static int parse_ids(const char *text, const char *path, struct token_list *out,
 
 static int read_ids(const struct param_set *args, struct token_list *out, struct err *e)
 {
-    if (param_is_set(args, "ids") == param_is_set(args, "ids_file"))
-        return err_set(e, ERR_USAGE, NULL, "cannot compute logits: one of --ids and --ids-file must be given");
-    int rc = 0;
+    int rc = param_need_one(args, "compute logits", "ids", "ids_file", e);
     for (size_t i = 0; !rc && i < param_count(args, "ids"); i++)
         rc = add_id(out, param_int_at(args, "ids", i), "--ids", e);
-    if (param_is_set(args, "ids_file")) {
+    if (!rc && param_is_set(args, "ids_file")) {
         const char *path = param_str(args, "ids_file");
         char *text;
         size_t size;
@@ -105,7 +103,7 @@ static void print_result(const struct cli *c, size_t n_tok, size_t n_vocab, cons
     if (c->json)
         cli_print_json(json_pack("{s:I, s:I}", "n_tok", (json_int_t)n_tok, "n_vocab", (json_int_t)n_vocab));
     else
-        printf("%s: %zu x %zu\n", path, n_tok, n_vocab);
+        printf(cli_text(c, "%s: %zu x %zu\n", "%s：%zu x %zu\n"), path, n_tok, n_vocab);
 }
 
 static int run(const struct cli *c, const struct param_set *args, struct err *e)

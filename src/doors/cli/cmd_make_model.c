@@ -375,7 +375,7 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
     } else {
         char size[16];
         str_format_bytes(size_bytes, size, sizeof size);
-        printf("%s: %s\n", path, size);
+        printf(cli_text(c, "%s: %s\n", "%s：%s\n"), path, size);
     }
     return EXIT_OK;
 }

@@ -50,12 +50,12 @@ static void print_measure(const struct cli *c, const struct cli_score *m)
         cli_print_json(o);
         return;
     }
-    printf("%s %.4f (nll %.5f, %llu %s)\n", cli_text(c, "perplexity", "困惑度"), exp(mean), mean,
-           (unsigned long long)m->n_predicted, cli_text(c, "tokens", "个词元"));
+    printf(cli_text(c, "perplexity %.4f (mean nll %.5f, %llu tokens)\n", "困惑度 %.4f（平均 nll %.5f，%llu 个词元）\n"),
+           exp(mean), mean, (unsigned long long)m->n_predicted);
     if (m->other)
-        printf("%s %.3e, %s %.3e, %s %.2f %%\n", cli_text(c, "KL divergence mean", "KL 散度 平均"), m->kld / n,
-               cli_text(c, "max", "最大"), m->max_kld, cli_text(c, "same most likely token", "首选词元相同"),
-               100 * (double)m->n_same_top / n);
+        printf(cli_text(c, "KL divergence: mean %.3e, max %.3e; same most likely token: %.2f %%\n",
+                        "KL 散度：平均 %.3e，最大 %.3e；首选词元相同：%.2f%%\n"),
+               m->kld / n, m->max_kld, 100 * (double)m->n_same_top / n);
 }
 
 static int start(struct cli_engine *x, const struct param_set *args, struct err *e)

@@ -3,7 +3,7 @@
 
 #include "doors/cli/cli.h"
 #include "doors/cli/plan_machine.h"
-#include "ground/base/file.h"
+#include "doors/cli/plan_obstacles.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
@@ -17,18 +17,19 @@ static const struct param params[] = {
     {"quant", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "Q", "type of the weights: F32, F16, BF16, Q8_0, Q4_0, Q4_K ...",
      "权重类型：F32、F16、BF16、Q8_0、Q4_0、Q4_K ……"},
     {"users", PARAM_INT, 0, NULL, 1, 100000, NULL, "1", "N", "conversations at a time", "同时进行的对话数"},
-    {"prompt_tokens", PARAM_INT, 0, "tokens", 1, 10000000, NULL, "512", "N", "length of a prompt", "提示长度"},
+    {"prompt_tokens", PARAM_INT, 0, "tokens", 1, 10000000, NULL, "512", "N", "length of a prompt", "提示词长度"},
     {"output_tokens", PARAM_INT, 0, "tokens", 1, 10000000, NULL, "128", "N", "length of an answer", "回答长度"},
     {"measure", PARAM_BOOL, 0, NULL, 0, 0, NULL, "true", NULL, "time the model at hand, so that predictions rest on it",
      "对手头的模型计时，使预测以实测为准"},
     {"catalog", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "FILE", "catalogue of models (CSV)", "模型目录（CSV）"},
-    {"hardware", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "H", "other hardware than this machine: not planned yet",
-     "本机以外的硬件：暂不支持"},
-    {"calls_month", PARAM_INT, 0, NULL, 0, 1e15, NULL, NULL, "N", "cost by volume: not planned yet",
-     "按调用量估算成本：暂不支持"},
-    {"data_class", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "CLASS", "private or API: not planned yet",
-     "私有或 API 决策：暂不支持"},
-    {"team", PARAM_INT, 0, NULL, 0, 1e9, NULL, NULL, "N", "cost of people: not planned yet", "人力成本：暂不支持"},
+    {"hardware", PARAM_STRING, PARAM_REFUSED, NULL, 0, 0, NULL, NULL, "H", "hardware other than this machine",
+     "本机以外的硬件"},
+    {"count", PARAM_INT, PARAM_REFUSED, NULL, 1, 1e9, NULL, NULL, "N", "how many of it", "其数量"},
+    {"calls_month", PARAM_INT, PARAM_REFUSED, NULL, 0, 1e15, NULL, NULL, "N", "calls a month", "每月调用次数"},
+    {"data_class", PARAM_STRING, PARAM_REFUSED, NULL, 0, 0, NULL, NULL, "CLASS", "public, internal or secret",
+     "数据级别：public、internal 或 secret"},
+    {"team", PARAM_INT, PARAM_REFUSED, NULL, 0, 1e9, NULL, NULL, "N", "people who share it", "使用人数"},
+    {"engineers", PARAM_FLOAT, PARAM_REFUSED, NULL, 0, 1e6, NULL, NULL, "X", "people who run it", "运维人数"},
 };
 
 struct plan {
@@ -46,31 +47,10 @@ struct forecast {
     const struct plan_quant *quant;
     struct plan_memory memory;
     struct plan_speed speed;
-    bool fits;
+    struct plan_obstacles obstacles;
+    bool fits; /* into memory, and the load into the context */
     uint64_t max_users;
 };
-
-/* What cannot be computed yet is refused by name rather than answered with a guess. */
-static int refuse_missing(const struct param_set *args, struct err *e)
-{
-    if (param_str(args, "hardware"))
-        return err_set(e, ERR_UNSUPPORTED, "hardware",
-                       "cannot plan for hardware \"%s\": only this machine is planned for yet",
-                       param_str(args, "hardware"));
-    if (param_is_set(args, "calls_month"))
-        return err_set(e, ERR_UNSUPPORTED, "calls_month",
-                       "cannot plan for %lld calls a month: cost is not computed yet",
-                       (long long)param_int(args, "calls_month"));
-    if (param_str(args, "data_class"))
-        return err_set(e, ERR_UNSUPPORTED, "data_class",
-                       "cannot plan for data class \"%s\": the choice between private and API "
-                       "is not made yet",
-                       param_str(args, "data_class"));
-    if (param_is_set(args, "team"))
-        return err_set(e, ERR_UNSUPPORTED, "team", "cannot plan for a team of %lld: cost is not computed yet",
-                       (long long)param_int(args, "team"));
-    return 0;
-}
 
 /* weights_bytes and work of a loaded model, else 0 and NULL. */
 static void forecast(const struct plan *p, const struct model_shape *shape, const struct plan_quant *quant,
@@ -81,8 +61,10 @@ static void forecast(const struct plan *p, const struct model_shape *shape, cons
     plan_memory(shape, quant, weights_bytes, &p->load, &out->memory);
     plan_work(shape, quant, &by_shape);
     plan_speed(shape, quant, work ? work : &by_shape, &p->floors, &p->shares, &p->load, &out->speed);
-    out->fits = out->memory.total_bytes <= p->machine.memory_available_bytes;
-    out->max_users = plan_max_users(shape, &out->memory, &p->load, p->machine.memory_available_bytes);
+    plan_obstacles_find(shape, &p->load, &out->memory, p->machine.memory_available_bytes, &out->obstacles);
+    out->fits = !out->obstacles.memory && !out->obstacles.context;
+    out->max_users =
+        out->obstacles.context ? 0 : plan_max_users(shape, &out->memory, &p->load, p->machine.memory_available_bytes);
 }
 
 /* The model at hand as it is on disk. */
@@ -113,12 +95,20 @@ static int load_catalogue(struct plan *p, const struct param_set *args, struct e
     return rc;
 }
 
-/* The model at hand, when --model names one that can be opened; a name of the catalogue is not opened. */
+static bool is_at_hand(const struct cli *c, const char *name)
+{
+    char *path;
+    if (cli_model_path(c, name, &path, NULL)) return false;
+    mem_free(path);
+    return true;
+}
+
+/* The model at hand, when --model names one; else it may be a name of the catalogue, which is not opened. */
 static int measure_model(struct plan *p, const struct param_set *args, struct err *e)
 {
     const char *name = param_str(args, "model");
     struct plan_measured *m = &p->measured;
-    if (!name || (!file_exists(name) && catalogue_find(&p->catalogue, name))) return 0;
+    if (!name || (!is_at_hand(p->c, name) && catalogue_find(&p->catalogue, name))) return 0;
     bool timed = param_bool(args, "measure");
     int rc = plan_measure_model(p->c, name, timed, m, e);
     if (rc == 0 && timed)
@@ -133,8 +123,7 @@ static int prepare(struct plan *p, const struct param_set *args, struct err *e)
     p->shares = (struct plan_shares){PLAN_SHARE_DECODE, PLAN_SHARE_PREFILL, false};
     p->load = (struct plan_load){(int)param_int(args, "users"), (int)param_int(args, "prompt_tokens"),
                                  (int)param_int(args, "output_tokens")};
-    int rc = refuse_missing(args, e);
-    if (rc == 0) rc = load_catalogue(p, args, e);
+    int rc = load_catalogue(p, args, e);
     if (rc == 0) rc = plan_measure_floors(p->c, &p->floors, e);
     return rc ? rc : measure_model(p, args, e);
 }
@@ -170,11 +159,13 @@ static json_t *forecast_json(const struct forecast *f)
 {
     const struct plan_memory *m = &f->memory;
     const struct plan_speed *v = &f->speed;
-    return json_pack("{s:s,s:s,s:b,s:{s:I,s:I,s:I,s:I},s:{s:f,s:f,s:f,s:f,s:I}}", "model", f->shape->name, "quant",
-                     f->quant->name, "fits", f->fits, "memory", "weights_bytes", (json_int_t)m->weights_bytes,
-                     "kv_bytes", (json_int_t)m->kv_bytes, "overhead_bytes", (json_int_t)m->overhead_bytes,
-                     "total_bytes", (json_int_t)m->total_bytes, "speed", "prefill_tok_s", v->prefill_tok_s,
-                     "decode_tok_s", v->decode_tok_s, "ttft_ms", v->ttft_ms, "tpot_ms", v->tpot_ms, "max_users",
+    json_t *obstacles = plan_obstacles_json(&f->obstacles, LANG_EN);
+    return json_pack("{s:s,s:s,s:b,s:b,s:o,s:{s:I,s:I,s:I,s:I},s:{s:f,s:f,s:f,s:f,s:I}}", "model", f->shape->name,
+                     "quant", f->quant->name, "fits", f->fits, "supported", !f->obstacles.unsupported, "obstacles",
+                     obstacles, "memory", "weights_bytes", (json_int_t)m->weights_bytes, "kv_bytes",
+                     (json_int_t)m->kv_bytes, "overhead_bytes", (json_int_t)m->overhead_bytes, "total_bytes",
+                     (json_int_t)m->total_bytes, "speed", "prefill_tok_s", v->prefill_tok_s, "decode_tok_s",
+                     v->decode_tok_s, "ttft_ms", v->ttft_ms, "tpot_ms", v->tpot_ms, "max_users",
                      (json_int_t)f->max_users);
 }
 
@@ -228,22 +219,39 @@ static void print_machine(const struct plan *p)
     str_format_bytes(p->machine.memory_available_bytes, free_now, sizeof free_now);
     printf(cli_text(p->c, "%s, %d threads, %s, memory %s (%s free)\n", "%s，%d 线程，%s，内存 %s（可用 %s）\n"),
            p->machine.cpu_name, p->c->threads, kern_isa_name(p->c->isa), total, free_now);
-    printf(cli_text(p->c, "measured floors: read %.1f GB/s, fp32 %.0f GFLOPS, int8 %.0f GOPS, 4-bit %.0f GOPS",
-                    "实测上限：读 %.1f GB/s，fp32 %.0f GFLOPS，int8 %.0f GOPS，4 位 %.0f GOPS"),
-           f->read_gb_s, f->fp32_gflops, f->int8_gops, f->int4_int8_gops);
-    if (f->bf16_gflops > 0) printf(cli_text(p->c, ", bf16 %.0f GFLOPS", "，bf16 %.0f GFLOPS"), f->bf16_gflops);
-    puts("\n");
+    printf(cli_text(p->c, "measured: read %.1f GB/s; fp32 %.0f", "实测上限：读 %.1f GB/s；fp32 %.0f"), f->read_gb_s,
+           f->fp32_gflops);
+    if (f->bf16_gflops > 0) printf(cli_text(p->c, ", bf16 %.0f", "、bf16 %.0f"), f->bf16_gflops);
+    printf(cli_text(p->c, " GFLOPS; int8 %.0f, 4-bit %.0f GOPS\n\n", " GFLOPS；int8 %.0f、4 位 %.0f GOPS\n\n"),
+           f->int8_gops, f->int4_int8_gops);
 }
 
-/* "1.2 GB    169   27.1", or the size alone where it does not fit. */
-static void print_forecast(const struct forecast *f)
+/* "  1.17    169   27.1", the size alone where it does not fit, the context where that is too short. */
+static void print_cell(const struct forecast *f)
+{
+    double gb = (double)f->memory.total_bytes * 1e-9;
+    char context[32];
+    snprintf(context, sizeof context, "ctx %d", f->shape->n_ctx_train);
+    if (f->fits)
+        printf("  %6.2f %6.0f %6.1f", gb, f->speed.prefill_tok_s, f->speed.decode_tok_s);
+    else if (f->obstacles.context)
+        printf("  %6.2f %13s", gb, context);
+    else
+        printf("  %6.2f %6s %6s", gb, "-", "-");
+}
+
+static void print_forecast(const struct plan *p, const struct forecast *f)
 {
     char size[32];
     str_format_bytes(f->memory.total_bytes, size, sizeof size);
+    printf(cli_text(p->c, "\n%.40s %s: %s", "\n%.40s %s：%s"), f->shape->name, f->quant->name, size);
     if (f->fits)
-        printf("  %9s %6.0f %6.1f", size, f->speed.prefill_tok_s, f->speed.decode_tok_s);
-    else
-        printf("  %9s %6s %6s", size, "-", "-");
+        printf(cli_text(p->c, ", prefill %.0f tok/s, decode %.1f tok/s", "，预填充 %.0f 词元/秒，解码 %.1f 词元/秒"),
+               f->speed.prefill_tok_s, f->speed.decode_tok_s);
+    putchar('\n');
+    if (!f->fits) return;
+    printf(cli_text(p->c, "memory for up to %llu conversations at a time\n", "按内存最多同时进行 %llu 个对话\n"),
+           (unsigned long long)f->max_users);
 }
 
 static void print_measured(const struct plan *p)
@@ -252,12 +260,14 @@ static void print_measured(const struct plan *p)
     const struct plan_measured *m = &p->measured;
     struct plan_speed a = assumed_speed(p);
     printf(cli_text(p->c,
-                    "%s %s measured now: prefill %.0f tok/s (predicted without it %.0f), decode %.1f tok/s (%.1f)\n"
-                    "shares of the floors by this measurement: prefill %.0f %%, decode %.0f %%; the table uses them\n",
-                    "%s %s 现场实测：预填充 %.0f 词元/秒（未实测时的预测 %.0f），解码 %.1f 词元/秒（%.1f）\n"
-                    "据此得到的上限利用率：预填充 %.0f%%，解码 %.0f%%；上表采用该利用率\n"),
-           m->shape.name, m->quant->name, m->prefill_tok_s, a.prefill_tok_s, m->decode_tok_s, a.decode_tok_s,
-           100 * p->shares.prefill, 100 * p->shares.decode);
+                    "measured just now: prefill %.0f tok/s, decode %.1f tok/s\n"
+                    "predicted without measuring: prefill %.0f tok/s, decode %.1f tok/s\n"
+                    "share of the machine's limits: prefill %.0f %%, decode %.0f %%; the table uses them\n",
+                    "刚才实测：预填充 %.0f 词元/秒，解码 %.1f 词元/秒\n"
+                    "未实测时的预测：预填充 %.0f 词元/秒，解码 %.1f 词元/秒\n"
+                    "上限利用率：预填充 %.0f%%，解码 %.0f%%；上表据此计算\n"),
+           m->prefill_tok_s, m->decode_tok_s, a.prefill_tok_s, a.decode_tok_s, 100 * p->shares.prefill,
+           100 * p->shares.decode);
 }
 
 /* --- the table: sizes by types --- */
@@ -279,24 +289,33 @@ static json_t *table_json(const struct plan *p)
     return list;
 }
 
+static void print_heads(const struct cli *c)
+{
+    const char *prefill = cli_text(c, "pre", "预填充"), *decode = cli_text(c, "dec", "解码");
+    printf("%13s", "");
+    for (size_t k = 0; k < N_ELEM(table_quants); k++)
+        printf("  %6s %*s%s %*s%s", table_quants[k], str_padding(prefill, 6), "", prefill, str_padding(decode, 6), "",
+               decode);
+    putchar('\n');
+}
+
 static void print_table(const struct plan *p)
 {
     print_machine(p);
     printf(cli_text(p->c,
-                    "memory with %d x %d tokens of context, prefill and decode in tokens a second as predicted; - does "
-                    "not fit\n",
-                    "内存（含 %d x %d 词元上下文），预填充与解码速度（词元/秒，预测值）；- 表示装不下\n"),
+                    "memory in GB with %d x %d tokens of context; prefill and decode in tokens/s,\n"
+                    "predicted; - does not fit, ctx N: the context of the model is N tokens only,\n"
+                    "*: this version cannot run the model\n",
+                    "内存（GB，含 %d x %d 词元上下文）；预填充与解码速度（词元/秒，预测值）；\n"
+                    "- 表示装不下，ctx N 表示模型的上下文只有 N 个词元，* 表示本版本不能运行\n"),
            p->load.users, p->load.prompt_tokens + p->load.output_tokens);
-    printf("%-14s", "");
-    for (size_t k = 0; k < N_ELEM(table_quants); k++) printf("  %9s %6s %6s", table_quants[k], "pre", "dec");
-    putchar('\n');
+    print_heads(p->c);
     for (size_t i = 0; i < p->catalogue.n; i++) {
-        printf("%-14.14s", p->catalogue.item[i].name);
-        for (size_t k = 0; k < N_ELEM(table_quants); k++) {
-            struct forecast f;
-            forecast(p, &p->catalogue.item[i], plan_quant_find(table_quants[k]), 0, NULL, &f);
-            print_forecast(&f);
-        }
+        struct forecast f[N_ELEM(table_quants)];
+        for (size_t k = 0; k < N_ELEM(f); k++)
+            forecast(p, &p->catalogue.item[i], plan_quant_find(table_quants[k]), 0, NULL, &f[k]);
+        printf("%-12.12s%c", p->catalogue.item[i].name, f[0].obstacles.unsupported ? '*' : ' ');
+        for (size_t k = 0; k < N_ELEM(f); k++) print_cell(&f[k]);
         putchar('\n');
     }
 }
@@ -336,10 +355,8 @@ static int show_model(const struct plan *p, const struct param_set *args, struct
         return 0;
     }
     print_table(p);
-    printf("\n%.40s %s:", f.shape->name, f.quant->name);
-    print_forecast(&f);
-    printf(cli_text(p->c, "  up to %llu conversations at a time by memory\n", "  按内存最多同时 %llu 个对话\n"),
-           (unsigned long long)f.max_users);
+    print_forecast(p, &f);
+    plan_obstacles_print(&f.obstacles, p->c->lang);
     print_measured(p);
     return 0;
 }

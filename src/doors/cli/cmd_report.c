@@ -15,7 +15,7 @@ extern const struct command cmd_report;
 enum { MAX_REPORT = 512 * 1024 * 1024 };
 
 static const struct param params[] = {
-    {"run", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED | PARAM_REST, NULL, 0, 0, NULL, NULL, "RUN...",
+    {"run", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED | PARAM_REST, NULL, 0, 0, NULL, NULL, "RUN",
      "run directories: the first evaluation is the base; training runs add their loss curve",
      "运行目录：第一个评测为基准；训练目录提供损失曲线"},
     {"out", PARAM_STRING, PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "FILE",
@@ -35,9 +35,7 @@ static int check_ending(const char *path, struct err *e)
         if (str_ends(path, known[i])) return 0;
     if (str_ends(path, ".pdf"))
         return err_set(e, ERR_UNSUPPORTED, path,
-                       "cannot write \"%s\": PDF is not written here; write .html and print it to PDF in "
-                       "a browser (its style sheet is made for that)",
-                       path);
+                       "cannot write \"%s\": this version writes no PDF; print the .html of it in a browser", path);
     return err_set(e, ERR_USAGE, path, "cannot write \"%s\": its ending must be .html, .md, .csv or .json", path);
 }
 

@@ -5,9 +5,24 @@
 #include "govern/registry/registry.h"
 #include "ground/base/file.h"
 #include "ground/base/mem.h"
+#include "ground/base/str.h"
 #include "ground/json/json.h"
 
 extern const struct command cmd_runs_list, cmd_runs_show;
+
+static const char *kind_text(const struct cli *c, const char *kind)
+{
+    if (c->lang == LANG_ZH && str_eq(kind, "tune")) return "微调";
+    return c->lang == LANG_ZH && str_eq(kind, "eval") ? "评测" : kind;
+}
+
+static void print_row(const struct cli *c, const json_t *row)
+{
+    const char *kind = kind_text(c, json_string_value(json_object_get(row, "kind")));
+    printf("%s  %s%*s  %s%s\n", json_string_value(json_object_get(row, "time")), kind, str_padding(kind, 6), "",
+           json_string_value(json_object_get(row, "path")),
+           json_is_true(json_object_get(row, "exists")) ? "" : cli_text(c, "  (gone)", "（已不存在）"));
+}
 
 static int run_list(const struct cli *c, const struct param_set *args, struct err *e)
 {
@@ -23,13 +38,10 @@ static int run_list(const struct cli *c, const struct param_set *args, struct er
         cli_print_json(json_pack("{s:o}", "runs", list));
         return EXIT_OK;
     }
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *row = json_array_get(list, i);
-        printf("%s  %-6s  %s%s\n", json_string_value(json_object_get(row, "time")),
-               json_string_value(json_object_get(row, "kind")), json_string_value(json_object_get(row, "path")),
-               json_is_true(json_object_get(row, "exists")) ? "" : cli_text(c, "  (gone)", "（已不存在）"));
-    }
-    if (json_array_size(list) == 0) puts(cli_text(c, "nothing yet", "暂无内容"));
+    puts(json_array_size(list) == 0
+             ? cli_text(c, "nothing yet", "暂无内容")
+             : cli_text(c, "time                  kind    directory", "时间                  类别    目录"));
+    for (size_t i = 0; i < json_array_size(list); i++) print_row(c, json_array_get(list, i));
     json_decref(list);
     return EXIT_OK;
 }

@@ -26,7 +26,7 @@ static const struct param params[] = {
     {"api_key_file", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "FILE", "accepted API keys, one a line",
      "允许的 API 密钥，每行一个"},
     {"ctx", PARAM_INT, 0, "tokens", 2, 1048576, NULL, NULL, "N", "longest prompt and answer together",
-     "提示与回答合计的最大长度"},
+     "提示词与回答合计的最大长度"},
     {"max_batch", PARAM_INT, 0, "sequences", 1, 1024, NULL, "16", "N", "answers that are computed together",
      "同时计算的回答数"},
     {"max_queue", PARAM_INT, 0, "requests", 1, 65536, NULL, "256", "N", "requests that may wait; more get status 429",
@@ -92,6 +92,7 @@ static int add_model(struct hall *h, const char *text, struct err *e)
     h->n_stand++;
     rc = cli_model_open(&s->model, h->c, h->dev, path, e);
     mem_free(path);
+    if (!rc) rc = cli_model_check_text(&s->model, e);
     if (!rc) rc = make_engine(h, s, e);
     if (rc) return rc;
     const struct api_model m = {.name = s->name, .engine = s->engine, .tok = s->model.tok, .chat = s->model.chat};

@@ -123,10 +123,8 @@ static int render(const struct cli *c, const struct param_set *args, json_t *var
 static int run(const struct cli *c, const struct param_set *args, struct err *e)
 {
     json_t *vars;
-    if (param_is_set(args, "model") == param_is_set(args, "template")) {
-        return err_set(e, ERR_USAGE, NULL, "cannot render: one of MODEL and --template must be given");
-    }
-    int rc = read_conversation(param_str(args, "file"), &vars, e);
+    int rc = param_need_one(args, "render", "model", "template", e);
+    rc = rc ? rc : read_conversation(param_str(args, "file"), &vars, e);
     if (rc) {
         return rc;
     }

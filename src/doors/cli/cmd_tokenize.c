@@ -41,15 +41,16 @@ static void print_ids(const struct cli *c, const struct token_list *l)
 static int read_text(const struct param_set *args, const char **text, size_t *n, char **owned, struct err *e)
 {
     *owned = NULL;
-    if (param_is_set(args, "text") == param_is_set(args, "file")) {
-        return err_set(e, ERR_USAGE, NULL, "cannot tokenize: one of --text and --file must be given");
+    int rc = param_need_one(args, "tokenize", "text", "file", e);
+    if (rc) {
+        return rc;
     }
     if (param_is_set(args, "text")) {
         *text = param_str(args, "text");
         *n = strlen(*text);
         return 0;
     }
-    int rc = file_read_all(param_str(args, "file"), FILE_MAX_BYTES, owned, n, e);
+    rc = file_read_all(param_str(args, "file"), FILE_MAX_BYTES, owned, n, e);
     *text = *owned;
     return rc;
 }

@@ -31,11 +31,12 @@ static json_t *isa_list(enum kern_isa highest)
 static void print_text(const struct cli *c, enum kern_isa found, const struct machine *m)
 {
     printf("tailor %s (%s)\n", TAILOR_VERSION, COMPILER);
-    printf("%s %s\n", cli_text(c, "processor:", "处理器："), m->cpu_name);
-    printf("%s", cli_text(c, "instruction sets found:", "支持的指令集："));
-    for (int i = KERN_SCALAR; i <= (int)found; i++) printf(" %s", kern_isa_name((enum kern_isa)i));
-    printf("\n%s %s\n", cli_text(c, "instruction set used:", "使用的指令集："), kern_isa_name(c->isa));
-    printf("%s %d\n", cli_text(c, "threads:", "线程数："), c->threads);
+    printf("%s%s\n", cli_text(c, "processor: ", "处理器："), m->cpu_name);
+    printf("%s", cli_text(c, "instruction sets found: ", "支持的指令集："));
+    for (int i = KERN_SCALAR; i <= (int)found; i++)
+        printf("%s%s", i == KERN_SCALAR ? "" : " ", kern_isa_name((enum kern_isa)i));
+    printf("\n%s%s\n", cli_text(c, "instruction set used: ", "使用的指令集："), kern_isa_name(c->isa));
+    printf("%s%d\n", cli_text(c, "threads: ", "线程数："), c->threads);
 }
 
 static int run(const struct cli *c, const struct param_set *args, struct err *e)

@@ -17,43 +17,59 @@ static int words_match(const char *name, int n, char *const *word)
     return first && n > 1 && str_eq(space + 1, word[1]) ? 2 : 0;
 }
 
-static const char *nearest_command(const char *word)
+const struct command_group *command_group_find(const char *word)
+{
+    for (const struct command_group *g = command_groups; g->name; g++)
+        if (str_eq(g->name, word)) return g;
+    return NULL;
+}
+
+bool command_in_group(const struct command *cmd, const struct command_group *group)
+{
+    return str_starts(cmd->name, group->name) && cmd->name[strlen(group->name)] == ' ';
+}
+
+/* What words may have been meant to be: a command, or a group. */
+static const char *nearest(const char *words)
 {
     const char *best = NULL;
-    int best_distance = (int)strlen(word) / 3 + 2;
+    int limit = str_distance_max(words) + 1;
     for (const struct command *const *c = commands; *c; c++) {
-        int d = str_distance(word, (*c)->name);
-        if (d < best_distance) {
-            best_distance = d;
-            best = (*c)->name;
-        }
+        int d = str_mistyped(words, (*c)->name);
+        if (d < limit) best = (*c)->name;
+        if (d < limit) limit = d;
+    }
+    for (const struct command_group *g = command_groups; g->name; g++) {
+        int d = str_mistyped(words, g->name);
+        if (d < limit) best = g->name;
+        if (d < limit) limit = d;
     }
     return best;
 }
 
-/* "import, list" for the word "data"; empty when no command begins with the word. */
-static void second_words(const char *word, char *out, size_t size)
+/* "import, list" of a group. */
+static void second_words(const struct command_group *group, char *out, size_t size)
 {
-    size_t n = strlen(word), len = 0;
+    size_t len = 0;
     out[0] = '\0';
-    for (const struct command *const *c = commands; *c; c++) {
-        if (str_starts((*c)->name, word) && (*c)->name[n] == ' ' && len + 64 < size)
-            len += (size_t)snprintf(out + len, size - len, "%s%.60s", len ? ", " : "", (*c)->name + n + 1);
-    }
+    for (const struct command *const *c = commands; *c; c++)
+        if (command_in_group(*c, group) && len + 64 < size)
+            len += (size_t)snprintf(out + len, size - len, "%s%.60s", len ? ", " : "",
+                                    (*c)->name + strlen(group->name) + 1);
 }
 
 static int unknown(int n, char *const *word, struct err *e)
 {
     char joined[160], second[256];
-    second_words(word[0], second, sizeof second);
+    const struct command_group *group = command_group_find(word[0]);
     snprintf(joined, sizeof joined, "%s%s%s", word[0], n > 1 ? " " : "", n > 1 ? word[1] : "");
-    if (second[0] && n > 1)
-        return err_set(e, ERR_USAGE, word[1], "cannot run \"%s\": one of %s is needed after %s", joined, second,
+    if (group) {
+        second_words(group, second, sizeof second);
+        return err_set(e, ERR_USAGE, word[n > 1], "cannot run \"%s\": one of %s is needed after %s", joined, second,
                        word[0]);
-    if (second[0])
-        return err_set(e, ERR_USAGE, word[0], "cannot run \"%s\": one of %s is needed after it", word[0], second);
-    const char *near = nearest_command(n > 1 ? joined : word[0]);
-    near = near ? near : nearest_command(word[0]);
+    }
+    const char *near = nearest(joined);
+    near = near ? near : nearest(word[0]);
     if (near)
         return err_set(e, ERR_USAGE, word[0], "cannot run \"%s\": there is no such command, did you mean %s?", word[0],
                        near);

@@ -8,4 +8,9 @@
  * -ERR_USAGE offers the nearest name, or the second words there are. */
 int command_find(int n, char *const *word, const struct command **out, int *n_word, struct err *e) MUST_CHECK;
 
+/* The group with this name, NULL: none. */
+const struct command_group *command_group_find(const char *word);
+/* The command's first word is the group's name. */
+bool command_in_group(const struct command *cmd, const struct command_group *group);
+
 #endif

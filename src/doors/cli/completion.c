@@ -3,13 +3,16 @@
 
 #include <string.h>
 
+#include "doors/cli/command_find.h"
 #include "doors/cli/completion_int.h"
 #include "doors/cli/options.h"
 #include "ground/base/str.h"
 
+extern const struct command cmd_help;
+
 bool completion_is_flag(const struct param *p)
 {
-    return !(p->flags & PARAM_POSITIONAL);
+    return !(p->flags & (PARAM_POSITIONAL | PARAM_REFUSED));
 }
 
 int completion_flag(const struct param *p, struct buf *out)
@@ -22,7 +25,8 @@ int completion_flag(const struct param *p, struct buf *out)
 int completion_choices(const struct param *p, struct buf *out)
 {
     int rc = 0;
-    for (const char *c = p->choices; *c && rc == 0; c++) rc = buf_add_char(out, *c == '|' ? ' ' : *c);
+    for (size_t i = 0; i < param_choices_len(p) && rc == 0; i++)
+        rc = buf_add_char(out, p->choices[i] == '|' ? ' ' : p->choices[i]);
     return rc;
 }
 
@@ -70,6 +74,32 @@ bool completion_begins_group(const struct command *const *c)
         if (first_word_len(*d) == n && memcmp((*d)->name, (*c)->name, n) == 0 && (*d)->name[n]) return true;
     }
     return false;
+}
+
+/* A positional argument with choices, NULL: none. */
+static const struct param *positional_choice(const struct command *c)
+{
+    for (size_t i = 0; i < c->n_param; i++)
+        if (c->params[i].flags & PARAM_POSITIONAL && c->params[i].type == PARAM_CHOICE) return &c->params[i];
+    return NULL;
+}
+
+bool completion_has_words(const struct command *c)
+{
+    return c == &cmd_help || positional_choice(c);
+}
+
+int completion_words(const struct command *c, struct buf *out)
+{
+    const struct param *p = positional_choice(c);
+    return p ? completion_choices(p, out) : completion_first_words(out);
+}
+
+const char *completion_summary(const struct command *const *c, enum lang lang)
+{
+    for (const struct command_group *g = command_groups; g->name; g++)
+        if (command_in_group(*c, g)) return lang == LANG_ZH ? g->summary_zh : g->summary_en;
+    return lang == LANG_ZH ? (*c)->summary_zh : (*c)->summary_en;
 }
 
 int completion_pair_pattern(struct buf *out)
@@ -132,6 +162,12 @@ static int bash_words(struct buf *out)
         size_t n = first_word_len(*c);
         rc = buf_printf(out, "    '%.*s') list=\"", (int)n, (*c)->name);
         if (rc == 0) rc = completion_second_words((*c)->name, n, out);
+        if (rc == 0) rc = buf_add_str(out, "\" ;;\n");
+    }
+    for (const struct command *const *c = commands; *c && rc == 0; c++) {
+        if (!completion_has_words(*c)) continue;
+        rc = buf_printf(out, "    '%s') list=\"", (*c)->name);
+        if (rc == 0) rc = completion_words(*c, out);
         if (rc == 0) rc = buf_add_str(out, "\" ;;\n");
     }
     return rc ? rc : buf_add_str(out, "  esac\n");

@@ -64,7 +64,7 @@ static int command_words(enum lang lang, struct buf *out)
     for (const struct command *const *c = commands; *c && rc == 0; c++) {
         if (strchr((*c)->name, ' ') && !completion_begins_group(c)) continue; /* its first word is there already */
         rc = buf_printf(out, " '%.*s:", (int)strcspn((*c)->name, " "), (*c)->name);
-        if (rc == 0) rc = quoted(lang == LANG_ZH ? (*c)->summary_zh : (*c)->summary_en, out);
+        if (rc == 0) rc = quoted(completion_summary(c, lang), out);
         if (rc == 0) rc = buf_add_char(out, '\'');
     }
     if (rc == 0) rc = buf_add_str(out, ") ;;\n");
@@ -73,6 +73,12 @@ static int command_words(enum lang lang, struct buf *out)
         if (!completion_begins_group(c)) continue;
         rc = buf_printf(out, "      '%.*s') list=(", (int)n, (*c)->name);
         if (rc == 0) rc = completion_second_words((*c)->name, n, out);
+        if (rc == 0) rc = buf_add_str(out, ") ;;\n");
+    }
+    for (const struct command *const *c = commands; *c && rc == 0; c++) {
+        if (!completion_has_words(*c)) continue;
+        rc = buf_printf(out, "      '%s') list=(", (*c)->name);
+        if (rc == 0) rc = completion_words(*c, out);
         if (rc == 0) rc = buf_add_str(out, ") ;;\n");
     }
     return rc ? rc : buf_add_str(out, "    esac\n    (( $#list )) && _describe command list || _files\n");

@@ -50,6 +50,13 @@ static int template_identity(const struct cli_engine *x, json_t **out, struct er
     return rc || *out ? rc : no_memory(e);
 }
 
+/* The kernels that bits depend on: on one instruction set, products may be in bfloat16 or not, by the CPU's maker. */
+static json_t *kernels_identity(const struct cli_engine *x)
+{
+    const struct dev *d = model_dev(x->model.model);
+    return json_sprintf("%s%s", kern_isa_name(dev_isa(d)), dev_uses_bf16(d) ? ", bf16" : "");
+}
+
 static json_t *prompt_identity(const struct eval_options *o)
 {
     return json_pack("{s:s,s:s,s:s?,s:O?}", "choices", choices_mode_name(o->choices), "template", o->prompt->source,
@@ -77,26 +84,27 @@ int eval_identity(const struct cli *c, struct registry *r, const struct cli_engi
         json_decref(chat);
         return rc;
     }
-    *out = json_pack("{s:{s:s,s:I},s:s,s:o,s:o,s:o,s:o,s:i,s:i,s:s,s:s,s:s,s:s}", "cases", "digest", o->cases->digest,
+    *out = json_pack("{s:{s:s,s:I},s:s,s:o,s:o,s:o,s:o,s:i,s:i,s:s,s:s,s:o,s:s}", "cases", "digest", o->cases->digest,
                      "n", (json_int_t)o->cases->n, "model", model, "adapter", lora, "chat_template", chat, "prompt",
                      prompt_identity(o), "sampling", sampling_identity(o), "batch", o->batch, "ctx",
                      engine_n_ctx(o->engine), "engine", cli_version(), "precision", precision_text(c->precision), "isa",
-                     kern_isa_name(c->isa), "matchers", matcher_versions());
+                     kernels_identity(x), "matchers", matcher_versions());
     return *out ? 0 : no_memory(e);
 }
 
 int eval_description(const struct cli *c, const struct cli_engine *x, const char *model, const char *adapter,
-                     const struct eval_options *o, const char *command, json_t **out, struct err *e)
+                     const char *dataset, const struct eval_options *o, const char *command, json_t **out,
+                     struct err *e)
 {
     struct machine m;
     char time[32];
     machine_describe(&m);
     clock_format_utc(clock_unix_ms(), time, sizeof time);
-    *out = json_pack("{s:s,s:{s:{s:s,s:s},s:s?,s:{s:s,s:s,s:I,s:I,s:I}},s:{s:s,s:i,s:s},s:s,s:O?}", "created", time,
-                     "inputs", "model", "name", model, "path", x->model.path, "adapter", adapter, "cases", "path",
-                     o->cases->path, "digest", o->cases->digest, "n", (json_int_t)o->cases->n, "n_total",
-                     (json_int_t)o->cases->n_total, "n_duplicate_text", (json_int_t)o->cases->n_duplicate_text,
-                     "machine", "cpu", m.cpu_name, "threads", c->threads, "isa", kern_isa_name(c->isa), "command",
-                     command, "labels", o->cases->labels);
+    *out = json_pack("{s:s,s:{s:{s:s,s:s},s:s?,s:{s:s,s:s*,s:s,s:I,s:I,s:I}},s:{s:s,s:i,s:s},s:s,s:O?}", "created",
+                     time, "inputs", "model", "name", model, "path", x->model.path, "adapter", adapter, "cases", "path",
+                     o->cases->path, "name", dataset, "digest", o->cases->digest, "n", (json_int_t)o->cases->n,
+                     "n_total", (json_int_t)o->cases->n_total, "n_duplicate_text",
+                     (json_int_t)o->cases->n_duplicate_text, "machine", "cpu", m.cpu_name, "threads", c->threads, "isa",
+                     kern_isa_name(c->isa), "command", command, "labels", o->cases->labels);
     return *out ? 0 : no_memory(e);
 }

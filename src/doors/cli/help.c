@@ -4,52 +4,99 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "doors/cli/command_find.h"
 #include "doors/cli/options.h"
 #include "ground/base/str.h"
+#include "ground/base/wrap.h"
 
-enum { HELP_MAX_BYTES = 1 << 20 };
+enum { HELP_MAX_BYTES = 1 << 20, SUMMARY_COLUMN = 16 };
 
-static const char *pick(enum lang lang, const char *en, const char *zh)
+/* A macro, so that the compiler checks formats. */
+#define pick(lang, en, zh) ((lang) == LANG_ZH ? (zh) : (en))
+
+static int command_line(const char *name, const char *summary, struct buf *out)
 {
-    return lang == LANG_ZH ? zh : en;
+    struct wrap w = {.out = out, .indent = SUMMARY_COLUMN, .column = SUMMARY_COLUMN};
+    int rc = buf_printf(out, "  %-*s", SUMMARY_COLUMN - 2, name);
+    if (rc == 0) rc = wrap_text(&w, summary);
+    return rc ? rc : buf_add_char(out, '\n');
+}
+
+static int section_title(const char *first, enum lang lang, struct buf *out)
+{
+    for (const struct command_section *s = command_sections; s->first; s++) {
+        if (!str_eq(s->first, first)) continue;
+        return buf_printf(out, pick(lang, "%s%s:\n", "%s%s：\n"), s == command_sections ? "" : "\n",
+                          pick(lang, s->title_en, s->title_zh));
+    }
+    return 0;
 }
 
 static int command_list(enum lang lang, struct buf *out)
 {
-    int rc = buf_printf(out, "%s\n", pick(lang, "Commands:", "命令："));
-    for (const struct command *const *c = commands; *c && rc == 0; c++)
-        rc = buf_printf(out, "  %-16s %s\n", (*c)->name, pick(lang, (*c)->summary_en, (*c)->summary_zh));
+    int rc = 0;
+    for (const struct command *const *c = commands; *c && rc == 0; c++) {
+        rc = section_title((*c)->name, lang, out);
+        if (rc == 0) rc = command_line((*c)->name, pick(lang, (*c)->summary_en, (*c)->summary_zh), out);
+    }
     return rc;
 }
 
 int help_all(enum lang lang, struct buf *out)
 {
-    int rc = buf_printf(out, "%s\n\n%s tailor [%s] %s [%s]\n\n",
-                        pick(lang, "Tailor: select, tune, test and use small language models on your own machines.",
-                             "Tailor：在自己的机器上选、训、测、用小语言模型。"),
-                        pick(lang, "Usage:", "用法："), pick(lang, "OPTIONS", "选项"), pick(lang, "COMMAND", "命令"),
-                        pick(lang, "ARGUMENTS", "参数"));
+    const char *en = "Tailor: select, tune, test and use small language models on your own machines.\n\n"
+                     "Usage: tailor [OPTIONS] COMMAND [ARGUMENTS]\n\n";
+    const char *zh = "Tailor：在自己的机器上选、训、测、用小语言模型。\n\n"
+                     "用法：tailor [选项] 命令 [参数]\n\n";
+    int rc = buf_add_str(out, pick(lang, en, zh));
     if (rc == 0) rc = command_list(lang, out);
     if (rc == 0) rc = buf_add_char(out, '\n');
     if (rc == 0) rc = param_help(global_params, n_global_params, lang, out);
-    const char *en = "These options stand before or after COMMAND. `tailor help COMMAND` describes one command.";
-    const char *zh = "以上选项可放在命令之前或之后。`tailor help 命令` 说明单个命令。";
-    if (rc == 0) rc = buf_printf(out, "%s\n", pick(lang, en, zh));
-    return rc;
+    en = "These options stand before or after COMMAND. `tailor help COMMAND` describes one.\n";
+    zh = "以上选项可放在命令之前或之后。`tailor help 命令` 说明单个命令。\n";
+    return rc ? rc : buf_add_str(out, pick(lang, en, zh));
+}
+
+int help_usage(const struct command *cmd, enum lang lang, struct buf *out)
+{
+    struct wrap w = {.out = out, .indent = 4};
+    int rc = wrap_text(&w, pick(lang, "Usage: tailor ", "用法：tailor "));
+    if (rc == 0) rc = wrap_text(&w, cmd->name);
+    if (rc == 0 && cmd->usage && *cmd->usage) rc = buf_add_char(out, ' ');
+    w.column++;
+    if (rc == 0 && cmd->usage) rc = wrap_text(&w, cmd->usage);
+    return rc ? rc : buf_add_char(out, '\n');
 }
 
 int help_command(const struct command *cmd, enum lang lang, struct buf *out)
 {
-    int rc = buf_printf(out, "%s\n\n%s tailor %s%s%s\n\n", pick(lang, cmd->summary_en, cmd->summary_zh),
-                        pick(lang, "Usage:", "用法："), cmd->name, cmd->usage && *cmd->usage ? " " : "",
-                        cmd->usage ? cmd->usage : "");
+    struct wrap w = {.out = out};
+    int rc = wrap_text(&w, pick(lang, cmd->summary_en, cmd->summary_zh));
+    if (rc == 0) rc = buf_add_str(out, "\n\n");
+    if (rc == 0) rc = help_usage(cmd, lang, out);
+    if (rc == 0) rc = buf_add_char(out, '\n');
     if (rc == 0) rc = param_help(cmd->params, cmd->n_param, lang, out);
-    if (rc == 0 && cmd->example) rc = buf_printf(out, "%s\n  %s\n\n", pick(lang, "Example:", "示例："), cmd->example);
-    if (rc == 0)
-        rc =
-            buf_printf(out, "%s\n",
-                       pick(lang, "`tailor help` lists the options of every command.", "`tailor help` 列出通用选项。"));
-    return rc;
+    if (rc == 0 && cmd->example)
+        rc = buf_printf(out, pick(lang, "Example:\n  %s\n\n", "示例：\n  %s\n\n"), cmd->example);
+    const char *en = "`tailor help` lists the options that every command has.\n";
+    const char *zh = "`tailor help` 列出所有命令共有的选项。\n";
+    return rc ? rc : buf_add_str(out, pick(lang, en, zh));
+}
+
+int help_group(const struct command_group *group, enum lang lang, struct buf *out)
+{
+    int rc = buf_printf(out,
+                        pick(lang, "%s\n\nUsage: tailor %s SUBCOMMAND [ARGUMENTS]\n\nSubcommands:\n",
+                             "%s\n\n用法：tailor %s 子命令 [参数]\n\n子命令：\n"),
+                        pick(lang, group->summary_en, group->summary_zh), group->name);
+    for (const struct command *const *c = commands; *c && rc == 0; c++)
+        if (command_in_group(*c, group))
+            rc = command_line((*c)->name, pick(lang, (*c)->summary_en, (*c)->summary_zh), out);
+    if (rc) return rc;
+    return buf_printf(
+        out,
+        pick(lang, "\n`tailor help %s SUBCOMMAND` describes one.\n", "\n`tailor help %s 子命令` 说明单个子命令。\n"),
+        group->name);
 }
 
 /* --- JSON --- */
@@ -66,18 +113,18 @@ static void set_text(json_t *object, const char *key, const char *text)
     if (text) json_object_set_new(object, key, json_string(text));
 }
 
-static json_t *choices_json(const char *choices)
+static json_t *choices_json(const struct param *p)
 {
     json_t *array = json_array();
-    while (choices && *choices) {
-        size_t n = strcspn(choices, "|");
-        json_array_append_new(array, json_stringn(choices, n));
-        choices += n + (choices[n] == '|');
+    for (const char *c = p->choices, *end = c + param_choices_len(p); c < end;) {
+        size_t n = strcspn(c, "|");
+        json_array_append_new(array, json_stringn(c, n));
+        c += n + 1;
     }
     return array;
 }
 
-static json_t *param_json(const struct param *p, enum lang lang)
+static json_t *param_json(const struct param *p)
 {
     json_t *o = json_object();
     set_text(o, "name", p->name);
@@ -89,53 +136,86 @@ static json_t *param_json(const struct param *p, enum lang lang)
     if (p->min < 0 || p->min > 0 || p->max < 0 || p->max > 0) {
         json_object_set_new(o, "min", json_real(p->min));
         json_object_set_new(o, "max", json_real(p->max));
+        if (p->flags & PARAM_ABOVE) json_object_set_new(o, "above_min", json_true());
     }
-    if (p->choices) json_object_set_new(o, "choices", choices_json(p->choices));
+    if (p->choices) json_object_set_new(o, "choices", choices_json(p));
     set_text(o, "default", p->initial);
-    set_text(o, "help", pick(lang, p->help_en, p->help_zh));
+    set_text(o, "help", p->help_en);
+    set_text(o, "help_zh", p->help_zh);
     return o;
 }
 
-static json_t *params_json(const struct param *table, size_t n, enum lang lang)
+static json_t *params_json(const struct param *table, size_t n)
 {
     json_t *array = json_array();
-    for (size_t i = 0; i < n; i++) json_array_append_new(array, param_json(&table[i], lang));
+    for (size_t i = 0; i < n; i++)
+        if (!(table[i].flags & PARAM_REFUSED)) json_array_append_new(array, param_json(&table[i]));
     return array;
 }
 
-json_t *help_all_json(enum lang lang)
+/* The commands of a group, or all of them (NULL). */
+static json_t *commands_json(const struct command_group *group)
 {
     json_t *list = json_array();
     for (const struct command *const *c = commands; *c; c++)
-        json_array_append_new(
-            list, json_pack("{ss,ss}", "name", (*c)->name, "summary", pick(lang, (*c)->summary_en, (*c)->summary_zh)));
-    return json_pack("{so,so}", "commands", list, "options", params_json(global_params, n_global_params, lang));
+        if (!group || command_in_group(*c, group))
+            json_array_append_new(list, json_pack("{ss,ss,ss}", "name", (*c)->name, "summary", (*c)->summary_en,
+                                                  "summary_zh", (*c)->summary_zh));
+    return list;
 }
 
-json_t *help_command_json(const struct command *cmd, enum lang lang)
+json_t *help_all_json(void)
+{
+    return json_pack("{so,so}", "commands", commands_json(NULL), "options",
+                     params_json(global_params, n_global_params));
+}
+
+json_t *help_command_json(const struct command *cmd)
 {
     json_t *o = json_object();
     set_text(o, "name", cmd->name);
-    set_text(o, "summary", pick(lang, cmd->summary_en, cmd->summary_zh));
+    set_text(o, "summary", cmd->summary_en);
+    set_text(o, "summary_zh", cmd->summary_zh);
     set_text(o, "usage", cmd->usage);
     set_text(o, "example", cmd->example);
-    json_object_set_new(o, "parameters", params_json(cmd->params, cmd->n_param, lang));
+    json_object_set_new(o, "parameters", params_json(cmd->params, cmd->n_param));
     return o;
 }
 
-int help_print(const struct cli *c, const struct command *cmd, struct err *e)
+static json_t *help_group_json(const struct command_group *group)
+{
+    return json_pack("{ss,ss,ss,so}", "name", group->name, "summary", group->summary_en, "summary_zh",
+                     group->summary_zh, "commands", commands_json(group));
+}
+
+/* --- printing --- */
+
+static int print(const struct cli *c, const struct command_group *group, const struct command *cmd, struct err *e)
 {
     if (c->json) {
-        cli_print_json(cmd ? help_command_json(cmd, c->lang) : help_all_json(c->lang));
+        cli_print_json(group ? help_group_json(group) : cmd ? help_command_json(cmd) : help_all_json());
         return 0;
     }
     struct buf text;
     buf_init(&text, HELP_MAX_BYTES);
-    int rc = cmd ? help_command(cmd, c->lang, &text) : help_all(c->lang, &text);
+    int rc = group ? help_group(group, c->lang, &text)
+             : cmd ? help_command(cmd, c->lang, &text)
+                   : help_all(c->lang, &text);
     if (rc)
         rc = err_set(e, -rc, "help", "cannot print the help: %s", err_code_name(rc));
     else
         fputs(text.data, stdout);
     buf_deinit(&text);
     return rc;
+}
+
+int help_print(const struct cli *c, int n_word, char *const *word, bool more, struct err *e)
+{
+    const struct command *cmd = NULL;
+    int n_used = 0;
+    const struct command_group *group = n_word == 1 ? command_group_find(word[0]) : NULL;
+    int rc = group || n_word == 0 ? 0 : command_find(n_word, word, &cmd, &n_used, e);
+    if (rc == 0 && cmd && n_used < n_word && !more)
+        rc = err_set(e, ERR_USAGE, word[n_used], "cannot use argument \"%s\": there is no place for it", word[n_used]);
+    return rc ? rc : print(c, group, cmd, e);
 }

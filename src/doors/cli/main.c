@@ -6,12 +6,15 @@
 
 #include "doors/cli/command_find.h"
 #include "doors/cli/help.h"
+#include "doors/cli/message_zh.h"
 #include "doors/cli/options.h"
 #include "doors/cli/signals.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 
-extern const struct command cmd_version;
+extern const struct command cmd_help, cmd_version;
+
+enum { USAGE_MAX_BYTES = 1 << 16 };
 
 static int status_of(int code)
 {
@@ -21,6 +24,7 @@ static int status_of(int code)
     case ERR_NOT_FOUND:
     case ERR_UNSUPPORTED:
     case ERR_LIMIT:
+    case ERR_CONFLICT:
         return EXIT_USAGE;
     case ERR_INTERRUPTED:
         return EXIT_INTERRUPTED;
@@ -38,7 +42,16 @@ static bool wants_json(int argc, char *const *argv)
     return json;
 }
 
-static int report(const struct err *e, int rc, bool json, const struct command *cmd)
+static void print_usage(enum lang lang, const struct command *cmd)
+{
+    struct buf text;
+    buf_init(&text, USAGE_MAX_BYTES);
+    if (help_usage(cmd, lang, &text) == 0) fputs(text.data, stderr);
+    fprintf(stderr, lang == LANG_ZH ? "详见 `tailor help %s`\n" : "`tailor help %s` says more\n", cmd->name);
+    buf_deinit(&text);
+}
+
+static int report(const struct err *e, int rc, bool json, enum lang lang, const struct command *cmd)
 {
     const char *msg = e->msg[0] ? e->msg : "cannot go on: no reason was given";
     fflush(stdout);
@@ -47,10 +60,8 @@ static int report(const struct err *e, int rc, bool json, const struct command *
             json_pack("{s{ss,ss,ss}}", "error", "code", err_code_name(rc), "message", msg, "object", e->object));
         return status_of(-rc);
     }
-    fprintf(stderr, "tailor: %s\n", msg);
-    if (rc == -ERR_USAGE && cmd)
-        fprintf(stderr, "usage: tailor %s%s%s\n", cmd->name, cmd->usage && *cmd->usage ? " " : "",
-                cmd->usage ? cmd->usage : "");
+    cli_print_message(lang, "tailor: ", "错误：", msg);
+    if (rc == -ERR_USAGE && cmd && cmd != &cmd_help) print_usage(lang, cmd);
     return status_of(-rc);
 }
 
@@ -82,6 +93,7 @@ static int own_arguments(const struct options *o, const struct command *cmd, int
 static int run_command(const struct options *o, const struct command *cmd, int n_word, struct err *e)
 {
     struct param_set *args = param_set_new(cmd->params, cmd->n_param);
+    param_set_suggest(args, global_params, n_global_params);
     char **argv = mem_alloc((size_t)(o->n_global + o->n_rest + 1) * sizeof *argv);
     int argc = own_arguments(o, cmd, n_word, argv);
     int rc = param_set_args(args, argc, argv, e);
@@ -93,23 +105,32 @@ static int run_command(const struct options *o, const struct command *cmd, int n
     return rc;
 }
 
+/* The command of a line with --help, which may hold its arguments and options too. */
+static int words_before_options(const struct options *o)
+{
+    int n = 0;
+    while (n < o->n_rest && o->rest[n][0] != '-') n++;
+    return n;
+}
+
 static int dispatch(const struct options *o, const struct command **cmd, struct err *e)
 {
     int n_word;
     if (o->version) return cmd_version.run(&o->cli, NULL, e);
-    if (o->n_rest == 0 && o->help) return help_print(&o->cli, NULL, e);
+    if (o->help) return help_print(&o->cli, words_before_options(o), o->rest, true, e);
     int rc = command_find(o->n_rest, o->rest, cmd, &n_word, e);
-    if (rc) return rc;
-    return o->help ? help_print(&o->cli, *cmd, e) : run_command(o, *cmd, n_word, e);
+    return rc ? rc : run_command(o, *cmd, n_word, e);
 }
 
 /* A full disk behind stdout is a failure; a reader that left (head) has what it wanted. */
-static int check_stdout(int status)
+static int check_stdout(int status, enum lang lang)
 {
     errno = 0;
     bool bad = fflush(stdout) || ferror(stdout);
     if (!bad || errno == EPIPE) return status;
-    fprintf(stderr, "tailor: cannot write standard output: %s\n", errno ? strerror(errno) : "an earlier write failed");
+    char msg[256];
+    snprintf(msg, sizeof msg, "cannot write standard output: %s", errno ? strerror(errno) : "an earlier write failed");
+    cli_print_message(lang, "tailor: ", "错误：", msg);
     return status == EXIT_OK ? EXIT_FAILED : status;
 }
 
@@ -122,7 +143,8 @@ int main(int argc, char **argv)
     int rc = options_split(&o, argc > 0 ? argc - 1 : 0, argv + 1, &e);
     if (rc == 0) rc = options_resolve(&o, &e);
     if (rc == 0) rc = dispatch(&o, &cmd, &e);
-    int status = rc < 0 ? report(&e, rc, wants_json(argc, argv), cmd) : rc;
+    int status = rc < 0 ? report(&e, rc, wants_json(argc, argv), o.cli.lang, cmd) : rc;
+    enum lang lang = o.cli.lang;
     options_deinit(&o);
-    return check_stdout(status);
+    return check_stdout(status, lang);
 }

@@ -18,8 +18,8 @@ const struct param global_params[] = {
      .help_en = "where models, runs and config.yaml are (TAILOR_HOME; ~/.local/share/tailor)",
      .help_zh = "模型、运行记录和 config.yaml 所在目录（TAILOR_HOME；~/.local/share/tailor）"},
     {.name = "lang", .type = PARAM_CHOICE, .choices = "en|zh",
-     .help_en = "language of help and reports (TAILOR_LANG; the locale)",
-     .help_zh = "帮助和报告的语言（TAILOR_LANG；系统区域设置）"},
+     .help_en = "language of help, messages and reports (TAILOR_LANG; the locale)",
+     .help_zh = "帮助、提示与报告的语言（TAILOR_LANG；系统区域设置）"},
     {.name = "threads", .type = PARAM_INT, .min = 1, .max = 1024,
      .help_en = "compute threads (TAILOR_THREADS; the CPUs this process may use)",
      .help_zh = "计算线程数（TAILOR_THREADS；本进程可用的 CPU 数）"},
@@ -45,6 +45,35 @@ static const struct {
     {"TAILOR_LANG", "lang"},           {"TAILOR_THREADS", "threads"}, {"TAILOR_PRECISION", "precision"},
     {"TAILOR_LOG_LEVEL", "log_level"}, {"TAILOR_ISA", "isa"},
 };
+
+/* --- the language --- */
+
+static enum lang locale_lang(void)
+{
+    static const char *const variable[] = {"LC_ALL", "LC_MESSAGES", "LANG"};
+    for (size_t i = 0; i < N_ELEM(variable); i++) {
+        const char *value = getenv(variable[i]);
+        if (value && *value) /* the first one that is set decides */
+            return str_starts(value, "zh") ? LANG_ZH : LANG_EN;
+    }
+    return LANG_EN;
+}
+
+static enum lang lang_of(const char *name)
+{
+    return str_eq(name, "zh") ? LANG_ZH : str_eq(name, "en") ? LANG_EN : locale_lang();
+}
+
+/* The language before the options are resolved, for errors about them: the line, the environment, the locale. */
+static enum lang early_lang(const struct options *o)
+{
+    const char *name = getenv("TAILOR_LANG");
+    for (int i = 0; i < o->n_global; i++) {
+        if (str_starts(o->global[i], "--lang=")) name = o->global[i] + strlen("--lang=");
+        if (str_eq(o->global[i], "--lang") && i + 1 < o->n_global) name = o->global[i + 1];
+    }
+    return lang_of(name);
+}
 
 /* --- splitting --- */
 
@@ -95,6 +124,7 @@ int options_split(struct options *o, int argc, char *const *argv, struct err *e)
     int i = 0;
     while (i < argc && !str_eq(argv[i], "--")) i += split_one(o, argc - i, argv + i);
     for (; i < argc; i++) o->rest[o->n_rest++] = argv[i];
+    o->cli.lang = early_lang(o);
     if (o->n_rest && o->rest[0][0] == '-') { /* an option before the command that none of ours is */
         struct err unknown = {0};
         int rc = param_set_args(o->set, 1, o->rest, &unknown);
@@ -152,17 +182,6 @@ static int read_environment(struct options *o, struct err *e)
     return 0;
 }
 
-static enum lang locale_lang(void)
-{
-    static const char *const variable[] = {"LC_ALL", "LC_MESSAGES", "LANG"};
-    for (size_t i = 0; i < N_ELEM(variable); i++) {
-        const char *value = getenv(variable[i]);
-        if (value && *value) /* the first one that is set decides */
-            return str_starts(value, "zh") ? LANG_ZH : LANG_EN;
-    }
-    return LANG_EN;
-}
-
 static enum precision precision_of(const char *name)
 {
     if (str_eq(name, "reference")) return PRECISION_REFERENCE;
@@ -196,12 +215,11 @@ int options_resolve(struct options *o, struct err *e)
     if (rc == 0) rc = read_environment(o, e);
     if (rc == 0) rc = param_set_args(o->set, o->n_global, o->global, e);
     if (rc) return rc;
-    const char *lang = param_str(o->set, "lang");
     bool json = param_bool(o->set, "json");
     log_init(log_level_of(param_str(o->set, "log_level")), json);
     o->cli = (struct cli){
         .home = o->home,
-        .lang = lang ? (str_eq(lang, "zh") ? LANG_ZH : LANG_EN) : locale_lang(),
+        .lang = lang_of(param_str(o->set, "lang")),
         .threads = param_is_set(o->set, "threads") ? (int)param_int(o->set, "threads") : pool_cpus_available(),
         .precision = precision_of(param_str(o->set, "precision")),
         .json = json,
@@ -214,6 +232,9 @@ int options_make_home(const struct options *o, struct err *e)
 {
     if (!o->home || !*o->home)
         return err_set(e, ERR_USAGE, "home", "cannot find the home directory: --home, TAILOR_HOME or HOME is needed");
+    if (file_exists(o->home) && !file_is_dir(o->home))
+        return err_set(e, ERR_USAGE, o->home, "cannot use the home \"%s\": it is a file, a directory is needed",
+                       o->home);
     return file_mkdirs(o->home, e);
 }
 

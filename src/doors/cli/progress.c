@@ -20,11 +20,11 @@ void progress_begin(struct progress *p, const struct cli *c, const char *what, c
 static void format_left(const struct cli *c, double left_s, char *out, size_t size)
 {
     int s = (int)fmin(ceil(left_s), 359999.0);
-    const char *word = cli_text(c, "left", "剩余");
+    const char *word = cli_text(c, ", left ", "，剩余 ");
     if (s >= 3600)
-        snprintf(out, size, ", %s %d:%02d:%02d", word, s / 3600, s / 60 % 60, s % 60);
+        snprintf(out, size, "%s%d:%02d:%02d", word, s / 3600, s / 60 % 60, s % 60);
     else
-        snprintf(out, size, ", %s %d:%02d", word, s / 60, s % 60);
+        snprintf(out, size, "%s%d:%02d", word, s / 60, s % 60);
 }
 
 static void format_line(const struct progress *p, double done, double now, char *out, size_t size)
@@ -36,7 +36,8 @@ static void format_line(const struct progress *p, double done, double now, char 
         snprintf(percent, sizeof percent, " %.0f%%", 100 * fmin(done / p->total, 1));
     }
     if (p->total > done && rate > 0) format_left(p->cli, (p->total - done) / rate, left, sizeof left);
-    snprintf(out, size, "%s%s: %.0f%s %s, %.3g %s/s%s", p->what, percent, done, total, p->unit, rate, p->unit, left);
+    snprintf(out, size, cli_text(p->cli, "%s%s: %.0f%s %s, %.3g %s/s%s", "%s%s：%.0f%s %s，%.3g %s/秒%s"), p->what,
+             percent, done, total, p->unit, rate, p->unit, left);
 }
 
 void progress_update(struct progress *p, double done, const char *note)
@@ -47,7 +48,8 @@ void progress_update(struct progress *p, double done, const char *note)
     char line[256];
     p->shown_s = now;
     format_line(p, done, now, line, sizeof line);
-    fprintf(stderr, "%s%s%s%s%s", tty ? "\r" : "", line, note ? ", " : "", note ? note : "", tty ? "\033[K" : "\n");
+    fprintf(stderr, "%s%s%s%s%s", tty ? "\r" : "", line, note ? cli_text(p->cli, ", ", "，") : "", note ? note : "",
+            tty ? "\033[K" : "\n");
     fflush(stderr);
     p->on_line = tty;
 }

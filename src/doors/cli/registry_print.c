@@ -25,16 +25,48 @@ static int list_kinds(struct registry *r, const char *const *kinds, json_t *all,
     return rc;
 }
 
-static void print_row(const json_t *row)
+enum { NAME_COLUMNS = 18, VERSION_COLUMNS = 4, KIND_COLUMNS = 8, SIZE_COLUMNS = 8 };
+
+static void print_left(const char *text, int columns)
 {
-    char size[32];
-    const char *key;
+    printf("%s%*s  ", text, str_padding(text, columns), "");
+}
+
+static void print_right(const char *text, int columns)
+{
+    printf("%*s%s  ", str_padding(text, columns), "", text);
+}
+
+static void print_heads(const struct cli *c)
+{
+    print_left(cli_text(c, "name", "名称"), NAME_COLUMNS);
+    print_right(cli_text(c, "ver.", "版本"), VERSION_COLUMNS);
+    print_left(cli_text(c, "kind", "类别"), KIND_COLUMNS);
+    print_right(cli_text(c, "size", "大小"), SIZE_COLUMNS);
+    print_left("sha256", 12);
+    puts(cli_text(c, "added", "加入时间"));
+}
+
+static const char *kind_text(const struct cli *c, const char *kind)
+{
+    if (c->lang == LANG_EN) return kind;
+    if (str_eq(kind, "model")) return "模型";
+    if (str_eq(kind, "adapter")) return "适配器";
+    return str_eq(kind, "dataset") ? "数据集" : kind;
+}
+
+static void print_row(const struct cli *c, const json_t *row)
+{
+    char size[32], version_text[24];
+    const char *key, *time = json_string_value(json_object_get(row, "time"));
     const json_t *version;
     str_format_bytes((uint64_t)json_integer_value(json_object_get(row, "bytes")), size, sizeof size);
-    printf("%-24s %4lld  %-8s %10s  sha256:%.12s  %s", json_string_value(json_object_get(row, "name")),
-           (long long)json_integer_value(json_object_get(row, "version")),
-           json_string_value(json_object_get(row, "kind")), size, json_string_value(json_object_get(row, "digest")),
-           json_string_value(json_object_get(row, "time")));
+    snprintf(version_text, sizeof version_text, "%lld", (long long)json_integer_value(json_object_get(row, "version")));
+    print_left(json_string_value(json_object_get(row, "name")), NAME_COLUMNS);
+    print_right(version_text, VERSION_COLUMNS);
+    print_left(kind_text(c, json_string_value(json_object_get(row, "kind"))), KIND_COLUMNS);
+    print_right(size, SIZE_COLUMNS);
+    printf("%.12s  %s", json_string_value(json_object_get(row, "digest")), time);
     json_object_foreach(json_object_get(row, "aliases"), key, version)
         printf("  @%s=%lld", key, (long long)json_integer_value(version));
     putchar('\n');
@@ -51,7 +83,9 @@ int registry_print_list(const struct cli *c, const char *const *kinds, const cha
         cli_print_json(json_pack("{s:O}", key, all));
     else if (rc == 0 && json_array_size(all) == 0)
         puts(cli_text(c, "nothing yet", "暂无内容"));
-    for (size_t i = 0; rc == 0 && !c->json && i < json_array_size(all); i++) print_row(json_array_get(all, i));
+    else if (rc == 0)
+        print_heads(c);
+    for (size_t i = 0; rc == 0 && !c->json && i < json_array_size(all); i++) print_row(c, json_array_get(all, i));
     json_decref(all);
     registry_close(r);
     return rc;

@@ -1,5 +1,6 @@
 /* Import of model files, and digests of paths. Owns nothing between calls. What always holds: a manifest lists its
- * files sorted by name, so that the same files have the same digest wherever they came from. */
+ * files sorted by name, and a GGUF or tokenizer file under a name of ours, so that the same contents have the same
+ * digest wherever they came from and whatever they were called there. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,19 +14,24 @@
 
 enum { MAX_FILES = 4096 };
 
-/* Names of the files that belong to path, sorted; dir is where they lie. */
+/* The files that belong to path, sorted by name; dir is where they lie. */
 struct file_set {
     char *dir;
-    char **name;
+    char **name;   /* [n] in dir */
+    char **stored; /* [n] in the manifest: the same for a directory, of ours for a file */
     size_t n;
     const char *kind;
-    char *entry; /* name of the file to open, "" for the directory itself */
+    char *entry; /* stored name of the file to open, "" for the directory itself */
 };
 
 static void file_set_deinit(struct file_set *s)
 {
-    for (size_t i = 0; i < s->n; i++) mem_free(s->name[i]);
+    for (size_t i = 0; i < s->n; i++) {
+        mem_free(s->name[i]);
+        mem_free(s->stored[i]);
+    }
     mem_free(s->name);
+    mem_free(s->stored);
     mem_free(s->dir);
     mem_free(s->entry);
     *s = (struct file_set){0};
@@ -56,11 +62,14 @@ static int list_dir(struct file_set *s, const char *path, struct err *e)
     s->dir = mem_strdup(path);
     s->entry = mem_strdup("");
     s->name = mem_alloc((n + 1) * sizeof *s->name);
+    s->stored = mem_alloc((n + 1) * sizeof *s->stored);
     for (size_t i = 0; i < n; i++) {
-        if (all[i][0] != '.' && is_regular(path, all[i]))
+        if (all[i][0] != '.' && is_regular(path, all[i])) {
+            s->stored[s->n] = mem_strdup(all[i]);
             s->name[s->n++] = all[i];
-        else
+        } else {
             mem_free(all[i]);
+        }
     }
     mem_free(all);
     if (has_file(s, "adapter_config.json"))
@@ -90,9 +99,18 @@ static int split_parts(const char *name, size_t *stem)
     return of;
 }
 
+/* "STEM-00001-of-00003.gguf". */
+static char *part_name(const char *stem, size_t n_stem, int part, int of)
+{
+    size_t size = n_stem + 64;
+    char *name = mem_alloc(size);
+    snprintf(name, size, "%.*s-%05d-of-%05d.gguf", (int)n_stem, stem, part, of);
+    return name;
+}
+
 static int list_file(struct file_set *s, const char *path, struct err *e)
 {
-    const char *base = path_base(path);
+    const char *base = path_base(path), *whole = str_ends(base, ".json") ? "tokenizer.json" : "model.gguf";
     size_t stem = 0;
     int parts = split_parts(base, &stem);
     if (parts > MAX_FILES)
@@ -100,17 +118,12 @@ static int list_file(struct file_set *s, const char *path, struct err *e)
     s->kind = "model";
     s->dir = base > path ? mem_strndup(path, (size_t)(base - path)) : mem_strdup(".");
     s->name = mem_alloc((size_t)parts * sizeof *s->name);
+    s->stored = mem_alloc((size_t)parts * sizeof *s->stored);
     for (int i = 1; i <= parts; i++) {
-        char tail[64];
-        char *name = mem_alloc(strlen(base) + sizeof tail);
-        snprintf(tail, sizeof tail, "-%05d-of-%05d.gguf", i, parts);
-        if (parts == 1)
-            snprintf(name, strlen(base) + 1, "%s", base);
-        else
-            snprintf(name, strlen(base) + sizeof tail, "%.*s%s", (int)stem, base, tail);
-        s->name[s->n++] = name;
+        s->name[s->n] = parts == 1 ? mem_strdup(base) : part_name(base, stem, i, parts);
+        s->stored[s->n++] = parts == 1 ? mem_strdup(whole) : part_name("model", strlen("model"), i, parts);
     }
-    s->entry = mem_strdup(s->name[0]);
+    s->entry = mem_strdup(s->stored[0]);
     return 0;
 }
 
@@ -130,8 +143,8 @@ static int describe_files(struct registry *r, const struct file_set *s, json_t *
         char digest[DIGEST_HEX_SIZE];
         uint64_t bytes;
         char *path = path_join(s->dir, s->name[i]);
-        rc = r ? store_blob(r, path, digest, &bytes, e) : digest_file(path, digest, &bytes, e);
-        if (rc == 0 && json_array_append_new(files, json_pack("{s:s,s:s,s:I}", "path", s->name[i], "digest", digest,
+        rc = r ? store_blob(r, path, true, digest, &bytes, e) : digest_file(path, digest, &bytes, e);
+        if (rc == 0 && json_array_append_new(files, json_pack("{s:s,s:s,s:I}", "path", s->stored[i], "digest", digest,
                                                               "bytes", (json_int_t)bytes)))
             rc = err_set(e, ERR_INPUT, path, "cannot import \"%s\": its name is not UTF-8", path);
         mem_free(path);
@@ -161,6 +174,7 @@ int registry_import(struct registry *r, const char *path, const char *name, stru
 {
     struct file_set s;
     char from_path[128];
+    const char *source = path_base(path);
     json_t *files = json_array(), *manifest = NULL;
     int fd;
     if (!name) {
@@ -175,7 +189,7 @@ int registry_import(struct registry *r, const char *path, const char *name, stru
     }
     if (rc == 0) {
         manifest = json_pack("{s:s,s:s,s:O}", "kind", s.kind, "entry", s.entry, "files", files);
-        rc = manifest ? registry_put(r, name, manifest, out, e)
+        rc = manifest ? put_version(r, name, manifest, source[0] ? source : NULL, out, e)
                       : err_set(e, ERR_NOMEM, path, "cannot import \"%s\": out of memory", path);
     }
     if (rc == 0) {

@@ -65,8 +65,21 @@ static int check_name(const char *name, struct err *e)
     return 0;
 }
 
-/* Add a version row unless the newest is the same; under the lock. */
-static int add_version(struct registry *r, const char *name, const char *kind, struct registered *out, struct err *e)
+/* The version of a name that has this digest, or NULL. */
+static const json_t *version_with(const json_t *rows, const char *name, const char *digest)
+{
+    for (size_t i = json_array_size(rows); i-- > 0;) {
+        const json_t *row = json_array_get(rows, i);
+        if (str_eq(member(row, "op"), "version") && str_eq(member(row, "name"), name) &&
+            str_eq(member(row, "digest"), digest))
+            return row;
+    }
+    return NULL;
+}
+
+/* Add a version row unless one is the same; under the lock. */
+static int add_version(struct registry *r, const char *name, const char *kind, const char *source,
+                       struct registered *out, struct err *e)
 {
     json_t *rows;
     int rc = log_read(r, names_log, &rows, e);
@@ -75,12 +88,15 @@ static int add_version(struct registry *r, const char *name, const char *kind, s
     if (last && !str_eq(member(last, "kind"), kind))
         rc = err_set(e, ERR_CONFLICT, name, "cannot store %s \"%s\": that name is taken by a %s", kind, name,
                      member(last, "kind"));
-    out->added = !last || !str_eq(member(last, "digest"), out->digest);
-    out->version = last ? version_of(last) + out->added : 1;
+    const json_t *same = version_with(rows, name, out->digest);
+    out->added = !same;
+    out->version = same ? version_of(same) : last ? version_of(last) + 1 : 1;
+    out->newest = last && same ? version_of(last) : out->version;
     if (rc == 0 && out->added)
         rc = log_append(r, names_log,
-                        json_pack("{s:s,s:s,s:s,s:i,s:s,s:I}", "op", "version", "name", name, "kind", kind, "version",
-                                  out->version, "digest", out->digest, "bytes", (json_int_t)out->bytes),
+                        json_pack("{s:s,s:s,s:s,s:i,s:s,s:I,s:s*}", "op", "version", "name", name, "kind", kind,
+                                  "version", out->version, "digest", out->digest, "bytes", (json_int_t)out->bytes,
+                                  "source", source),
                         e);
     json_decref(rows);
     return rc;
@@ -89,14 +105,14 @@ static int add_version(struct registry *r, const char *name, const char *kind, s
 static uint64_t manifest_bytes(const json_t *manifest)
 {
     uint64_t sum = 0;
-    const json_t *files = json_object_get(manifest, "files");
-    if (!files) files = json_object_get(manifest, "outputs");
+    const json_t *files = json_object_get(manifest, manifest_files_key(manifest));
     for (size_t i = 0; i < json_array_size(files); i++)
         sum += (uint64_t)json_integer_value(json_object_get(json_array_get(files, i), "bytes"));
     return sum;
 }
 
-int registry_put(struct registry *r, const char *name, const json_t *manifest, struct registered *out, struct err *e)
+int put_version(struct registry *r, const char *name, const json_t *manifest, const char *source,
+                struct registered *out, struct err *e)
 {
     const char *kind;
     int fd;
@@ -108,9 +124,14 @@ int registry_put(struct registry *r, const char *name, const json_t *manifest, s
     rc = registry_lock(r, &fd, e);
     if (rc) return rc;
     rc = store_object(r, manifest, out->digest, e);
-    if (rc == 0) rc = add_version(r, name, kind, out, e);
+    if (rc == 0) rc = add_version(r, name, kind, source, out, e);
     registry_unlock(fd);
     return rc;
+}
+
+int registry_put(struct registry *r, const char *name, const json_t *manifest, struct registered *out, struct err *e)
+{
+    return put_version(r, name, manifest, NULL, out, e);
 }
 
 /* --- references --- */
@@ -143,18 +164,23 @@ static int parse_reference(const char *ref, struct reference *out, struct err *e
 static int not_found(const json_t *rows, const char *ref, const char *name, struct err *e)
 {
     const char *best = NULL;
+    int limit = str_distance_max(name) + 1;
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const char *other = member(json_array_get(rows, i), "name");
-        if (!best || str_distance(name, other) < str_distance(name, best)) best = other;
+        int d = str_mistyped(name, other);
+        if (d < limit) best = other;
+        if (d < limit) limit = d;
     }
-    if (!best)
+    if (json_array_size(rows) == 0)
         return err_set(e, ERR_NOT_FOUND, ref,
                        "cannot find \"%s\": no such file or directory, and the registry is empty; "
                        "import a model first",
                        ref);
+    if (!best)
+        return err_set(e, ERR_NOT_FOUND, ref,
+                       "cannot find \"%s\": no such file or directory, and no such name in the registry", ref);
     return err_set(e, ERR_NOT_FOUND, ref,
-                   "cannot find \"%s\": no such file or directory, and no such name in the registry; the "
-                   "nearest is \"%s\"",
+                   "cannot find \"%s\": no such file or directory, and no such name in the registry; did you mean %s?",
                    ref, best);
 }
 
@@ -201,27 +227,54 @@ int registry_resolve(struct registry *r, const char *ref, char **path, struct er
     return rc;
 }
 
-int registry_set_alias(struct registry *r, const char *name, const char *alias, int version, int expected_version,
-                       const char *reason, struct err *e)
+int registry_pin(struct registry *r, const char *ref, char **pinned, struct err *e)
+{
+    json_t *rows;
+    struct reference p;
+    const json_t *row;
+    char text[160];
+    int rc = log_read(r, names_log, &rows, e);
+    if (rc) return rc;
+    rc = find_version(rows, ref, &p, &row, e);
+    if (rc == 0) {
+        snprintf(text, sizeof text, "%s:%d", p.name, version_of(row));
+        *pinned = mem_strdup(text);
+    }
+    json_decref(rows);
+    return rc;
+}
+
+/* Whether the move may be made, from where it is now; under the lock. */
+static int check_move(const json_t *rows, const struct alias_move *m, int now, struct err *e)
+{
+    const json_t *newest = last_row(rows, "version", m->name, NULL, 0);
+    if (!newest) return not_found(rows, m->name, m->name, e);
+    if (!last_row(rows, "version", m->name, NULL, m->version))
+        return err_set(e, ERR_NOT_FOUND, m->name,
+                       "cannot point %s@%s at version %d: there is no such version, the newest is %d", m->name,
+                       m->alias, m->version, version_of(newest));
+    if (m->expected_version >= 0 && now != m->expected_version)
+        return err_set(e, ERR_CONFLICT, m->name, "cannot move %s@%s: it points at version %d, not at %d", m->name,
+                       m->alias, now, m->expected_version);
+    return 0;
+}
+
+int registry_move_alias(struct registry *r, const struct alias_move *m, int *from, struct err *e)
 {
     json_t *rows = NULL;
     int fd;
-    int rc = check_name(alias, e);
+    int rc = check_name(m->alias, e);
     if (rc == 0) rc = registry_lock(r, &fd, e);
     if (rc) return rc;
     rc = log_read(r, names_log, &rows, e);
-    const json_t *now = rc ? NULL : last_row(rows, "alias", name, alias, 0);
-    int current = now ? version_of(now) : 0;
-    if (rc == 0 && !last_row(rows, "version", name, NULL, version))
-        rc = err_set(e, ERR_NOT_FOUND, name, "cannot point %s@%s at version %d: there is no such version", name, alias,
-                     version);
-    if (rc == 0 && current != expected_version)
-        rc = err_set(e, ERR_CONFLICT, name, "cannot move %s@%s: it points at version %d, not at %d", name, alias,
-                     current, expected_version);
-    if (rc == 0)
+    const json_t *now = rc ? NULL : last_row(rows, "alias", m->name, m->alias, 0);
+    *from = now ? version_of(now) : 0;
+    if (rc == 0) rc = check_move(rows, m, *from, e);
+    if (rc == 0 && *from != m->version)
         rc = log_append(r, names_log,
-                        json_pack("{s:s,s:s,s:s,s:i,s:i,s:s}", "op", "alias", "name", name, "alias", alias, "version",
-                                  version, "from", current, "reason", reason ? reason : ""),
+                        json_pack("{s:s,s:s,s:s,s:i,s:i,s:s,s:s}", "op", "alias", "name", m->name, "alias", m->alias,
+                                  "version", m->version, "from", *from, "actor", m->actor ? m->actor : "", "reason",
+                                  m->reason ? m->reason : ""),
                         e);
     json_decref(rows);
     registry_unlock(fd);
@@ -290,6 +343,7 @@ int registry_show(struct registry *r, const char *ref, json_t **out, struct err 
     if (rc == 0 && (json_object_set_new(*out, "name", json_string(p.name)) ||
                     json_object_set(*out, "version", json_object_get(row, "version")) ||
                     json_object_set(*out, "digest", json_object_get(row, "digest")) ||
+                    json_object_set_new(*out, "aliases", aliases_of(rows, p.name)) ||
                     json_object_set_new(*out, "history", history_of(rows, p.name)))) {
         json_decref(*out);
         rc = err_set(e, ERR_NOMEM, ref, "cannot show \"%s\": out of memory", ref);

@@ -20,16 +20,23 @@ int log_read(struct registry *r, const char *name, json_t **rows, struct err *e)
 /* Append a row under the lock, with "seq", "time", "prev_hash" and "hash" added; takes row. Durable when 0. */
 int log_append(struct registry *r, const char *name, json_t *row, struct err *e) MUST_CHECK;
 
+/* registry_put that notes where the content came from (NULL: nowhere) in the version's row. */
+int put_version(struct registry *r, const char *name, const json_t *manifest, const char *source,
+                struct registered *out, struct err *e) MUST_CHECK;
+
 /* Path of a blob or an object (suffix ".json"); mem_free. */
 char *store_path(struct registry *r, const char *kind, const char *digest, const char *suffix) MUST_CHECK;
-/* Put a file into blobs; digest and size are set. */
-int store_blob(struct registry *r, const char *path, char digest[DIGEST_HEX_SIZE], uint64_t *bytes,
+/* Put a file into blobs; digest and size are set. share: it may become a hard link, else it never shares bytes with
+ * what somebody may edit. */
+int store_blob(struct registry *r, const char *path, bool share, char digest[DIGEST_HEX_SIZE], uint64_t *bytes,
                struct err *e) MUST_CHECK;
 /* Put a manifest into objects under the digest of its canonical form. */
 int store_object(struct registry *r, const json_t *manifest, char digest[DIGEST_HEX_SIZE], struct err *e) MUST_CHECK;
 int store_load_object(struct registry *r, const char *digest, json_t **out, struct err *e) MUST_CHECK;
 
-/* The directory views/DIGEST of a model manifest, made when it is not there; mem_free. */
+/* Where a manifest lists its files: "files" of a model or adapter, "outputs" of a dataset. */
+const char *manifest_files_key(const json_t *manifest);
+/* The directory views/DIGEST of a manifest, made when it is not there; mem_free. */
 int view_make(struct registry *r, const char *digest, const json_t *manifest, char **dir, struct err *e) MUST_CHECK;
 
 #endif

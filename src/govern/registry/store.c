@@ -101,16 +101,25 @@ static int place_blob(const char *from, const char *to, struct err *e)
     return clone_or_copy(from, to, e);
 }
 
-int store_blob(struct registry *r, const char *path, char digest[DIGEST_HEX_SIZE], uint64_t *bytes, struct err *e)
+/* Whether the blob is there, whole. Large ones go by their size; those that are not shared are small enough to read. */
+static bool is_stored(const char *blob, bool share, const char *digest, uint64_t bytes)
+{
+    struct stat st;
+    char found[DIGEST_HEX_SIZE];
+    if (stat(blob, &st) || (uint64_t)st.st_size != bytes) return false;
+    return share || (digest_file(blob, found, NULL, NULL) == 0 && str_eq(found, digest));
+}
+
+int store_blob(struct registry *r, const char *path, bool share, char digest[DIGEST_HEX_SIZE], uint64_t *bytes,
+               struct err *e)
 {
     int rc = digest_file(path, digest, bytes, e);
     if (rc) return rc;
     char *to = store_path(r, "blobs", digest, "");
-    struct stat st;
-    if (stat(to, &st) || (uint64_t)st.st_size != *bytes) {
-        (void)unlink(to); /* a blob of another size is damaged; the good one takes its place */
+    if (!is_stored(to, share, digest, *bytes)) {
+        (void)unlink(to); /* a damaged one: the good one takes its place */
         rc = make_parent(to, e);
-        if (rc == 0) rc = place_blob(path, to, e);
+        if (rc == 0) rc = share ? place_blob(path, to, e) : clone_or_copy(path, to, e);
     }
     mem_free(to);
     return rc;
@@ -151,6 +160,11 @@ int store_load_object(struct registry *r, const char *digest, json_t **out, stru
 
 /* --- views: the files of a model under their own names --- */
 
+const char *manifest_files_key(const json_t *manifest)
+{
+    return json_object_get(manifest, "files") ? "files" : "outputs";
+}
+
 static int link_file(struct registry *r, const json_t *file, const char *dir, struct err *e)
 {
     const char *name, *digest;
@@ -176,7 +190,7 @@ static int link_file(struct registry *r, const json_t *file, const char *dir, st
 static int fill_view(struct registry *r, const json_t *manifest, const char *dir, struct err *e)
 {
     const json_t *files;
-    int rc = json_get_array(manifest, "files", &files, "a manifest", e);
+    int rc = json_get_array(manifest, manifest_files_key(manifest), &files, "a manifest", e);
     if (rc == 0) rc = file_mkdirs(dir, e);
     for (size_t i = 0; rc == 0 && i < json_array_size(files); i++) rc = link_file(r, json_array_get(files, i), dir, e);
     return rc;
@@ -186,7 +200,7 @@ static int fill_view(struct registry *r, const json_t *manifest, const char *dir
 static int check_view(const json_t *manifest, const char *dir, struct err *e)
 {
     const json_t *files;
-    int rc = json_get_array(manifest, "files", &files, "a manifest", e);
+    int rc = json_get_array(manifest, manifest_files_key(manifest), &files, "a manifest", e);
     for (size_t i = 0; rc == 0 && i < json_array_size(files); i++) {
         const json_t *f = json_array_get(files, i);
         char *path = path_join(dir, json_string_value(json_object_get(f, "path")));
@@ -216,8 +230,9 @@ static int build_view(struct registry *r, const json_t *manifest, const char *vi
     if (rc == 0 && rename(tmp.data, at) && errno != EEXIST && errno != ENOTEMPTY) /* another process was first */
         rc = err_set_errno(e, at, "cannot make \"%s\"", at);
     int cleaned = file_remove_tree(tmp.data, rc ? NULL : e);
-    buf_deinit(&tmp);
     if (rc == 0) rc = cleaned;
+    if (rc) err_rename(e, tmp.data, at);
+    buf_deinit(&tmp);
     return rc ? rc : file_sync_dir(views, e);
 }
 

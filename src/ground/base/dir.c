@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -34,7 +35,8 @@ int file_mkdirs(const char *path, struct err *e)
         if (!end && *at != '/') continue;
         *at = '\0';
         if (mkdir(p, 0755) && (errno != EEXIST || !file_is_dir(p)))
-            rc = err_set_errno(e, path, "cannot create directory \"%s\"", p);
+            rc = errno == EEXIST ? err_set(e, ERR_CONFLICT, path, "cannot create directory \"%s\": a file is there", p)
+                                 : err_set_errno(e, path, "cannot create directory \"%s\"", p);
         if (end) break;
         *at = '/';
     }
@@ -109,6 +111,15 @@ char *path_join(const char *a, const char *b)
     if (slash) p[n++] = '/';
     memcpy(p + n, b, m);
     return p;
+}
+
+int path_absolute(const char *path, char **out, struct err *e)
+{
+    while (path[0] == '.' && path[1] == '/') path += 2 + strspn(path + 2, "/");
+    char dir[PATH_MAX] = "";
+    if (path[0] != '/' && !getcwd(dir, sizeof dir)) return err_set_errno(e, path, "cannot tell where \"%s\" is", path);
+    *out = dir[0] ? path_join(dir, path) : mem_strdup(path);
+    return 0;
 }
 
 const char *path_base(const char *path)

@@ -4,6 +4,7 @@
 #include "ground/base/err.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -69,6 +70,26 @@ int err_wrap(struct err *e, int rc, const char *fmt, ...)
     snprintf(text, sizeof text, "%s: %s", prefix, e->msg);
     copy_clean(e->msg, sizeof e->msg, text);
     return rc;
+}
+
+static void replace(char *text, size_t size, const char *from, const char *to)
+{
+    char out[2048];
+    size_t n = 0;
+    for (const char *at = text; *at && n + 1 < sizeof out;) {
+        bool hit = strncmp(at, from, strlen(from)) == 0;
+        n += (size_t)snprintf(out + n, sizeof out - n, "%.*s", hit ? (int)strlen(to) : 1, hit ? to : at);
+        at += hit ? strlen(from) : 1;
+    }
+    out[n < sizeof out ? n : sizeof out - 1] = '\0';
+    copy_clean(text, size, out);
+}
+
+void err_rename(struct err *e, const char *from, const char *to)
+{
+    if (!e || !*from) return;
+    replace(e->msg, sizeof e->msg, from, to);
+    replace(e->object, sizeof e->object, from, to);
 }
 
 const char *err_code_name(int code)

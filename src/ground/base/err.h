@@ -45,6 +45,10 @@ int err_set_errno(struct err *e, const char *object, const char *fmt, ...) PRINT
 /* Put "prefix: " before the message that is there; returns rc unchanged (rc survives e == NULL). */
 int err_wrap(struct err *e, int rc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+/* Put `to` wherever `from` stands in message and object: a caller that wrote under a temporary name says the name that
+ * the user gave. */
+void err_rename(struct err *e, const char *from, const char *to);
+
 /* The JSON name of a code, e.g. "invalid_input"; "unknown" for others. Accepts ERR_* and -ERR_*. */
 const char *err_code_name(int code);
 

@@ -147,6 +147,9 @@ static int keep_mode(int fd, const char *path)
 
 int file_atomic_begin(struct file_atomic *f, const char *path, struct err *e)
 {
+    *f = (struct file_atomic){.fd = -1};
+    if (file_is_dir(path))
+        return err_set(e, ERR_CONFLICT, path, "cannot write \"%s\": it is a directory, a file is needed", path);
     *f = (struct file_atomic){.fd = -1, .path = mem_strdup(path), .tmp_path = tmp_name(path)};
     f->fd = open(f->tmp_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (f->fd >= 0 && keep_mode(f->fd, path) == 0) return 0;

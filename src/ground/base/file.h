@@ -19,7 +19,8 @@ int file_pread(int fd, const char *path, void *p, size_t n, uint64_t offset, str
 
 /* Atomic replacement of path by data. */
 int file_write_atomic(const char *path, const void *data, size_t size, struct err *e) MUST_CHECK;
-/* The same in steps, for large files. abort after a failure; after commit or abort the struct is done with. */
+/* The same in steps, for large files. -ERR_CONFLICT where a directory is. abort after a failure; after commit or abort
+ * the struct is done with. */
 struct file_atomic {
     int fd;
     char *path, *tmp_path;
@@ -36,7 +37,7 @@ int file_append_sync(int fd, const char *path, const void *p, size_t n, struct e
 bool file_exists(const char *path);
 /* A directory is at path; links are followed. */
 bool file_is_dir(const char *path);
-/* Create a directory and its parents (0755); an existing directory is fine. */
+/* Create a directory and its parents (0755); an existing directory is fine, -ERR_CONFLICT where a file is. */
 int file_mkdirs(const char *path, struct err *e) MUST_CHECK;
 /* Remove a file or a directory tree; a missing path is fine. Does not follow links. */
 int file_remove_tree(const char *path, struct err *e) MUST_CHECK;
@@ -44,6 +45,9 @@ int file_remove_tree(const char *path, struct err *e) MUST_CHECK;
 int file_sync_dir(const char *path, struct err *e) MUST_CHECK;
 /* "a/b" in newly allocated memory (mem_free). */
 char *path_join(const char *a, const char *b) MUST_CHECK;
+/* The path from the root (mem_free): a relative one behind the working directory. Links are not resolved and nothing
+ * has to be there. */
+int path_absolute(const char *path, char **out, struct err *e) MUST_CHECK;
 /* Last component, pointing into path. */
 const char *path_base(const char *path);
 /* Sorted names in a directory, without . and ..; free each and the array with mem_free. */

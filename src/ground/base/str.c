@@ -86,23 +86,44 @@ static int min_int(int a, int b)
     return a < b ? a : b;
 }
 
-int str_distance(const char *a, const char *b)
+enum { DISTANCE_MAX_BYTES = 63 };
+
+/* The distance of two texts of n and m bytes, at most DISTANCE_MAX_BYTES each. */
+static int distance(const char *a, int n, const char *b, int m)
 {
-    enum { MAX = 63 };
-    int n = (int)strnlen(a, MAX), m = (int)strnlen(b, MAX);
-    int row[MAX + 1];
-    for (int j = 0; j <= m; j++) row[j] = j;
+    int rows[3][DISTANCE_MAX_BYTES + 1]; /* the row at hand and the two above it */
+    for (int j = 0; j <= m; j++) rows[0][j] = j;
     for (int i = 1; i <= n; i++) {
-        int diagonal = row[0];
+        int *row = rows[i % 3];
+        const int *above = rows[(i + 2) % 3], *above_2 = rows[(i + 1) % 3];
         row[0] = i;
         for (int j = 1; j <= m; j++) {
-            int above = row[j];
-            int change = diagonal + (a[i - 1] != b[j - 1]);
-            row[j] = min_int(change, min_int(above, row[j - 1]) + 1);
-            diagonal = above;
+            int change = above[j - 1] + (a[i - 1] != b[j - 1]);
+            row[j] = min_int(change, min_int(above[j], row[j - 1]) + 1);
+            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+            if (swapped) row[j] = min_int(row[j], above_2[j - 2] + 1);
         }
     }
-    return row[m];
+    return rows[n % 3][m];
+}
+
+int str_distance(const char *a, const char *b)
+{
+    return distance(a, (int)strnlen(a, DISTANCE_MAX_BYTES), b, (int)strnlen(b, DISTANCE_MAX_BYTES));
+}
+
+int str_mistyped(const char *word, const char *known)
+{
+    int n = (int)strnlen(word, DISTANCE_MAX_BYTES), m = (int)strnlen(known, DISTANCE_MAX_BYTES);
+    int whole = distance(word, n, known, m);
+    return n < m ? min_int(whole, distance(word, n, known, n) + 1) : whole;
+}
+
+int str_distance_max(const char *word)
+{
+    int n = (int)strlen(word);
+    if (n < 2) return 0; /* one letter may mean anything */
+    return n < 5 ? 1 : n / 3 + 1;
 }
 
 /* Range of the second byte by the first (Unicode 15, table 3-7). */
@@ -167,4 +188,48 @@ void str_make_printable(char *s)
         }
         i += (size_t)len;
     }
+}
+
+/* --- columns --- */
+
+static unsigned code_point(const char *p, int len)
+{
+    static const unsigned char lead[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+    unsigned c = (unsigned char)p[0] & lead[len];
+    for (int i = 1; i < len; i++) c = c << 6 | ((unsigned char)p[i] & 0x3Fu);
+    return c;
+}
+
+/* Unicode 15, EastAsianWidth W and F, in whole blocks; ambiguous ones (quotation marks, dashes) are narrow. */
+int str_char_columns(const char *p, int len)
+{
+    static const struct {
+        unsigned first, last;
+    } wide[] = {{0x1100, 0x115F}, {0x2E80, 0xA4CF}, {0xAC00, 0xD7A3},   {0xF900, 0xFAFF},  {0xFE30, 0xFE6F},
+                {0xFF00, 0xFF60}, {0xFFE0, 0xFFE6}, {0x1F300, 0x1FAFF}, {0x20000, 0x3FFFD}};
+    if (len < 2) return 1;
+    unsigned c = code_point(p, len);
+    if (c >= 0x300 && c <= 0x36F) return 0; /* combining marks */
+    for (size_t i = 0; i < N_ELEM(wide); i++)
+        if (c >= wide[i].first && c <= wide[i].last) return 2;
+    return 1;
+}
+
+int str_columns(const char *s)
+{
+    int columns = 0;
+    for (size_t n = strlen(s); n > 0;) {
+        int len = str_utf8_char(s, n);
+        if (len == 0) len = 1; /* a byte that is no character shows as one */
+        columns += str_char_columns(s, len);
+        s += len;
+        n -= (size_t)len;
+    }
+    return columns;
+}
+
+int str_padding(const char *s, int columns)
+{
+    int used = str_columns(s);
+    return used < columns ? columns - used : 0;
 }

@@ -22,13 +22,24 @@ bool str_to_u64(const char *s, uint64_t *out) MUST_CHECK;
 bool str_to_double(const char *s, double *out) MUST_CHECK;
 /* "1.5 GB" (powers of 1000), size >= 16. */
 void str_format_bytes(uint64_t bytes, char *out, size_t size);
-/* Levenshtein distance, for "did you mean"; capped at 63 characters each. */
+/* Letters to insert, delete, change or swap with their neighbour, for "did you mean"; capped at 63 bytes each. */
 int str_distance(const char *a, const char *b);
+/* How far a word as it was typed is from a known one: their distance, or that from its beginning and one more, so that
+ * "lable" is near "label-column". The known word may be meant when this is at most str_distance_max(word). */
+int str_mistyped(const char *word, const char *known);
+/* The distance up to which another word may be what was meant by this one. */
+int str_distance_max(const char *word);
 /* Length in bytes (1-4) of the valid UTF-8 character at p, of which n bytes may be read; 0 when there is none.
  * Overlong forms, surrogates and values past U+10FFFF are not valid (Unicode 15, table 3-7). */
 int str_utf8_char(const char *p, size_t n);
 /* Remove an incomplete UTF-8 character from the end of s, as truncation leaves it. */
 void str_cut_utf8(char *s);
+/* Columns that a character (a valid one of len bytes) takes on a terminal: 2 for East Asian wide ones. */
+int str_char_columns(const char *p, int len);
+/* Columns of a whole text. */
+int str_columns(const char *s);
+/* How many spaces fill a text up to columns; 0 when it is wider: printf("%s%*s", s, str_padding(s, 20), ""). */
+int str_padding(const char *s, int columns);
 /* Replace control characters and bytes that are not UTF-8 by '?', in place: fit for terminals and JSON. */
 void str_make_printable(char *s);
 

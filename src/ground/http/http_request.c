@@ -14,6 +14,8 @@ struct http_request *http_request_new(struct http_server *s, struct MHD_Connecti
     if (!r) return NULL;
     r->server = s;
     r->connection = c;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    r->client = info ? info->socket_context : NULL;
     r->method = mem_strdup(method);
     r->path = mem_strdup(path);
     buf_init(&r->body, s->opt.max_body_bytes);

@@ -22,9 +22,10 @@ struct http_options {
     int port;              /* 0: any free one */
     size_t max_body_bytes; /* larger bodies are answered with 413 through too_large */
     int max_connection;    /* 0: 1024 */
-    int idle_timeout_s;    /* of connections that wait for a request; 0: 60 */
+    int idle_timeout_s;    /* for a client to send its request, large ones a second more per 16 KiB; 0: 60 */
     http_request_fn request;
     http_request_fn too_large; /* like request; NULL: an empty 413 */
+    http_request_fn malformed; /* like request, when the length of its body is told twice; NULL: an empty 400 */
     void *arg;
 };
 /* Listen and serve; -ERR_IO names address and reason. */

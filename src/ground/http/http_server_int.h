@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "ground/base/buf.h"
+#include "ground/http/http_clients_int.h"
 #include "ground/http/http_server.h"
 
 enum http_state { HTTP_READING, HTTP_LATER, HTTP_STREAMING, HTTP_REPLIED };
@@ -16,8 +17,10 @@ enum http_state { HTTP_READING, HTTP_LATER, HTTP_STREAMING, HTTP_REPLIED };
 struct http_request {
     struct http_server *server;
     struct MHD_Connection *connection;
+    struct http_client *client;
     char *method, *path;
     struct buf body;
+    bool asked; /* it is complete or refused, and counted in n_open */
     bool too_large;
     size_t n_dropped; /* bytes of a body that was too large */
     enum http_state state;
@@ -38,9 +41,11 @@ struct http_request {
     struct http_request *watch_next;
 };
 
-/* Watches the sockets of suspended connections: a client that closes its side is told as `left`. */
+/* Watches the sockets of suspended connections: a client that closes its side is told as `left`. And cuts off clients
+ * that are too slow to ask. */
 struct http_watch {
     int epoll_fd, stop_fd;
+    struct http_clients *clients;
     pthread_t thread;
     bool running;
     pthread_mutex_t lock; /* the list */
@@ -54,11 +59,12 @@ struct http_server {
     int port;
     atomic_int n_open;
     atomic_bool stopping;
+    struct http_clients clients;
     struct http_watch watch;
 };
 
-/* Start and stop the thread; stop also after a start that failed. */
-int http_watch_start(struct http_watch *w, struct err *e) MUST_CHECK;
+/* Start and stop the thread; stop also after a start that failed. clients is borrowed. */
+int http_watch_start(struct http_watch *w, struct http_clients *clients, struct err *e) MUST_CHECK;
 void http_watch_stop(struct http_watch *w);
 
 /* Watch the socket of a request from now on. */

@@ -1,12 +1,14 @@
-/* The watcher: notices clients that leave while their connection is suspended, which libmicrohttpd does not look at.
- * Owns one thread and one epoll set of sockets it never reads. A client that half-closes its side counts as gone.
- * What always holds: a request is in the list from http_watch_add to http_watch_remove, and `left` is called under the
- * list's lock, so it never meets a request that is over. */
+/* The watcher: notices clients that leave while their connection is suspended, which libmicrohttpd does not look at,
+ * and once a second those that are too slow to send their request. Owns one thread and one epoll set of sockets it
+ * never reads. A client that half-closes its side counts as gone. What always holds: a request is in the list from
+ * http_watch_add to http_watch_remove, and `left` is called under the list's lock, so it never meets a request that is
+ * over. */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "ground/base/clock.h"
 #include "ground/http/http_server_int.h"
 
 static void leave_by_id(struct http_watch *w, uint64_t id)
@@ -20,13 +22,20 @@ static void leave_by_id(struct http_watch *w, uint64_t id)
     pthread_mutex_unlock(&w->lock);
 }
 
+#define CUT_EVERY_S 1.0
+
 static void *watch_thread(void *arg)
 {
     struct http_watch *w = arg;
+    double cut_s = clock_s();
     for (;;) {
         struct epoll_event event[16];
-        int n = epoll_wait(w->epoll_fd, event, 16, -1);
+        int n = epoll_wait(w->epoll_fd, event, 16, (int)(CUT_EVERY_S * 1e3));
         if (n < 0 && errno != EINTR) return NULL;
+        if (clock_s() - cut_s >= CUT_EVERY_S) {
+            http_clients_cut(w->clients);
+            cut_s = clock_s();
+        }
         for (int i = 0; i < n; i++) {
             if (event[i].data.u64 == 0) return NULL; /* stop_fd */
             leave_by_id(w, event[i].data.u64);
@@ -34,10 +43,11 @@ static void *watch_thread(void *arg)
     }
 }
 
-int http_watch_start(struct http_watch *w, struct err *e)
+int http_watch_start(struct http_watch *w, struct http_clients *clients, struct err *e)
 {
     struct epoll_event stop = {.events = EPOLLIN, .data.u64 = 0};
     w->next_id = 1;
+    w->clients = clients;
     pthread_mutex_init(&w->lock, NULL);
     w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     w->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -63,16 +63,29 @@ static bool same_name(const char *a, const char *b)
     return *a == *b;
 }
 
-const char *param_nearest(const struct param *table, size_t n, const char *name, bool with_positional)
+void param_set_suggest(struct param_set *s, const struct param *table, size_t n)
 {
-    const char *best = NULL;
-    int best_distance = (int)strlen(name) / 3 + 2; /* farther is another word */
-    for (size_t i = 0; i < n; i++) {
-        if (!with_positional && table[i].flags & PARAM_POSITIONAL) continue;
-        int d = str_distance(name, table[i].name);
-        if (d < best_distance) {
-            best_distance = d;
-            best = table[i].name;
+    s->also = table;
+    s->n_also = n;
+}
+
+/* What may be suggested where the values come from: a flag on a command line, a field in a file. */
+static bool is_offered(const struct param_set *s, const struct param *p)
+{
+    return !(p->flags & PARAM_REFUSED) && !(s->as_flags && p->flags & PARAM_POSITIONAL);
+}
+
+/* The nearest parameter of both tables, or NULL when none is near. */
+static const struct param *nearest(const struct param_set *s, const char *name)
+{
+    const struct param *best = NULL;
+    int limit = str_distance_max(name) + 1;
+    for (size_t i = 0; i < s->n + (s->as_flags ? s->n_also : 0); i++) {
+        const struct param *p = i < s->n ? &s->table[i] : &s->also[i - s->n];
+        int d = is_offered(s, p) ? str_mistyped(name, p->name) : limit;
+        if (d < limit) {
+            limit = d;
+            best = p;
         }
     }
     return best;
@@ -86,13 +99,12 @@ int param_find(const struct param_set *s, const char *name, size_t *idx, struct 
             return 0;
         }
     }
-    const char *near = param_nearest(s->table, s->n, name, !s->as_flags);
+    const struct param *near = nearest(s, name);
     const char *what = s->as_flags ? "option" : "field";
     const char *dashes = s->as_flags ? "--" : "";
     if (!near) return err_set(e, ERR_USAGE, name, "cannot set \"%s%s\": there is no such %s", dashes, name, what);
     char shown[PARAM_NAME_SIZE];
-    struct param nearest = {.name = near};
-    param_shown_name(&nearest, s->as_flags, shown);
+    param_shown_name(near, s->as_flags, shown);
     return err_set(e, ERR_USAGE, name, "cannot set \"%s%s\": there is no such %s, did you mean %s?", dashes, name, what,
                    shown);
 }
@@ -100,8 +112,11 @@ int param_find(const struct param_set *s, const char *name, size_t *idx, struct 
 void param_shown_name(const struct param *p, bool as_flags, char out[PARAM_NAME_SIZE])
 {
     bool positional = as_flags && p->flags & PARAM_POSITIONAL;
-    snprintf(out, PARAM_NAME_SIZE, "%s%s", as_flags && !positional ? "--" : "",
-             positional && p->metavar ? p->metavar : p->name);
+    if (positional && p->metavar) {
+        snprintf(out, PARAM_NAME_SIZE, "%s", p->metavar);
+        return;
+    }
+    snprintf(out, PARAM_NAME_SIZE, "%s%s", as_flags && !positional ? "--" : "", p->name);
     for (char *c = out; *c && as_flags; c++) {
         if (*c == '_') *c = '-';
         if (positional) *c = (char)toupper((unsigned char)*c);
@@ -190,6 +205,16 @@ int64_t param_int_at(const struct param_set *s, const char *name, size_t i)
     return get_item(s, name, i)->integer;
 }
 
+void param_clear(struct param_set *s, const char *name)
+{
+    size_t idx = (size_t)(get(s, name) - s->value);
+    unsigned source = s->source;
+    clear_value(&s->value[idx]);
+    s->source = 0; /* what a default counts as */
+    set_default(s, idx);
+    s->source = source;
+}
+
 int param_set_check(const struct param_set *s, struct err *e)
 {
     for (size_t i = 0; i < s->n; i++) {
@@ -198,9 +223,27 @@ int param_set_check(const struct param_set *s, struct err *e)
         char shown[PARAM_NAME_SIZE], need[256];
         param_shown_name(p, s->as_flags, shown);
         param_needed(p, need, sizeof need);
-        return err_set(e, ERR_USAGE, p->name, "cannot go on without \"%s\": %s is needed", shown, need);
+        if (str_eq(shown, need)) return err_set(e, ERR_USAGE, p->name, "cannot go on: %s is missing", shown);
+        return err_set(e, ERR_USAGE, p->name, "cannot go on: %s is missing, %s is needed", shown, need);
     }
     return 0;
+}
+
+static bool is_given(const struct param_set *s, const struct value *v)
+{
+    return v->source > 0 && (s->table[v - s->value].type != PARAM_BOOL || v->item[0].integer);
+}
+
+int param_need_one(const struct param_set *s, const char *what, const char *a, const char *b, struct err *e)
+{
+    const struct value *v = get(s, a), *w = get(s, b);
+    if (is_given(s, v) != is_given(s, w)) return 0;
+    char shown_a[PARAM_NAME_SIZE], shown_b[PARAM_NAME_SIZE];
+    param_shown_name(&s->table[v - s->value], s->as_flags, shown_a);
+    param_shown_name(&s->table[w - s->value], s->as_flags, shown_b);
+    if (is_given(s, v))
+        return err_set(e, ERR_USAGE, b, "cannot %s: %s and %s are both given, one is needed", what, shown_a, shown_b);
+    return err_set(e, ERR_USAGE, a, "cannot %s: %s or %s is needed", what, shown_a, shown_b);
 }
 
 json_t *param_to_json(const struct param_set *s)

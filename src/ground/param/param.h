@@ -30,8 +30,10 @@ enum param_type {
 enum {
     PARAM_POSITIONAL = 1, /* taken in order from the arguments that are not flags */
     PARAM_REQUIRED = 2,
-    PARAM_REPEAT = 4, /* may be given several times (PARAM_STRING): --adapter A --adapter B */
-    PARAM_REST = 8    /* positional that takes all remaining arguments (PARAM_STRING) */
+    PARAM_REPEAT = 4,   /* may be given several times (PARAM_STRING): --adapter A --adapter B */
+    PARAM_REST = 8,     /* positional that takes all remaining arguments (PARAM_STRING) */
+    PARAM_REFUSED = 16, /* known, but not supported by this version: in no help, -ERR_UNSUPPORTED when it is set */
+    PARAM_ABOVE = 32    /* min itself is not a value: above min, at most max */
 };
 
 struct param {
@@ -40,7 +42,7 @@ struct param {
     unsigned flags;
     const char *unit;    /* "tokens", "s", "bytes", ... or NULL */
     double min, max;     /* numbers (each element of a list); both 0: no range */
-    const char *choices; /* PARAM_CHOICE: "auto|deterministic|reference" */
+    const char *choices; /* PARAM_CHOICE: "auto|deterministic|reference"; those behind "||" are refused as above */
     const char *initial; /* default as text, NULL: unset */
     const char *metavar; /* what stands for the value in the help: "FILE", "N"; NULL: from the type */
     const char *help_en, *help_zh;
@@ -67,6 +69,11 @@ int param_set_args(struct param_set *s, int argc, char *const *argv, struct err 
 /* -ERR_USAGE naming the first PARAM_REQUIRED that is unset. */
 int param_set_check(const struct param_set *s, struct err *e) MUST_CHECK;
 
+/* -ERR_USAGE unless exactly one of two parameters is given (a truth value: is true). what: the verb, "tokenize". */
+int param_need_one(const struct param_set *s, const char *what, const char *a, const char *b, struct err *e) MUST_CHECK;
+/* Back to the default, as if it had never been set; the name must be in the table. */
+void param_clear(struct param_set *s, const char *name);
+
 /* Getters; the name must be in the table with that type (asserted: programming error). */
 bool param_is_set(const struct param_set *s, const char *name); /* by anyone but the default */
 bool param_bool(const struct param_set *s, const char *name);
@@ -83,6 +90,10 @@ int64_t param_int_at(const struct param_set *s, const char *name, size_t i);
 json_t *param_to_json(const struct param_set *s);
 /* The same as YAML text, one key a line in table order, readable by param_set_yaml. */
 int param_to_yaml(const struct param_set *s, struct buf *out) MUST_CHECK;
+/* How many bytes of its choices name those that work: "sft" of "sft||dpo|grpo". */
+size_t param_choices_len(const struct param *p);
+/* Another table (borrowed) whose names are offered, too, when an option is misspelt; it gets no values. */
+void param_set_suggest(struct param_set *s, const struct param *table, size_t n);
 /* Help lines of a table in a language. */
 int param_help(const struct param *table, size_t n, enum lang lang, struct buf *out) MUST_CHECK;
 

@@ -20,17 +20,17 @@ struct value {
 struct param_set {
     const struct param *table;
     size_t n;
-    struct value *value; /* [n] */
-    unsigned source;     /* counts up with every source: a repeatable option adds to its own source only */
-    bool as_flags;       /* errors say --max-tokens instead of max_tokens */
+    struct value *value;      /* [n] */
+    unsigned source;          /* counts up with every source: a repeatable option adds to its own source only */
+    bool as_flags;            /* errors say --max-tokens instead of max_tokens */
+    const struct param *also; /* [n_also] another table to suggest names from, NULL: none */
+    size_t n_also;
 };
 
 enum { PARAM_ITEMS_MAX = 1 << 16, PARAM_NAME_SIZE = 96, PARAM_FILE_MAX_BYTES = 1 << 20 };
 
 /* The index of a name, or -ERR_USAGE with the nearest known name. */
 int param_find(const struct param_set *s, const char *name, size_t *idx, struct err *e) MUST_CHECK;
-/* The nearest name of the table, or NULL when none is near. with_positional: positional ones count too. */
-const char *param_nearest(const struct param *table, size_t n, const char *name, bool with_positional);
 /* How a parameter is called where the values come from: max_tokens, --max-tokens, MODEL. */
 void param_shown_name(const struct param *p, bool as_flags, char out[PARAM_NAME_SIZE]);
 /* What stands for its value: the metavar, or a word by the type. */

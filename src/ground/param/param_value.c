@@ -27,7 +27,9 @@ static void range_text(const struct param *p, char *out, size_t size)
 {
     out[0] = '\0';
     if (!has_range(p)) return;
-    if (p->max >= BOUND_SHOWN_MAX)
+    if (p->flags & PARAM_ABOVE)
+        snprintf(out, size, " above %.15g, at most %.15g", p->min, p->max);
+    else if (p->max >= BOUND_SHOWN_MAX)
         snprintf(out, size, " of at least %.15g", p->min);
     else if (p->min <= -BOUND_SHOWN_MAX)
         snprintf(out, size, " of at most %.15g", p->max);
@@ -35,10 +37,18 @@ static void range_text(const struct param *p, char *out, size_t size)
         snprintf(out, size, " from %.15g to %.15g", p->min, p->max);
 }
 
+size_t param_choices_len(const struct param *p)
+{
+    const char *end = p->choices ? strstr(p->choices, "||") : NULL;
+    return end ? (size_t)(end - p->choices) : p->choices ? strlen(p->choices) : 0;
+}
+
+/* "a, b, c" of "a|b|c||refused". */
 static void choice_text(const struct param *p, char *out, size_t size)
 {
-    size_t n = (size_t)snprintf(out, size, "one of ");
-    for (const char *c = p->choices; *c && n + 4 < size; c++) {
+    const char *end = p->choices + param_choices_len(p);
+    size_t n = 0;
+    for (const char *c = p->choices; c < end && n + 4 < size; c++) {
         if (*c == '|') {
             out[n++] = ',';
             out[n++] = ' ';
@@ -51,7 +61,7 @@ static void choice_text(const struct param *p, char *out, size_t size)
 
 void param_needed(const struct param *p, char *out, size_t size)
 {
-    char range[80], unit[48] = "";
+    char range[80], unit[48] = "", choices[200];
     range_text(p, range, sizeof range);
     if (p->unit) snprintf(unit, sizeof unit, " (%s)", p->unit);
     switch (p->type) {
@@ -67,7 +77,8 @@ void param_needed(const struct param *p, char *out, size_t size)
         snprintf(out, size, "a number%s%s", range, unit);
         return;
     case PARAM_CHOICE:
-        choice_text(p, out, size);
+        choice_text(p, choices, sizeof choices);
+        snprintf(out, size, strchr(choices, ',') ? "one of %s" : "%s", choices);
         return;
     default:
         snprintf(out, size, "%s", p->metavar ? p->metavar : "text");
@@ -87,19 +98,39 @@ static int refuse(const struct param_set *s, const struct param *p, const char *
 
 static bool in_range(const struct param *p, double v)
 {
-    return !has_range(p) || (v >= p->min && v <= p->max);
+    return !has_range(p) || (v >= p->min && v <= p->max && !(p->flags & PARAM_ABOVE && v <= p->min));
 }
 
-static bool is_choice(const struct param *p, const char *text)
+/* Whether text is among the choices, n bytes separated by '|'. */
+static bool is_among(const char *choices, size_t n, const char *text)
 {
-    size_t n = strlen(text);
-    for (const char *c = p->choices; n > 0;) {
-        size_t len = strcspn(c, "|");
-        if (len == n && memcmp(c, text, n) == 0) return true;
-        if (!c[len]) break;
-        c += len + 1;
+    size_t len = strlen(text);
+    for (const char *c = choices, *end = choices + n; len > 0 && c < end;) {
+        const char *bar = memchr(c, '|', (size_t)(end - c));
+        if ((size_t)((bar ? bar : end) - c) == len && memcmp(c, text, len) == 0) return true;
+        if (!bar) break;
+        c = bar + 1;
     }
     return false;
+}
+
+/* What this version knows by name and does not support. */
+static bool is_refused(const struct param *p, const char *text)
+{
+    if (p->flags & PARAM_REFUSED) return true;
+    return p->type == PARAM_CHOICE && !is_among(p->choices, param_choices_len(p), text) &&
+           is_among(p->choices, strlen(p->choices), text);
+}
+
+static int refuse_unsupported(const struct param_set *s, const struct param *p, const char *text, struct err *e)
+{
+    char shown[PARAM_NAME_SIZE], works[256];
+    param_shown_name(p, s->as_flags, shown);
+    if (p->flags & PARAM_REFUSED)
+        return err_set(e, ERR_UNSUPPORTED, p->name, "cannot use \"%s\": this version does not support it", shown);
+    choice_text(p, works, sizeof works);
+    return err_set(e, ERR_UNSUPPORTED, p->name,
+                   "cannot set \"%s\" to \"%s\": this version does not support it, it has %s", shown, text, works);
 }
 
 static bool is_utf8(const char *text)
@@ -127,7 +158,7 @@ static bool read_item(const struct param *p, const char *text, struct item *out)
     case PARAM_FLOATS:
         return str_to_double(text, &out->number) && in_range(p, out->number);
     case PARAM_CHOICE:
-        return is_choice(p, text);
+        return is_among(p->choices, param_choices_len(p), text);
     default:
         return is_utf8(text);
     }
@@ -151,6 +182,7 @@ int param_put_text(struct param_set *s, size_t idx, const char *text, bool first
     const struct param *p = &s->table[idx];
     struct value *v = &s->value[idx];
     struct item item = {0};
+    if (is_refused(p, text)) return refuse_unsupported(s, p, text, e);
     if (!read_item(p, text, &item)) return refuse(s, p, text, e);
     if (first || !v->item) param_put_empty(s, idx);
     if (v->n >= PARAM_ITEMS_MAX)

@@ -5,7 +5,8 @@
  *   {"type":"heading","text"}   {"type":"text","text"}   {"type":"code","text"}
  *   {"type":"facts","rows":[[name,value],...]}
  *   {"type":"table","columns":[{"text","right":bool},...],"rows":[[text,...],...],"caption"}
- *   {"type":"intervals","rows":[{"label","value","low","high"},...],"min","max","mark"}   values are fractions
+ *   {"type":"intervals","rows":[{"label","value","low","high"},...],"min","max","mark","unit"}   values are fractions,
+ *    shown times 100 with the unit behind them (" %"), and with a sign where min is below 0
  *   {"type":"lines","series":[{"label","points":[[x,y],...]},...],"x","y"}
  *   {"type":"matrix","rows":[label,...],"columns":[label,...],"counts":[[n,...],...],"row_title","column_title"}
  *   {"type":"details","summary","open":bool,"blocks":[...]}

@@ -55,26 +55,28 @@ static int md_table(const json_t *b, struct buf *out)
     return rc ? rc : buf_add_str(out, "\n");
 }
 
-static int md_facts(const json_t *b, struct buf *out)
+static int md_facts(const json_t *b, const char *colon, struct buf *out)
 {
     const json_t *rows = block_list(b, "rows");
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
-        rc = wrap(out, "- ", json_string_value(json_array_get(json_array_get(rows, i), 0)), ": ");
+        rc = wrap(out, "- ", json_string_value(json_array_get(json_array_get(rows, i), 0)), colon);
         if (rc == 0) rc = wrap(out, "", json_string_value(json_array_get(json_array_get(rows, i), 1)), "\n");
     }
     return rc ? rc : buf_add_str(out, "\n");
 }
 
-static int md_intervals(const json_t *b, struct buf *out)
+static int md_intervals(const json_t *b, const char *colon, struct buf *out)
 {
     const json_t *rows = block_list(b, "rows");
+    bool is_signed = block_num(json_object_get(b, "min")) < 0;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
         const json_t *r = json_array_get(rows, i);
-        rc = wrap(out, "- ", block_str(r, "label"), ": ");
+        rc = wrap(out, "- ", block_str(r, "label"), colon);
         if (rc == 0)
-            rc = buf_printf(out, "%.1f %% [%.1f, %.1f]\n", 100 * block_num(json_object_get(r, "value")),
+            rc = buf_printf(out, is_signed ? "%+.1f%s [%+.1f, %+.1f]\n" : "%.1f%s [%.1f, %.1f]\n",
+                            100 * block_num(json_object_get(r, "value")), block_str(b, "unit"),
                             100 * block_num(json_object_get(r, "low")), 100 * block_num(json_object_get(r, "high")));
     }
     return rc ? rc : buf_add_str(out, "\n");
@@ -116,14 +118,14 @@ static int md_code(const json_t *b, struct buf *out)
 }
 
 /* The last point of each line: Markdown has no plots. */
-static int md_lines(const json_t *b, struct buf *out)
+static int md_lines(const json_t *b, const char *colon, struct buf *out)
 {
     const json_t *series = block_list(b, "series");
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < json_array_size(series); i++) {
         const json_t *s = json_array_get(series, i), *points = block_list(s, "points");
         size_t n = json_array_size(points);
-        rc = wrap(out, "- ", block_str(s, "label"), ": ");
+        rc = wrap(out, "- ", block_str(s, "label"), colon);
         if (rc == 0 && n)
             rc = buf_printf(out, "%.4g \xE2\x86\x92 %.4g", block_num(json_array_get(json_array_get(points, 0), 1)),
                             block_num(json_array_get(json_array_get(points, n - 1), 1)));
@@ -132,43 +134,44 @@ static int md_lines(const json_t *b, struct buf *out)
     return rc ? rc : buf_add_str(out, "\n");
 }
 
-static int md_blocks(const json_t *blocks, int depth, struct buf *out, struct err *e);
+static int md_blocks(const json_t *blocks, const char *colon, int depth, struct buf *out, struct err *e);
 
-static int md_block(const json_t *b, int depth, struct buf *out, struct err *e)
+static int md_block(const json_t *b, const char *colon, int depth, struct buf *out, struct err *e)
 {
     const char *type = block_str(b, "type");
     if (str_eq(type, "verdict")) {
         int rc = wrap(out, "**", block_str(b, "label"), "** ");
-        if (rc == 0) rc = wrap(out, "", block_str(b, "title"), ": ");
+        if (rc == 0) rc = wrap(out, "", block_str(b, "title"), colon);
         return rc ? rc : wrap(out, "", block_str(b, "text"), "\n\n");
     }
     if (str_eq(type, "heading")) return wrap(out, "## ", block_str(b, "text"), "\n\n");
     if (str_eq(type, "text")) return wrap(out, "", block_str(b, "text"), "\n\n");
     if (str_eq(type, "code")) return md_code(b, out);
-    if (str_eq(type, "facts")) return md_facts(b, out);
+    if (str_eq(type, "facts")) return md_facts(b, colon, out);
     if (str_eq(type, "table")) return md_table(b, out);
-    if (str_eq(type, "intervals")) return md_intervals(b, out);
-    if (str_eq(type, "lines")) return md_lines(b, out);
+    if (str_eq(type, "intervals")) return md_intervals(b, colon, out);
+    if (str_eq(type, "lines")) return md_lines(b, colon, out);
     if (str_eq(type, "matrix")) return md_matrix(b, out);
     if (str_eq(type, "details") && depth < 4) {
         int rc = wrap(out, "**", block_str(b, "summary"), "**\n\n");
-        return rc ? rc : md_blocks(block_list(b, "blocks"), depth + 1, out, e);
+        return rc ? rc : md_blocks(block_list(b, "blocks"), colon, depth + 1, out, e);
     }
     return err_set(e, ERR_INPUT, type, "cannot render a report block of type \"%s\"", type);
 }
 
-static int md_blocks(const json_t *blocks, int depth, struct buf *out, struct err *e)
+static int md_blocks(const json_t *blocks, const char *colon, int depth, struct buf *out, struct err *e)
 {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < json_array_size(blocks); i++)
-        rc = md_block(json_array_get(blocks, i), depth, out, e);
+        rc = md_block(json_array_get(blocks, i), colon, depth, out, e);
     return rc;
 }
 
 int report_markdown(const json_t *doc, struct buf *out, struct err *e)
 {
+    const char *colon = str_eq(block_str(doc, "lang"), "zh") ? "：" : ": ";
     int rc = wrap(out, "# ", block_str(doc, "title"), "\n\n");
-    if (rc == 0) rc = md_blocks(block_list(doc, "blocks"), 0, out, e);
+    if (rc == 0) rc = md_blocks(block_list(doc, "blocks"), colon, 0, out, e);
     return rc == -ERR_LIMIT || rc == -ERR_NOMEM
                ? err_set(e, -rc, NULL, "cannot write the report: longer than %zu bytes", out->max)
                : rc;

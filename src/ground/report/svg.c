@@ -38,14 +38,20 @@ static double iv_x(double v, double min, double max)
     return IV_LEFT + clamp((v - min) / (max - min), 0, 1) * (IV_WIDTH - IV_LEFT - IV_RIGHT);
 }
 
-static int iv_axis(struct buf *out, double min, double max, double bottom)
+/* "94.0 %", or "+81.0" on an axis of differences. */
+static void iv_value(double value, bool is_signed, const char *unit, char *out, size_t size)
+{
+    snprintf(out, size, is_signed ? "%+.1f%.8s" : "%.1f%.8s", 100 * value, unit);
+}
+
+static int iv_axis(struct buf *out, double min, double max, const char *unit, double bottom)
 {
     double step = nice_step(max - min, 6);
     int rc = 0;
     for (double v = ceil(min / step - 1e-9) * step; rc == 0 && v <= max + step * 1e-6; v += step) {
         char label[32];
         double x = iv_x(v, min, max);
-        snprintf(label, sizeof label, "%.4g %%", 100 * (fabs(v) < step * 1e-6 ? 0 : v));
+        snprintf(label, sizeof label, "%.4g%.8s", 100 * (fabs(v) < step * 1e-6 ? 0 : v), unit);
         rc = buf_printf(out, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%.1f\"/>", x, x, IV_TOP,
                         bottom);
         if (rc == 0) rc = text_at(out, x, bottom + 16, "middle", "dim", label);
@@ -53,7 +59,7 @@ static int iv_axis(struct buf *out, double min, double max, double bottom)
     return rc;
 }
 
-static int iv_row(struct buf *out, const json_t *row, double y, double min, double max)
+static int iv_row(struct buf *out, const json_t *row, double y, double min, double max, const char *unit)
 {
     double value = block_num(json_object_get(row, "value")), low = block_num(json_object_get(row, "low")),
            high = block_num(json_object_get(row, "high"));
@@ -65,7 +71,7 @@ static int iv_row(struct buf *out, const json_t *row, double y, double min, doub
             "<line class=\"bar\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/><circle class=\"dot\" cx=\"%.1f\" "
             "cy=\"%.1f\" r=\"5\"/>",
             iv_x(low, min, max), iv_x(high, min, max), y, y, iv_x(value, min, max), y);
-    snprintf(label, sizeof label, min < 0 ? "%+.1f" : "%.1f %%", 100 * value);
+    iv_value(value, min < 0, unit, label, sizeof label);
     return rc ? rc : text_at(out, IV_WIDTH - 6, y + 4, "end", "", label);
 }
 
@@ -77,14 +83,15 @@ int svg_intervals(const json_t *block, struct buf *out)
     double bottom = IV_TOP + (double)(n * IV_ROW);
     if (!(max > min)) max = min + 1;
     int rc = buf_printf(out, "<svg viewBox=\"0 0 %d %.0f\" role=\"img\">", IV_WIDTH, bottom + 26);
-    if (rc == 0) rc = iv_axis(out, min, max, bottom);
+    if (rc == 0) rc = iv_axis(out, min, max, block_str(block, "unit"), bottom);
     if (rc == 0 && json_is_number(mark)) {
         double x = iv_x(block_num(mark), min, max);
         rc = buf_printf(out, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%.1f\"/>", x, x, IV_TOP,
                         bottom);
     }
     for (size_t i = 0; rc == 0 && i < n; i++)
-        rc = iv_row(out, json_array_get(rows, i), IV_TOP + ((double)i + 0.5) * IV_ROW, min, max);
+        rc = iv_row(out, json_array_get(rows, i), IV_TOP + ((double)i + 0.5) * IV_ROW, min, max,
+                    block_str(block, "unit"));
     return rc ? rc : buf_add_str(out, "</svg>\n");
 }
 

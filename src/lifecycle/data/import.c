@@ -9,10 +9,7 @@
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
-#include "ground/sys/digest.h"
-#include "lifecycle/data/dataset.h"
-
-enum { MAX_OUTPUT = 2000 * 1000 * 1000 };
+#include "lifecycle/data/dataset_int.h"
 
 struct counts {
     size_t train_rows, train_kept, duplicates, label_conflicts, overlaps;
@@ -210,20 +207,15 @@ static int format_rows(const struct import *m, bool test, struct buf *out)
 static int write_rows(const struct import *m, bool test, json_t *outputs, struct err *e)
 {
     static const char *const name[] = {"train.jsonl", "cases.jsonl"};
-    char *path = path_join(m->o->out_dir, name[test]);
-    char digest[DIGEST_HEX_SIZE];
     struct buf b;
-    buf_init(&b, MAX_OUTPUT);
+    buf_init(&b, DATASET_MAX_BYTES);
     int rc = format_rows(m, test, &b);
-    if (rc) err_set(e, -rc, path, "cannot write \"%s\": out of memory or more than %d bytes", path, MAX_OUTPUT);
-    if (rc == 0) rc = digest_memory(b.data, b.len, digest, e);
-    if (rc == 0) rc = file_write_atomic(path, b.data, b.len, e);
-    if (rc == 0 && json_array_append_new(outputs, json_pack("{s:s,s:s,s:I,s:I}", "path", name[test], "digest", digest,
-                                                            "bytes", (json_int_t)b.len, "rows",
-                                                            (json_int_t)(test ? m->n.test_kept : m->n.train_kept))))
-        rc = err_set(e, ERR_NOMEM, path, "cannot write \"%s\": out of memory", path);
+    if (rc)
+        err_set(e, -rc, name[test], "cannot write \"%s\": out of memory or more than %d bytes", name[test],
+                DATASET_MAX_BYTES);
+    if (rc == 0)
+        rc = dataset_write_output(m->o->out_dir, name[test], &b, test ? m->n.test_kept : m->n.train_kept, outputs, e);
     buf_deinit(&b);
-    mem_free(path);
     return rc;
 }
 
@@ -236,36 +228,15 @@ static json_t *describe_counts(const struct counts *n)
                      (json_int_t)n->test_beyond);
 }
 
-static int add_input(json_t *inputs, const char *role, const char *path, struct err *e)
-{
-    char digest[DIGEST_HEX_SIZE];
-    if (!path) return 0;
-    int rc = digest_file(path, digest, NULL, e);
-    if (rc == 0 && json_array_append_new(
-                       inputs, json_pack("{s:s,s:s,s:s}", "role", role, "name", path_base(path), "digest", digest)))
-        rc = err_set(e, ERR_NOMEM, path, "cannot import \"%s\": out of memory", path);
-    return rc;
-}
-
 static int make_manifest(const struct import *m, json_t *inputs, json_t *outputs, json_t **out, struct err *e)
 {
-    char digest[DIGEST_HEX_SIZE];
     json_t *params =
         json_pack("{s:s,s:s,s:I,s:s*}", "text_column", m->o->text_column, "label_column", m->o->label_column,
                   "test_per_label", (json_int_t)m->o->test_per_label, "system", m->o->system);
-    json_t *all =
-        json_pack("{s:s,s:s,s:O,s:o,s:O,s:o,s:O}", "kind", "dataset", "name", m->o->suite, "inputs", inputs, "params",
-                  params, "outputs", outputs, "counts", describe_counts(&m->n), "labels", m->labels);
-    int rc =
-        all ? json_digest(all, digest, e) : err_set(e, ERR_NOMEM, NULL, "cannot write the manifest: out of memory");
-    if (rc == 0 && json_object_set_new(all, "digest", json_string(digest)))
-        rc = err_set(e, ERR_NOMEM, NULL, "cannot write the manifest: out of memory");
-    if (rc) {
-        json_decref(all);
-        return rc;
-    }
-    *out = all;
-    return 0;
+    *out = json_pack("{s:s,s:s,s:s,s:O,s:o,s:O,s:o,s:O}", "kind", "dataset", "name", m->o->suite, "format", "chat",
+                     "inputs", inputs, "params", params, "outputs", outputs, "counts", describe_counts(&m->n), "labels",
+                     m->labels);
+    return dataset_seal(*out, e);
 }
 
 static int write_all(const struct import *m, json_t **manifest, struct err *e)
@@ -273,8 +244,8 @@ static int write_all(const struct import *m, json_t **manifest, struct err *e)
     json_t *inputs = json_array(), *outputs = json_array(), *all = NULL;
     char *path = path_join(m->o->out_dir, "manifest.json");
     int rc = file_mkdirs(m->o->out_dir, e);
-    if (rc == 0) rc = add_input(inputs, "train", m->o->train_path, e);
-    if (rc == 0) rc = add_input(inputs, "test", m->o->test_path, e);
+    if (rc == 0) rc = dataset_add_input(inputs, "train", m->o->train_path, e);
+    if (rc == 0) rc = dataset_add_input(inputs, "test", m->o->test_path, e);
     if (rc == 0) rc = write_rows(m, false, outputs, e);
     if (rc == 0 && m->o->test_path) rc = write_rows(m, true, outputs, e);
     if (rc == 0) rc = make_manifest(m, inputs, outputs, &all, e);
@@ -287,12 +258,23 @@ static int write_all(const struct import *m, json_t **manifest, struct err *e)
     return rc;
 }
 
+/* A dataset without training rows is nothing to train on. */
+static int check_kept(const struct import *m, struct err *e)
+{
+    if (m->n.train_kept > 0) return 0;
+    return err_set(e, ERR_INPUT, m->o->train_path,
+                   "cannot import \"%s\": none of its %zu rows is left, %zu stand in the test table", m->o->train_path,
+                   m->n.train_rows, m->n.overlaps);
+}
+
 int dataset_import(const struct import_options *o, json_t **manifest, struct err *e)
 {
     struct import m = {.o = o};
-    int rc = labelled_list_read(&m.train, o->train_path, o->text_column, o->label_column, e);
+    int rc = dataset_check_place(o->out_dir, e);
+    if (rc == 0) rc = labelled_list_read(&m.train, o->train_path, o->text_column, o->label_column, e);
     if (rc == 0 && o->test_path) rc = labelled_list_read(&m.test, o->test_path, o->text_column, o->label_column, e);
     if (rc == 0) rc = mark_rows(&m, e);
+    if (rc == 0) rc = check_kept(&m, e);
     if (rc == 0) rc = write_all(&m, manifest, e);
     labelled_list_deinit(&m.train);
     labelled_list_deinit(&m.test);

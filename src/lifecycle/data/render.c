@@ -92,6 +92,14 @@ static int row_messages(const json_t *row, const char *where, json_t **out, stru
     return rc;
 }
 
+int conversation_check(const json_t *row, const char *where, struct err *e)
+{
+    json_t *messages = NULL;
+    int rc = row_messages(row, where, &messages, e);
+    json_decref(messages);
+    return rc;
+}
+
 /* --- rendering --- */
 
 static int render(const struct conversation_renderer *r, const json_t *row, json_t *messages, bool generation,

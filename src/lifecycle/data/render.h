@@ -27,6 +27,8 @@ struct trained_tokens {
 /* Free what it holds; it is then empty. */
 void trained_tokens_deinit(struct trained_tokens *t);
 
+/* Whether a row can be trained on as far as it says itself, without a template. -ERR_INPUT as below. */
+int conversation_check(const json_t *row, const char *where, struct err *e) MUST_CHECK;
 /* row: {"messages": [{"role", "content"}, ...]} with optional "tools", or {"prompt", "completion"}. where names the row
  * in errors ("train.jsonl line 12"). -ERR_INPUT: the row is broken, has no assistant text, or the template refuses it.
  * Empties *out first. */

@@ -3,6 +3,7 @@
 #include "lifecycle/eval/compare.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "ground/base/mem.h"
@@ -34,8 +35,8 @@ static bool same_case(const json_t *a, const json_t *b)
     return a && b && str_eq(record_str(a, "hash"), record_str(b, "hash"));
 }
 
-/* Pairs of base's records; those without partner go to only_base. *n_common counts pairs whether scored or not. */
-static int pair_up(struct comparison *c, const json_t *by_id, size_t *n_common, struct err *e)
+/* Pairs of base's records; those without partner go to only_base. */
+static int pair_up(struct comparison *c, const json_t *by_id, struct err *e)
 {
     const json_t *records = c->base->records;
     size_t n = json_array_size(records);
@@ -47,8 +48,10 @@ static int pair_up(struct comparison *c, const json_t *by_id, size_t *n_common, 
             if (json_array_append(c->only_base, json_object_get(b, "id"))) return no_memory(e);
             continue;
         }
-        ++*n_common;
-        if (record_counts(b) && record_counts(f)) c->pair[c->n_pair++] = (struct case_pair){b, f};
+        if (record_counts(b) && record_counts(f))
+            c->pair[c->n_pair++] = (struct case_pair){b, f};
+        else
+            c->n_unscored++;
     }
     return 0;
 }
@@ -74,12 +77,11 @@ static const char *dataset_name(const struct eval_result *r)
 
 static int make_pairs(struct comparison *c, struct err *e)
 {
-    size_t n_common = 0;
     json_t *by_id = index_by_id(c->fresh->records);
-    int rc = by_id ? pair_up(c, by_id, &n_common, e) : no_memory(e);
+    int rc = by_id ? pair_up(c, by_id, e) : no_memory(e);
     json_decref(by_id);
     if (rc == 0) rc = list_only_fresh(c, e);
-    if (rc == 0 && n_common == 0)
+    if (rc == 0 && c->n_pair + c->n_unscored == 0)
         rc = err_set(e, ERR_INPUT, c->fresh->dir,
                      "cannot compare \"%s\" with \"%s\": they share no case (\"%s\" and \"%s\")", c->base->dir,
                      c->fresh->dir, dataset_name(c->base), dataset_name(c->fresh));
@@ -125,17 +127,48 @@ static enum invalid_cause find_cause(const struct comparison *c)
     return INVALID_NONE;
 }
 
+/* One difference, null standing for what one side lacks. */
+static int add_difference(struct comparison *c, const char *prefix, const char *key, const json_t *base,
+                          const json_t *fresh, struct err *e)
+{
+    char what[128];
+    snprintf(what, sizeof what, "%s%s%s", prefix, prefix[0] ? "." : "", key);
+    json_t *d = json_pack("{s:s,s:O?,s:O?}", "what", what, "base", base, "new", fresh);
+    return d && json_array_append_new(c->differences, d) == 0 ? 0 : no_memory(e);
+}
+
+static int list_members(struct comparison *c, const char *prefix, json_t *base, json_t *fresh, struct err *e);
+
+static int list_member(struct comparison *c, const char *prefix, const char *key, json_t *base, json_t *fresh,
+                       struct err *e)
+{
+    if (base && fresh && json_equal(base, fresh)) return 0;
+    if (!prefix[0] && json_array_append_new(c->differs, json_string(key))) return no_memory(e);
+    if (!prefix[0] && json_is_object(base) && json_is_object(fresh)) return list_members(c, key, base, fresh, e);
+    return add_difference(c, prefix, key, base, fresh, e);
+}
+
+/* Members of either object; what both have is told apart one level deep. */
+static int list_members(struct comparison *c, const char *prefix, json_t *base, json_t *fresh, struct err *e)
+{
+    const char *key;
+    json_t *value;
+    int rc = 0;
+    json_object_foreach(base, key, value)
+    {
+        if (rc == 0) rc = list_member(c, prefix, key, value, json_object_get(fresh, key), e);
+    }
+    json_object_foreach(fresh, key, value)
+    {
+        if (rc == 0 && !json_object_get(base, key)) rc = list_member(c, prefix, key, NULL, value, e);
+    }
+    return rc;
+}
+
 static int list_differences(struct comparison *c, struct err *e)
 {
-    json_t *a = json_object_get(c->base->manifest, "identity");
-    const json_t *b = json_object_get(c->fresh->manifest, "identity");
-    for (void *it = json_object_iter(a); it; it = json_object_iter_next(a, it)) {
-        const char *key = json_object_iter_key(it);
-        if (!json_equal(json_object_iter_value(it), json_object_get(b, key)) &&
-            json_array_append_new(c->differs, json_string(key)))
-            return no_memory(e);
-    }
-    return 0;
+    return list_members(c, "", json_object_get(c->base->manifest, "identity"),
+                        json_object_get(c->fresh->manifest, "identity"), e);
 }
 
 int comparison_make(struct comparison *c, const struct eval_result *base, const struct eval_result *fresh,
@@ -146,7 +179,8 @@ int comparison_make(struct comparison *c, const struct eval_result *base, const 
                              .gate = *gate,
                              .only_base = json_array(),
                              .only_fresh = json_array(),
-                             .differs = json_array()};
+                             .differs = json_array(),
+                             .differences = json_array()};
     if (!str_eq(metric, "accuracy"))
         return err_set(e, ERR_INPUT, metric, "cannot compare by \"%s\": there is no such metric; there is accuracy",
                        metric);
@@ -163,6 +197,7 @@ void comparison_deinit(struct comparison *c)
     json_decref(c->only_base);
     json_decref(c->only_fresh);
     json_decref(c->differs);
+    json_decref(c->differences);
     *c = (struct comparison){0};
 }
 
@@ -173,12 +208,12 @@ static json_t *interval_json(struct interval i)
     return json_pack("{s:f,s:f}", "low", i.low, "high", i.high);
 }
 
-int comparison_to_json(const struct comparison *c, enum lang lang, json_t **out, struct err *e)
+int comparison_to_json(const struct comparison *c, json_t **out, struct err *e)
 {
     const struct paired *p = &c->stats;
     struct buf reason;
     buf_init(&reason, 4096);
-    int rc = verdict_reason(&c->gate, &c->decision, lang, &reason);
+    int rc = verdict_reason(&c->gate, &c->decision, LANG_EN, &reason);
     json_t *mcnemar = p->binary
                           ? json_pack("{s:I,s:I,s:f,s:f}", "b", (json_int_t)p->mcnemar.b, "c", (json_int_t)p->mcnemar.c,
                                       "p_mid", p->mcnemar.p_mid, "p_exact", p->mcnemar.p_exact)
@@ -192,12 +227,14 @@ int comparison_to_json(const struct comparison *c, enum lang lang, json_t **out,
                                "smallest_detectable", p->smallest_detectable);
     json_t *more =
         !o ? NULL
-           : json_pack("{s:f,s:o,s:o,s:o,s:I,s:O,s:{s:O,s:O}}", "margin", c->gate.margin, "floor",
+           : json_pack("{s:f,s:o,s:o,s:o,s:I,s:O,s:O,s:{s:O,s:O},s:{s:I,s:I,s:I}}", "margin", c->gate.margin, "floor",
                        c->gate.has_floor ? json_real(c->gate.floor) : json_null(), "decision_interval",
                        interval_json(c->decision.difference_90), "n_more",
                        c->decision.verdict == VERDICT_INCONCLUSIVE ? json_finite(c->decision.n_more) : json_null(),
-                       "n_cluster", (json_int_t)p->difference.n_cluster, "differs", c->differs, "unpaired", "base",
-                       c->only_base, "new", c->only_fresh);
+                       "n_cluster", (json_int_t)p->difference.n_cluster, "differs", c->differs, "differences",
+                       c->differences, "unpaired", "base", c->only_base, "new", c->only_fresh, "left_out", "base_only",
+                       (json_int_t)json_array_size(c->only_base), "new_only",
+                       (json_int_t)json_array_size(c->only_fresh), "not_scored", (json_int_t)c->n_unscored);
     buf_deinit(&reason);
     if (!more || json_object_update(o, more)) {
         json_decref(o);
@@ -206,46 +243,4 @@ int comparison_to_json(const struct comparison *c, enum lang lang, json_t **out,
     json_decref(more);
     *out = o;
     return o ? 0 : no_memory(e);
-}
-
-static int text_line(struct buf *out, const char *what, double value, struct interval i, const struct eval_result *r)
-{
-    return buf_printf(out, "%s  %5.1f %%  [%.1f, %.1f]  %zu/%zu  %s\n", what, 100 * value, 100 * i.low, 100 * i.high,
-                      r->sum.n_scored, r->sum.n, r->dir);
-}
-
-static int text_unpaired(const struct comparison *c, enum lang lang, struct buf *out)
-{
-    size_t a = json_array_size(c->only_base), b = json_array_size(c->only_fresh);
-    if (a + b == 0) return 0;
-    return buf_printf(out,
-                      lang == LANG_ZH ? "未配对：仅基准 %zu 题，仅新模型 %zu 题\n"
-                                      : "without partner: %zu cases of base only, %zu of new only\n",
-                      a, b);
-}
-
-int comparison_to_text(const struct comparison *c, enum lang lang, struct buf *out)
-{
-    const struct paired *p = &c->stats;
-    bool zh = lang == LANG_ZH;
-    int rc = buf_printf(out, zh ? "%s：" : "%s: ", verdict_label(c->decision.verdict, lang));
-    if (rc == 0) rc = verdict_reason(&c->gate, &c->decision, lang, out);
-    if (rc == 0) rc = buf_add_str(out, "\n\n");
-    if (rc == 0) rc = text_line(out, zh ? "基准  " : "base      ", p->base.mean, p->base_95, c->base);
-    if (rc == 0) rc = text_line(out, zh ? "新模型" : "new       ", p->fresh.mean, p->fresh_95, c->fresh);
-    if (rc == 0)
-        rc = buf_printf(out, "%s  %+5.1f    [%+.1f, %+.1f]  %s\n", zh ? "差    " : "difference",
-                        100 * p->difference.mean, 100 * p->difference_95.low, 100 * p->difference_95.high,
-                        zh ? "个百分点，95% 区间" : "points, 95 % interval");
-    if (rc == 0 && p->binary)
-        rc = buf_printf(out,
-                        zh ? "由对变错 %zu 题，由错变对 %zu 题（McNemar mid-p %.3g）\n"
-                           : "%zu cases broken, %zu fixed (McNemar mid-p %.3g)\n",
-                        p->mcnemar.b, p->mcnemar.c, p->mcnemar.p_mid);
-    if (rc == 0)
-        rc = buf_printf(out,
-                        zh ? "%zu 对题目；以此题量可发现的最小差异约为 %.1f 个百分点\n"
-                           : "%zu pairs; the smallest difference they can show is about %.1f points\n",
-                        p->n, 100 * p->smallest_detectable);
-    return rc ? rc : text_unpaired(c, lang, out);
 }

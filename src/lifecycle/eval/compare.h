@@ -18,9 +18,11 @@ struct case_pair {
 struct comparison {
     const struct eval_result *base, *fresh; /* borrowed */
     struct case_pair *pair;                 /* cases in both, in the order of base, scored in both */
-    size_t n_pair;
-    json_t *only_base, *only_fresh; /* ids without partner */
-    json_t *differs;                /* names of identity members that are not equal: "model", "prompt" ... */
+    size_t n_pair;                          /* all values and counts of the comparison refer to these */
+    size_t n_unscored;                      /* in both, but not scored in one of them */
+    json_t *only_base, *only_fresh;         /* ids without partner */
+    json_t *differs;                        /* names of identity members that are not equal: "model", "prompt" ... */
+    json_t *differences;                    /* the same in detail: {"what": "prompt.choices", "base", "new"} */
     struct paired stats;
     struct gate gate;
     struct decision decision;
@@ -29,9 +31,9 @@ struct comparison {
 int comparison_make(struct comparison *c, const struct eval_result *base, const struct eval_result *fresh,
                     const char *metric, const struct gate *gate, struct err *e) MUST_CHECK;
 void comparison_deinit(struct comparison *c);
-/* The JSON result of `compare`; the reason in a language. New reference. */
-int comparison_to_json(const struct comparison *c, enum lang lang, json_t **out, struct err *e) MUST_CHECK;
-/* Lines for people. */
+/* The JSON result of `compare`, in English for every language of people. New reference. */
+int comparison_to_json(const struct comparison *c, json_t **out, struct err *e) MUST_CHECK;
+/* Lines for people: verdict, scores over the pairs, what was left out, in what the evaluations differ. */
 int comparison_to_text(const struct comparison *c, enum lang lang, struct buf *out) MUST_CHECK;
 
 #endif

@@ -97,6 +97,11 @@ void compose_eval_name(const struct composer *c, size_t idx, char *out, size_t s
         snprintf(out, size, "%s %zu", compose_text(c, "New", "新模型"), idx);
 }
 
+static const char *percent_sign(const struct composer *c)
+{
+    return compose_text(c, " %", "%");
+}
+
 static void verdict(struct composer *c, size_t idx)
 {
     const struct comparison *cmp = &c->in->cmp[idx];
@@ -118,6 +123,17 @@ static void verdict(struct composer *c, size_t idx)
     buf_deinit(&reason);
 }
 
+/* "94.0 %", in Chinese "94.0%". */
+static json_t *percent(const struct composer *c, double fraction)
+{
+    return compose_printf("%.1f%s", 100 * fraction, percent_sign(c));
+}
+
+static json_t *percent_range(const struct composer *c, double low, double high)
+{
+    return compose_printf("%.1f \xE2\x80\x93 %.1f%s", 100 * low, 100 * high, percent_sign(c));
+}
+
 static void score_row(struct composer *c, json_t *plot, json_t *rows, size_t i)
 {
     const struct eval_result *r = &c->in->eval[i];
@@ -130,10 +146,9 @@ static void score_row(struct composer *c, json_t *plot, json_t *rows, size_t i)
                                               s->accuracy.low, "high", s->accuracy.high)) ||
         json_array_append_new(
             rows, json_pack("[s,s,s,o,o,o,o]", name, record_str(json_object_get(inputs, "model"), "name"),
-                            adapter[0] ? adapter : "\xE2\x80\x93", compose_printf("%.1f %%", 100 * s->mean.mean),
-                            compose_printf("%.1f \xE2\x80\x93 %.1f %%", 100 * s->accuracy.low, 100 * s->accuracy.high),
-                            compose_printf("%zu / %zu", s->n_scored, s->n),
-                            compose_printf("%.1f \xE2\x80\x93 %.1f %%", 100 * s->worst, 100 * s->best))))
+                            adapter[0] ? adapter : "\xE2\x80\x93", percent(c, s->mean.mean),
+                            percent_range(c, s->accuracy.low, s->accuracy.high),
+                            compose_printf("%zu / %zu", s->n_scored, s->n), percent_range(c, s->worst, s->best))))
         c->failed = true;
 }
 
@@ -142,14 +157,15 @@ static void scores(struct composer *c)
     json_t *plot = json_array(), *rows = json_array();
     compose_heading(c, compose_text(c, "Accuracy", "准确率"));
     for (size_t i = 0; i < c->in->n_eval; i++) score_row(c, plot, rows, i);
-    compose_add(c, json_pack("{s:s,s:f,s:f,s:o}", "type", "intervals", "min", 0.0, "max", 1.0, "rows", plot));
+    compose_add(c, json_pack("{s:s,s:f,s:f,s:s,s:o}", "type", "intervals", "min", 0.0, "max", 1.0, "unit",
+                             percent_sign(c), "rows", plot));
     compose_add(c, json_pack("{s:s,s:[{s:s},{s:s},{s:s},{s:s,s:b},{s:s,s:b},{s:s,s:b},{s:s,s:b}],s:o}", "type", "table",
                              "columns", "text", "", "text", compose_text(c, "Model", "模型"), "text",
                              compose_text(c, "Adapter", "适配器"), "text", compose_text(c, "Accuracy", "准确率"),
                              "right", 1, "text", compose_text(c, "95 % interval (Wilson)", "95% 区间（Wilson）"),
                              "right", 1, "text", compose_text(c, "Scored", "已评分"), "right", 1, "text",
-                             compose_text(c, "Worst \xE2\x80\x93 best", "最差 \xE2\x80\x93 最好"), "right", 1, "rows",
-                             rows));
+                             compose_text(c, "Unscored all wrong \xE2\x80\x93 right", "未评分全错 \xE2\x80\x93 全对"),
+                             "right", 1, "rows", rows));
 }
 
 static void difference_facts(struct composer *c, const struct comparison *cmp)
@@ -161,11 +177,13 @@ static void difference_facts(struct composer *c, const struct comparison *cmp)
                  compose_printf("%+.1f [%+.1f, %+.1f]", 100 * p->difference.mean, 100 * p->difference_95.low,
                                 100 * p->difference_95.high));
     if (p->binary)
-        compose_fact(c, rows, compose_text(c, "Fixed / broken", "由错变对 / 由对变错"),
-                     compose_printf("%zu / %zu (McNemar mid-p %.3g)", p->mcnemar.c, p->mcnemar.b, p->mcnemar.p_mid));
-    compose_fact(c, rows, compose_text(c, "Margin", "允许的下降"), compose_printf("%.1f", 100 * cmp->gate.margin));
-    if (cmp->gate.has_floor)
-        compose_fact(c, rows, compose_text(c, "Floor", "最低要求"), compose_printf("%.1f %%", 100 * cmp->gate.floor));
+        compose_fact(
+            c, rows, compose_text(c, "Fixed / broken", "由错变对 / 由对变错"),
+            compose_printf(compose_text(c, "%zu / %zu (McNemar mid-p %.3g)", "%zu / %zu（McNemar mid-p %.3g）"),
+                           p->mcnemar.c, p->mcnemar.b, p->mcnemar.p_mid));
+    compose_fact(c, rows, compose_text(c, "Margin", "允许的下降"),
+                 compose_printf(compose_text(c, "%.1f points", "%.1f 个百分点"), 100 * cmp->gate.margin));
+    if (cmp->gate.has_floor) compose_fact(c, rows, compose_text(c, "Floor", "最低要求"), percent(c, cmp->gate.floor));
     compose_fact(
         c, rows, compose_text(c, "Smallest difference these cases can show", "此题量可发现的最小差异"),
         compose_printf(compose_text(c, "about %.1f points", "约 %.1f 个百分点"), 100 * p->smallest_detectable));
@@ -181,7 +199,7 @@ static void difference(struct composer *c, size_t idx)
     compose_eval_name(c, idx + 1, name, sizeof name);
     double reach = fmax(fmax(fabs(p->difference_95.low), fabs(p->difference_95.high)), 2 * cmp->gate.margin);
     reach = fmin(ceil(reach * 10 + 0.2) / 10, 1);
-    compose_heading(c, compose_text(c, "Paired difference", "配对差值"));
+    compose_heading(c, compose_text(c, "Paired difference, points", "配对差值（百分点）"));
     compose_add(c, json_pack("{s:s,s:f,s:f,s:f,s:[{s:s,s:f,s:f,s:f}]}", "type", "intervals", "min", -reach, "max",
                              reach, "mark", -cmp->gate.margin, "rows", "label", name, "value", p->difference.mean,
                              "low", p->difference_95.low, "high", p->difference_95.high));
@@ -225,7 +243,7 @@ int report_to_json(const struct report_input *in, json_t **out, struct err *e)
             rc = err_set(e, ERR_NOMEM, NULL, "cannot write the report: out of memory");
     for (size_t i = 0; rc == 0 && i < in->n_cmp; i++) {
         json_t *cmp;
-        rc = comparison_to_json(&in->cmp[i], in->lang, &cmp, e);
+        rc = comparison_to_json(&in->cmp[i], &cmp, e);
         if (rc == 0) rc = json_array_append_new(cmps, cmp);
     }
     for (size_t i = 0; i < in->n_train; i++)

@@ -67,7 +67,7 @@ void compose_confusion(struct composer *c, size_t idx)
         count_cells(r, labels, counts);
         compose_eval_name(c, idx, name, sizeof name);
         compose_add(c, json_pack("{s:s,s:o}", "type", "heading", "text",
-                                 compose_printf("%s: %s", compose_text(c, "Confusion", "混淆矩阵"), name)));
+                                 compose_printf(compose_text(c, "Confusion: %s", "混淆矩阵：%s"), name)));
         compose_add(c, json_pack("{s:s,s:O,s:O,s:o,s:s,s:s}", "type", "matrix", "rows", labels, "columns", columns,
                                  "counts", cells_json(counts, n), "row_title", compose_text(c, "expected", "标准答案"),
                                  "column_title", compose_text(c, "answered", "模型回答")));
@@ -123,10 +123,11 @@ static void changes(struct composer *c, const struct comparison *cmp, enum chang
 {
     json_t *rows = json_array();
     size_t n = list_changes(c, cmp, kind, rows);
-    json_t *table = json_pack("{s:s,s:[{s:s},{s:s},{s:s},{s:s},{s:s}],s:O}", "type", "table", "columns", "text", "id",
-                              "text", compose_text(c, "Input", "题目"), "text", compose_text(c, "Expected", "标准答案"),
-                              "text", compose_text(c, "Base answered", "基准的回答"), "text",
-                              compose_text(c, "New answered", "新模型的回答"), "rows", rows);
+    json_t *table =
+        json_pack("{s:s,s:[{s:s},{s:s},{s:s},{s:s},{s:s}],s:O}", "type", "table", "columns", "text",
+                  compose_text(c, "id", "编号"), "text", compose_text(c, "Input", "题目"), "text",
+                  compose_text(c, "Expected", "标准答案"), "text", compose_text(c, "Base answered", "基准的回答"),
+                  "text", compose_text(c, "New answered", "新模型的回答"), "rows", rows);
     json_t *summary = n > MAX_LISTED
                           ? compose_printf(compose_text(c, "%s: %zu cases, the first %d", "%s：%zu 题，列出前 %d 题"),
                                            what, n, MAX_LISTED)

@@ -14,10 +14,10 @@ static const char *mode_text(const struct composer *c, const char *mode)
 {
     if (str_eq(mode, "constrained"))
         return compose_text(c, "labels listed in the prompt, answer forced to be one of them",
-                            "提示中列出标签，回答只能是其中之一");
+                            "提示词中列出标签，回答只能是其中之一");
     if (str_eq(mode, "listed"))
-        return compose_text(c, "labels listed in the prompt, answer free", "提示中列出标签，自由回答");
-    return compose_text(c, "labels not mentioned, answer free", "提示中不列出标签，自由回答");
+        return compose_text(c, "labels listed in the prompt, answer free", "提示词中列出标签，自由回答");
+    return compose_text(c, "labels not mentioned, answer free", "提示词中不列出标签，自由回答");
 }
 
 static json_t *sampling_text(const struct composer *c, const json_t *sampling)
@@ -47,14 +47,30 @@ static void setup_of(struct composer *c, size_t idx)
     compose_add(c, json_pack("{s:s,s:s}", "type", "code", "text", record_str(prompt, "template")));
 }
 
+/* A member of an evaluation's identity, in words. */
+static const char *identity_text(const struct composer *c, const char *key)
+{
+    static const struct {
+        const char *key, *en, *zh;
+    } name[] = {{"cases", "cases", "测试题"},         {"model", "model", "模型"},
+                {"adapter", "adapter", "适配器"},     {"chat_template", "chat template", "对话模板"},
+                {"prompt", "prompt", "提示词"},       {"sampling", "sampling", "解码"},
+                {"batch", "batch", "批量"},           {"ctx", "context", "上下文长度"},
+                {"engine", "build", "版本"},          {"precision", "precision", "计算精度"},
+                {"isa", "instruction set", "指令集"}, {"matchers", "matchers", "评判规则"}};
+    for (size_t i = 0; i < N_ELEM(name); i++)
+        if (str_eq(name[i].key, key)) return compose_text(c, name[i].en, name[i].zh);
+    return key;
+}
+
 static void differences(struct composer *c, const struct comparison *cmp)
 {
     struct buf list;
     buf_init(&list, 4096);
     int rc = buf_add_str(&list, compose_text(c, "The evaluations differ in: ", "两次评测的不同之处："));
     for (size_t i = 0; rc == 0 && i < json_array_size(cmp->differs); i++) {
-        if (i) rc = buf_add_str(&list, ", ");
-        if (rc == 0) rc = buf_add_str(&list, json_string_value(json_array_get(cmp->differs, i)));
+        if (i) rc = buf_add_str(&list, compose_text(c, ", ", "、"));
+        if (rc == 0) rc = buf_add_str(&list, identity_text(c, json_string_value(json_array_get(cmp->differs, i))));
     }
     if (rc == 0)
         compose_add(c, json_pack("{s:s,s:s}", "type", "text", "text", list.data));
@@ -149,11 +165,11 @@ static void dataset_facts(struct composer *c, json_t *rows)
     static const struct {
         const char *key, *en, *zh;
     } fact[] = {{"train_rows", "Training rows read", "读入的训练数据"},
-                {"train_duplicates", "left out: repeated", "去除：重复"},
-                {"train_test_overlaps", "left out: also in the test table", "去除：与测试数据重叠"},
+                {"train_duplicates", "Left out: repeated", "去除：重复"},
+                {"train_test_overlaps", "Left out: also in the test table", "去除：与测试数据重叠"},
                 {"train_kept", "Training rows kept", "保留的训练数据"},
                 {"test_rows", "Test rows read", "读入的测试数据"},
-                {"test_beyond_per_label", "left out: beyond the rows per label", "去除：超出每个标签的行数"},
+                {"test_beyond_per_label", "Left out: beyond the rows per label", "去除：超出每个标签的行数"},
                 {"test_kept", "Test cases", "测试题"}};
     json_t *m = dataset_of(&c->in->eval[0]);
     for (size_t i = 0; m && i < N_ELEM(fact); i++)
@@ -205,10 +221,11 @@ static void origin_of(struct composer *c, size_t idx)
     compose_fact(c, rows, compose_text(c, "Cases", "测试题"),
                  json_string(record_str(json_object_get(identity, "cases"), "digest")));
     compose_fact(c, rows, compose_text(c, "Build", "版本"),
-                 compose_printf("%s, %s, %s", record_str(identity, "engine"), record_str(identity, "isa"),
-                                record_str(identity, "precision")));
+                 compose_printf(compose_text(c, "%s, %s, %s", "%s，%s，%s"), record_str(identity, "engine"),
+                                record_str(identity, "isa"), record_str(identity, "precision")));
     compose_fact(c, rows, compose_text(c, "Machine", "机器"),
-                 compose_printf("%s, %s", record_str(json_object_get(m, "machine"), "cpu"), record_str(m, "finished")));
+                 compose_printf(compose_text(c, "%s, %s", "%s，%s"), record_str(json_object_get(m, "machine"), "cpu"),
+                                record_str(m, "finished")));
     compose_add(c, json_pack("{s:s,s:o}", "type", "facts", "rows", rows));
     compose_add(c, json_pack("{s:s,s:s}", "type", "code", "text", record_str(m, "command")));
 }

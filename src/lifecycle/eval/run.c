@@ -198,6 +198,29 @@ static void differing(const json_t *a, const json_t *b, char *out, size_t size)
     }
 }
 
+/* What a manifest of another kind says that the directory is. */
+static const char *kind_for_people(const char *kind)
+{
+    return str_eq(kind, "tune") ? "a tuning run" : str_eq(kind, "dataset") ? "a dataset" : "no evaluation";
+}
+
+int eval_dir_check(const char *dir, struct err *e)
+{
+    char *path = path_join(dir, "manifest.json");
+    json_t *m = NULL;
+    int rc =
+        file_exists(dir) && !file_is_dir(dir)
+            ? err_set(e, ERR_CONFLICT, dir, "cannot evaluate into \"%s\": it is a file, a directory is needed", dir)
+            : 0;
+    if (rc == 0 && file_exists(path)) rc = json_read_file(path, MAX_MANIFEST, &m, e);
+    if (rc == 0 && m && !str_eq(record_str(m, "kind"), "evaluation"))
+        rc = err_set(e, ERR_CONFLICT, dir, "cannot evaluate into \"%s\": it is %s; choose another --out", dir,
+                     kind_for_people(record_str(m, "kind")));
+    json_decref(m);
+    mem_free(path);
+    return rc;
+}
+
 /* What DIR holds: *state "" (nothing), "running" or "done" of this same evaluation; anything else is a conflict. */
 static int look(const struct eval_options *o, char state[16], struct err *e)
 {
@@ -213,7 +236,7 @@ static int look(const struct eval_options *o, char state[16], struct err *e)
             rc = err_set(e, ERR_CONFLICT, o->dir,
                          "cannot evaluate into \"%s\": it holds another evaluation (other %s); choose "
                          "another --out",
-                         o->dir, names[0] ? names : "kind of run");
+                         o->dir, names);
         }
         const char *s = record_str(m, "state");
         if (rc == 0 && strlen(s) < 16) memcpy(state, s, strlen(s) + 1);
@@ -311,6 +334,7 @@ int eval_run(const struct eval_options *o, struct eval_result *result, bool *reu
     struct run r = {.o = o};
     *result = (struct eval_result){0};
     int rc = case_set_runnable(o->cases, e);
+    if (rc == 0) rc = eval_dir_check(o->dir, e);
     if (rc == 0) rc = file_mkdirs(o->dir, e);
     if (rc == 0) rc = look(o, state, e);
     if (rc) return rc;

@@ -31,6 +31,9 @@ struct eval_options {
     bool (*interrupted)(void);                                           /* or NULL */
     void *arg;
 };
+/* -ERR_CONFLICT when something other than an evaluation lives in dir (a tuning run, a dataset) or dir is a file: nobody
+ * may evaluate into it, nor discard what is there. */
+int eval_dir_check(const char *dir, struct err *e) MUST_CHECK;
 /* Run to the end. -ERR_INTERRUPTED leaves the journal for the next run; -ERR_CONFLICT: the directory holds something
  * else. *reused: nothing was asked, the finished result was there. r is loaded from the directory afterwards. */
 int eval_run(const struct eval_options *o, struct eval_result *r, bool *reused, struct err *e) MUST_CHECK;

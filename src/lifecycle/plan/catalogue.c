@@ -19,6 +19,13 @@ static const struct {
                     {"n_kv_head", 10000},  {"d_head", 10000},          {"n_ff", 10000000},
                     {"n_vocab", 10000000}, {"n_ctx_train", 100000000}, {"tied_head", 1}};
 
+/* A column that a catalogue may lack. */
+static void read_optional(const struct csv_reader *r, const char *name, char *out, size_t size)
+{
+    int column = csv_column(r, name, NULL);
+    snprintf(out, size, "%s", column < 0 ? "" : r->field[column].text);
+}
+
 static int read_shape(const struct csv_reader *r, const char *path, const int column[N_FIELD + 1],
                       struct model_shape *s, struct err *e)
 {
@@ -43,6 +50,8 @@ static int read_shape(const struct csv_reader *r, const char *path, const int co
                               .n_ctx_train = (int)v[7],
                               .tied_head = v[8] == 1};
     snprintf(s->name, sizeof s->name, "%s", r->field[column[N_FIELD]].text);
+    read_optional(r, "architecture", s->architecture, sizeof s->architecture);
+    read_optional(r, "pre_tokenizer", s->pre_tokenizer, sizeof s->pre_tokenizer);
     return 0;
 }
 
@@ -108,4 +117,5 @@ void shape_of_params(const struct model_params *p, const char *name, struct mode
                               .n_ctx_train = p->n_ctx_train,
                               .tied_head = p->tied_head};
     snprintf(s->name, sizeof s->name, "%.63s", name);
+    snprintf(s->architecture, sizeof s->architecture, "%s", p->architecture);
 }

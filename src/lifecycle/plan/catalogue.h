@@ -8,9 +8,10 @@
 #include "compute/formats/model_file.h"
 #include "ground/base/err.h"
 
-/* What memory and speed depend on. */
+/* What memory and speed depend on, and what running it needs. */
 struct model_shape {
     char name[64];
+    char architecture[32], pre_tokenizer[32]; /* as GGUF names them; "": not said */
     int n_layer, n_embd, n_head, n_kv_head, d_head, n_ff, n_vocab, n_ctx_train;
     bool tied_head;
 };

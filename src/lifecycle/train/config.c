@@ -28,16 +28,6 @@ static int read_paths(struct train_config *c, const struct param_set *s, struct 
     return rc != 0 ? rc : need("output", c->output, e);
 }
 
-static int check_supported(const struct param_set *s, struct err *e)
-{
-    const char *method = param_str(s, "method"), *adapter = param_str(s, "adapter");
-    if (!str_eq(method, "sft"))
-        return err_set(e, ERR_UNSUPPORTED, "method", "cannot tune with method \"%s\": this version has sft", method);
-    if (str_eq(adapter, "lora") || str_eq(adapter, "qlora")) return 0;
-    return err_set(e, ERR_UNSUPPORTED, "adapter",
-                   "cannot tune with adapter \"%s\": this version has lora, and qlora on a quantized base", adapter);
-}
-
 static int read_sites(struct train_config *c, const struct param_set *s, struct err *e)
 {
     size_t n = param_count(s, "target_modules");
@@ -86,9 +76,6 @@ static int read_optimizer(struct train_config *c, const struct param_set *s, str
     c->eps = param_float(s, "eps");
     c->weight_decay = param_float(s, "weight_decay");
     c->max_grad_norm = param_float(s, "max_grad_norm");
-    if (!str_eq(param_str(s, "optimizer"), "adamw"))
-        return err_set(e, ERR_UNSUPPORTED, "optimizer", "cannot tune with optimizer \"%s\": this version has adamw",
-                       param_str(s, "optimizer"));
     return 0;
 }
 
@@ -141,7 +128,6 @@ int train_config_read(struct train_config *c, struct param_set *s, struct err *e
 {
     *c = (struct train_config){0};
     int rc;
-    if ((rc = check_supported(s, e)) != 0) return rc;
     if ((rc = read_paths(c, s, e)) != 0) return rc;
     if ((rc = read_adapter(c, s, e)) != 0) return rc;
     if ((rc = read_optimizer(c, s, e)) != 0) return rc;

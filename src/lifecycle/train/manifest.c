@@ -51,14 +51,18 @@ static int digest_dir(const char *dir, char hex[DIGEST_HEX_SIZE], uint64_t *tota
     return rc;
 }
 
-static int put_file(json_t *inputs, const char *key, const char *path, struct err *e)
+/* said: the field as it stands in run.yaml, a registry name perhaps; noted where it is not the path itself. */
+static int put_file(json_t *inputs, const char *key, const char *path, const char *said, struct err *e)
 {
     char hex[DIGEST_HEX_SIZE];
     uint64_t size = 0;
     if (path == NULL) return 0;
     int rc = file_is_dir(path) ? digest_dir(path, hex, &size, e) : digest_file(path, hex, &size, e);
     if (rc != 0) return rc;
-    return put(inputs, key, json_pack("{s:s,s:s,s:I}", "path", path, "sha256", hex, "bytes", (json_int_t)size), e);
+    return put(inputs, key,
+               json_pack("{s:s,s:s*,s:s,s:I}", "path", path, "name", str_eq(said, path) ? NULL : said, "sha256", hex,
+                         "bytes", (json_int_t)size),
+               e);
 }
 
 static int put_text(json_t *inputs, const char *key, const char *text, struct err *e)
@@ -110,10 +114,11 @@ static int put_arithmetic(json_t *inputs, const struct dev *d, struct err *e)
 static int make_inputs(const struct train_request *rq, json_t *inputs, struct err *e)
 {
     const struct train_config *c = rq->config;
-    int rc = put_file(inputs, "base", model_file_path(rq->file), e);
-    if (rc == 0) rc = put_file(inputs, "data", c->data, e);
-    if (rc == 0) rc = put_file(inputs, "eval_data", c->eval_data, e);
-    if (rc == 0) rc = put_file(inputs, "adapter_init", c->adapter_init, e);
+    const struct param_set *f = rq->fields;
+    int rc = put_file(inputs, "base", model_file_path(rq->file), param_str(f, "base"), e);
+    if (rc == 0) rc = put_file(inputs, "data", c->data, param_str(f, "data"), e);
+    if (rc == 0) rc = put_file(inputs, "eval_data", c->eval_data, param_str(f, "eval_data"), e);
+    if (rc == 0) rc = put_file(inputs, "adapter_init", c->adapter_init, param_str(f, "adapter_init"), e);
     if (rc == 0) rc = put_text(inputs, "template", rq->template_text, e);
     if (rc == 0) rc = put_config(inputs, rq, e);
     if (rc == 0) rc = put_arithmetic(inputs, model_dev(rq->model), e);

@@ -8,9 +8,9 @@
     {.name = "base", .type = PARAM_STRING, .metavar = "MODEL",                                                          \
      .help_en = "model to tune: GGUF file, Hugging Face directory or registry name",                                    \
      .help_zh = "要微调的模型：GGUF 文件、Hugging Face 目录或注册名"},                                                  \
-    {.name = "method", .type = PARAM_CHOICE, .choices = "sft|dpo|orpo|kto|grpo", .initial = "sft",                      \
+    {.name = "method", .type = PARAM_CHOICE, .choices = "sft||dpo|orpo|kto|grpo", .initial = "sft",                     \
      .help_en = "training method", .help_zh = "训练方法"},                                                              \
-    {.name = "adapter", .type = PARAM_CHOICE, .choices = "lora|qlora|dora|full", .initial = "lora",                     \
+    {.name = "adapter", .type = PARAM_CHOICE, .choices = "lora|qlora||dora|full", .initial = "lora",                    \
      .help_en = "what is trained; a quantized base stays quantized with lora, qlora insists on one",                    \
      .help_zh = "训练的部分；lora 时量化基座保持量化，qlora 要求量化基座"},                                             \
     {.name = "rank", .type = PARAM_INT, .min = 1, .max = 1024, .initial = "16",                                         \
@@ -25,13 +25,15 @@
     {.name = "adapter_init", .type = PARAM_STRING, .metavar = "DIR",                                                    \
      .help_en = "start from this PEFT adapter", .help_zh = "从此 PEFT 适配器开始"},                                     \
     {.name = "data", .type = PARAM_STRING, .metavar = "FILE",                                                           \
-     .help_en = "training rows, JSON Lines", .help_zh = "训练数据，JSON Lines"},                                        \
+     .help_en = "training rows, JSON Lines, or name of a registered dataset",                                           \
+     .help_zh = "训练数据（JSON Lines）或已注册的数据集名称"},                                                          \
     {.name = "data_format", .type = PARAM_CHOICE, .choices = "chat|tokens", .initial = "chat",                          \
      .help_en = "chat: rows with messages, or prompt and completion; tokens: rows with ids and labels (-100 = not "     \
                 "trained)",                                                                                             \
      .help_zh = "chat：含 messages 或 prompt 与 completion 的行；tokens：含 ids 与 labels 的行（-100 表示不训练）"},    \
     {.name = "eval_data", .type = PARAM_STRING, .metavar = "FILE",                                                      \
-     .help_en = "rows of the same format whose loss is measured", .help_zh = "用于测量损失的同格式数据"},               \
+     .help_en = "rows of the same format whose loss is measured, or name of a dataset of them",                         \
+     .help_zh = "用于测量损失的同格式数据，或其数据集名称"},                                                            \
     {.name = "eval_every", .type = PARAM_INT, .unit = "steps", .min = 0, .max = 1e9, .initial = "0",                    \
      .help_en = "measure the loss on eval_data every N steps; 0: before and after training only",                       \
      .help_zh = "每 N 步在 eval_data 上测量损失；0：仅训练前后"},                                                       \
@@ -74,7 +76,7 @@
      .help_zh = "微批中各行的公共前缀只计算一次（梯度相同）"},                                                          \
     {.name = "token_budget", .type = PARAM_INT, .unit = "tokens", .min = 1, .max = 1e7, .initial = "2048",              \
      .help_en = "most tokens computed at once; a larger micro-batch is computed in parts",                              \
-     .help_zh = "一次计算的最多 token 数；更大的微批分批计算"},                                                         \
+     .help_zh = "一次最多计算的词元数；更大的微批分批计算"},                                                          \
     {.name = "seed", .type = PARAM_INT, .min = 0, .max = 9e15, .initial = "0",                                          \
      .help_en = "of the adapter's start and of the order of rows", .help_zh = "适配器初值与数据顺序的种子"},            \
     {.name = "precision", .type = PARAM_CHOICE, .choices = "auto|deterministic|reference",                              \

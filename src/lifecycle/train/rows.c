@@ -76,95 +76,45 @@ int train_rows_add(struct train_rows *r, const int32_t *ids, const int32_t *labe
 
 struct row_buffer {
     struct trained_tokens chat;
-    int32_t *ids, *labels;
-    size_t n, cap;
+    struct token_row row;
 };
-
-static int buffer_reserve(struct row_buffer *b, size_t n)
-{
-    if (n <= b->cap) return 0;
-    if (grow(&b->ids, n, sizeof(*b->ids)) != 0 || grow(&b->labels, n, sizeof(*b->labels)) != 0) return -ERR_NOMEM;
-    b->cap = n;
-    return 0;
-}
 
 static int read_chat(struct row_buffer *b, const struct train_rows_source *s, const json_t *row, const char *where,
                      struct train_rows *r, struct err *e)
 {
     int rc = conversation_render(&s->renderer, row, where, &b->chat, e);
     if (rc != 0) return rc;
-    if (buffer_reserve(b, b->chat.ids.n) != 0)
+    if (token_row_reserve(&b->row, b->chat.ids.n) != 0)
         return err_set(e, ERR_NOMEM, where, "cannot read %s: out of memory", where);
-    b->n = b->chat.ids.n;
+    b->row.n = b->chat.ids.n;
     r->n_open_turn += (uint64_t)b->chat.n_open;
-    for (size_t i = 0; i < b->n; i++) {
-        b->ids[i] = b->chat.ids.ids[i];
-        b->labels[i] = b->chat.trained[i] ? b->ids[i] : LABEL_NONE;
+    for (size_t i = 0; i < b->row.n; i++) {
+        b->row.ids[i] = b->chat.ids.ids[i];
+        b->row.labels[i] = b->chat.trained[i] ? b->row.ids[i] : LABEL_NONE;
     }
     return 0;
-}
-
-static int read_numbers(const json_t *list, const char *key, int lowest, int n_vocab, int32_t *out, const char *where,
-                        struct err *e)
-{
-    size_t i;
-    json_t *v;
-    json_array_foreach(list, i, v)
-    {
-        json_int_t x = json_integer_value(v);
-        bool is_none = lowest < 0 && x == LABEL_NONE;
-        if (!json_is_integer(v) || (!is_none && (x < 0 || x >= n_vocab)))
-            return err_set(e, ERR_INPUT, where, "cannot use %s: %s[%zu] is %s%lld, 0 to %d%s are accepted", where, key,
-                           i, json_is_integer(v) ? "" : "no integer, read as ", (long long)x, n_vocab - 1,
-                           lowest < 0 ? " and -100" : "");
-        out[i] = (int32_t)x;
-    }
-    return 0;
-}
-
-static int read_tokens(struct row_buffer *b, const struct train_rows_source *s, const json_t *row, const char *where,
-                       struct err *e)
-{
-    const json_t *ids, *labels;
-    int rc = json_get_array(row, "ids", &ids, where, e);
-    if (rc == 0) rc = json_get_array(row, "labels", &labels, where, e);
-    if (rc != 0) return rc;
-    b->n = json_array_size(ids);
-    if (b->n != json_array_size(labels))
-        return err_set(e, ERR_INPUT, where, "cannot use %s: %zu ids and %zu labels", where, b->n,
-                       json_array_size(labels));
-    if (buffer_reserve(b, b->n) != 0) return err_set(e, ERR_NOMEM, where, "cannot read %s: out of memory", where);
-    rc = read_numbers(ids, "ids", 0, s->n_vocab, b->ids, where, e);
-    return rc != 0 ? rc : read_numbers(labels, "labels", LABEL_NONE, s->n_vocab, b->labels, where, e);
-}
-
-static bool has_target(const struct row_buffer *b)
-{
-    for (size_t i = 1; i < b->n; i++)
-        if (b->labels[i] != LABEL_NONE) return true;
-    return false;
 }
 
 static int take_row(struct train_rows *r, struct row_buffer *b, const struct train_rows_source *s, const json_t *row,
                     uint64_t line, struct err *e)
 {
     char where[320];
-    snprintf(where, sizeof(where), "%s line %llu", s->path, (unsigned long long)line);
-    int rc = s->is_chat ? read_chat(b, s, row, where, r, e) : read_tokens(b, s, row, where, e);
+    snprintf(where, sizeof(where), "\"%.250s\" line %llu", s->path, (unsigned long long)line);
+    int rc = s->is_chat ? read_chat(b, s, row, where, r, e) : token_row_read(&b->row, row, s->n_vocab, where, e);
     if (rc != 0) return rc;
     r->n_read++;
-    if (b->n > s->max_length) {
+    if (b->row.n > s->max_length) {
         if (!s->drop_too_long)
             return err_set(e, ERR_INPUT, where,
                            "cannot use %s: it has %zu tokens, max_length is %zu (too_long: drop leaves such rows out)",
-                           where, b->n, s->max_length);
+                           where, b->row.n, s->max_length);
         r->n_too_long++;
         return 0;
     }
-    if (!has_target(b)) return err_set(e, ERR_INPUT, where, "cannot use %s: no token of it is trained", where);
-    if (train_rows_add(r, b->ids, b->labels, b->n, (uint32_t)line) != 0)
-        return err_set(e, ERR_NOMEM, where, "cannot read %s: out of memory", where);
-    return 0;
+    rc = token_row_check_target(&b->row, where, e);
+    if (rc == 0 && train_rows_add(r, b->row.ids, b->row.labels, b->row.n, (uint32_t)line) != 0)
+        rc = err_set(e, ERR_NOMEM, where, "cannot read %s: out of memory", where);
+    return rc;
 }
 
 /* --- duplicates --- */
@@ -227,8 +177,7 @@ int train_rows_load(struct train_rows *out, const struct train_rows_source *s, s
     if (rc == 0 && count_duplicates(out) != 0)
         rc = err_set(e, ERR_NOMEM, s->path, "cannot read \"%s\": out of memory", s->path);
     trained_tokens_deinit(&b.chat);
-    mem_free(b.ids);
-    mem_free(b.labels);
+    token_row_deinit(&b.row);
     json_lines_close(&lines);
     if (rc != 0) train_rows_deinit(out);
     return rc;

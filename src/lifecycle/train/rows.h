@@ -8,8 +8,7 @@
 
 #include "ground/base/err.h"
 #include "lifecycle/data/render.h"
-
-enum { LABEL_NONE = -100 }; /* a token that is not trained */
+#include "lifecycle/data/token_row.h"
 
 struct train_rows {
     int32_t *ids, *labels; /* [n_id]: label i is what the token before it should predict, LABEL_NONE: nothing */

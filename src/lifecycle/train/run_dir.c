@@ -46,6 +46,18 @@ static char *parent_of(const char *path)
     return n == 0 ? mem_strdup(".") : mem_strndup(path, n);
 }
 
+/* Make the run under the name tmp and put it in its place. */
+static int make_at(const char *path, const char *tmp, const char *yaml, const json_t *manifest, struct err *e)
+{
+    int rc = file_remove_tree(tmp, e);
+    if (rc == 0) rc = file_mkdirs(tmp, e);
+    if (rc == 0) rc = fill(tmp, yaml, manifest, e);
+    if (rc == 0 && rename(tmp, path) != 0) rc = err_set_errno(e, path, "cannot create the run \"%s\"", path);
+    if (rc == 0) return 0;
+    err_rename(e, tmp, path);
+    return file_remove_tree(tmp, NULL) == 0 ? rc : err_wrap(e, rc, "an unfinished copy is left beside it");
+}
+
 int run_dir_create(const char *path, const char *yaml, const json_t *manifest, struct err *e)
 {
     if (file_exists(path))
@@ -57,15 +69,8 @@ int run_dir_create(const char *path, const char *yaml, const json_t *manifest, s
     int rc = buf_printf(&tmp, "%s.new-%ld", path, (long)getpid());
     if (rc != 0) rc = err_set(e, ERR_LIMIT, path, "cannot tune into \"%s\": the name is too long", path);
     if (rc == 0) rc = file_mkdirs(parent, e);
-    if (rc == 0) rc = file_remove_tree(tmp.data, e);
-    if (rc == 0) rc = file_mkdirs(tmp.data, e);
-    if (rc == 0) rc = fill(tmp.data, yaml, manifest, e);
-    if (rc == 0 && rename(tmp.data, path) != 0) rc = err_set_errno(e, path, "cannot create the run \"%s\"", path);
+    if (rc == 0) rc = make_at(path, tmp.data, yaml, manifest, e);
     if (rc == 0) rc = file_sync_dir(parent, e);
-    if (rc != 0 && tmp.len > 0) {
-        struct err ignored;
-        if (file_remove_tree(tmp.data, &ignored) != 0) rc = err_wrap(e, rc, "\"%s\" is left behind", tmp.data);
-    }
     mem_free(parent);
     buf_deinit(&tmp);
     return rc;

@@ -164,6 +164,46 @@ static void note_memory(const struct trainer *t, const struct tape_options *opt)
     t->rq->note(t->rq->arg, line);
 }
 
+/* What would fit in place of a tape that does not: computing layers again, fewer tokens at once, or nothing, because
+ * even a row alone takes more. */
+static void advise(const struct trainer *t, const struct tape_options *opt, char *out, size_t size)
+{
+    const struct model *m = t->rq->model;
+    size_t longest = larger(t->rows.longest, t->eval_rows.longest);
+    const char *with = opt->recompute ? "" : "with recompute ";
+    struct tape_options o = *opt;
+    o.recompute = true;
+    size_t bytes = tape_bytes(m, &o);
+    int fit = tape_tokens_that_fit(m, &o);
+    if (!opt->recompute && bytes <= opt->max_bytes) {
+        snprintf(out, size, "with recompute they take %zu, which fits", bytes);
+    } else if (fit > 0 && (size_t)fit >= longest) {
+        snprintf(out, size, "%stoken_budget %d fits", with, fit);
+    } else {
+        o.max_tok = (int)longest;
+        o.max_segment = 1;
+        snprintf(
+            out, size,
+            "%sthe longest row alone, %zu tokens, takes %zu: a higher memory_limit or a lower max_length is needed",
+            with, longest, tape_bytes(m, &o));
+    }
+}
+
+static int check_memory(const struct trainer *t, const struct tape_options *opt, struct err *e)
+{
+    char advice[200], limit[80];
+    size_t need = tape_bytes(t->rq->model, opt);
+    if (opt->max_bytes == 0 || need <= opt->max_bytes) return 0;
+    advise(t, opt, advice, sizeof(advice));
+    if (t->cfg->memory_limit_bytes > 0)
+        snprintf(limit, sizeof(limit), "memory_limit %zu", opt->max_bytes);
+    else
+        snprintf(limit, sizeof(limit), "half of the free memory, %zu bytes", opt->max_bytes);
+    return err_set(e, ERR_LIMIT, "memory_limit",
+                   "cannot tune within %s: %d tokens at once take %zu bytes for the backward pass; %s", limit,
+                   opt->max_tok, need, advice);
+}
+
 static int make_tape(struct trainer *t, struct err *e)
 {
     const struct train_config *c = t->cfg;
@@ -180,8 +220,8 @@ static int make_tape(struct trainer *t, struct err *e)
     if (c->recompute == RECOMPUTE_AUTO && opt.max_bytes > 0)
         opt.recompute = tape_bytes(t->rq->model, &opt) > opt.max_bytes;
     note_memory(t, &opt);
-    int rc = tape_new(&t->tape, t->rq->model, &opt, e);
-    return rc == -ERR_LIMIT ? err_wrap(e, rc, "token_budget %d is too much", c->token_budget) : rc;
+    int rc = check_memory(t, &opt, e);
+    return rc != 0 ? rc : tape_new(&t->tape, t->rq->model, &opt, e);
 }
 
 static int make_host_arrays(struct trainer *t, struct err *e)

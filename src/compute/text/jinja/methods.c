@@ -458,69 +458,73 @@ METHOD(list_index)
     return rc || first >= 0 ? rc : jinja_fail(it, "the list does not hold what index() looks for");
 }
 
+static const struct builtin string_methods[] = {
+    {"upper", method_upper},
+    {"lower", method_lower},
+    {"capitalize", method_capitalize},
+    {"title", method_title},
+    {"strip", method_strip},
+    {"lstrip", method_lstrip},
+    {"rstrip", method_rstrip},
+    {"split", method_split},
+    {"rsplit", method_rsplit},
+    {"startswith", method_startswith},
+    {"endswith", method_endswith},
+    {"removeprefix", method_removeprefix},
+    {"removesuffix", method_removesuffix},
+    {"replace", method_replace},
+    {"format", method_format},
+    {"join", method_join},
+    {"find", method_find},
+    {"rfind", method_rfind},
+    {"index", method_index},
+    {"count", method_count},
+    {"splitlines", method_splitlines},
+    {"center", method_center},
+    {"ljust", method_ljust},
+    {"rjust", method_rjust},
+    {"zfill", method_zfill},
+    {"isdigit", method_isdigit},
+    {"isdecimal", method_isdigit},
+    {"isnumeric", method_isdigit},
+    {"isalpha", method_isalpha},
+    {"isalnum", method_isalnum},
+    {"isspace", method_isspace},
+    {"isupper", method_isupper},
+    {"islower", method_islower},
+};
+
+/* NULL: there in Python, but it would change the value; refused by name. */
+static const struct builtin dict_methods[] = {
+    {"get", method_get},   {"items", method_items}, {"keys", method_keys}, {"values", method_values},
+    {"copy", method_copy}, {"clear", NULL},         {"pop", NULL},         {"popitem", NULL},
+    {"setdefault", NULL},  {"update", NULL},
+};
+
+static const struct builtin list_methods[] = {
+    {"count", method_list_count},
+    {"index", method_list_index},
+    {"copy", method_copy},
+    {"append", NULL},
+    {"clear", NULL},
+    {"extend", NULL},
+    {"insert", NULL},
+    {"pop", NULL},
+    {"remove", NULL},
+    {"reverse", NULL},
+    {"sort", NULL},
+};
+
 const struct builtin *method_of(const struct value *object, const char *name, size_t n)
 {
-    static const struct builtin of_string[] = {
-        {"upper", method_upper},
-        {"lower", method_lower},
-        {"capitalize", method_capitalize},
-        {"title", method_title},
-        {"strip", method_strip},
-        {"lstrip", method_lstrip},
-        {"rstrip", method_rstrip},
-        {"split", method_split},
-        {"rsplit", method_rsplit},
-        {"startswith", method_startswith},
-        {"endswith", method_endswith},
-        {"removeprefix", method_removeprefix},
-        {"removesuffix", method_removesuffix},
-        {"replace", method_replace},
-        {"format", method_format},
-        {"join", method_join},
-        {"find", method_find},
-        {"rfind", method_rfind},
-        {"index", method_index},
-        {"count", method_count},
-        {"splitlines", method_splitlines},
-        {"center", method_center},
-        {"ljust", method_ljust},
-        {"rjust", method_rjust},
-        {"zfill", method_zfill},
-        {"isdigit", method_isdigit},
-        {"isdecimal", method_isdigit},
-        {"isnumeric", method_isdigit},
-        {"isalpha", method_isalpha},
-        {"isalnum", method_isalnum},
-        {"isspace", method_isspace},
-        {"isupper", method_isupper},
-        {"islower", method_islower},
-    };
-    static const struct builtin of_dict[] = {
-        {"get", method_get},   {"items", method_items}, {"keys", method_keys}, {"values", method_values},
-        {"copy", method_copy}, {"clear", NULL},         {"pop", NULL},         {"popitem", NULL},
-        {"setdefault", NULL},  {"update", NULL},
-    };
-    static const struct builtin of_list[] = {
-        {"count", method_list_count},
-        {"index", method_list_index},
-        {"copy", method_copy},
-        {"append", NULL},
-        {"clear", NULL},
-        {"extend", NULL},
-        {"insert", NULL},
-        {"pop", NULL},
-        {"remove", NULL},
-        {"reverse", NULL},
-        {"sort", NULL},
-    };
     switch ((enum value_type)object->type) {
     case VAL_STRING:
-        return builtin_find(of_string, N_ELEM(of_string), name, n);
+        return builtin_find(string_methods, N_ELEM(string_methods), name, n);
     case VAL_DICT:
-        return builtin_find(of_dict, N_ELEM(of_dict), name, n);
+        return builtin_find(dict_methods, N_ELEM(dict_methods), name, n);
     case VAL_LIST:
         if (object->list->kind <= LIST_RANGE) { /* tuples and ranges have the first two */
-            return builtin_find(of_list, object->list->kind == LIST_LIST ? N_ELEM(of_list) : 2, name, n);
+            return builtin_find(list_methods, object->list->kind == LIST_LIST ? N_ELEM(list_methods) : 2, name, n);
         }
         return NULL;
     default:

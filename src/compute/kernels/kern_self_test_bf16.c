@@ -1,0 +1,114 @@
+/* The self-test of the bf16 products and of the steps between them, against float32 on the same values. */
+#include "compute/kernels/kern_self_test.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "compute/kernels/half.h"
+
+bool kern_pairs_bf16_same(const struct kern *k, const struct kern *s)
+{
+    enum { ROWS = 3, COLS = 32, LD = 33, STRIDE = 70 };
+    uint16_t x[ROWS * LD], a[2 * STRIDE];
+    float f[ROWS * LD];
+    uint32_t seed = SEED;
+    if (k->pairs_bf16 == NULL) {
+        return true;
+    }
+    for (size_t i = 0; i < ROWS * LD; i++) {
+        x[i] = f16_bits(next_float(&seed));
+    }
+    s->f16_to_f32(f, x, ROWS * LD);
+    k->pairs_bf16(a, STRIDE, x, LD, ROWS, COLS);
+    for (size_t i = 0; i < (ROWS + 1) * COLS; i++) {
+        size_t r = i / COLS, c = i % COLS;
+        uint16_t got = a[c / KERN_ROWS * STRIDE + (r / 2 * KERN_ROWS + c % KERN_ROWS) * 2 + r % 2];
+        if (got != (r < ROWS ? bf16_bits(f[r * LD + c]) : 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* y[n] in bfloat16 against exact[n]: half a unit of its 8 bits, and a little; below 1e-30 anything small will do. */
+static bool bf16_close(const uint16_t *y, const float *exact, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float got = bf16_value(y[i]);
+        if (!(fabsf(got - exact[i]) <= 0x1.02p-8f * fabsf(exact[i]) + 1e-30f)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool kern_exp_bf16_same(const struct kern *k, const struct kern *s)
+{
+    float x[N], sum;
+    uint16_t y[N];
+    if (k->exp_bf16 == NULL) {
+        return true;
+    }
+    fill(x, N, SEED);
+    x[3] = -1e30f;
+    float got = k->exp_bf16(y, x, N, 3.7f);
+    float lse = s->softmax(x, N, 3.7f), top = 0; /* the largest weight is 1 / sum */
+    for (size_t i = 0; i < N; i++) {
+        top = x[i] > top ? x[i] : top;
+    }
+    sum = 1.0f / top;
+    for (size_t i = 0; i < N; i++) {
+        x[i] *= sum;
+    }
+    return isfinite(lse) && fabsf(got - sum) <= 1e-4f * sum && bf16_close(y, x, N);
+}
+
+bool kern_swiglu_bf16_same(const struct kern *k, const struct kern *s)
+{
+    float gate[N], up[N], exact[N];
+    uint16_t y[N];
+    if (k->swiglu_bf16 == NULL) {
+        return true;
+    }
+    fill(gate, N, SEED);
+    fill(up, N, SEED + 1);
+    for (size_t i = 0; i < N; i++) {
+        gate[i] *= i % 3 == 0 ? 30.0f : 3.0f;
+    }
+    gate[5] = -1e4f;
+    k->swiglu_bf16(y, gate, up, N);
+    s->swiglu(exact, gate, up, N);
+    return bf16_close(y, exact, N);
+}
+
+/* 37 rows (two tiles and a rest) by 3 groups, k over one step; compared with float32 products of the same values. */
+bool kern_gemm_bf16_same(const struct kern *k, const struct kern *s)
+{
+    enum { ROWS = 37, GROUPS = 3, COLS = GROUPS * KERN_ROWS, K = 64, STRIDE = K * KERN_ROWS };
+    uint16_t x[ROWS * K], p[GROUPS * STRIDE];
+    float xf[ROWS * K], pf[K * COLS], a[ROWS * COLS], b[ROWS * COLS];
+    uint32_t seed = SEED;
+    if (k->gemm_bf16 == NULL) {
+        return true;
+    }
+    for (size_t i = 0; i < N_ELEM(x); i++) {
+        x[i] = bf16_bits(next_float(&seed));
+        xf[i] = bf16_value(x[i]);
+    }
+    for (size_t i = 0; i < N_ELEM(p); i++) {
+        p[i] = bf16_bits(next_float(&seed));
+        size_t at = i % STRIDE, kk = at / (2 * KERN_ROWS) * 2 + at % 2,
+               col = i / STRIDE * KERN_ROWS + at / 2 % KERN_ROWS;
+        pf[kk * COLS + col] = bf16_value(p[i]);
+    }
+    fill(a, N_ELEM(a), SEED + 1);
+    memcpy(b, a, sizeof(a));
+    k->gemm_bf16(a, COLS, x, K, p, STRIDE, ROWS, GROUPS, K, true);
+    s->gemm_f32(b, COLS, xf, K, 1, pf, COLS, ROWS, COLS, K, true);
+    for (size_t i = 0; i < N_ELEM(a); i++) {
+        if (!(fabsf(a[i] - b[i]) <= 1e-5f * 4.0f * K)) {
+            return false;
+        }
+    }
+    return true;
+}

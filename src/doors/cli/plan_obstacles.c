@@ -1,0 +1,59 @@
+/* Obstacles of a plan. Owns nothing. What the program supports is asked of the rooms that do it, so that the plan never
+ * promises a model that cannot be opened, and needs no list of its own. */
+#include "doors/cli/plan_obstacles.h"
+
+#include <stdio.h>
+
+#include "compute/text/pretoken.h"
+#include "ground/base/str.h"
+
+void plan_obstacles_find(const struct model_shape *s, const struct plan_load *l, const struct plan_memory *m,
+                         uint64_t available_bytes, struct plan_obstacles *out)
+{
+    enum pretoken_kind kind;
+    *out = (struct plan_obstacles){.shape = s,
+                                   .needed_bytes = m->total_bytes,
+                                   .available_bytes = available_bytes,
+                                   .needed_tokens = (int64_t)l->prompt_tokens + l->output_tokens};
+    out->memory = out->needed_bytes > available_bytes;
+    out->context = s->n_ctx_train > 0 && out->needed_tokens > s->n_ctx_train;
+    out->architecture = s->architecture[0] && !model_architecture_known(s->architecture);
+    out->tokenizer = s->pre_tokenizer[0] && pretoken_kind_find(s->pre_tokenizer, &kind, NULL) != 0;
+    out->unsupported = out->architecture || out->tokenizer;
+}
+
+static void add(json_t *list, bool there, const char *text)
+{
+    if (there) (void)json_array_append_new(list, json_string(text));
+}
+
+json_t *plan_obstacles_json(const struct plan_obstacles *o, enum lang lang)
+{
+    bool zh = lang == LANG_ZH;
+    char text[200], needed[32], available[32];
+    json_t *list = json_array();
+    str_format_bytes(o->needed_bytes, needed, sizeof needed);
+    str_format_bytes(o->available_bytes, available, sizeof available);
+    snprintf(text, sizeof text, zh ? "需要内存 %s，可用 %s" : "needs %s of memory, %s are free", needed, available);
+    add(list, o->memory, text);
+    snprintf(text, sizeof text,
+             zh ? "提示词与回答合计 %lld 词元，模型的上下文只有 %d 词元"
+                : "prompt and answer are %lld tokens, the model's context is %d",
+             (long long)o->needed_tokens, o->shape->n_ctx_train);
+    add(list, o->context, text);
+    snprintf(text, sizeof text, zh ? "本版本不能计算架构 %s" : "this version cannot compute architecture %s",
+             o->shape->architecture);
+    add(list, o->architecture, text);
+    snprintf(text, sizeof text, zh ? "本版本不能读取其分词器（%s）" : "this version cannot read its tokenizer (%s)",
+             o->shape->pre_tokenizer);
+    add(list, o->tokenizer, text);
+    return list;
+}
+
+void plan_obstacles_print(const struct plan_obstacles *o, enum lang lang)
+{
+    json_t *list = plan_obstacles_json(o, lang);
+    for (size_t i = 0; i < json_array_size(list); i++)
+        printf("  %s%s\n", lang == LANG_ZH ? "注意：" : "but: ", json_string_value(json_array_get(list, i)));
+    json_decref(list);
+}

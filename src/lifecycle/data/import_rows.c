@@ -1,0 +1,145 @@
+/* Import of training rows that are ready-made. Owns the text of the rows while it runs. What always holds: the rows
+ * that come out are those that went in, in their order; each was checked. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ground/base/file.h"
+#include "ground/base/mem.h"
+#include "ground/base/str.h"
+#include "ground/json/json.h"
+#include "ground/sys/digest.h"
+#include "lifecycle/data/dataset_int.h"
+#include "lifecycle/data/render.h"
+#include "lifecycle/data/token_row.h"
+
+enum { MAX_LINE = 64 * 1024 * 1024, MAX_ROWS = 50 * 1000 * 1000 };
+
+const char *dataset_format_name(enum dataset_format f)
+{
+    static const char *const name[] = {"table", "chat", "tokens"};
+    return name[f];
+}
+
+int dataset_format_find(const char *path, enum dataset_format *out, struct err *e)
+{
+    struct json_lines lines;
+    json_t *row = NULL;
+    *out = DATASET_TABLE;
+    if (!str_ends(path, ".jsonl")) return 0;
+    int rc = json_lines_open(&lines, path, MAX_LINE, e);
+    if (rc) return rc;
+    rc = json_lines_next(&lines, &row, e);
+    if (rc == 0) rc = err_set(e, ERR_INPUT, path, "cannot import \"%s\": it holds no rows", path);
+    if (rc == 1 &&
+        (json_object_get(row, "messages") || (json_object_get(row, "prompt") && json_object_get(row, "completion"))))
+        *out = DATASET_CHAT;
+    else if (rc == 1 && json_object_get(row, "ids") && json_object_get(row, "labels"))
+        *out = DATASET_TOKENS;
+    json_decref(row);
+    json_lines_close(&lines);
+    return rc < 0 ? rc : 0;
+}
+
+struct rows {
+    struct buf text; /* the rows, one a line */
+    char (*digest)[DIGEST_HEX_SIZE];
+    size_t n, cap;
+    struct token_row token;
+};
+
+static int check_row(struct rows *r, enum dataset_format format, const json_t *row, const char *where, struct err *e)
+{
+    if (format == DATASET_CHAT) return conversation_check(row, where, e);
+    int rc = token_row_read(&r->token, row, INT32_MAX, where, e); /* the vocabulary is known when a model is */
+    return rc ? rc : token_row_check_target(&r->token, where, e);
+}
+
+static int keep_row(struct rows *r, const struct json_lines *lines, const json_t *row, struct err *e)
+{
+    if (r->n == r->cap) {
+        size_t cap = r->cap ? 2 * r->cap : 1024;
+        void *grown = r->n < MAX_ROWS ? mem_try_realloc(r->digest, cap * sizeof *r->digest) : NULL;
+        if (!grown)
+            return err_set(e, ERR_LIMIT, lines->path, "cannot import \"%s\": %zu rows fill the memory (at most %d)",
+                           lines->path, r->n, MAX_ROWS);
+        r->digest = grown;
+        r->cap = cap;
+    }
+    if (buf_add(&r->text, lines->text, lines->text_len) || buf_add_char(&r->text, '\n'))
+        return err_set(e, ERR_LIMIT, lines->path, "cannot import \"%s\": more than %d bytes, or out of memory",
+                       lines->path, DATASET_MAX_BYTES);
+    return json_digest(row, r->digest[r->n++], e);
+}
+
+static int read_rows(struct rows *r, enum dataset_format format, const char *path, struct err *e)
+{
+    struct json_lines lines;
+    json_t *row;
+    int rc = json_lines_open(&lines, path, MAX_LINE, e);
+    if (rc) return rc;
+    while ((rc = json_lines_next(&lines, &row, e)) == 1) {
+        char where[300];
+        snprintf(where, sizeof where, "\"%.250s\" line %llu", path, (unsigned long long)lines.line_no);
+        rc = check_row(r, format, row, where, e);
+        if (rc == 0) rc = keep_row(r, &lines, row, e);
+        json_decref(row);
+        if (rc) break;
+    }
+    json_lines_close(&lines);
+    if (rc == 0 && r->n == 0) rc = err_set(e, ERR_INPUT, path, "cannot import \"%s\": it holds no rows", path);
+    return rc;
+}
+
+static int by_digest(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+/* Rows whose JSON says the same as that of an earlier one; reorders the digests. */
+static size_t count_duplicates(struct rows *r)
+{
+    size_t n = 0;
+    qsort(r->digest, r->n, sizeof *r->digest, by_digest);
+    for (size_t i = 1; i < r->n; i++) n += str_eq(r->digest[i - 1], r->digest[i]);
+    return n;
+}
+
+static int write_rows(struct rows *r, const struct import_options *o, enum dataset_format format, json_t **manifest,
+                      struct err *e)
+{
+    json_t *inputs = json_array(), *outputs = json_array();
+    char *path = path_join(o->out_dir, "manifest.json");
+    int rc = file_mkdirs(o->out_dir, e);
+    if (rc == 0) rc = dataset_add_input(inputs, "train", o->train_path, e);
+    if (rc == 0) rc = dataset_write_output(o->out_dir, "train.jsonl", &r->text, r->n, outputs, e);
+    *manifest = rc ? NULL
+                   : json_pack("{s:s,s:s,s:s,s:O,s:O,s:{s:I,s:I,s:I}}", "kind", "dataset", "name", o->suite, "format",
+                               dataset_format_name(format), "inputs", inputs, "outputs", outputs, "counts",
+                               "train_rows", (json_int_t)r->n, "train_kept", (json_int_t)r->n, "train_duplicates_kept",
+                               (json_int_t)count_duplicates(r));
+    if (rc == 0) rc = dataset_seal(*manifest, e);
+    if (rc == 0) rc = json_write_file(path, *manifest, e);
+    if (rc) {
+        json_decref(*manifest);
+        *manifest = NULL;
+    }
+    json_decref(inputs);
+    json_decref(outputs);
+    mem_free(path);
+    return rc;
+}
+
+int dataset_import_rows(const struct import_options *o, enum dataset_format format, json_t **manifest, struct err *e)
+{
+    struct rows r = {0};
+    buf_init(&r.text, DATASET_MAX_BYTES);
+    int rc = dataset_check_place(o->out_dir, e);
+    if (rc == 0) rc = read_rows(&r, format, o->train_path, e);
+    if (rc == 0) rc = write_rows(&r, o, format, manifest, e);
+    buf_deinit(&r.text);
+    mem_free(r.digest);
+    token_row_deinit(&r.token);
+    return rc;
+}

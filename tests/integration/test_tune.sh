@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# tune through the program, on a tiny model: where fields come from, resuming from elsewhere, refusals.
+# Prints one line a check: ok NAME | not ok NAME reason.
+TAILOR=$(realpath "${TAILOR:-build/tailor}")
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+unset TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA
+export TAILOR_HOME=$WORK/home LC_ALL=C.UTF-8
+mkdir -p "$WORK/here" "$WORK/elsewhere"
+cp -r tests/data/golden/models/llama "$WORK/here/model"
+cd "$WORK/here" || exit 1
+failed=0
+
+ok() { echo "ok $1"; }
+not_ok() { echo "not ok $1 $2"; failed=1; }
+# run STATUS NAME ARGS...: checks the exit status; leaves $out and $err
+run() {
+    local want=$1 name=$2
+    shift 2
+    out=$("$TAILOR" "$@" 2>"$WORK/err")
+    status=$?
+    err=$(cat "$WORK/err")
+    [[ $status == "$want" ]] && return 0
+    not_ok "$name" "exit status $status, $want wanted: ${out//$'\n'/ } ${err//$'\n'/ }"
+    return 1
+}
+# says NAME PATTERN: stderr or stdout matches
+says() { if [[ $err$out =~ $2 ]]; then ok "$1"; else not_ok "$1" "without /$2/: $err"; fi; }
+# lacks NAME PATTERN: neither matches
+lacks() { if [[ $err$out =~ $2 ]]; then not_ok "$1" "has /$2/: $err"; else ok "$1"; fi; }
+# same NAME FILE FILE: equal bytes
+same() { if cmp -s "$2" "$3"; then ok "$1"; else not_ok "$1" "$2 and $3 differ"; fi; }
+# holds NAME PYTHON: the expression over d (the JSON on stdout) is true
+holds() {
+    if python3 -c "import json,sys; d=json.loads(sys.argv[1]); assert ($2), d" "$out" 2>"$WORK/why"; then ok "$1"
+    else not_ok "$1" "$(tail -1 "$WORK/why")"; fi
+}
+
+python3 - <<'PY'
+import json, random
+rng = random.Random(7)
+with open('rows.jsonl', 'w') as f:
+    for _ in range(32):
+        ids = [rng.randrange(3, 280) for _ in range(rng.randrange(12, 30))]
+        f.write(json.dumps({'ids': ids, 'labels': [-100] * 6 + ids[6:]}) + '\n')
+PY
+FIELDS=(--base model --data ./rows.jsonl --data-format tokens --rank 4 --alpha 8 --lr 1e-2 --seed 3)
+
+# --- a run goes on from anywhere
+run 0 whole tune "${FIELDS[@]}" --max-steps 40 --save-every 2 --output whole && ok whole
+"$TAILOR" tune "${FIELDS[@]}" --eval-data rows.jsonl --max-steps 40 --save-every 2 --output part >/dev/null 2>&1 &
+pid=$!
+until [[ -n $(ls part/checkpoints 2>/dev/null) ]] || ! kill -0 $pid 2>/dev/null; do :; done
+kill -9 $pid 2>/dev/null
+wait $pid 2>/dev/null
+cd ../elsewhere || exit 1
+run 0 resume_elsewhere tune --resume ../here/part && ok resume_elsewhere
+same resume_same_bits ../here/whole/adapter/adapter_model.safetensors ../here/part/adapter/adapter_model.safetensors
+run 0 from_elsewhere --json tune --from ../here/whole --max-steps 1 --output copy && holds from_elsewhere 'd["run"]=="copy" and d["steps"]==1'
+cd ../here || exit 1
+out=$(cat part/run.yaml) err=
+says absolute_paths "base: \"?$PWD/model.*data: \"?$PWD/rows.jsonl.*eval_data: \"?$PWD/rows.jsonl.*output: \"?$PWD/part"
+run 0 import_model import model tiny
+run 0 by_name tune "${FIELDS[@]}" --base tiny --max-steps 1 --output named
+out=$(cat named/run.yaml) err=
+says name_with_version 'base: "?tiny:1'
+
+# --- epochs or max_steps: what is nearer to the command line counts
+printf '%s\n' 'base: model' 'data: rows.jsonl' 'data_format: tokens' 'rank: 4' 'max_steps: 3' >run.yaml
+run 0 epochs_over_file --json tune --run run.yaml --epochs 1 --output e1 && holds epochs_over_file 'd["steps"]==4'
+run 0 set_over_file --json tune --run run.yaml --set epochs=1 --output e2 && holds set_over_file 'd["steps"]==4'
+run 0 file_over_from --json tune --from e1 --run run.yaml --output e3 && holds file_over_from 'd["steps"]==3'
+run 0 steps_over_from --json tune --from e1 --max-steps 2 --output e4 && holds steps_over_from 'd["steps"]==2'
+run 2 both_given tune --run run.yaml --epochs 1 --max-steps 2 --output e5 && says both_given 'both epochs and max_steps'
+printf 'epochs: 1\n' >>run.yaml
+run 2 both_in_file tune --run run.yaml --output e5 && says both_in_file 'both epochs and max_steps'
+
+# --- registered datasets by name
+run 0 data_import --json data import rows.jsonl --out ds && holds data_import 'd["format"]=="tokens" and d["counts"]=={"train_rows":32,"train_kept":32,"train_duplicates_kept":0} and d["labels"] is None'
+mv ds/train.jsonl kept.jsonl
+run 0 data_by_name --json tune --base model --data ds --rank 4 --alpha 8 --lr 1e-2 --seed 3 --max-steps 1 --output d1 && holds data_by_name 'd["steps"]==1'
+run 0 data_by_path tune "${FIELDS[@]}" --max-steps 1 --output d2
+same data_same_bits d1/adapter/adapter_model.safetensors d2/adapter/adapter_model.safetensors
+out=$(cat d1/manifest.json)
+holds data_in_manifest 'd["inputs"]["data"]["name"]=="ds:1" and d["inputs"]["data"]["sha256"]=="'"$(sha256sum <rows.jsonl | cut -c1-64)"'"'
+cd ../elsewhere || exit 1
+run 0 data_resume tune --resume ../here/d1 && says data_resume 'complete already'
+cd ../here || exit 1
+run 2 data_twice tune --base model --data ds --eval-data ds:1 --output d3 && says data_twice 'data is the same dataset'
+run 2 data_is_model tune --base model --data tiny --output d3 && says data_is_model 'it is a model, a dataset is needed'
+run 2 data_unknown tune --base model --data dss --output d3 && says data_unknown 'did you mean ds'
+run 2 data_missing tune "${FIELDS[@]}" --data none.jsonl --output d3 && says data_missing 'cannot open ".*none.jsonl": No such file'
+run 2 data_no_cases eval model --cases ds && says data_no_cases 'the dataset has no cases.jsonl'
+run 2 data_table_option data import rows.jsonl --system hello --out dx && says data_table_option 'cannot use system: "rows.jsonl" holds ready-made rows \(tokens\)'
+
+# --- the directory of a run is no place for an evaluation, and stays as it is
+printf '{"id":"a","input":"x","expected":"y","task":"classification"}\n' >cases.jsonl
+before=$(cksum e1/manifest.json e1/run.yaml)
+for more in '' --overwrite; do
+    run 2 eval_into_run eval ../here/model --cases cases.jsonl --out e1 $more && says "eval_into_run$more" 'cannot evaluate into "e1": it is a tuning run; choose another --out'
+done
+run 2 eval_into_file eval model --cases cases.jsonl --out rows.jsonl && says eval_into_file '"rows.jsonl": it is a file, a directory is needed'
+[[ $before == "$(cksum e1/manifest.json e1/run.yaml)" ]] && ok run_untouched || not_ok run_untouched 'manifest.json or run.yaml changed'
+
+# --- memory: what is needed, and what would fit, can be followed
+run 2 memory_row tune "${FIELDS[@]}" --output m --memory-limit 100000 && says memory_row 'within memory_limit 100000: [0-9]+ tokens at once take [0-9]+ bytes .*the longest row alone, 28 tokens, takes [0-9]+'
+lacks memory_no_blame 'token_budget'
+run 2 memory_recompute tune "${FIELDS[@]}" --output m --memory-limit 2500000 --recompute off && says memory_recompute 'with recompute they take [0-9]+, which fits'
+run 2 memory_budget tune "${FIELDS[@]}" --output m --memory-limit 1200000 && says memory_budget 'token_budget [0-9]+ fits'
+budget=$(sed -n 's/.*token_budget \([0-9]*\) fits.*/\1/p' "$WORK/err")
+run 0 memory_followed tune "${FIELDS[@]}" --output m --memory-limit 1200000 --token-budget "$budget" && ok memory_followed
+exit $failed
