@@ -50,7 +50,7 @@ static void print_result(const struct collect *k, const char *path)
     if (k->c->json)
         cli_print_json(json_pack("{s:s, s:I}", "path", path, "n_tok", (json_int_t)n_tok));
     else
-        printf("%s: %llu %s\n", path, (unsigned long long)n_tok, cli_text(k->c, "tokens", "个词元"));
+        printf(cli_text(k->c, "%s: %llu tokens\n", "%s：%llu 个词元\n"), path, (unsigned long long)n_tok);
 }
 
 static int run(const struct cli *c, const struct param_set *args, struct err *e)

@@ -106,7 +106,7 @@ static void print_result(const struct cli *c, const char *path, const struct mix
         return;
     }
     str_format_bytes(r->bytes, size, sizeof size);
-    printf("%s: %s, %s, rmse %.3e\n", path, mix->name, size, r->rmse);
+    printf(cli_text(c, "%s: %s, %s, rmse %.3e\n", "%s：%s，%s，rmse %.3e\n"), path, mix->name, size, r->rmse);
 }
 
 static int quantize(const struct cli *c, const struct model_file *f, const char *out, const struct mix *mix,

@@ -201,15 +201,23 @@ static void print_cell(const json_t *row, const char *key, int n_digit)
         printf(" %12s", "-");
 }
 
+static void print_head(const struct cli *c)
+{
+    const char *const head[] = {cli_text(c, "size", "大小"),          cli_text(c, "perplexity", "困惑度"),
+                                cli_text(c, "mean KLD", "平均 KLD"),  cli_text(c, "same top", "首选相同"),
+                                cli_text(c, "prefill/s", "预填充/s"), cli_text(c, "decode/s", "解码/s")};
+    const char *type = cli_text(c, "type", "类型");
+    printf("%s%*s", type, str_padding(type, 8), "");
+    for (size_t i = 0; i < N_ELEM(head); i++) printf(" %*s%s", str_padding(head[i], 12), "", head[i]);
+    printf("\n");
+}
+
 static void print_table(const struct ladder *l)
 {
     size_t i;
     json_t *row;
     const struct cli *c = l->c;
-    printf("%-8s %12s %12s %12s %12s %12s %12s\n", cli_text(c, "type", "类型"), cli_text(c, "size", "大小"),
-           cli_text(c, "perplexity", "困惑度"), cli_text(c, "mean KLD", "平均 KLD"),
-           cli_text(c, "same top", "首选相同"), cli_text(c, "prefill/s", "预填充/s"),
-           cli_text(c, "decode/s", "解码/s"));
+    print_head(c);
     json_array_foreach(l->rows, i, row)
     {
         char size[16];
