@@ -6,7 +6,7 @@ set -euo pipefail
 dir=${1:?usage: bench/peers.sh DIR}
 mkdir -p "$dir" && cd "$dir"
 [ -x venv/bin/python ] || python3 -m venv venv
-venv/bin/python -m pip install -q --disable-pip-version-check cmake openvino-genai torch transformers peft accelerate
+venv/bin/python -m pip install -q --disable-pip-version-check cmake openvino-genai torch transformers peft accelerate gguf
 if [ ! -x llama-bench ]; then
     venv/bin/python -m pip download -q --no-deps --no-binary :all: -d src llama-cpp-python
     mkdir -p llama && tar xf src/llama_cpp_python-*.tar.gz -C llama --strip-components=1

@@ -92,7 +92,12 @@ static float *logits_with(struct model *m, const struct adapter *a)
     for (int i = 0; i < N_TOK; i++) ids[i] = (i * 37 + 5) % 288, rows[i] = i;
     struct dev_block block[] = {{0, 32}, {1, N_TOK - 32}};
     struct dev_segment s = {0, N_TOK, 0, block, 2, a ? 0 : -1};
-    struct model_batch b = {{DEV_SERVE, N_TOK, &s, 1}, ids, rows, N_TOK, &a, a ? 1 : 0};
+    struct model_batch b = {.dev = {DEV_SERVE, N_TOK, &s, 1},
+                            .ids = ids,
+                            .out_row = rows,
+                            .n_out = N_TOK,
+                            .adapter = &a,
+                            .n_adapter = a ? 1 : 0};
     float *x = mem_alloc(N_TOK * 288 * sizeof(float));
     must(model_forward(m, &b, kv, x, &e), &e);
     dev_kv_free(kv);

@@ -81,7 +81,7 @@ static void step(struct model *m, struct dev_kv *kv, const int32_t *ids, int pos
         block[n_block++] = (struct dev_block){p / DEV_PAGE, pos + n - p < DEV_PAGE ? pos + n - p : DEV_PAGE};
     for (int i = 0; i < n; i++) row[i] = i;
     struct dev_segment s = {0, n, pos, block, n_block, -1};
-    struct model_batch b = {{DEV_SERVE, n, &s, 1}, ids, row, n, NULL, 0};
+    struct model_batch b = {.dev = {DEV_SERVE, n, &s, 1}, .ids = ids, .out_row = row, .n_out = n};
     if (in_parts) {
         step_part(m, &b, kv, false, logits);
         step_part(m, &b, kv, true, logits);

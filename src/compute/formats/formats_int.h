@@ -87,10 +87,12 @@ struct gguf_kv {
 };
 
 /* A tensor and where its bytes are. */
+struct hf_packed;
 struct stored_tensor {
     struct tensor_info info; /* first: callers hold a pointer to it */
     uint32_t part;
-    uint64_t offset; /* in the file of the part */
+    uint64_t offset;                /* in the file of the part */
+    const struct hf_packed *packed; /* the rows are made from these when they are read; NULL: the bytes are the rows */
 };
 
 /* The parsed header of one GGUF file. Strings live in mem. */
@@ -119,6 +121,8 @@ size_t gguf_type_size(uint32_t type);
 const char *gguf_type_name(uint32_t type);
 /* All metadata as a new JSON object; NULL without memory. */
 json_t *gguf_metadata_json(const struct gguf_file *g);
+/* Declare a key with a value that was read. */
+int gguf_put_value(struct gguf_writer *w, const char *key, const struct gguf_value *v) MUST_CHECK;
 /* -ERR_* as model_file_params; n_part files hold the tensors of f. */
 int gguf_params(const struct model_file *f, struct model_params *p, struct err *e) MUST_CHECK;
 int gguf_vocab(const struct gguf_file *g, struct vocab_source *v, struct err *e) MUST_CHECK;
@@ -156,6 +160,39 @@ struct model_file {
     struct err vocab_err;
     struct vocab_source vocab;
 };
+
+/* How a Hugging Face directory is quantized, from quantization_config. */
+struct hf_quant {
+    enum { HF_PLAIN, HF_GPTQ, HF_AWQ, HF_FP8 } method;
+    int group;         /* inputs that share a scale; 0: all of a row */
+    bool zero_is_less; /* GPTQ stores zero points less one */
+    int block_out, block_in;
+};
+/* HF_PLAIN without a quantization_config; -ERR_UNSUPPORTED names what is not understood and what would be. */
+int hf_quant_parse(const json_t *config, const char *path, struct hf_quant *q, struct err *e) MUST_CHECK;
+
+/* A matrix stored as several tensors. */
+struct hf_packed {
+    struct hf_quant quant;
+    struct stored_tensor code, zero, scale, group_of; /* group_of: GPTQ's g_idx when groups are not in order */
+    bool in_order;
+    uint64_t n_out, n_in;
+    uint64_t group, n_group; /* inputs a group, groups a row */
+};
+/* Replace the parts of quantized matrices in the tensor table of f by the matrices, in a type that kernels know and
+ * that keeps the values: Q4_0 (all zero points 8), Q5_0 (any zero points), F16 (groups out of order, rounded as float16
+ * products are), F32 (scales that are no float16), BF16 (FP8 with block scales, rounded as DeepSeek's own code does).
+ */
+int hf_quant_bind(struct model_file *f, struct err *e) MUST_CHECK;
+/* Bytes [offset, offset + n) of the rows of such a matrix. Thread-safe. */
+int hf_packed_read(const struct model_file *f, const struct stored_tensor *t, void *p, uint64_t offset, size_t n,
+                   struct err *e) MUST_CHECK;
+/* Zero points as they are subtracted, of groups [g0, g0 + n_g) and outputs [o0, o0 + n_o), both from multiples of 8. */
+int hf_packed_zeros(const struct model_file *f, const struct hf_packed *x, uint64_t g0, size_t n_g, uint64_t o0,
+                    size_t n_o, uint8_t *zero, struct err *e) MUST_CHECK;
+/* Scales of the same, as float32. */
+int hf_packed_scales(const struct model_file *f, const struct hf_packed *x, uint64_t g0, size_t n_g, uint64_t o0,
+                     size_t n_o, float *scale, struct err *e) MUST_CHECK;
 
 /* Fill f from a GGUF file (and the others of its split), a directory, a tokenizer.json. */
 int model_open_gguf(struct model_file *f, const char *path, struct err *e) MUST_CHECK;

@@ -44,6 +44,11 @@ int gguf_put_array(struct gguf_writer *w, const char *key, enum gguf_value_type 
 /* shape row-major, outermost first (reversed in the file, as GGUF wants it). */
 int gguf_put_tensor(struct gguf_writer *w, const char *name, enum tensor_type type, const uint64_t *shape,
                     int n_dim) MUST_CHECK;
+/* The metadata of an open model: of a GGUF its keys as they are but for those in skip (NULL-terminated) and the keys of
+ * a split; of a Hugging Face directory the keys that say the same as config.json and its tokenizer.
+ * -ERR_UNSUPPORTED for a tokenizer that GGUF cannot describe. */
+int gguf_put_metadata(struct gguf_writer *w, const struct model_file *f, const char *const *skip,
+                      struct err *e) MUST_CHECK;
 /* Write the header. A name declared twice is -ERR_INPUT. */
 int gguf_writer_begin(struct gguf_writer *w, struct err *e) MUST_CHECK;
 /* The next n bytes of tensor data (padding between tensors is written by itself). */

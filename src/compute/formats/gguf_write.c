@@ -155,6 +155,22 @@ int gguf_put_array(struct gguf_writer *w, const char *key, enum gguf_value_type 
     return rc ? fail(w, rc, key, "is too much for the header") : 0;
 }
 
+int gguf_put_value(struct gguf_writer *w, const char *key, const struct gguf_value *v)
+{
+    if (v->type == GGUF_STRING) {
+        return gguf_put_str(w, key, v->str.p, v->str.len);
+    }
+    if (v->type == GGUF_ARRAY) {
+        bool str = v->arr.type == GGUF_STRING;
+        return gguf_put_array(w, key, v->arr.type, str ? (const void *)v->arr.str : v->arr.data, v->arr.str_len,
+                              v->arr.n);
+    }
+    float f32 = (float)v->f;
+    bool is_float = v->type == GGUF_F32 || v->type == GGUF_F64;
+    const void *p = v->type == GGUF_F32 ? (const void *)&f32 : is_float ? (const void *)&v->f : (const void *)&v->u;
+    return put(w, key, v->type, p, gguf_type_size((uint32_t)v->type)); /* little-endian: the low bytes come first */
+}
+
 static int add_info(struct gguf_writer *w, const struct stored_tensor *t)
 {
     uint32_t n_dim = (uint32_t)t->info.n_dim;

@@ -175,15 +175,17 @@ int hf_config_params(const json_t *config, const char *path, struct model_params
     if (act && !str_eq(act, "silu")) {
         return refuse(&r, "hidden_act", "is not silu");
     }
-    if (member(config, "quantization_config")) {
-        return refuse(&r, "quantization_config", "is set: quantized safetensors are not supported, a GGUF file is");
+    struct hf_quant quant; /* its tensors were bound when the directory was opened */
+    int rc = hf_quant_parse(config, path, &quant, e);
+    if (rc) {
+        return rc;
     }
     snprintf(p->architecture, sizeof p->architecture, "%s", families[i].arch);
     p->rope_halves = true;
     p->tied_head = json_is_true(json_object_get(config, "tie_word_embeddings"));
     p->bos_id = token_id(json_object_get(config, "bos_token_id"));
     p->eos_id = token_id(json_object_get(config, "eos_token_id"));
-    int rc = read_sizes(&r, p, families[i].n_ctx_default);
+    rc = read_sizes(&r, p, families[i].n_ctx_default);
     rc = rc ? rc : read_rope(&r, p);
     return rc ? rc : read_window(&r, type, p);
 }

@@ -146,6 +146,10 @@ int model_file_read(const struct model_file *f, const struct tensor_info *t, voi
         return err_set(e, ERR_INTERNAL, t->name, "cannot read tensor \"%s\": bytes %llu to %llu of %llu", t->name,
                        (unsigned long long)offset, (unsigned long long)(offset + n), (unsigned long long)t->n_bytes);
     }
+    if (s->packed) {
+        int bad = hf_packed_read(f, s, p, offset, n, e);
+        return bad ? err_wrap(e, bad, "tensor \"%s\"", t->name) : 0;
+    }
     const struct model_part *part = &f->part[s->part];
     int rc = file_pread(part->fd, part->path, p, n, s->offset + offset, e);
     return rc ? err_wrap(e, rc, "tensor \"%s\"", t->name) : 0;

@@ -30,7 +30,7 @@ static int take_tensor(struct model_file *f, const struct tensor_info *t, uint64
         return 0;
     }
     struct stored_tensor *s = &f->tensor[f->n_tensor];
-    s->info = *t;
+    *s = (struct stored_tensor){.info = *t};
     s->info.name = arena_strndup(&f->names, name, strlen(name));
     s->part = (uint32_t)f->n_part;
     s->offset = offset;
@@ -160,6 +160,7 @@ int model_open_hf(struct model_file *f, const char *path, struct err *e)
         rc = json_load_object(&f->config, config, LIMIT_CONFIG_FILE, 0, e);
         f->metadata = json_incref(f->config);
         rc = rc ? rc : open_weights(f, e);
+        rc = rc ? rc : hf_quant_bind(f, e);
         rc = rc ? rc : check_parts(f, file_exists(tokenizer), e);
     } else if (!file_exists(tokenizer)) {
         rc = err_set(e, ERR_NOT_FOUND, path,

@@ -1,5 +1,6 @@
 /* float16 and bfloat16 as bits: conversions to and from float32, equal to what the hardware instructions give
- * (round to nearest even, subnormals kept, NaN made quiet with its payload's upper bits kept). Private to kernels. */
+ * (round to nearest even, subnormals kept, NaN made quiet with its payload's upper bits kept). For kernels, and for
+ * formats, which turn quantized safetensors into rows that kernels know. */
 #ifndef KERNELS_HALF_H
 #define KERNELS_HALF_H
 

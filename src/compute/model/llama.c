@@ -53,23 +53,45 @@ static int bind(struct model *m, const struct model_file *f, struct err *e)
     return rc;
 }
 
+/* The second half of a layer; under a tap in two steps, so that the input of the last matrix can be seen. */
+static void ffn(struct model *m, const struct model_batch *b, const struct dev_batch *rows, const struct layer_ops *ops,
+                int layer)
+{
+    struct model_space *s = &m->space;
+    if (!b->tap) {
+        dev_ffn(m->dev, rows, &ops->gate_up, &ops->down, s->act, s->x);
+        return;
+    }
+    model_tap_normed(m, b, layer, SITE_GATE, s->x, m->layer[layer].ffn_norm);
+    dev_gate_up(m->dev, rows, &ops->gate_up, s->x, s->act, NULL, NULL, NULL);
+    model_tap_rows(m, b, layer, SITE_DOWN, s->act, (size_t)m->params.n_ff);
+    dev_linear_add(m->dev, rows, &ops->down, s->act, s->x);
+}
+
 static struct dev_batch layers(struct model *m, const struct model_batch *b, struct dev_kv *kv)
 {
     struct model_space *s = &m->space;
+    size_t n_q = (size_t)m->params.n_head * (size_t)m->params.d_head;
     struct dev_batch rows = b->dev;
     struct layer_ops ops;
     for (int i = 0; i < m->params.n_layer; i++) {
         model_layer_ops(m, i, b->adapter, b->n_adapter, &ops);
+        model_tap_normed(m, b, i, SITE_Q, s->x, m->layer[i].attn_norm);
         dev_attention_in(m->dev, &rows, &ops.in, s->x, s->q, NULL, kv, i);
-        if (i == m->params.n_layer - 1) {
+        if (i == m->params.n_layer - 1 && !b->tap) {
             rows = model_take_wanted(m, b);
         }
         if (rows.n_tok == 0) {
             break;
         }
         dev_attention(m->dev, &rows, &ops.attn, s->q, s->att, NULL, kv, i);
+        model_tap_rows(m, b, i, SITE_O, s->att, n_q);
         dev_linear_add(m->dev, &rows, &ops.o, s->att, s->x);
-        dev_ffn(m->dev, &rows, &ops.gate_up, &ops.down, s->act, s->x);
+        ffn(m, b, &rows, &ops, i);
+    }
+    if (b->tap) { /* it sees the last layer of every token, wanted or not */
+        model_tap_normed(m, b, MODEL_TAP_HEAD, SITE_COUNT, s->x, m->output_norm);
+        rows = model_take_wanted(m, b);
     }
     return rows;
 }

@@ -12,8 +12,9 @@
 #include "ground/base/err.h"
 
 struct model;
-struct adapter; /* adapter.h */
-struct tape;    /* tape.h */
+struct adapter;   /* adapter.h */
+struct tape;      /* tape.h */
+struct model_tap; /* tap.h */
 
 /* Read and pack all weights of an open file. -ERR_INPUT: a tensor is missing or has another shape than the
  * hyper-parameters say (both are named); -ERR_UNSUPPORTED: a type that cannot be computed; -ERR_NOMEM says how much. */
@@ -41,6 +42,7 @@ struct model_batch {
     int n_out;
     const struct adapter *const *adapter; /* segments name these by index */
     int n_adapter;
+    const struct model_tap *tap; /* sees the inputs of the matrices; NULL: nobody looks */
 };
 /* logits: host memory [n_out][n_vocab]. Memory for steps of up to max_tok tokens is reserved by model_reserve. */
 int model_forward(struct model *m, const struct model_batch *b, struct dev_kv *kv, float *logits,

@@ -10,6 +10,7 @@
 #include "compute/formats/model_file.h"
 #include "compute/model/adapter.h"
 #include "compute/model/model.h"
+#include "compute/model/tap.h"
 #include "ground/base/err.h"
 
 enum { MODEL_MAX_ADAPTER = 64 }; /* different adapters in one batch */
@@ -79,6 +80,15 @@ void model_layer_ops(const struct model *m, int layer, const struct adapter *con
                      struct layer_ops *ops);
 /* The output head (no adapters sit on it). */
 struct dev_head model_head(const struct model *m);
+
+/* --- tap.c: nothing when the batch has no tap --- */
+
+/* Rows x [n_tok][n_in] in device memory, the input of the matrix at a site. */
+void model_tap_rows(const struct model *m, const struct model_batch *b, int layer, enum adapter_site site,
+                    const float *x, size_t n_in);
+/* The same for an input that is x [n_tok][n_embd] normed. */
+void model_tap_normed(const struct model *m, const struct model_batch *b, int layer, enum adapter_site site,
+                      const float *x, const float *norm);
 
 /* --- binding: model_bind.c --- */
 

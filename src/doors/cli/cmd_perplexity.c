@@ -3,15 +3,10 @@
  * row; KL divergence of the model from MODEL2, the reference, at the same positions. */
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
-#include "doors/cli/cli_engine.h"
-#include "ground/base/buf.h"
-#include "ground/base/mem.h"
-#include "ground/base/str.h"
+#include "doors/cli/cli_score.h"
+#include "doors/cli/cli_texts.h"
 #include "ground/json/json.h"
-
-enum { ROW_MAX_BYTES = 1 << 24 };
 
 static const struct param params[] = {
     {"model", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "MODEL",
@@ -27,165 +22,22 @@ static const struct param params[] = {
     {"ctx", PARAM_INT, 0, "tokens", 2, 1048576, NULL, NULL, "N", "longest row", "单行的最大长度"},
 };
 
-struct measure {
-    struct cli_engine *x, *other; /* other: NULL without --against */
-    size_t n_vocab;
-    const int32_t *ids; /* of the row at hand */
-    size_t n_id;
-    float *kept; /* [n_id][n_vocab] logits of the other model, NULL without it */
-    double nll, kld, max_kld;
-    uint64_t n_predicted, n_same_top;
-};
-
-/* log(sum(exp(x))) in double: max + log of the sum of exp(x - max). */
-static double log_sum_exp(const float *x, size_t n)
+static int measure_row(void *arg, const struct token_list *ids, const char *where, struct err *e)
 {
-    float best = x[0];
-    double sum = 0;
-    for (size_t i = 1; i < n; i++) best = x[i] > best ? x[i] : best;
-    for (size_t i = 0; i < n; i++) sum += (double)expf(x[i] - best);
-    return (double)best + log(sum);
+    int rc = cli_score_text(arg, ids, e);
+    return rc && rc != -ERR_INTERRUPTED ? err_wrap(e, rc, "%s", where) : rc;
 }
 
-static size_t most_likely(const float *x, size_t n)
-{
-    size_t best = 0;
-    for (size_t i = 1; i < n; i++) best = x[i] > x[best] ? i : best;
-    return best;
-}
-
-/* KL(p || q) of two rows of logits, p the reference. */
-static double divergence(const float *p, double p_lse, const float *q, double q_lse, size_t n)
-{
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        double log_p = (double)p[i] - p_lse;
-        sum += exp(log_p) * (log_p - ((double)q[i] - q_lse));
-    }
-    return sum > 0 ? sum : 0;
-}
-
-static int keep_rows(void *arg, int first_pos, int n_row, const float *logits, struct err *e)
-{
-    struct measure *m = arg;
-    (void)e;
-    memcpy(m->kept + (size_t)first_pos * m->n_vocab, logits, (size_t)n_row * m->n_vocab * sizeof(float));
-    return 0;
-}
-
-static int score_rows(void *arg, int first_pos, int n_row, const float *logits, struct err *e)
-{
-    struct measure *m = arg;
-    for (int i = 0; i < n_row; i++) {
-        size_t pos = (size_t)(first_pos + i);
-        const float *row = logits + (size_t)i * m->n_vocab;
-        if (pos + 1 == m->n_id) break;
-        double lse = log_sum_exp(row, m->n_vocab);
-        m->nll += lse - (double)row[m->ids[pos + 1]];
-        m->n_predicted++;
-        if (!m->kept) continue;
-        const float *other = m->kept + pos * m->n_vocab;
-        double kld = divergence(other, log_sum_exp(other, m->n_vocab), row, lse, m->n_vocab);
-        m->kld += kld;
-        m->max_kld = kld > m->max_kld ? kld : m->max_kld;
-        m->n_same_top += most_likely(other, m->n_vocab) == most_likely(row, m->n_vocab);
-    }
-    return cli_interrupted()
-               ? err_set(e, ERR_INTERRUPTED, NULL, "interrupted after %llu tokens", (unsigned long long)m->n_predicted)
-               : 0;
-}
-
-static int measure_ids(struct measure *m, const struct token_list *ids, struct err *e)
-{
-    m->ids = ids->ids;
-    m->n_id = ids->n;
-    if (ids->n < 2) return 0; /* nothing to predict */
-    int rc = 0;
-    if (m->other) {
-        size_t n_value;
-        m->kept = mul_size(ids->n, m->n_vocab, &n_value) ? mem_try_array(n_value, sizeof(float)) : NULL;
-        if (!m->kept)
-            return err_set(e, ERR_NOMEM, NULL, "cannot keep %zu rows of logits for the comparison: out of memory",
-                           ids->n);
-        rc = engine_logits(m->other->engine, ids->ids, ids->n, -1, keep_rows, m, e);
-    }
-    if (!rc) rc = engine_logits(m->x->engine, ids->ids, ids->n, cli_engine_adapter(m->x), score_rows, m, e);
-    mem_free(m->kept);
-    m->kept = NULL;
-    return rc;
-}
-
-/* The fields of a row, joined by newlines. */
-static int row_text(const json_t *row, const char *fields, const char *where, struct buf *out, struct err *e)
-{
-    char name[128];
-    buf_clear(out);
-    for (const char *at = fields; *at;) {
-        size_t n = strcspn(at, "+");
-        const char *text;
-        if (!n || n >= sizeof(name))
-            return err_set(e, ERR_USAGE, "field", "cannot use field \"%s\": names joined by + are needed", fields);
-        memcpy(name, at, n);
-        name[n] = '\0';
-        int rc = json_get_str(row, name, &text, where, e);
-        if (rc) return rc;
-        if ((at != fields && buf_add_char(out, '\n')) || buf_add_str(out, text))
-            return err_set(e, ERR_LIMIT, where, "cannot use %s: its text is longer than %zu bytes", where, out->max);
-        at += n;
-        if (*at && !*++at)
-            return err_set(e, ERR_USAGE, "field", "cannot use field \"%s\": a name is missing after the last +",
-                           fields);
-    }
-    return 0;
-}
-
-static int row_ids(const struct cli_model *m, const struct buf *text, struct token_list *ids, struct err *e)
-{
-    ids->n = 0;
-    int bos = tokenizer_bos(m->tok);
-    if (tokenizer_adds_bos(m->tok) && bos >= 0 && token_list_add(ids, bos))
-        return err_set(e, ERR_NOMEM, NULL, "cannot tokenize: out of memory");
-    return tokenizer_encode(m->tok, text->data ? text->data : "", text->len, 0, ids, e);
-}
-
-static int measure_row(struct measure *m, const json_t *row, const char *fields, const char *where, struct buf *text,
-                       struct err *e)
-{
-    struct token_list ids = {0};
-    int rc = row_text(row, fields, where, text, e);
-    if (!rc) rc = row_ids(&m->x->model, text, &ids, e);
-    if (!rc) {
-        rc = measure_ids(m, &ids, e);
-        if (rc && rc != -ERR_INTERRUPTED) rc = err_wrap(e, rc, "%s", where);
-    }
-    token_list_deinit(&ids);
-    return rc;
-}
-
-static int measure_file(struct measure *m, const struct param_set *args, struct err *e)
+static int measure_file(struct cli_score *m, const struct param_set *args, struct err *e)
 {
     const char *path = param_str(args, "file");
-    struct json_lines lines;
-    struct buf text;
-    int rc = json_lines_open(&lines, path, ROW_MAX_BYTES, e);
-    if (rc) return rc;
-    buf_init(&text, ROW_MAX_BYTES);
-    json_t *row = NULL;
-    while ((rc = json_lines_next(&lines, &row, e)) > 0) {
-        char where[512];
-        snprintf(where, sizeof(where), "\"%.400s\" line %llu", path, (unsigned long long)lines.line_no);
-        rc = measure_row(m, row, param_str(args, "field"), where, &text, e);
-        json_decref(row);
-        if (rc) break;
-    }
-    buf_deinit(&text);
-    json_lines_close(&lines);
+    int rc = cli_texts_each(&m->x->model, path, param_str(args, "field"), measure_row, m, e);
     if (!rc && !m->n_predicted)
         rc = err_set(e, ERR_INPUT, path, "cannot measure perplexity on \"%s\": no row has two tokens", path);
     return rc;
 }
 
-static void print_measure(const struct cli *c, const struct measure *m)
+static void print_measure(const struct cli *c, const struct cli_score *m)
 {
     double n = (double)m->n_predicted, mean = m->nll / n;
     if (c->json) {
@@ -213,7 +65,7 @@ static int start(struct cli_engine *x, const struct param_set *args, struct err 
     return cli_engine_start(x, &opt, e);
 }
 
-static int open_other(struct measure *m, struct cli_engine *other, const struct cli *c, const struct param_set *args,
+static int open_other(struct cli_score *m, struct cli_engine *other, const struct cli *c, const struct param_set *args,
                       struct err *e)
 {
     const char *name = param_str(args, "against");
@@ -230,7 +82,7 @@ static int open_other(struct measure *m, struct cli_engine *other, const struct 
 static int run(const struct cli *c, const struct param_set *args, struct err *e)
 {
     struct cli_engine x, other;
-    struct measure m = {.x = &x};
+    struct cli_score m = {.x = &x};
     int rc = cli_engine_load(&x, c, param_str(args, "model"), param_str(args, "adapter"), e);
     if (rc) return rc;
     m.n_vocab = (size_t)model_params(x.model.model)->n_vocab;

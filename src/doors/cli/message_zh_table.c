@@ -36,6 +36,16 @@ const struct message_zh message_zh_table[] = {
     {"cannot write standard output: *", "无法写入标准输出：@1"},
     {"an earlier write failed", "此前的写入失败"},
 
+    /* --- quantizing --- */
+    {"cannot quantize: \"*\" is no type that can be written, those are *", "无法量化：没有可写出的类型“$1”，可用类型有 $2"},
+    {"cannot quantize: OUT.gguf and --type are needed, or --ladder", "无法量化：需要 OUT.gguf 和 --type，或者 --ladder"},
+    {"cannot quantize: --file and --field go together", "无法量化：--file 与 --field 须同时给出"},
+    {"cannot write \"*\": it is the model that is read", "不能写入“$1”：它正是要读取的模型"},
+    {"cannot quantize tensor \"*\": * of its values in rows * to * are not finite",
+     "无法量化张量“$1”：第 $3 至 $4 行有 $2 个值不是有限数"},
+    {"cannot use importance matrix \"*\": neither a GGUF nor a .dat of 1 to * entries",
+     "不能使用重要性矩阵“$1”：既不是 GGUF，也不是含 1 至 $2 项的 .dat"},
+
     /* --- what a value should be --- */
     {"an integer from * to * (*)", "$1 到 $2 的整数（单位：@3）"},
     {"an integer from * to *", "$1 到 $2 的整数"},

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# quantize, imatrix and the ladder through the program, on a small model; packed safetensors compute.
+# Prints one line a check: ok NAME | not ok NAME reason | skip NAME reason.
+TAILOR=${TAILOR:-build/tailor}
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+unset TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA
+export TAILOR_HOME=$WORK/home LC_ALL=C.UTF-8
+failed=0
+
+# run STATUS NAME ARGS...: checks the exit status; leaves $out and $err
+run() {
+    local want=$1 name=$2
+    shift 2
+    out=$("$TAILOR" "$@" 2>"$WORK/err")
+    status=$?
+    err=$(cat "$WORK/err")
+    [[ $status == "$want" ]] && return 0
+    echo "not ok $name exit status $status, $want wanted: ${out//$'\n'/ } ${err//$'\n'/ }"
+    failed=1
+    return 1
+}
+# holds NAME PYTHON: the expression over d (the JSON on stdout) is true
+holds() {
+    if python3 -c "import json,sys; d=json.loads(sys.argv[1]); assert ($2), d" "$out" 2>"$WORK/why"; then
+        echo "ok $1"
+    else
+        echo "not ok $1 $(tail -1 "$WORK/why")"
+        failed=1
+    fi
+}
+# says NAME PATTERN: stderr
+says() {
+    if [[ $err =~ $2 ]]; then echo "ok $1"; else echo "not ok $1 stderr without /$2/: $err"; failed=1; fi
+}
+
+"$TAILOR" make-model --arch qwen2 --preset tiny --type F16 "$WORK/m.gguf" >/dev/null || { echo "not ok make_model"; exit 1; }
+python3 - >"$WORK/t.jsonl" <<'END'
+import json
+for i in range(4): print(json.dumps({"text": "the quick brown fox jumps over the lazy dog " * (i + 1)}))
+END
+
+run 0 quantize --json quantize "$WORK/m.gguf" "$WORK/q.gguf" --type q4_k_m &&
+    holds quantize 'd["type"] == "Q4_K_M" and d["bytes"] > 0 and 0 < d["rmse"] < 0.01 and {"from": "Q4_K", "to": "Q5_0"}.items() <= d["fallback"][0].items()'
+says quantize_notes 'matrices are Q5_0: their rows are no whole blocks of Q4_K'
+run 0 quantized_inspect --json inspect "$WORK/q.gguf" && holds quantized_inspect 'd["file_type"] == "Q4_K_M"'
+run 0 quantized_runs --json generate "$WORK/q.gguf" --ids 1,2,3 --max-tokens 4 --greedy --ignore-eos && holds quantized_runs 'len(d["ids"]) == 4'
+run 0 imatrix --json imatrix "$WORK/m.gguf" "$WORK/im.gguf" --file "$WORK/t.jsonl" --field text && holds imatrix 'd["n_tok"] > 40 and d["path"].endswith("im.gguf")'
+run 0 weighted --json quantize "$WORK/m.gguf" "$WORK/w.gguf" --type Q4_0 --imatrix "$WORK/im.gguf" && holds weighted 'd["type"] == "Q4_0"'
+run 0 unweighted quantize "$WORK/m.gguf" "$WORK/u.gguf" --type Q4_0
+if cmp -s "$WORK/u.gguf" "$WORK/w.gguf"; then echo "not ok weights_count"; failed=1; else echo "ok weights_count"; fi
+run 0 ladder --json quantize --ladder "$WORK/m.gguf" --file "$WORK/t.jsonl" --field text &&
+    holds ladder 'len(d["ladder"]) == 14 and d["ladder"][1]["type"] == "Q8_0" and d["ladder"][-1]["type"] == "Q2_K" and all(r["mean_kld"] >= 0 and r["decode_tok_s"] > 0 for r in d["ladder"][1:])'
+[[ -z $(find "$WORK/home" -name 'ladder-*') ]] && echo "ok ladder_leaves_nothing" || { echo "not ok ladder_leaves_nothing"; failed=1; }
+
+run 2 unknown_type quantize "$WORK/m.gguf" "$WORK/x.gguf" --type Q9_Z && says unknown_type 'Q9_Z.*those are F32, F16'
+run 2 no_type quantize "$WORK/m.gguf" "$WORK/x.gguf" && says no_type 'OUT.gguf and --type are needed'
+run 2 same_file quantize "$WORK/m.gguf" "$WORK/m.gguf" --type Q8_0 && says same_file 'it is the model that is read'
+run 2 ladder_out quantize --ladder "$WORK/m.gguf" "$WORK/x.gguf" && says ladder_out 'cannot use "out" with --ladder'
+run 2 wrong_imatrix quantize "$WORK/m.gguf" "$WORK/x.gguf" --type Q4_0 --imatrix "$WORK/t.jsonl" && says wrong_imatrix 'neither a GGUF nor a .dat'
+run 2 wrong_field imatrix "$WORK/m.gguf" "$WORK/x.gguf" --file "$WORK/t.jsonl" --field body && says wrong_field 'body'
+
+for d in gptq-sym gptq-asym gptq-order awq fp8; do
+    run 0 "packed_$d" --json generate "tests/data/packed/$d" --ids 1,2,3 --max-tokens 4 --greedy --ignore-eos && holds "packed_$d" 'len(d["ids"]) == 4'
+done
+exit $failed
