@@ -168,6 +168,21 @@ static void test_models(void **state)
     }
 }
 
+static void test_unknown_type(void **state)
+{
+    (void)state;
+    int rc;
+    struct err e = {0};
+    char *path = path_join(dir, "none.gguf");
+    const char *const arg[] = {path, "--preset=tiny", "--type=Q9_9"};
+    json_decref(run_command(&cmd_make_model, 1, &rc, &e, 3, arg));
+    assert_int_equal(rc, -ERR_USAGE);
+    assert_string_equal(e.msg,
+                        "cannot make a model: no type \"Q9_9\", expected F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, "
+                        "Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4");
+    mem_free(path);
+}
+
 static char *read_all(const char *path, size_t *n)
 {
     char *data;
@@ -256,10 +271,8 @@ static void test_check_names_tensor(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_models),
-        cmocka_unit_test(test_seed),
-        cmocka_unit_test(test_inspect),
-        cmocka_unit_test(test_check_names_tensor),
+        cmocka_unit_test(test_models),  cmocka_unit_test(test_unknown_type),       cmocka_unit_test(test_seed),
+        cmocka_unit_test(test_inspect), cmocka_unit_test(test_check_names_tensor),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
