@@ -6,6 +6,7 @@
 
 #include "doors/cli/cli_score.h"
 #include "doors/cli/cli_texts.h"
+#include "doors/cli/options.h"
 #include "ground/json/json.h"
 
 static const struct param params[] = {
@@ -17,6 +18,9 @@ static const struct param params[] = {
      "fields of a row that are the text, joined by newlines", "组成文本的字段，用换行连接"},
     {"against", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "MODEL2", "reference model for the KL divergence",
      "用于计算 KL 散度的参考模型"},
+    {"against_precision", PARAM_CHOICE, 0, NULL, 0, 0, "auto|deterministic|reference", NULL, "P",
+     "precision of the reference model, MODEL itself without --against",
+     "参考模型的精度；未给 --against 时参考模型即 MODEL"},
     {"adapter", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "A[,scale=S]", "LoRA adapter on top of the model",
      "叠加在模型上的 LoRA 适配器"},
     {"ctx", PARAM_INT, 0, "tokens", 2, 1048576, NULL, NULL, "N", "longest row", "单行的最大长度"},
@@ -68,8 +72,14 @@ static int start(struct cli_engine *x, const struct param_set *args, struct err 
 static int open_other(struct cli_score *m, struct cli_engine *other, const struct cli *c, const struct param_set *args,
                       struct err *e)
 {
-    const char *name = param_str(args, "against");
-    int rc = name ? cli_engine_load(other, c, name, NULL, e) : 0;
+    struct cli own = *c;
+    const char *name = param_str(args, "against"), *precision = param_str(args, "against_precision"), *adapter = NULL;
+    if (precision) own.precision = options_precision(precision);
+    if (precision && !name) {
+        name = param_str(args, "model");
+        adapter = param_str(args, "adapter");
+    }
+    int rc = name ? cli_engine_load(other, &own, name, adapter, e) : 0;
     if (rc || !name) return rc;
     m->other = other;
     size_t n_vocab = (size_t)model_params(other->model.model)->n_vocab;
@@ -100,7 +110,8 @@ const struct command cmd_perplexity = {
     .name = "perplexity",
     .summary_en = "how well a model predicts texts",
     .summary_zh = "模型预测文本的能力",
-    .usage = "MODEL --file F.jsonl --field NAME[+NAME] [--against MODEL2] [--adapter A[,scale=S]]",
+    .usage =
+        "MODEL --file F.jsonl --field NAME[+NAME] [--against MODEL2] [--against-precision P] [--adapter A[,scale=S]]",
     .example = "tailor perplexity model.gguf --file gsm8k.jsonl --field question+answer",
     .params = params,
     .n_param = N_ELEM(params),

@@ -182,7 +182,7 @@ static int read_environment(struct options *o, struct err *e)
     return 0;
 }
 
-static enum precision precision_of(const char *name)
+enum precision options_precision(const char *name)
 {
     if (str_eq(name, "reference")) return PRECISION_REFERENCE;
     return str_eq(name, "deterministic") ? PRECISION_DETERMINISTIC : PRECISION_AUTO;
@@ -221,7 +221,7 @@ int options_resolve(struct options *o, struct err *e)
         .home = o->home,
         .lang = lang_of(param_str(o->set, "lang")),
         .threads = param_is_set(o->set, "threads") ? (int)param_int(o->set, "threads") : pool_cpus_available(),
-        .precision = precision_of(param_str(o->set, "precision")),
+        .precision = options_precision(param_str(o->set, "precision")),
         .json = json,
         .stderr_is_tty = isatty(STDERR_FILENO) == 1,
     };

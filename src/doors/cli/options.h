@@ -23,6 +23,8 @@ struct options {
 int options_split(struct options *o, int argc, char *const *argv, struct err *e) MUST_CHECK;
 /* Resolve o->cli from what was split, the environment and config.yaml. */
 int options_resolve(struct options *o, struct err *e) MUST_CHECK;
+/* The precision of a name of the table: "auto", "deterministic" or "reference". */
+enum precision options_precision(const char *name);
 /* Create the home directory when it is not there. */
 int options_make_home(const struct options *o, struct err *e) MUST_CHECK;
 /* Free all of it; fine after a failure of the functions above. */
