@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "compute/kernels/kern.h"
 #include "compute/formats/gguf.h"
 #include "compute/formats/model_file.h"
 #include "compute/text/tokenizer.h"
@@ -112,16 +113,44 @@ static void assert_tokenizer_works(const struct model_file *f)
     tokenizer_free(t);
 }
 
+/* The values of a matrix have a mean near 0 and about the deviation wanted (MXFP4: at least half of it). */
+static void assert_deviation(const struct model_file *f, const struct tensor_info *t, double wanted)
+{
+    struct err e = {0};
+    size_t n = (size_t)(t->shape[0] * t->shape[1]);
+    void *raw = mem_alloc((size_t)t->n_bytes);
+    float *x = mem_alloc(n * sizeof *x);
+    double sum = 0;
+    double squares = 0;
+    assert_int_equal(model_file_read(f, t, raw, 0, (size_t)t->n_bytes, &e), 0);
+    quants[quant_find(tensor_type_info(t->type)->name)]->dequantize(x, raw, n);
+    for (size_t i = 0; i < n; i++) {
+        sum += (double)x[i];
+        squares += (double)x[i] * (double)x[i];
+    }
+    double is = sqrt(squares / (double)n);
+    if (!(fabs(sum / (double)n) < 0.15 * wanted) || !(is < 1.1 * wanted && is > 0.45 * wanted)) {
+        fail_msg("%s: mean %g, deviation %g instead of %g", tensor_type_info(t->type)->name, sum / (double)n, is,
+                 wanted);
+    }
+    mem_free(raw);
+    mem_free(x);
+}
+
 static void test_models(void **state)
 {
     (void)state;
-    static const char *const type[] = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1"};
+    static const struct {
+        const char *asked, *written; /* rows of 64 and 160 values are no whole blocks of 256 */
+    } type[] = {{"F32", "F32"},     {"F16", "F16"},       {"BF16", "BF16"},  {"Q8_0", "Q8_0"},
+                {"Q4_0", "Q4_0"},   {"Q4_1", "Q4_1"},     {"Q5_1", "Q5_1"},  {"Q4_K", "Q5_0"},
+                {"Q2_K", "IQ4_NL"}, {"IQ4_XS", "IQ4_NL"}, {"MXFP4", "MXFP4"}};
     for (size_t i = 0; i < 2 * N_ELEM(type); i++) {
         struct model_file *f;
         struct model_params p;
         struct err e = {0};
         const char *arch = i % 2 ? "llama" : "qwen2";
-        char *path = make("model.gguf", arch, type[i / 2], "1", 1);
+        char *path = make("model.gguf", arch, type[i / 2].asked, "1", 1);
         assert_int_equal(model_file_open(&f, path, &e), 0);
         if (model_file_params(f, &p, &e)) {
             fail_msg("%s", e.msg);
@@ -130,12 +159,28 @@ static void test_models(void **state)
         assert_int_equal(p.n_vocab, 512);
         assert_true(p.tied_head);
         const struct tensor_info *t = model_file_find(f, "blk.1.ffn_down.weight");
-        assert_string_equal(tensor_type_info(t->type)->name, type[i / 2]);
+        assert_string_equal(tensor_type_info(t->type)->name, type[i / 2].written);
+        assert_deviation(f, t, 0.01);
         assert_int_equal(model_file_find(f, "blk.0.attn_q.bias") != NULL, i % 2 == 0);
         assert_tokenizer_works(f);
         model_file_close(f);
         mem_free(path);
     }
+}
+
+static void test_unknown_type(void **state)
+{
+    (void)state;
+    int rc;
+    struct err e = {0};
+    char *path = path_join(dir, "none.gguf");
+    const char *const arg[] = {path, "--preset=tiny", "--type=Q9_9"};
+    json_decref(run_command(&cmd_make_model, 1, &rc, &e, 3, arg));
+    assert_int_equal(rc, -ERR_USAGE);
+    assert_string_equal(e.msg,
+                        "cannot make a model: no type \"Q9_9\", expected F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, "
+                        "Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4");
+    mem_free(path);
 }
 
 static char *read_all(const char *path, size_t *n)
@@ -226,10 +271,8 @@ static void test_check_names_tensor(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_models),
-        cmocka_unit_test(test_seed),
-        cmocka_unit_test(test_inspect),
-        cmocka_unit_test(test_check_names_tensor),
+        cmocka_unit_test(test_models),  cmocka_unit_test(test_unknown_type),       cmocka_unit_test(test_seed),
+        cmocka_unit_test(test_inspect), cmocka_unit_test(test_check_names_tensor),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -207,6 +207,36 @@ static void test_pack_then_read_equals_dequantize(void **state)
     }
 }
 
+/* Blocks of random bytes with the scales that are given for a deviation have it; a power of two has at least half. */
+static void test_random_blocks(void **state)
+{
+    (void)state;
+    enum { N_BLOCK = 200 };
+    for (int type = QUANT_Q8_0; type < QUANT_COUNT; type++) {
+        const struct quant *q = quants[type];
+        double sum = 0, squares = 0, n = N_BLOCK * q->block_len;
+        uint16_t scale[2];
+        quant_scales_for((enum quant_type)type, 0.02f, scale);
+        for (uint64_t b = 0; b < N_BLOCK; b++) {
+            uint8_t file[QUANT_K];
+            float x[QUANT_K];
+            for (size_t i = 0; i < q->block_bytes; i++) {
+                file[i] = (uint8_t)rng_below(256, 15, b, i);
+            }
+            quant_set_scales((enum quant_type)type, file, scale);
+            q->dequantize(x, file, (size_t)q->block_len);
+            for (int i = 0; i < q->block_len; i++) {
+                sum += (double)x[i];
+                squares += (double)x[i] * (double)x[i];
+            }
+        }
+        double deviation = sqrt(squares / n) / 0.02;
+        if (!(fabs(sum / n) < 0.15 * 0.02) || !(deviation < 1.1 && deviation > (type == QUANT_MXFP4 ? 0.45 : 0.9))) {
+            fail_msg("%s: mean %g, deviation %g of the one wanted", q->name, sum / n, deviation);
+        }
+    }
+}
+
 /* Half a step, and what rounding the scale to float16 moves the largest value by; Q4_0 has no code for the largest
  * value with the opposite sign: a whole step. So does Q5_0. */
 static void test_quantization_error(void **state)
@@ -291,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_half_precision_values),
         cmocka_unit_test(test_half_precision_rounds_to_even),
         cmocka_unit_test(test_pack_then_read_equals_dequantize),
+        cmocka_unit_test(test_random_blocks),
         cmocka_unit_test(test_quantization_error),
         cmocka_unit_test(test_quantize_survives_anything),
         cmocka_unit_test(test_facts),

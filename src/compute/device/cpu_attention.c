@@ -15,6 +15,7 @@ enum {
     MAX_ROWS = 128,          /* query rows (tokens x heads) of an item */
     SCORE_FLOATS = 96 << 10, /* scores of an item: 384 KiB stay in L2 */
     WIDE_ROWS = 8,           /* however long the context, so many rows share one reading of K and V */
+    FEW_QUERY_ROWS = 8,      /* up to so many, pages are not converted in memory */
     ITEM_COST = 64,          /* of starting an item, in rows x positions */
     LANES = 16
 };
@@ -41,7 +42,7 @@ size_t cpu_attention_worker_bytes(const struct dev *d, const struct cpu_limits *
     if (d->opt.precision == PRECISION_REFERENCE) {
         floats += l->n_pos * l->d_head;
     }
-    return floats * sizeof(float) + cpu_attention_bf16_bytes(score_floats(l->n_pos), MAX_ROWS, l->d_head) + 6 * 64;
+    return floats * sizeof(float) + cpu_attention_bf16_bytes(MAX_ROWS, l->d_head) + 6 * 64;
 }
 
 /* Rows that an item over n_pos positions may have. */
@@ -58,7 +59,8 @@ typedef void (*item_fn)(void *arg, const struct item *it);
 
 static void each_item_of_segment(const struct attention *p, const struct dev_segment *s, item_fn fn, void *arg)
 {
-    int group = p->p->n_head / p->p->n_kv_head, cap = max_rows(s->first_pos + s->n_tok);
+    int group = p->p->n_head / p->p->n_kv_head;
+    int cap = cpu_attention_takes_bf16(p, s) ? MAX_ROWS : max_rows(s->first_pos + s->n_tok);
     int heads = min_int(group, cap), toks = max_int(1, cap / group);
     for (int t = 0; t < s->n_tok; t += toks) {
         for (int h = 0; h < p->p->n_kv_head; h++) {
@@ -75,12 +77,6 @@ static void each_item(const struct attention *p, item_fn fn, void *arg)
     for (int i = 0; i < p->b->n_segment; i++) {
         each_item_of_segment(p, &p->b->segment[i], fn, arg);
     }
-}
-
-/* First position that token t of a segment sees. */
-static int first_seen(const struct attention *p, const struct dev_segment *s, int t)
-{
-    return p->p->window > 0 ? max_int(0, s->first_pos + t - p->p->window + 1) : 0;
 }
 
 static uint64_t item_cost(const struct attention *p, const struct item *it)
@@ -100,16 +96,19 @@ static void load_queries(const struct attention *p, const struct item *it, struc
     }
 }
 
-typedef void (*span_fn)(const struct attention *p, const struct item *it, struct work *w, const struct span *at);
-
-static void each_span(const struct attention *p, const struct item *it, struct work *w, span_fn fn)
+void cpu_attention_each_span(const struct attention *p, const struct item *it, struct work *w, span_fn fn)
 {
     int pos = 0, first = it->s->first_pos + it->tok0;
     for (int i = 0; i < it->s->n_block && pos < w->end; i++) {
         const struct dev_block *blk = &it->s->block[i];
         int from = max_int(pos, w->base), to = min_int(pos + blk->n_tok, w->end);
         if (from < to) {
-            struct span at = {from, to - from, from - pos, blk->page, (size_t)(max_int(from - first, 0) * it->n_head)};
+            struct span at = {.pos = from,
+                              .n = to - from,
+                              .slot = from - pos,
+                              .page = blk->page,
+                              .next_page = to < w->end && i + 1 < it->s->n_block ? blk[1].page : -1,
+                              .row0 = (size_t)(max_int(from - first, 0) * it->n_head)};
             fn(p, it, w, &at);
         }
         pos += blk->n_tok;
@@ -129,24 +128,51 @@ static const float *load_head(const struct attention *p, const struct item *it, 
     return scratch;
 }
 
+/* A product with a page in float16 as it stands, for few rows. */
+static bool takes_f16(const struct attention *p, const struct work *w, size_t n_col)
+{
+    return p->kv->is_f16 && w->n_row <= FEW_QUERY_ROWS && n_col % LANES == 0;
+}
+
+/* A head of a page is too short for the processor's own prefetcher to get going: ask for the next while this one is
+ * worked on. */
+static const uint16_t *f16_head(const struct attention *p, const struct item *it, const struct span *at, bool is_v)
+{
+    if (at->next_page >= 0) {
+        const char *next = kv_head(p->kv, at->next_page, p->layer, is_v, it->kv_head);
+        for (size_t i = 0; i < p->kv->head_len * sizeof(uint16_t); i += 64) {
+            __builtin_prefetch(next + i, 0, 2);
+        }
+    }
+    return kv_head(p->kv, at->page, p->layer, is_v, it->kv_head);
+}
+
 static void score_span(const struct attention *p, const struct item *it, struct work *w, const struct span *at)
 {
-    if (w->bf16.q && at->slot % LANES == 0) {
-        cpu_attention_bf16_scores(p, it, w, at);
+    size_t dh = (size_t)p->p->d_head, n_row = w->n_row - at->row0, n_col = round_up((size_t)at->n, LANES);
+    float *score = w->score + at->row0 * w->ld + (at->pos - w->base);
+    const float *q = w->q + at->row0 * dh;
+    if (takes_f16(p, w, n_col)) { /* up to 15 columns past the span: of the next one, or of the padding */
+        const uint16_t *page = f16_head(p, it, at, false);
+        p->d->kern.gemm_f16(score, w->ld, q, dh, 1, page + at->slot, DEV_PAGE, n_row, n_col, dh, false);
         return;
     }
-    size_t dh = (size_t)p->p->d_head, n_row = w->n_row - at->row0;
     const float *k = load_head(p, it, at, false, w->k);
-    cpu_gemm(p->d)(w->score + at->row0 * w->ld + (at->pos - w->base), w->ld, w->q + at->row0 * dh, dh, 1, k + at->slot,
-                   DEV_PAGE, n_row, (size_t)at->n, dh, false);
+    cpu_gemm(p->d)(score, w->ld, q, dh, 1, k + at->slot, DEV_PAGE, n_row, (size_t)at->n, dh, false);
 }
 
 static void value_span(const struct attention *p, const struct item *it, struct work *w, const struct span *at)
 {
-    size_t dh = (size_t)p->p->d_head, n_row = w->n_row - at->row0;
+    size_t dh = (size_t)p->p->d_head, n_row = w->n_row - at->row0, slot = (size_t)at->slot, n = (size_t)at->n;
+    float *out = w->out + at->row0 * dh;
+    const float *weight = w->score + at->row0 * w->ld + (at->pos - w->base);
+    if (takes_f16(p, w, dh)) {
+        const uint16_t *page = f16_head(p, it, at, true);
+        p->d->kern.gemm_f16(out, dh, weight, w->ld, 1, page + slot * dh, dh, n_row, dh, n, at->pos > w->base);
+        return;
+    }
     const float *v = load_head(p, it, at, true, w->v);
-    p->d->kern.gemm_f32(w->out + at->row0 * dh, dh, w->score + at->row0 * w->ld + (at->pos - w->base), w->ld, 1,
-                        v + (size_t)at->slot * dh, dh, n_row, dh, (size_t)at->n, at->pos > w->base);
+    p->d->kern.gemm_f32(out, dh, weight, w->ld, 1, v + slot * dh, dh, n_row, dh, n, at->pos > w->base);
 }
 
 static void gather_span(const struct attention *p, const struct item *it, struct work *w, const struct span *at)
@@ -156,32 +182,22 @@ static void gather_span(const struct attention *p, const struct item *it, struct
     memcpy(w->v_all + (size_t)(at->pos - w->base) * dh, v + (size_t)at->slot * dh, (size_t)at->n * dh * sizeof(float));
 }
 
-float *cpu_attention_row(const struct attention *p, const struct item *it, const struct work *w, size_t row,
-                         size_t *from, size_t *n)
-{
-    int t = it->tok0 + (int)row / it->n_head, pos = it->s->first_pos + t, seen = first_seen(p, it->s, t);
-    int start = seen / LANES * LANES;
-    float *score = w->score + row * w->ld;
-    for (int i = start; i < seen; i++) {
-        score[i - w->base] = MASKED;
-    }
-    *from = (size_t)(start - w->base);
-    *n = (size_t)(pos + 1 - start);
-    return score;
-}
-
 /* Softmax of every row over the positions it sees; weights of the others are 0. */
 static void soften(const struct attention *p, const struct item *it, struct work *w)
 {
     for (size_t r = 0; r < w->n_row; r++) {
-        size_t from, n, all = (size_t)(w->end - w->base);
-        float *row = cpu_attention_row(p, it, w, r, &from, &n);
-        float lse = p->d->kern.softmax(row + from, n, p->p->scale);
-        memset(row, 0, from * sizeof(float));
-        memset(row + from + n, 0, (all - from - n) * sizeof(float));
+        int t = it->tok0 + (int)r / it->n_head, pos = it->s->first_pos + t, seen = first_seen(p, it->s, t);
+        int start = seen / LANES * LANES;
+        float *row = w->score + r * w->ld;
+        for (int i = start; i < seen; i++) {
+            row[i - w->base] = MASKED;
+        }
+        float lse = p->d->kern.softmax(row + (start - w->base), (size_t)(pos + 1 - start), p->p->scale);
+        memset(row, 0, (size_t)(start - w->base) * sizeof(float));
+        memset(row + (pos + 1 - w->base), 0, (size_t)(w->end - pos - 1) * sizeof(float));
         if (p->lse) {
-            size_t tok = (size_t)(it->s->first_tok + it->tok0) + r / (size_t)it->n_head;
-            p->lse[tok * (size_t)p->p->n_head + (size_t)it->head0 + r % (size_t)it->n_head] = lse;
+            p->lse[(size_t)(it->s->first_tok + t) * (size_t)p->p->n_head + (size_t)it->head0 + r % (size_t)it->n_head] =
+                lse;
         }
     }
 }
@@ -207,11 +223,12 @@ static struct work work_begin(const struct attention *p, const struct item *it, 
     w.out = carve_take(&c, MAX_ROWS * dh * sizeof(float));
     w.k = carve_take(&c, page);
     w.v = carve_take(&c, page);
-    w.score = carve_take(&c, w.n_row * w.ld * sizeof(float));
+    bool bf16 = cpu_attention_takes_bf16(p, it->s);
+    w.score = carve_take(&c, w.n_row * (bf16 ? CPU_ATTENTION_LD : w.ld) * sizeof(float));
     if (p->d->opt.precision == PRECISION_REFERENCE) {
         w.v_all = carve_take(&c, (size_t)(w.end - w.base) * dh * sizeof(float));
     }
-    if (cpu_attention_takes_bf16(p, w.n_row)) {
+    if (bf16) {
         cpu_attention_bf16_begin(p, &w, &c);
     }
     return w;
@@ -219,20 +236,13 @@ static struct work work_begin(const struct attention *p, const struct item *it, 
 
 static void weigh_values(const struct attention *p, const struct item *it, struct work *w)
 {
-    if (w->bf16.q) {
-        cpu_attention_bf16_weights(p, it, w);
-        each_span(p, it, w, cpu_attention_bf16_values);
-        cpu_attention_bf16_finish(p, w);
-        return;
-    }
-    soften(p, it, w);
     if (w->v_all) {
         size_t dh = (size_t)p->p->d_head;
-        each_span(p, it, w, gather_span);
+        cpu_attention_each_span(p, it, w, gather_span);
         p->d->kern.gemm_ref(w->out, dh, w->score, w->ld, 1, w->v_all, dh, w->n_row, dh, (size_t)(w->end - w->base),
                             false);
     } else {
-        each_span(p, it, w, value_span);
+        cpu_attention_each_span(p, it, w, value_span);
     }
 }
 
@@ -241,10 +251,12 @@ static void attend(const struct attention *p, const struct item *it, int worker)
     struct work w = work_begin(p, it, worker);
     load_queries(p, it, &w);
     if (w.bf16.q) {
-        cpu_attention_bf16_queries(p, &w);
+        cpu_attention_bf16(p, it, &w);
+    } else {
+        cpu_attention_each_span(p, it, &w, score_span);
+        soften(p, it, &w);
+        weigh_values(p, it, &w);
     }
-    each_span(p, it, &w, score_span);
-    weigh_values(p, it, &w);
     store_output(p, it, &w);
 }
 

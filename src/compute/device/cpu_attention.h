@@ -21,15 +21,15 @@ struct item {
     int kv_head;
 };
 
-/* What products in bfloat16 need besides; all NULL where they are not taken. */
+/* What products in bfloat16 need besides; positions are taken in runs, and the weights of a row are corrected when a
+ * later run has a larger score. All NULL where they are not taken. */
 struct work_bf16 {
     uint16_t *q;      /* [n_row][d_head] */
-    uint16_t *weight; /* [n_row][ld] from position base, zeros from end on; times inv_sum they sum to 1 */
-    float *inv_sum;   /* [n_row] */
-    uint16_t *k, *v;  /* panels: of a page; of up to ATTENTION_RUN positions */
-    size_t ld;
-    int run_pos, run_n; /* positions whose values stand in v and wait for their product */
-    size_t run_row0;
+    uint16_t *weight; /* [n_row][run] exp(score - max) */
+    uint16_t *k, *v;  /* panels: keys of a page, values of a run */
+    float *max, *sum; /* [n_row] the largest scaled score so far; the sum of the weights so far */
+    int run_pos, run_n;
+    size_t run_row0; /* first row that sees any position of the run */
 };
 
 /* Scratch of an item. */
@@ -46,28 +46,29 @@ struct work {
 /* Positions [pos, pos + n) are slots [slot, slot + n) of a page. */
 struct span {
     int pos, n, slot;
-    int32_t page;
-    size_t row0; /* first row of the item that sees any of them */
+    int32_t page, next_page; /* next_page: of the span after this one, -1: none */
+    size_t row0;             /* first row of the item that sees any of them */
 };
 
-/* The scores of a row, and which of them count: [from, from + n), from a multiple of 16. Those among them that the
- * window hides are masked. */
-float *cpu_attention_row(const struct attention *p, const struct item *it, const struct work *w, size_t row,
-                         size_t *from, size_t *n);
+/* First position that token t of a segment sees. */
+static inline int first_seen(const struct attention *p, const struct dev_segment *s, int t)
+{
+    int seen = s->first_pos + t - p->p->window + 1;
+    return p->p->window > 0 && seen > 0 ? seen : 0;
+}
 
-/* Scratch for rows x positions scores and d_head; and laying it out for an item that takes bfloat16. */
-size_t cpu_attention_bf16_bytes(size_t n_score, size_t n_row, size_t d_head);
+/* Every run of an item's visible positions that lies in one page, ascending. */
+typedef void (*span_fn)(const struct attention *p, const struct item *it, struct work *w, const struct span *at);
+void cpu_attention_each_span(const struct attention *p, const struct item *it, struct work *w, span_fn fn);
+
+/* Do items of this segment take bfloat16? Where the device has the product, the cache holds float16, and rows are many
+ * enough to pay for the panels. */
+bool cpu_attention_takes_bf16(const struct attention *p, const struct dev_segment *s);
+/* Scratch for n_row rows; laying it out. Scores take n_row * CPU_ATTENTION_LD floats of w->score. */
+enum { CPU_ATTENTION_RUN = 512, CPU_ATTENTION_LD = CPU_ATTENTION_RUN + 16 };
+size_t cpu_attention_bf16_bytes(size_t n_row, size_t d_head);
 void cpu_attention_bf16_begin(const struct attention *p, struct work *w, struct carve *c);
-/* Does this item take bfloat16? Where the device has the product, the cache holds float16, and rows are many enough. */
-bool cpu_attention_takes_bf16(const struct attention *p, size_t n_row);
-/* Queries to bfloat16, before the first span of scores; scores to weights, after the last. */
-void cpu_attention_bf16_queries(const struct attention *p, struct work *w);
-void cpu_attention_bf16_weights(const struct attention *p, const struct item *it, struct work *w);
-/* Scores of a span whose slot is a multiple of 16. Up to 15 columns past it are written: of the next span, or of the
- * padding. */
-void cpu_attention_bf16_scores(const struct attention *p, const struct item *it, struct work *w, const struct span *at);
-/* Values of a span: gathered, and multiplied when the run is full; the rest by cpu_attention_bf16_finish. */
-void cpu_attention_bf16_values(const struct attention *p, const struct item *it, struct work *w, const struct span *at);
-void cpu_attention_bf16_finish(const struct attention *p, struct work *w);
+/* w->out from w->q. */
+void cpu_attention_bf16(const struct attention *p, const struct item *it, struct work *w);
 
 #endif

@@ -5,6 +5,8 @@
 
 #include "ground/base/mem.h"
 
+enum { READ_PAST = 64 }; /* bytes that readers of whole vectors may touch past the last page */
+
 static bool kv_is_f16(const struct dev *d, enum dev_mode mode)
 {
     return d->opt.precision != PRECISION_REFERENCE && mode == DEV_SERVE;
@@ -27,7 +29,7 @@ int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *sh
                           .head_len = (size_t)shape->d_head * DEV_PAGE};
     size_t n_bytes;
     bool fits = mul_size(dev_kv_page_bytes(kv), (size_t)n_page, &n_bytes);
-    kv->data = fits ? mem_try_aligned(n_bytes ? n_bytes : 1) : NULL;
+    kv->data = fits ? mem_try_aligned(n_bytes + READ_PAST) : NULL;
     int rc = 0;
     if (!kv->data) {
         rc = err_set(e, ERR_NOMEM, NULL, "cannot hold keys and values: %d pages of %zu bytes wanted", n_page,

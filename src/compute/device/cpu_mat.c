@@ -10,6 +10,7 @@
 int dev_mat_new(struct dev *d, struct dev_mat **out, enum quant_type type, size_t n_out, size_t n_in, struct err *e)
 {
     *out = NULL;
+    assert(n_in % (size_t)quants[type]->block_len == 0);
     size_t packed_k = (size_t)quants[type]->packed_k;
     size_t n_group = (n_out + KERN_ROWS - 1) / KERN_ROWS, n_block = (n_in + packed_k - 1) / packed_k;
     size_t group_bytes, n_bytes;

@@ -17,6 +17,8 @@ enum {
     Q8_ROW_BYTES = 256 << 10    /* int8 activations that stay in L2 beside the weights of a tile */
 };
 
+_Static_assert(PANEL_K % QUANT_K == 0, "a panel is cut where packed blocks end");
+
 static bool is_float(enum quant_type t)
 {
     return t == QUANT_F32 || t == QUANT_F16 || t == QUANT_BF16;

@@ -117,6 +117,7 @@ void kern_fill(struct kern *k, enum kern_isa isa)
     if (isa >= KERN_AVX2) {
         kern_gemm_fill_avx2(k);
         kern_q8_fill_avx2(k);
+        kern_gemm_f16_fill_avx2(k);
         kern_panel_fill_avx2(k);
         kern_rows_fill_avx2(k);
         kern_train_fill_avx2(k);
@@ -126,6 +127,7 @@ void kern_fill(struct kern *k, enum kern_isa isa)
     if (isa >= KERN_AVX512) {
         kern_gemm_fill_avx512(k);
         kern_q8_fill_avx512(k);
+        kern_gemm_f16_fill_avx512(k);
         kern_panel_fill_avx512(k);
         kern_rows_fill_avx512(k);
         kern_train_fill_avx512(k);

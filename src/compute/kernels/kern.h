@@ -71,7 +71,7 @@ void quant_pack(const struct quant *q, void *packed, const void *const row[KERN_
 /* Random blocks of an integer quantization, of the file format: fill them with random bytes and set the scales h[0] and
  * h[1] (float16) of each; MXFP4 takes the exponent of the first. */
 void quant_set_scales(enum quant_type type, void *block, const uint16_t h[2]);
-/* Scales that give such values mean 0 and about this deviation. */
+/* Scales that give such values about this deviation, and a mean as near 0 as the codes allow. */
 void quant_scales_for(enum quant_type type, float deviation, uint16_t h[2]);
 
 /* n_k activations quantized to int8 in blocks of 32: x ~ d[b] * q[k]; sum[b] = sum of q over the block, sum16 over
@@ -124,6 +124,9 @@ struct kern {
 
     kern_gemm_fn gemm_ref; /* reference order */
     kern_gemm_fn gemm_f32; /* fast order: fma, k ascending; accumulate continues from y */
+    /* gemm_f32 on a panel in float16, the same bits as after f16_to_f32; for few rows, and n_col a multiple of 16. */
+    void (*gemm_f16)(float *y, size_t ldy, const float *x, size_t x_row, size_t x_k, const uint16_t *p, size_t ldp,
+                     size_t n_row, size_t n_col, size_t n_k, bool accumulate);
     /* y[n_row][ldy] (16 * n_group columns) (+)= x . p; x bf16 [n_row][ldx];
      * p: n_group panels [n_k / 2][16][2], each p_stride elements after the one before. n_k a multiple of 32.
      * Set at level AMX (tiles), and at level AVX512 on AMD's CPUs with AVX512_BF16, whose VDPBF16PS runs at twice the
@@ -135,9 +138,10 @@ struct kern {
      * out[c / 16 * p_stride + (r / 2 * 16 + c % 16) * 2 + r % 2] = x[r][c]. An odd last row is paired with zeros. */
     void (*pairs_bf16)(uint16_t *out, size_t p_stride, const uint16_t *x, size_t ldx, size_t n_row, size_t n_col);
     /* Where gemm_bf16 is, the steps between two such products: within 1e-5 of their value, then rounded to bfloat16.
-     * exp_bf16: y = exp(x * scale - max(x * scale)), scale > 0; returns the sum before rounding.
+     * exp_bf16: y = exp(x * scale - max), scale > 0, max the largest of *max and x * scale, which becomes *max; returns
+     * the sum before rounding.
      * swiglu_bf16: y = silu(gate) * up. */
-    float (*exp_bf16)(uint16_t *y, const float *x, size_t n, float scale);
+    float (*exp_bf16)(uint16_t *y, const float *x, size_t n, float scale, float *max);
     void (*swiglu_bf16)(uint16_t *y, const float *gate, const float *up, size_t n);
 
     /* x[n_row][ldx] float32 -> x8 rows 0..n_row-1 (round to nearest even, scale = max|x| / 127) */

@@ -1,5 +1,6 @@
 /* Float products, scalar: the definition of the reference order, and the fast order without fused multiply-add
  * (where a CPU has no such instruction, its emulation would cost a hundred times a product). */
+#include "compute/kernels/half.h"
 #include "compute/kernels/kern_int.h"
 
 enum { N_LANE = 16, COLS = 16 };
@@ -65,8 +66,23 @@ static void gemm_f32(float *y, size_t ldy, const float *x, size_t x_row, size_t 
     }
 }
 
+static void gemm_f16(float *y, size_t ldy, const float *x, size_t x_row, size_t x_k, const uint16_t *p, size_t ldp,
+                     size_t n_row, size_t n_col, size_t n_k, bool accumulate)
+{
+    for (size_t r = 0; r < n_row; r++) {
+        for (size_t c = 0; c < n_col; c++) {
+            float acc = accumulate ? y[r * ldy + c] : 0;
+            for (size_t k = 0; k < n_k; k++) {
+                acc += x[r * x_row + k * x_k] * f16_value(p[k * ldp + c]);
+            }
+            y[r * ldy + c] = acc;
+        }
+    }
+}
+
 void kern_gemm_fill_scalar(struct kern *k)
 {
     k->gemm_ref = gemm_ref;
     k->gemm_f32 = gemm_f32;
+    k->gemm_f16 = gemm_f16;
 }

@@ -15,11 +15,11 @@ extern const struct kern_quant quant_f32_scalar, quant_f16_scalar, quant_bf16_sc
     quant_mxfp4_scalar;
 
 /* The integer quantizations, as X(TYPE, name). */
-#define QUANT_INTEGERS(X)                                                                                           \
-    X(Q8_0, q8_0)                                                                                                   \
-    X(Q4_0, q4_0)                                                                                                   \
-    X(Q4_1, q4_1) X(Q5_0, q5_0) X(Q5_1, q5_1) X(Q2_K, q2_k) X(Q3_K, q3_k) X(Q4_K, q4_k) X(Q5_K, q5_k) X(Q6_K, q6_k) \
-        X(IQ4_NL, iq4_nl) X(IQ4_XS, iq4_xs) X(MXFP4, mxfp4)
+/* clang-format off */
+#define QUANT_INTEGERS(X)                                                                          \
+    X(Q8_0, q8_0) X(Q4_0, q4_0) X(Q4_1, q4_1) X(Q5_0, q5_0) X(Q5_1, q5_1) X(Q2_K, q2_k) X(Q3_K, q3_k) \
+    X(Q4_K, q4_k) X(Q5_K, q5_k) X(Q6_K, q6_k) X(IQ4_NL, iq4_nl) X(IQ4_XS, iq4_xs) X(MXFP4, mxfp4)
+/* clang-format on */
 
 /* What the four bits of IQ4_NL and IQ4_XS, and of MXFP4 (twice the value) stand for. */
 extern const int8_t quant_iq4_values[16], quant_mxfp4_values[16];
@@ -63,6 +63,7 @@ void kern_convert_fill_scalar(struct kern *k);
 void kern_floor_fill_scalar(struct kern *k);
 void kern_gemm_fill_avx2(struct kern *k);
 void kern_q8_fill_avx2(struct kern *k);
+void kern_gemm_f16_fill_avx2(struct kern *k);
 void kern_panel_fill_avx2(struct kern *k);
 void kern_rows_fill_avx2(struct kern *k);
 void kern_train_fill_avx2(struct kern *k);
@@ -70,6 +71,7 @@ void kern_convert_fill_avx2(struct kern *k);
 void kern_floor_fill_avx2(struct kern *k);
 void kern_gemm_fill_avx512(struct kern *k);
 void kern_q8_fill_avx512(struct kern *k);
+void kern_gemm_f16_fill_avx512(struct kern *k);
 void kern_panel_fill_avx512(struct kern *k);
 void kern_rows_fill_avx512(struct kern *k);
 void kern_train_fill_avx512(struct kern *k);

@@ -47,7 +47,7 @@ ALWAYS_INLINE void half_unpack(struct half *h, const void *packed, size_t part, 
     } else {
         signed_lines(w, packed, part, t);
     }
-    h->code = ((const struct packed_q8_0 *)packed)->q[QUADS * which];
+    h->code = t == QUANT_Q8_0 ? ((const struct packed_q8_0 *)packed)->q[QUADS * which] : NULL;
     UNROLL
     for (int j = 0; j < QUADS; j++) {
         i16 line = w[QUADS * which + j];

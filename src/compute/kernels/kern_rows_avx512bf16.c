@@ -35,16 +35,24 @@ static inline void store_bf16_n(uint16_t *y, v16 a, size_t n)
     memcpy(y, all, n * sizeof(*y));
 }
 
-static float exp_bf16(uint16_t *y, const float *x, size_t n, float scale)
+static float max_scaled(const float *x, size_t n, float scale)
 {
-    v16 max = v16_set(-INFINITY), sum = v16_set(0), by = v16_set(scale * EXPF_LOG2E);
+    v16 max = v16_set(-INFINITY);
     size_t i = 0;
     for (; i + 16 <= n; i += 16) {
         max = v16_max(v16_load(x + i), max);
     }
     max = i < n ? v16_max(v16_fill_n(v16_load_n(x + i, n - i), n - i, -INFINITY), max) : max;
-    v16 minus_max = v16_set(-v16_max_lane(max) * scale * EXPF_LOG2E);
-    for (i = 0; i + 16 <= n; i += 16) {
+    return v16_max_lane(max) * scale;
+}
+
+static float exp_bf16(uint16_t *y, const float *x, size_t n, float scale, float *max)
+{
+    float m = max_scaled(x, n, scale);
+    *max = m > *max ? m : *max;
+    v16 sum = v16_set(0), by = v16_set(scale * EXPF_LOG2E), minus_max = v16_set(-*max * EXPF_LOG2E);
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
         v16 e = exp2_fast(v16_fma(v16_load(x + i), by, minus_max));
         sum = v16_add(sum, e);
         store_bf16(y + i, e);

@@ -80,6 +80,25 @@ static bool gemm_f32_same(const struct kern *k, const struct kern *s)
     return gemm_same(k->gemm_f32, s->gemm_f32, false);
 }
 
+/* 9 rows (a tile and a row) by 3 vectors, into sums that stand there: the bits of gemm_f32. */
+static bool gemm_f16_same(const struct kern *k, const struct kern *s)
+{
+    enum { ROWS = 9, COLS = 48, K = 21, LD = 50 };
+    float x[ROWS * K], a[ROWS * LD], b[ROWS * LD], wide[K * LD];
+    uint16_t p[K * LD];
+    uint32_t seed = SEED;
+    fill(x, N_ELEM(x), SEED);
+    fill(a, N_ELEM(a), SEED + 1);
+    memcpy(b, a, sizeof(a));
+    for (size_t i = 0; i < N_ELEM(p); i++) {
+        p[i] = f16_bits(next_float(&seed));
+    }
+    s->f16_to_f32(wide, p, N_ELEM(p));
+    k->gemm_f16(a, LD, x, 1, ROWS, p, LD, ROWS, COLS, K, true);
+    k->gemm_f32(b, LD, x, 1, ROWS, wide, LD, ROWS, COLS, K, true);
+    return same_bits(a, b, N_ELEM(a));
+}
+
 /* --- quantizations --- */
 
 enum { Q_ROW = 6, Q_K = 2 * QUANT_K };
@@ -473,6 +492,7 @@ QUANT_INTEGERS(INT_QUANT)
 const struct kern_entry kern_entries[] = {
     ENTRY(gemm_ref, KERN_SCALAR),
     ENTRY(gemm_f32, KERN_SCALAR),
+    ENTRY(gemm_f16, KERN_SCALAR),
     ENTRY(quantize_q8, KERN_SCALAR),
     ENTRY(f32_to_f16, KERN_SCALAR),
     ENTRY(f16_to_f32, KERN_SCALAR),

@@ -244,8 +244,11 @@ ALWAYS_INLINE void shifted_lines(i16 w[LINES], const void *packed, size_t part, 
     } else {
         stored_lines(w, packed, part, t);
     }
+    if (add == 0) {
+        return;
+    }
     UNROLL
-    for (int j = 0; add && j < LINES; j++) {
+    for (int j = 0; j < LINES; j++) {
         w[j] = i16_add8(w[j], i16_bytes(add));
     }
 }

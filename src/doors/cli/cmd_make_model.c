@@ -45,9 +45,9 @@ static const struct param params[] = {
     {"arch", PARAM_CHOICE, 0, NULL, 0, 0, "llama|qwen2", "llama", NULL, "architecture", "模型架构"},
     {"preset", PARAM_CHOICE, PARAM_REQUIRED, NULL, 0, 0, "tiny|135m|360m|0.5b|1b|1.5b|1.7b|3b|7b|8b", NULL, NULL,
      "size: those of SmolLM2, Llama 3 and Qwen2.5", "规模：取自 SmolLM2、Llama 3 与 Qwen2.5"},
-    {"type", PARAM_CHOICE, 0, NULL, 0, 0,
-     "F32|F16|BF16|Q8_0|Q4_0|Q4_1|Q5_0|Q5_1|Q2_K|Q3_K|Q4_K|Q5_K|Q6_K|IQ4_NL|IQ4_XS|MXFP4", "Q4_0", NULL,
-     "type of the matrices", "矩阵的数据类型"},
+    {"type", PARAM_STRING, 0, NULL, 0, 0, NULL, "Q4_0", "T",
+     "type of the matrices: F32, F16, BF16, Q8_0, Q4_0, Q4_K ...",
+     "矩阵的数据类型：F32、F16、BF16、Q8_0、Q4_0、Q4_K ……"},
     {"seed", PARAM_INT, 0, NULL, 0, 9007199254740991, NULL, "0", "N", "seed of the weights", "权重的随机种子"},
 };
 
@@ -336,6 +336,20 @@ static const struct preset *find_preset(const struct param_set *args, struct err
     return NULL;
 }
 
+static const struct quant *find_type(const char *name, struct err *e)
+{
+    char known[160] = "";
+    int type = quant_find(name);
+    if (type >= 0) {
+        return quants[type];
+    }
+    for (size_t i = 0, n = 0; i < QUANT_COUNT; i++, n = strlen(known)) {
+        snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", quants[i]->name);
+    }
+    err_set(e, ERR_USAGE, "type", "cannot make a model: no type \"%s\", expected %s", name, known);
+    return NULL;
+}
+
 static int make(struct maker *m, const struct cli *c, const char *path, struct err *e)
 {
     int rc = gguf_writer_new(&m->w, path, e);
@@ -360,8 +374,8 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
     int fd;
     uint64_t size_bytes = 0;
     m->preset = find_preset(args, e);
-    int rc = m->preset ? 0 : -ERR_USAGE;
-    m->quant = quants[quant_find(param_str(args, "type"))];
+    m->quant = m->preset ? find_type(param_str(args, "type"), e) : NULL;
+    int rc = m->quant ? 0 : -ERR_USAGE;
     m->seed = (uint64_t)param_int(args, "seed");
     rc = rc ? rc : make(m, c, path, e);
     mem_free(m);

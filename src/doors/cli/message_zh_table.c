@@ -92,6 +92,7 @@ const struct message_zh message_zh_table[] = {
     {"cannot plan for type \"*\": known are *", "不认识权重类型“$1”，可用的有#2"},
     {"cannot plan for --quant * alone: give --model", "不能只给出 --quant $1，还应给出 --model"},
     {"cannot plan with \"*\": its weights are *; known are *", "无法为“$1”做规划：其权重类型为 $2，可用的有#3"},
+    {"cannot make a model: no type \"*\", expected *", "无法生成模型：没有类型“$1”，可用的有#2"},
     {"cannot make a model: * has no preset \"*\", it has *", "无法生成模型：$1 没有规模“$2”，可用的有#3"},
     {"cannot write \"*\": its ending must be .html, .md, .csv or .json", "无法写入“$1”：扩展名应为 .html、.md、.csv 或 .json"},
     {"cannot write \"*\": this version writes no PDF; print the .html of it in a browser",
