@@ -25,7 +25,7 @@ struct affine_moments {
     float w, x, xx, low, high;
 };
 
-ALWAYS_INLINE struct affine_moments affine_moments(const float *x, const float *w, const int n_vec)
+SEARCH struct affine_moments affine_moments(const float *x, const float *w, const int n_vec)
 {
     v16 sw = v16_set(0), sx = sw, sxx = sw, high = v16_load(x), low = v16_sub(v16_set(0), high);
     for (int i = 0; i < n_vec; i++) {
@@ -40,15 +40,15 @@ ALWAYS_INLINE struct affine_moments affine_moments(const float *x, const float *
 }
 
 /* q for a scale and a minimum; inv = 1 / s, or 0. */
-ALWAYS_INLINE v16 affine_round(v16 x, v16 m, v16 inv, v16 top)
+SEARCH v16 affine_round(v16 x, v16 m, v16 inv, v16 top)
 {
     v16 q = v16_min(v16_max(v16_mul(v16_add(x, m), inv), v16_set(0)), top);
     return v16_sub(v16_add(q, v16_set(ROUND_MAGIC)), v16_set(ROUND_MAGIC));
 }
 
 /* Round with (s, m), then the best s, m for these q. any_m: m may be negative. */
-ALWAYS_INLINE struct affine_fit affine_refit(const float *x, const float *w, const int n_vec, float top,
-                                             const struct affine_moments *t, float s, float m, const bool any_m)
+SEARCH struct affine_fit affine_refit(const float *x, const float *w, const int n_vec, float top,
+                                      const struct affine_moments *t, float s, float m, const bool any_m)
 {
     v16 sq = v16_set(0), sqq = sq, sqx = sq, vm = v16_set(m), inv = v16_set(s > 0 ? 1.0f / s : 0), vt = v16_set(top);
     for (int i = 0; i < n_vec; i++) {
@@ -81,7 +81,7 @@ ALWAYS_INLINE struct affine_fit affine_refit(const float *x, const float *w, con
 }
 
 /* The true error of (s, m) with q rounded for it. */
-ALWAYS_INLINE float affine_error(const float *x, const float *w, const int n_vec, float top, float s, float m)
+SEARCH float affine_error(const float *x, const float *w, const int n_vec, float top, float s, float m)
 {
     v16 err = v16_set(0), vs = v16_set(s), vm = v16_set(m), inv = v16_set(s > 0 ? 1.0f / s : 0), vt = v16_set(top);
     for (int i = 0; i < n_vec; i++) {
@@ -94,9 +94,8 @@ ALWAYS_INLINE float affine_error(const float *x, const float *w, const int n_vec
 
 /* Step 1. edge: where the least value stands above q = 0 and the largest below q = top, in quanta (negative: cut off);
  * n_edge of them, tried in pairs. Whole numbers find blocks again that were quantized before. */
-ALWAYS_INLINE struct affine_fit affine_search(const float *x, const float *w, const int n_vec, float top,
-                                              const struct affine_moments *t, const float *edge, int n_edge,
-                                              const bool any_m)
+SEARCH struct affine_fit affine_search(const float *x, const float *w, const int n_vec, float top,
+                                       const struct affine_moments *t, const float *edge, int n_edge, const bool any_m)
 {
     float low = !any_m && t->low > 0 ? 0 : t->low, range = t->high - low;
     float noise = 1e-6f * t->xx; /* of err: among equals the first counts, the least value at q = 0 */
@@ -125,7 +124,7 @@ struct affine_lanes {
 
 /* What integers for (d, e) cost above the best real s, m: the better of the two s around the real one, each with the
  * integer m that is best given it. */
-ALWAYS_INLINE v16 affine_quadratic(const struct affine_lanes *l, v16 s_int, v16 d, v16 e, v16 inv_e, v16 top)
+SEARCH v16 affine_quadratic(const struct affine_lanes *l, v16 s_int, v16 d, v16 e, v16 inv_e, v16 top)
 {
     v16 ds = v16_sub(v16_mul(s_int, d), v16_load(l->s));
     v16 m = v16_add(v16_load(l->m), v16_mul(ds, v16_load(l->ratio)));
@@ -135,7 +134,7 @@ ALWAYS_INLINE v16 affine_quadratic(const struct affine_lanes *l, v16 s_int, v16 
     return v16_add(v16_mul(v16_mul(ds, ds), v16_load(l->qq)), v16_mul(v16_mul(dm, dm), v16_load(l->w)));
 }
 
-ALWAYS_INLINE float affine_pair_cost(const struct affine_lanes *l, float d, float e, float super_top)
+SEARCH float affine_pair_cost(const struct affine_lanes *l, float d, float e, float super_top)
 {
     v16 vd = v16_set(d), ve = v16_set(e), inv_e = v16_set(e > 0 ? 1.0f / e : 0), top = v16_set(super_top);
     v16 r = v16_mul(v16_load(l->s), v16_set(d > 0 ? 1.0f / d : 0));
@@ -147,7 +146,7 @@ ALWAYS_INLINE float affine_pair_cost(const struct affine_lanes *l, float d, floa
 
 /* Step 2. The largest real scale stands at the largest integer, or below it by up to a fifth (two fifths where there
  * are 15), in steps of which every other or every one is whole. */
-ALWAYS_INLINE void affine_super(const struct affine_lanes *l, float super_top, float *d, float *e)
+SEARCH void affine_super(const struct affine_lanes *l, float super_top, float *d, float *e)
 {
     enum { N_TRY = 14 };
     float s_max = v16_max_lane(v16_load(l->s)), m_max = v16_max_lane(v16_load(l->m)), best = INFINITY;
@@ -182,9 +181,8 @@ static inline float clamp_int(float v, float top)
 
 /* The best integers of one sub-block for (d, e): s within one of the real scale, m the best given s and its neighbours.
  */
-ALWAYS_INLINE float affine_integers(const float *x, const float *w, const int n_vec, float top,
-                                    const struct affine_fit *f, float super_top, float d, float e, float *s_int,
-                                    float *m_int)
+SEARCH float affine_integers(const float *x, const float *w, const int n_vec, float top, const struct affine_fit *f,
+                             float super_top, float d, float e, float *s_int, float *m_int)
 {
     float best = INFINITY, mid = d > 0 ? clamp_int(f->s / d, super_top) : 0, ratio = f->q / f->w;
     for (int i = -1; i <= 1; i++) {
@@ -202,8 +200,8 @@ ALWAYS_INLINE float affine_integers(const float *x, const float *w, const int n_
 }
 
 /* d and e by least squares for the integers and q of a block. */
-ALWAYS_INLINE void affine_super_refit(const float *x, const float *w, const int n_vec, const int n_sub, float top,
-                                      const struct affine_block *b, float *d, float *e)
+SEARCH void affine_super_refit(const float *x, const float *w, const int n_vec, const int n_sub, float top,
+                               const struct affine_block *b, float *d, float *e)
 {
     double aa = 0, am = 0, mm = 0, ax = 0, mx = 0;
     for (int k = 0; k < n_sub; k++) {
@@ -241,9 +239,8 @@ ALWAYS_INLINE void affine_super_refit(const float *x, const float *w, const int 
 }
 
 /* Steps 2 and 3; q[256] of the result as bytes. */
-ALWAYS_INLINE void affine_super_block(const float *x, const float *w, const int n_vec, const int n_sub, float top,
-                                      float super_top, const float *edge, int n_edge, struct affine_block *out,
-                                      uint8_t *q)
+SEARCH void affine_super_block(const float *x, const float *w, const int n_vec, const int n_sub, float top,
+                               float super_top, const float *edge, int n_edge, struct affine_block *out, uint8_t *q)
 {
     struct affine_fit fit[MAX_SUB];
     struct affine_moments t[MAX_SUB];

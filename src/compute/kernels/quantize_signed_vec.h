@@ -15,14 +15,13 @@ struct signed_range {
     float low, high; /* of q */
 };
 
-ALWAYS_INLINE v16 signed_round(v16 x, v16 inv, struct signed_range n)
+SEARCH v16 signed_round(v16 x, v16 inv, struct signed_range n)
 {
     v16 q = v16_min(v16_max(v16_mul(x, inv), v16_set(n.low)), v16_set(n.high));
     return v16_sub(v16_add(q, v16_set(ROUND_MAGIC)), v16_set(ROUND_MAGIC));
 }
 
-ALWAYS_INLINE struct signed_fit signed_refit(const float *x, const float *w, const int n_vec, struct signed_range n,
-                                             float s)
+SEARCH struct signed_fit signed_refit(const float *x, const float *w, const int n_vec, struct signed_range n, float s)
 {
     v16 sqq = v16_set(0), sqx = sqq, inv = v16_set(s != 0 ? 1.0f / s : 0);
     for (int i = 0; i < n_vec; i++) {
@@ -39,7 +38,7 @@ ALWAYS_INLINE struct signed_fit signed_refit(const float *x, const float *w, con
     return f;
 }
 
-ALWAYS_INLINE float signed_error(const float *x, const float *w, const int n_vec, struct signed_range n, float s)
+SEARCH float signed_error(const float *x, const float *w, const int n_vec, struct signed_range n, float s)
 {
     v16 err = v16_set(0), vs = v16_set(s), inv = v16_set(s != 0 ? 1.0f / s : 0);
     for (int i = 0; i < n_vec; i++) {
@@ -49,7 +48,7 @@ ALWAYS_INLINE float signed_error(const float *x, const float *w, const int n_vec
     return v16_sum(err);
 }
 
-ALWAYS_INLINE float largest(const float *x, const int n_vec)
+SEARCH float largest(const float *x, const int n_vec)
 {
     v16 a = v16_set(0);
     for (int i = 0; i < n_vec; i++) {
@@ -60,8 +59,8 @@ ALWAYS_INLINE float largest(const float *x, const int n_vec)
 }
 
 /* The largest magnitude stands at steps[i] quanta, for both signs of the scale. */
-ALWAYS_INLINE struct signed_fit signed_search(const float *x, const float *w, const int n_vec, struct signed_range n,
-                                              const float *steps, int n_step)
+SEARCH struct signed_fit signed_search(const float *x, const float *w, const int n_vec, struct signed_range n,
+                                       const float *steps, int n_step)
 {
     float top = largest(x, n_vec);
     struct signed_fit best = {0};
@@ -87,14 +86,14 @@ struct signed_block {
     float err;
 };
 
-ALWAYS_INLINE v16 signed_integers(v16 s, float d, struct signed_range super_n)
+SEARCH v16 signed_integers(v16 s, float d, struct signed_range super_n)
 {
     return signed_round(s, v16_set(d != 0 ? 1.0f / d : 0), super_n);
 }
 
 /* d over the grid of both signs, each improved by least squares for its integers and rounded to float16, whose
  * subnormals are coarse; cost of fixed q. */
-ALWAYS_INLINE float signed_super(const float *s, const float *qq, struct signed_range super_n)
+SEARCH float signed_super(const float *s, const float *qq, struct signed_range super_n)
 {
     enum { N_TRY = 24 };
     float top = largest(s, 1), best = INFINITY, d = 0;
@@ -117,8 +116,8 @@ ALWAYS_INLINE float signed_super(const float *s, const float *qq, struct signed_
 }
 
 /* The best integer of one sub-block for d, near the one of its real scale. */
-ALWAYS_INLINE float signed_integer(const float *x, const float *w, const int n_vec, struct signed_range n, float s,
-                                   struct signed_range super_n, float d, float *s_int)
+SEARCH float signed_integer(const float *x, const float *w, const int n_vec, struct signed_range n, float s,
+                            struct signed_range super_n, float d, float *s_int)
 {
     float best = INFINITY, mid = d != 0 ? s / d : 0;
     mid = (mid + ROUND_MAGIC) - ROUND_MAGIC;
@@ -133,8 +132,8 @@ ALWAYS_INLINE float signed_integer(const float *x, const float *w, const int n_v
     return best;
 }
 
-ALWAYS_INLINE float signed_super_refit(const float *x, const float *w, const int n_vec, struct signed_range n,
-                                       const struct signed_block *b)
+SEARCH float signed_super_refit(const float *x, const float *w, const int n_vec, struct signed_range n,
+                                const struct signed_block *b)
 {
     double kk = 0, kx = 0;
     for (int j = 0; j < 16; j++) {
@@ -153,9 +152,8 @@ ALWAYS_INLINE float signed_super_refit(const float *x, const float *w, const int
 }
 
 /* 16 sub-blocks of 16; q[256] of the result. */
-ALWAYS_INLINE void signed_super_block(const float *x, const float *w, struct signed_range n,
-                                      struct signed_range super_n, const float *steps, int n_step,
-                                      struct signed_block *out, int8_t *q)
+SEARCH void signed_super_block(const float *x, const float *w, struct signed_range n, struct signed_range super_n,
+                               const float *steps, int n_step, struct signed_block *out, int8_t *q)
 {
     float s[16], qq[16];
     for (int j = 0; j < 16; j++) {

@@ -14,6 +14,14 @@
 #include "compute/kernels/quantize_int.h"
 #include "compute/kernels/unroll.h"
 
+/* On vectors everything is inlined, so that the counts of a type are constants and sums stay in registers. In plain C
+ * that gains little, and under sanitizers a compiler would work on it for many minutes. */
+#ifdef KERNELS_VEC_SCALAR_H
+#define SEARCH static
+#else
+#define SEARCH ALWAYS_INLINE
+#endif
+
 /* 1.5 * 2^23: adding and subtracting it rounds to the nearest integer, ties to even, below 2^22 */
 #define ROUND_MAGIC 12582912.0f
 
@@ -116,7 +124,7 @@ static void block_q6_k(uint8_t *block, const float *x, const float *w)
 /* --- blocks of 32 --- */
 
 /* Keeps s when the error of its float16 is the least so far. */
-ALWAYS_INLINE void keep_scale(const float *x, const float *w, struct signed_range n, float s, float *best, float *least)
+SEARCH void keep_scale(const float *x, const float *w, struct signed_range n, float s, float *best, float *least)
 {
     float t = f16_near(s), err = signed_error(x, w, 2, n, t);
     if (err < *least) {
@@ -126,8 +134,8 @@ ALWAYS_INLINE void keep_scale(const float *x, const float *w, struct signed_rang
 
 /* The scale as float16 and q[32]. Every start is tried as it is and as least squares improve it: with a scale of 11
  * bits it is a lottery which comes out best. */
-ALWAYS_INLINE float signed_block_32(const float *x, const float *w, struct signed_range n, const float *steps,
-                                    int n_step, int8_t q[32])
+SEARCH float signed_block_32(const float *x, const float *w, struct signed_range n, const float *steps, int n_step,
+                             int8_t q[32])
 {
     float top = largest(x, 2), best = 0, least = INFINITY, r[16];
     for (int i = 0; i < 2 * n_step; i++) {

@@ -13,17 +13,24 @@ typedef struct {
     float v[16];
 } v16;
 
-static inline v16 v16_load(const float *p)
+/* Inlined, the checks of a sanitizer at every lane make functions that a compiler works on for half a minute. */
+#ifdef __SANITIZE_ADDRESS__
+#define LANES static __attribute__((noinline, unused))
+#else
+#define LANES static inline
+#endif
+
+LANES v16 v16_load(const float *p)
 {
     v16 r;
     memcpy(r.v, p, sizeof(r.v));
     return r;
 }
-static inline void v16_store(float *p, v16 a)
+LANES void v16_store(float *p, v16 a)
 {
     memcpy(p, a.v, sizeof(a.v));
 }
-static inline v16 v16_set(float a)
+LANES v16 v16_set(float a)
 {
     v16 r;
     for (int i = 0; i < 16; i++) {
@@ -31,28 +38,28 @@ static inline v16 v16_set(float a)
     }
     return r;
 }
-static inline v16 v16_add(v16 a, v16 b)
+LANES v16 v16_add(v16 a, v16 b)
 {
     for (int i = 0; i < 16; i++) {
         a.v[i] += b.v[i];
     }
     return a;
 }
-static inline v16 v16_sub(v16 a, v16 b)
+LANES v16 v16_sub(v16 a, v16 b)
 {
     for (int i = 0; i < 16; i++) {
         a.v[i] -= b.v[i];
     }
     return a;
 }
-static inline v16 v16_mul(v16 a, v16 b)
+LANES v16 v16_mul(v16 a, v16 b)
 {
     for (int i = 0; i < 16; i++) {
         a.v[i] *= b.v[i];
     }
     return a;
 }
-static inline v16 v16_div(v16 a, v16 b)
+LANES v16 v16_div(v16 a, v16 b)
 {
     for (int i = 0; i < 16; i++) {
         a.v[i] /= b.v[i];
@@ -60,26 +67,26 @@ static inline v16 v16_div(v16 a, v16 b)
     return a;
 }
 /* b where either is NaN, as MAXPS and MINPS have it */
-static inline v16 v16_max(v16 a, v16 b)
+LANES v16 v16_max(v16 a, v16 b)
 {
     for (int i = 0; i < 16; i++) {
         a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
     }
     return a;
 }
-static inline v16 v16_min(v16 a, v16 b)
+LANES v16 v16_min(v16 a, v16 b)
 {
     for (int i = 0; i < 16; i++) {
         a.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i];
     }
     return a;
 }
-static inline float v16_sum(v16 a)
+LANES float v16_sum(v16 a)
 {
     return lanes_sum(a.v);
 }
 /* among equals (0 and -0) the lower lane, as there */
-static inline float v16_max_lane(v16 a)
+LANES float v16_max_lane(v16 a)
 {
     for (int step = 8; step > 0; step /= 2) {
         for (int i = 0; i < step; i++) {
