@@ -47,7 +47,7 @@ static const struct shape shapes[] = {
     {64, 4, 4, 32, 160, 33, 16, 20, true},
 };
 static const struct shape wide_shape = {256, 4, 1, 64, 256, 37, 64, 0, true}; /* rows of whole blocks of 256 */
-static const struct shape odd_shape = {40, 3, 1, 10, 72, 37, 10, 0, true}; /* nothing a multiple of 16 or 32 */
+static const struct shape odd_shape = {40, 3, 1, 10, 72, 37, 10, 0, true};    /* nothing a multiple of 16 or 32 */
 
 /* Everything on the host, as float32; raw: the file format. */
 struct layer {

@@ -11,6 +11,11 @@
 #ifndef KERNELS_QUANTIZE_AFFINE_VEC_H
 #define KERNELS_QUANTIZE_AFFINE_VEC_H
 
+#include <math.h>
+#include <string.h>
+
+#include "compute/kernels/quantize_search_vec.h"
+
 enum { MAX_SUB = 16 }; /* sub-blocks of a super-block */
 
 /* Moments of a sub-block for fixed q, all weighted, and the s, m that are best for that q. */

@@ -7,6 +7,11 @@
 #ifndef KERNELS_QUANTIZE_SIGNED_VEC_H
 #define KERNELS_QUANTIZE_SIGNED_VEC_H
 
+#include <math.h>
+#include <string.h>
+
+#include "compute/kernels/quantize_search_vec.h"
+
 struct signed_fit {
     float s, qq, gain; /* gain: by how much s lowers the error, (sum w q x)^2 / sum w q^2 */
 };
