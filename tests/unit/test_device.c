@@ -396,7 +396,12 @@ static void check_against_naive(const struct shape *s, enum quant_type type, enu
 static void test_against_naive(void **state)
 {
     (void)state;
-    for (int isa = KERN_SCALAR; isa <= (int)kern_isa_detect(); isa++) {
+#if defined(__SANITIZE_THREAD__)
+    int first = (int)kern_isa_detect(); /* whose threads meet in the same places on every level */
+#else
+    int first = KERN_SCALAR;
+#endif
+    for (int isa = first; isa <= (int)kern_isa_detect(); isa++) {
         for (int type = 0; type < QUANT_COUNT; type++) {
             if (quants[type]->block_len == QUANT_K)
                 check_against_naive(&wide_shape, (enum quant_type)type, (enum kern_isa)isa);
