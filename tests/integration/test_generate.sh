@@ -73,6 +73,11 @@ run ids_printed 0 '^[0-9]+( [0-9]+){3}$' '' generate "$WORK/no_tokenizer.gguf" -
 run logits_alone 0 '' '' logits "$WORK/no_tokenizer.gguf" --ids 1,2,3 --out "$WORK/logits" --json
 holds logits_alone_shape 'd=={"n_tok":3,"n_vocab":288}'
 run bench_alone 0 '' '' bench "$WORK/no_tokenizer.gguf" --prefill 4 --decode 2 --batch 1 --context 4 --repeat 1 --json
+printf '{"prefill":[{"n":4,"tok_s":1e9}],"decode":[{"batch":1,"context":5,"tok_s":1}]}' >"$WORK/earlier.json"
+run bench_compare 0 '' '' bench "$WORK/no_tokenizer.gguf" --prefill 4,5 --decode 2 --context 4 --repeat 1 --json --compare "$WORK/earlier.json"
+holds bench_change '[r.get("earlier_tok_s") for r in d["prefill"]+d["decode"]]==[1e9,None,None] and -1<d["prefill"][0]["change"]<0'
+echo "{}" >"$WORK/no_result.json"
+run bench_no_result 2 - 'no result of bench --json' bench "$WORK/no_tokenizer.gguf" --compare "$WORK/no_result.json"
 printf '{"ids":[1,5,7,9],"labels":[-100,5,7,9]}\n' >"$WORK/tokens.jsonl"
 run tune_alone 0 '' '' tune --base "$WORK/no_tokenizer.gguf" --data "$WORK/tokens.jsonl" --data-format tokens --max-steps 1 \
     --output "$WORK/run" --json

@@ -5,6 +5,7 @@
 
 #include "compute/measure/bench.h"
 #include "compute/measure/floors.h"
+#include "doors/cli/bench_earlier.h"
 #include "doors/cli/cli_engine.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
@@ -23,6 +24,8 @@ static const struct param params[] = {
      "开始生成前已有的词元数"},
     {"repeat", PARAM_INT, 0, NULL, 1, BENCH_MAX_REPEAT, NULL, "3", "N", "runs; the median counts",
      "重复次数，取中位数"},
+    {"compare", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "FILE",
+     "earlier result (bench --json) to show the change from", "与之比较的早先结果（bench --json 的输出）"},
 };
 
 struct bench_run {
@@ -33,6 +36,7 @@ struct bench_run {
     bool has_bf16;          /* the kernels multiply in bfloat16 */
     double arithmetic_gops; /* the floor that this model's prefill is a share of */
     json_t *prefill, *decode;
+    json_t *earlier; /* the result to compare with, or NULL */
 };
 
 static json_t *floors_json(const struct floors *f)
@@ -93,8 +97,9 @@ static int measure_prefill(struct bench_run *b, int n, struct err *e)
                            &tok_s, e);
     if (rc) return rc;
     double share = 2e-9 * (double)model_n_layer_param(m) * tok_s / b->arithmetic_gops;
-    json_array_append_new(
-        b->prefill, json_pack("{s:i, s:o, s:o}", "n", n, "tok_s", json_finite(tok_s), "share", json_finite(share)));
+    json_t *row = json_pack("{s:i, s:o, s:o}", "n", n, "tok_s", json_finite(tok_s), "share", json_finite(share));
+    bench_earlier_compare(b->earlier, "prefill", row);
+    json_array_append_new(b->prefill, row);
     return 0;
 }
 
@@ -110,9 +115,11 @@ static int measure_decode(struct bench_run *b, int batch, struct err *e)
                           cli_interrupted, &tok_s, e);
     if (rc) return rc;
     double read_gb_s = tok_s / batch * (double)model_step_bytes(m) * 1e-9; /* a step reads the weights once for all */
-    json_array_append_new(b->decode, json_pack("{s:i, s:i, s:o, s:o, s:o}", "batch", batch, "context", context, "tok_s",
-                                               json_finite(tok_s), "read_gb_s", json_finite(read_gb_s), "share",
-                                               json_finite(read_gb_s / b->floors.read_gb_s)));
+    json_t *row =
+        json_pack("{s:i, s:i, s:o, s:o, s:o}", "batch", batch, "context", context, "tok_s", json_finite(tok_s),
+                  "read_gb_s", json_finite(read_gb_s), "share", json_finite(read_gb_s / b->floors.read_gb_s));
+    bench_earlier_compare(b->earlier, "decode", row);
+    json_array_append_new(b->decode, row);
     return 0;
 }
 
@@ -149,6 +156,15 @@ static void print_heads(const char *const *head, size_t n)
     putchar('\n');
 }
 
+/* The end of a row: the change from the earlier result where it has that row. */
+static void print_change(const struct bench_run *b, const json_t *row)
+{
+    if (json_object_get(row, "change"))
+        printf("  %+7.1f%%  (%.1f)\n", 100 * member(row, "change"), member(row, "earlier_tok_s"));
+    else
+        puts(b->earlier ? "        -" : "");
+}
+
 static void print_tables(const struct bench_run *b)
 {
     const char *const prefill[] = {cli_text(b->c, "tokens", "词元数"), cli_text(b->c, "tok/s", "词元/秒"),
@@ -161,14 +177,16 @@ static void print_tables(const struct bench_run *b)
     print_heads(prefill, N_ELEM(prefill));
     json_array_foreach(b->prefill, i, row)
     {
-        printf("%10.0f %10.1f %9.1f%%\n", member(row, "n"), member(row, "tok_s"), 100 * member(row, "share"));
+        printf("%10.0f %10.1f %9.1f%%", member(row, "n"), member(row, "tok_s"), 100 * member(row, "share"));
+        print_change(b, row);
     }
     printf("\n%s\n", cli_text(b->c, "decode", "解码"));
     print_heads(decode, N_ELEM(decode));
     json_array_foreach(b->decode, i, row)
     {
-        printf("%10.0f %10.0f %10.1f %10.2f %9.1f%%\n", member(row, "batch"), member(row, "context"),
+        printf("%10.0f %10.0f %10.1f %10.2f %9.1f%%", member(row, "batch"), member(row, "context"),
                member(row, "tok_s"), member(row, "read_gb_s"), 100 * member(row, "share"));
+        print_change(b, row);
     }
 }
 
@@ -188,6 +206,10 @@ static void print_result(struct bench_run *b)
     str_format_bytes(file_bytes, file, sizeof(file));
     print_floors(b);
     print_tables(b);
+    if (b->earlier)
+        printf(cli_text(b->c, "\nthe last column: the change from %s, and what it had\n",
+                        "\n末列：相对于 %s 的变化（括号内为当时数值）\n"),
+               param_str(b->args, "compare"));
     printf(cli_text(b->c, "\nload %.2f s, resident %s, file %s\n", "\n加载 %.2f 秒，常驻内存 %s，文件 %s\n"),
            b->x.model.load_s, rss, file);
 }
@@ -236,10 +258,13 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
 {
     struct bench_run b = {.c = c, .args = args};
     bool alone = param_bool(args, "floors");
+    const char *compare = param_str(args, "compare");
     int rc = param_need_one(args, "measure", "model", "floors", e);
+    if (rc == 0 && compare) rc = bench_earlier_read(compare, &b.earlier, e);
     if (rc == 0) rc = measure_floors(&b, e);
-    if (rc) return rc;
-    if (!alone) return bench_model(&b, e);
+    if (rc == 0 && !alone) rc = bench_model(&b, e);
+    json_decref(b.earlier);
+    if (rc || !alone) return rc;
     if (c->json)
         cli_print_json(machine_json(&b));
     else
@@ -251,7 +276,8 @@ const struct command cmd_bench = {
     .name = "bench",
     .summary_en = "measure the machine and the speed of a model on it",
     .summary_zh = "测量机器以及模型在其上的速度",
-    .usage = "(MODEL [--prefill 512] [--decode 128] [--batch 1,8,16] [--context N] [--repeat 3] | --floors)",
+    .usage = "(MODEL [--prefill 512] [--decode 128] [--batch 1,8,16] [--context N] [--repeat 3] [--compare FILE] | "
+             "--floors)",
     .example = "tailor bench model.gguf --batch 1,8",
     .params = params,
     .n_param = N_ELEM(params),
