@@ -3,7 +3,7 @@
 usage: bench/compare.py MODEL.gguf [--rounds 3] [--prefill 512] [--decode 128] [--tune DATA.jsonl] [--isa avx2]
 PEERS names the directory that bench/peers.sh filled; a peer that is not there is left out and said.
 Writes bench/results/DATE-CPU-MODEL.json and prints a table."""
-import argparse, datetime, json, os, re, statistics, subprocess, sys, tempfile
+import argparse, csv, datetime, json, os, re, statistics, subprocess, sys, tempfile
 
 TAILOR = os.environ.get('TAILOR', 'build/tailor')
 PEERS = os.environ.get('PEERS', '')
@@ -57,6 +57,22 @@ def torch_tune(a, n_step):
         return last_json(run([f'{PEERS}/venv/bin/python', 'bench/torch_peer.py', f.name, a.threads]))
 
 
+HISTORY = ['date', 'commit', 'cpu', 'isa', 'threads', 'model', 'row', 'tailor', 'best_peer', 'ratio']
+
+
+def add_history(out):
+    """One line a row of a commit, so that a regression is seen where results are read one after the other."""
+    path = 'bench/results/history.csv'
+    new = not os.path.exists(path)
+    with open(path, 'a', newline='') as f:
+        w = csv.writer(f, lineterminator='\n')
+        if new: w.writerow(HISTORY)
+        for row, v in out['rows'].items():
+            peers = [x for k, x in v.items() if k not in ('tailor', 'ratio')]
+            best = (min if row.endswith('_bytes') else max)(peers) if peers else None
+            w.writerow([out[k] for k in HISTORY[:6]] + [row] + ['' if x is None else f'{x:.4g}' for x in (v['tailor'], best, v.get('ratio'))])
+
+
 def main():
     p = argparse.ArgumentParser(); p.add_argument('model'); p.add_argument('--rounds', type=int, default=3); p.add_argument('--prefill', type=int, default=512)
     p.add_argument('--decode', type=int, default=128); p.add_argument('--threads', type=int, default=len(os.sched_getaffinity(0))); p.add_argument('--tune')
@@ -93,6 +109,7 @@ def main():
     for k, v in out['rows'].items(): print(f'{k:22}', '  '.join(f'{n} {x:.4g}' for n, x in v.items() if x is not None))
     name = re.sub(r'[^A-Za-z0-9.]+', '-', f'{out["date"]}-{out["cpu"]}-{out["isa"]}-{out["model"]}')
     json.dump(out, open(f'bench/results/{name}.json', 'w'), indent=1); print(f'bench/results/{name}.json')
+    add_history(out)
 
 
 main()
