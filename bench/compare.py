@@ -2,7 +2,7 @@
 """Tailor beside its peers on this machine, in one run: rounds in turn, medians, ratios to the best peer.
 usage: bench/compare.py MODEL.gguf [--rounds 3] [--prefill 512] [--decode 128] [--tune DATA.jsonl] [--isa avx2]
 PEERS names the directory that bench/peers.sh filled; a peer that is not there is left out and said.
-Writes bench/results/DATE-CPU-MODEL.json and prints a table."""
+Writes bench/results/DATE-CPU-ISA-MODEL.json, adds a line a row to bench/results/history.csv and prints a table."""
 import argparse, csv, datetime, json, os, re, statistics, subprocess, sys, tempfile
 
 TAILOR = os.environ.get('TAILOR', 'build/tailor')
