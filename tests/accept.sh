@@ -32,6 +32,7 @@ interrupted_quickstart() {
 }
 
 need_model
+MODEL=$(realpath "$MODEL") # the checks work in copies elsewhere
 check "50 kills during tune" python3 tests/kill_tune.py 50
 check "auto within its bounds in every quantization" python3 tests/precision_bounds.py "$MODEL"
 check "quickstart in a clean copy, again, and in Chinese" clean_quickstart
