@@ -3,7 +3,7 @@
  *
  * The scores of a row are kept whole: softmax sees them by absolute position, its 16 lanes start at a multiple of 16,
  * and the sum over V ascends (PRECISION_REFERENCE: 16 lanes by position). So no bit depends on blocks, runs or batch.
- */
+ * Items that take bfloat16, in PRECISION_AUTO alone, are the matter of cpu_attention_bf16.c. */
 #include "compute/device/cpu_attention.h"
 
 #include <assert.h>
