@@ -23,7 +23,7 @@ need_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-PACKAGES_BUILD=(gcc make libc6-dev libjansson-dev libmicrohttpd-dev libyaml-dev libssl-dev)
+PACKAGES_BUILD=(gcc make libc6-dev libjansson-dev libmicrohttpd-dev libyaml-dev libssl-dev libcurl4-openssl-dev libzip-dev)
 PACKAGES_RUN=(python3 python3-pip curl ca-certificates)
 PACKAGES_TEST=(clang-14 clang-format-14 binutils libclang-rt-14-dev libcmocka-dev libpcre2-dev libsimde-dev)
 

@@ -125,6 +125,15 @@ int store_blob(struct registry *r, const char *path, bool share, char digest[DIG
     return rc;
 }
 
+char *registry_blob(struct registry *r, const char *digest, uint64_t bytes)
+{
+    struct stat st;
+    char *path = store_path(r, "blobs", digest, "");
+    if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == bytes) return path;
+    mem_free(path);
+    return NULL;
+}
+
 int store_object(struct registry *r, const json_t *manifest, char digest[DIGEST_HEX_SIZE], struct err *e)
 {
     struct buf text;
