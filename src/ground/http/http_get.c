@@ -83,7 +83,7 @@ int http_get(struct http_client *c, const struct http_get *g, struct err *e)
         double delay = a.result.transient && n_failed <= g->n_retry ? http_retry_delay_s(&a.result, n_failed) : -1;
         if (delay < 0) {
             if (e) *e = a.result.err;
-            return n_failed > 1 ? err_wrap(e, a.result.rc, "gave up after %d attempts", n_failed) : a.result.rc;
+            return n_failed > 1 ? err_wrap(e, a.result.rc, "cannot go on after %d attempts", n_failed) : a.result.rc;
         }
         rc = wait_until(c, g, clock_s() + delay, e);
         if (rc) return rc;

@@ -130,7 +130,7 @@ static void give_up(struct piece *p, const struct http_result *r)
     if (d->rc) return; /* the first reason counts */
     d->rc = r->rc;
     d->err = r->err;
-    if (r->transient && p->n_failed > 1) (void)err_wrap(&d->err, r->rc, "gave up after %d attempts", p->n_failed);
+    if (r->transient && p->n_failed > 1) (void)err_wrap(&d->err, r->rc, "cannot go on after %d attempts", p->n_failed);
 }
 
 static void fail_attempt(struct piece *p, const struct http_result *r)
