@@ -1,6 +1,7 @@
 /* Addresses by libcurl's parser, so that what is checked is what is asked for. Owns nothing. */
 #include "ground/http/http_url.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,9 +23,12 @@ void http_url_show(const char *url, char *out, size_t size)
     str_make_printable(out);
 }
 
+/* libcurl takes localhost for this machine without asking a name server. */
 static bool is_loopback(const char *host)
 {
-    return strcasecmp(host, "localhost") == 0 || str_starts(host, "127.") || str_eq(host, "[::1]");
+    unsigned char ip[4];
+    bool is_ip = inet_pton(AF_INET, host, ip) == 1;
+    return (is_ip && ip[0] == 127) || strcasecmp(host, "localhost") == 0 || str_eq(host, "[::1]");
 }
 
 static bool copy_part(CURLU *u, CURLUPart part, unsigned flags, char *out, size_t size)
