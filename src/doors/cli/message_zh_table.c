@@ -287,6 +287,7 @@ const struct message_zh message_zh_table[] = {
     {"cannot list *: the hub answers * (*)", "无法列出 $1：模型站回答 $2（$3）"},
     {"cannot list \"*\": hf:org/repo or ms:org/repo is needed", "无法列出“$1”：应为 hf:组织/仓库 或 ms:组织/仓库"},
     {"cannot go on after * attempts: *", "尝试 $1 次后放弃：@2"},
+    {"no digest of \"*\" was promised: it is taken as it came", "来源没有给出“$1”的摘要，其内容未经核对"},
     {"another process is getting the same model: waiting for it", "另一进程正在获取同一模型，等待其完成"},
     {"interrupted; the same command goes on where this one stopped", "已中断；再次运行同一命令即可续传"},
 

@@ -125,11 +125,10 @@ int store_blob(struct registry *r, const char *path, bool share, char digest[DIG
     return rc;
 }
 
-char *registry_blob(struct registry *r, const char *digest, uint64_t bytes)
+char *registry_blob(struct registry *r, const char *digest)
 {
-    struct stat st;
-    char *path = store_path(r, "blobs", digest, "");
-    if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == bytes) return path;
+    char found[DIGEST_HEX_SIZE], *path = store_path(r, "blobs", digest, "");
+    if (file_exists(path) && digest_file(path, found, NULL, NULL) == 0 && str_eq(found, digest)) return path;
     mem_free(path);
     return NULL;
 }

@@ -50,7 +50,8 @@ int http_client_new(struct http_client **out, const struct http_client_options *
         http_client_free(c);
         return err_set(e, ERR_NOMEM, NULL, "cannot start the HTTP client: out of memory");
     }
-    curl_multi_setopt(c->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)o->max_connections);
+    /* twice: where a hub sends on to another server, one at each is kept open for the next request */
+    curl_multi_setopt(c->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, 2L * o->max_connections);
     *out = c;
     return 0;
 }

@@ -17,7 +17,7 @@
 struct http_client_options {
     const char *ca_file; /* certificates to trust instead of the system's; NULL: the system's */
     int timeout_s;       /* for a connection to be made, and without data before a transfer is given up; >= 1 */
-    int max_connections; /* >= 1 */
+    int max_connections; /* transfers that the caller wants at once; >= 1 */
 };
 struct http_client;
 /* One thread a client. -ERR_NOMEM. */

@@ -16,6 +16,7 @@
 #include "ground/http/http_url.h"
 #include "lifecycle/hub/download_int.h"
 #include "lifecycle/hub/listing.h"
+#include "lifecycle/hub/staging.h"
 
 enum { STEP_MS = 100 };
 /* An attempt that brought this much is progress: what follows may fail n_retry times again. */
@@ -266,6 +267,8 @@ static int open_part(struct download *d, struct err *e)
     if (rc) return rc;
     d->fd = open(d->part_path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (d->fd < 0) return err_set_errno(e, d->part_path, "cannot write \"%s\"", d->part_path);
+    if (d->size != UINT64_MAX && ftruncate(d->fd, (off_t)d->size))
+        return err_set_errno(e, d->part_path, "cannot write \"%s\"", d->part_path);
     /* room is taken now, so that a full disk is known before hours have passed */
     if (d->size != UINT64_MAX && d->size && fallocate(d->fd, 0, 0, (off_t)d->size) && errno == ENOSPC)
         return err_set_errno(e, d->part_path, "cannot make room for \"%s\"", d->part_path);
@@ -330,11 +333,21 @@ static int probe(struct download *d, struct err *e)
 
 /* --- the end --- */
 
+static void tell_unchecked(const struct download *d)
+{
+    char text[400];
+    snprintf(text, sizeof text, "no digest of \"%.200s\" was promised: it is taken as it came", shown(d));
+    if (d->net->o->note) d->net->o->note(d->net->o->arg, text);
+}
+
 static int check_contents(const struct download *d, struct err *e)
 {
     char found[DIGEST_HEX_SIZE] = "";
     const char *want = d->sha256[0] ? d->sha256 : d->item->git_id, *kind = d->sha256[0] ? "SHA-256" : "git id";
-    if (!want[0]) return 0;
+    if (!want[0]) {
+        tell_unchecked(d);
+        return 0;
+    }
     int rc = d->sha256[0] ? digest_file(d->part_path, found, NULL, e) : digest_git_blob(d->part_path, found, e);
     if (rc || str_eq(found, want)) return rc;
     return err_set(e, ERR_INPUT, shown(d), "cannot use \"%s\": what came has the %s %s, %s was promised", shown(d),
@@ -389,6 +402,16 @@ static void deinit(struct download *d)
     mem_free(d->state_path);
 }
 
+/* For a file whose size was just found out; those that were listed have been counted together. */
+static int check_room(const struct download *d, struct err *e)
+{
+    uint64_t kept = hub_download_kept_bytes(d->item);
+    char *dir = mem_strndup(d->item->path, (size_t)(shown(d) - d->item->path));
+    int rc = hub_check_space(dir, d->size > kept ? d->size - kept : 0, shown(d), e);
+    mem_free(dir);
+    return rc;
+}
+
 int hub_download(struct hub_net *net, const struct hub_item *item, struct err *e)
 {
     struct download d;
@@ -399,6 +422,7 @@ int hub_download(struct hub_net *net, const struct hub_item *item, struct err *e
     }
     init(&d, net, item);
     int rc = item->size == UINT64_MAX ? probe(&d, e) : 0;
+    if (rc == 0 && item->size == UINT64_MAX && d.size != UINT64_MAX) rc = check_room(&d, e);
     if (rc == 0) rc = attempt(&d, e);
     if (rc == -ERR_INPUT && d.was_resumed) { /* what was there may be the wrong part of it: once from the beginning */
         d.rc = 0;

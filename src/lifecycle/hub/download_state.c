@@ -1,6 +1,6 @@
 /* The pieces of a download and their state on disk: PATH.state beside PATH.part, replaced atomically about once a
- * second. Owns the array of pieces. What always holds: the state never says more than the part file holds, as long as
- * the machine does not lose power; after that the digest tells. */
+ * second. Owns the array of pieces. What always holds: the state never says more than the part file holds. After the
+ * machine lost power it may, where a digest will tell; where none is known the bytes are durable first. */
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -83,9 +83,8 @@ bool state_load(struct download *d)
     json_t *state;
     int64_t piece_bytes = 0;
     const char *said = "";
-    if (d->is_whole || d->size == UINT64_MAX || !download_can_resume(d) || stat(d->part_path, &st) ||
-        identity_digest(d, of))
-        return false;
+    if (d->is_whole || d->size == UINT64_MAX || !download_can_resume(d) || identity_digest(d, of)) return false;
+    if (stat(d->part_path, &st) || (uint64_t)st.st_size != d->size) return false;
     if (json_read_file(d->state_path, STATE_MAX_BYTES, &state, NULL)) return false;
     bool good = json_get_str(state, "of", &said, "", NULL) == 0 && str_eq(said, of) &&
                 json_get_int(state, "piece_bytes", 1, INT64_MAX, &piece_bytes, "", NULL) == 0 &&
@@ -104,6 +103,8 @@ int state_save(struct download *d, struct err *e)
     char of[DIGEST_HEX_SIZE];
     struct buf text;
     if (d->is_whole || d->size == UINT64_MAX || !download_can_resume(d)) return 0;
+    if (!d->sha256[0] && !d->item->git_id[0] && fdatasync(d->fd))
+        return err_set_errno(e, d->part_path, "cannot write \"%s\" to disk", d->part_path);
     json_t *done = json_array();
     int rc = identity_digest(d, of);
     for (size_t i = 0; rc == 0 && i < d->n_piece; i++)

@@ -50,8 +50,7 @@ static void items_free(struct pull *p)
 /* A file whose contents the registry holds is linked, not fetched. */
 static void take_stored(const struct pull *p, const struct hub_item *item)
 {
-    if (!item->sha256[0] || item->size == UINT64_MAX || file_exists(item->path)) return;
-    char *blob = registry_blob(p->registry, item->sha256, item->size);
+    char *blob = item->sha256[0] && !file_exists(item->path) ? registry_blob(p->registry, item->sha256) : NULL;
     if (blob && link(blob, item->path) && symlink(blob, item->path)) (void)unlink(item->path); /* it is fetched then */
     mem_free(blob);
 }
