@@ -62,8 +62,9 @@ bool http_head_add(struct http_head *h, const char *line, size_t n)
 
 static const char *find(const struct http_head *h, size_t from, const char *name)
 {
+    if (!h->lines.data) return NULL;
     const char *at = h->lines.data + from, *end = h->lines.data + h->lines.len;
-    while (h->lines.data && at < end) {
+    while (at < end) {
         const char *value = at + strlen(at) + 1;
         if (str_eq(at, name)) return value;
         at = value + strlen(value) + 1;
