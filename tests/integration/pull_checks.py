@@ -184,7 +184,7 @@ def check_sources():
 def check_faults():
     def pull(repo, *args, home=None):
         hub.repos['o/bad'] = repo
-        r = tailor('--json', 'pull', 'hf:o/bad', '--timeout', '1', '--retries', '2', *args, home=home)
+        r = tailor('--json', 'pull', 'hf:o/bad', '--timeout', '3', '--retries', '2', *args, home=home)
         return r
 
     def message(r): return r.json['error']['message'] if r.json and 'error' in r.json else ''
@@ -196,7 +196,7 @@ def check_faults():
     r = pull(Repo(big, stall=3, cut_after=100000))
     check('stall', r.status == 0, r)
     r = pull(Repo(big, stall=1000, cut_after=1000))
-    check('stall_always', r.status == 1 and 'nothing came for 1 s' in message(r), r)
+    check('stall_always', r.status == 1 and 'nothing came for 3 s' in message(r), r)
     begin = time.monotonic()
     r = pull(Repo(big, busy=2, retry_after='2'))
     check('busy', r.status == 0 and time.monotonic() - begin >= 2, (r, time.monotonic() - begin))
@@ -317,9 +317,7 @@ def check_resume():
         p.communicate()
         check(kind + '_status', p.returncode == status, p.returncode)
         gate.set()
-        repo.wait_for = None
-        time.sleep(0.2) # handlers that still write to the dead
-        repo.sent = 0
+        repo = hub.repos['o/' + kind] = Repo({'m.gguf': data}) # handlers that still write to the dead count elsewhere
         r = tailor('--json', 'pull', 'hf:o/' + kind, home=home)
         check(kind + '_resumed', r.status == 0 and repo.sent <= size * 2 // 3 + (1 << 20) and left_over(home) == [], (r, repo.sent, size))
         show = tailor('--json', 'models', 'show', kind, home=home)
@@ -346,7 +344,6 @@ def check_resume():
         p.kill()
         p.communicate()
         gate.set()
-        time.sleep(0.2)
         new = gguf(size, 8) if etag == 'two' else data
         repo = hub.repos['o/address'] = Repo({'m.gguf': new}, etag=etag)
         r = tailor('--json', 'pull', hub.url + '/cdn/o/address/m.gguf', home=home)
