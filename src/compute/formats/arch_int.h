@@ -105,6 +105,7 @@ struct arch {
     bool gguf_pairs;           /* a GGUF rotates pairs (2i, 2i+1) */
     bool gguf_permutes;        /* and its rows of q and k were permuted for that */
     bool scale_has_key;        /* a key of the family gives the scale of scores */
+    bool window_has_key;       /* and one the window that other programs read too */
     bool plus_one;             /* norm weights of Hugging Face files lack the 1 that they are used with */
     /* What is true of every model of the family; after this the readers fill in the rest. */
     void (*init)(struct model_params *p);
