@@ -117,7 +117,7 @@ static void put_scale(struct gguf_keys *k, const struct arch *a)
     }
 }
 
-static void put_params(struct gguf_keys *k, const char *path)
+static void put_params(struct gguf_keys *k, const char *name)
 {
     const struct model_params *p = k->p;
     const struct {
@@ -130,7 +130,7 @@ static void put_params(struct gguf_keys *k, const char *path)
                   {"vocab_size", p->n_vocab}};
     put_text(k, "general.architecture", p->architecture);
     put_text(k, "general.type", "model");
-    put_text(k, "general.name", path_base(path));
+    put_text(k, "general.name", name);
     for (size_t i = 0; i < N_ELEM(number); i++) {
         gguf_keys_int(k, number[i].name, number[i].value);
     }
@@ -142,6 +142,13 @@ static void put_params(struct gguf_keys *k, const char *path)
         a->put_gguf(k);
     }
     put_scale(k, a);
+}
+
+int gguf_put_params(struct gguf_writer *w, const struct model_params *p, const char *name)
+{
+    struct gguf_keys k = {.w = w, .p = p};
+    put_params(&k, name);
+    return k.failed ? -ERR_NOMEM : 0;
 }
 
 /* Tokens and types, filled up with unused ones to the rows of the embedding. */
@@ -211,7 +218,7 @@ static int put_hf(struct gguf_writer *w, const struct model_file *f, struct err 
                        f->path, v.n_token, p.n_vocab);
     }
     struct gguf_keys k = {.w = w, .p = &p, .v = &v};
-    put_params(&k, f->path);
+    put_params(&k, path_base(f->path));
     if (v.model) {
         put_vocab(&k);
     }

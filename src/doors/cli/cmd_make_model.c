@@ -9,6 +9,7 @@
 #include "compute/formats/gguf.h"
 #include "compute/kernels/kern.h"
 #include "doors/cli/cli.h"
+#include "doors/cli/model_presets.h"
 #include "doors/cli/progress.h"
 #include "doors/cli/random_vocab.h"
 #include "ground/base/file.h"
@@ -17,34 +18,13 @@
 #include "ground/base/rng.h"
 #include "ground/base/str.h"
 
-/* Sizes from the config.json of the models named. */
-struct preset {
-    const char *arch, *name;
-    int n_layer, n_embd, n_head, n_kv_head, n_ff, n_vocab, n_ctx;
-    bool tied;
-    double rope_theta, rms_eps;
-    bool rope_freqs; /* the model has a table of frequency factors (llama3 scaling); it is written as ones */
-};
-static const struct preset presets[] = {
-    {"llama", "tiny", 2, 64, 4, 2, 160, 512, 512, true, 1e4, 1e-5, false},
-    {"llama", "135m", 30, 576, 9, 3, 1536, 49152, 8192, true, 1e5, 1e-5, false},      /* SmolLM2-135M */
-    {"llama", "360m", 32, 960, 15, 5, 2560, 49152, 8192, true, 1e5, 1e-5, false},     /* SmolLM2-360M */
-    {"llama", "1b", 16, 2048, 32, 8, 8192, 128256, 131072, true, 5e5, 1e-5, true},    /* Llama-3.2-1B */
-    {"llama", "1.7b", 24, 2048, 32, 32, 8192, 49152, 8192, true, 1.3e5, 1e-5, false}, /* SmolLM2-1.7B */
-    {"llama", "8b", 32, 4096, 32, 8, 14336, 128256, 131072, false, 5e5, 1e-5, true},  /* Llama-3.1-8B */
-    {"qwen2", "tiny", 2, 64, 4, 2, 160, 512, 512, true, 1e6, 1e-6, false},
-    {"qwen2", "0.5b", 24, 896, 14, 2, 4864, 151936, 32768, true, 1e6, 1e-6, false},  /* Qwen2.5-0.5B */
-    {"qwen2", "1.5b", 28, 1536, 12, 2, 8960, 151936, 32768, true, 1e6, 1e-6, false}, /* Qwen2.5-1.5B */
-    {"qwen2", "3b", 36, 2048, 16, 2, 11008, 151936, 32768, true, 1e6, 1e-6, false},  /* Qwen2.5-3B */
-    {"qwen2", "7b", 28, 3584, 28, 4, 18944, 152064, 32768, false, 1e6, 1e-6, false}, /* Qwen2.5-7B */
-};
-
 static const struct param params[] = {
     {"out", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "OUT.gguf", "file to write",
      "要写入的文件"},
-    {"arch", PARAM_CHOICE, 0, NULL, 0, 0, "llama|qwen2", "llama", NULL, "architecture", "模型架构"},
-    {"preset", PARAM_CHOICE, PARAM_REQUIRED, NULL, 0, 0, "tiny|135m|360m|0.5b|1b|1.5b|1.7b|3b|7b|8b", NULL, NULL,
-     "size: those of SmolLM2, Llama 3 and Qwen2.5", "规模：取自 SmolLM2、Llama 3 与 Qwen2.5"},
+    {"arch", PARAM_CHOICE, 0, NULL, 0, 0, "llama|qwen2|qwen3|gemma2|gemma3|phi3|olmo2|granite|smollm3", "llama", NULL,
+     "architecture", "模型架构"},
+    {"preset", PARAM_CHOICE, PARAM_REQUIRED, NULL, 0, 0, "tiny|135m|270m|360m|0.5b|0.6b|1b|1.5b|1.7b|2b|3b|4b|7b|8b|9b",
+     NULL, NULL, "size: that of a model of the architecture", "规模：取自该架构的真实模型"},
     {"type", PARAM_STRING, 0, NULL, 0, 0, NULL, "Q4_0", "T",
      "type of the matrices: F32, F16, BF16, Q8_0, Q4_0, Q4_K ...",
      "矩阵的数据类型：F32、F16、BF16、Q8_0、Q4_0、Q4_K ……"},
@@ -64,7 +44,8 @@ struct plan {
 };
 
 struct maker {
-    const struct preset *preset;
+    struct model_params p;
+    char name[48]; /* general.name */
     const struct quant *quant;
     uint64_t seed;
     struct gguf_writer *w;
@@ -142,50 +123,47 @@ static int add_matrix(struct maker *m, const char *name, int n_out, int n_in, fl
 
 /* Weights of deviation 0.02; what adds to the residual stream is divided by sqrt(2 n_layer), as in GPT-2, so that
  * activations of any depth stay of one size. */
+static float deviation(const struct maker *m, const char *part)
+{
+    bool adds = str_eq(part, "attn_output") || str_eq(part, "ffn_down");
+    return adds ? 0.02f / sqrtf(2.0f * (float)m->p.n_layer) : 0.02f;
+}
+
 static int add_layer(struct maker *m, int layer)
 {
-    const struct preset *p = m->preset;
-    int n_kv = p->n_embd / p->n_head * p->n_kv_head;
-    bool bias = str_eq(p->arch, "qwen2");
-    float out_std = 0.02f / sqrtf(2.0f * (float)p->n_layer);
-    const struct {
-        const char *name;
-        int n_out, n_in;
-        float std;
-        bool bias;
-    } matrix[] = {
-        {"attn_q", p->n_embd, p->n_embd, 0.02f, bias},   {"attn_k", n_kv, p->n_embd, 0.02f, bias},
-        {"attn_v", n_kv, p->n_embd, 0.02f, bias},        {"attn_output", p->n_embd, p->n_embd, out_std, false},
-        {"ffn_gate", p->n_ff, p->n_embd, 0.02f, false},  {"ffn_up", p->n_ff, p->n_embd, 0.02f, false},
-        {"ffn_down", p->n_embd, p->n_ff, out_std, false}};
-    static const char *const norm[] = {"attn_norm", "ffn_norm"};
+    struct layer_tensors list;
     char name[64];
     int rc = 0;
-    for (size_t i = 0; !rc && i < N_ELEM(norm); i++) {
-        snprintf(name, sizeof name, "blk.%d.%s.weight", layer, norm[i]);
-        rc = add_plan(m, name, quants[QUANT_F32], 0, (uint64_t)p->n_embd, 0);
-    }
-    for (size_t i = 0; !rc && i < N_ELEM(matrix); i++) {
-        snprintf(name, sizeof name, "blk.%d.%s.weight", layer, matrix[i].name);
-        rc = add_matrix(m, name, matrix[i].n_out, matrix[i].n_in, matrix[i].std);
-        snprintf(name, sizeof name, "blk.%d.%s.bias", layer, matrix[i].name);
-        rc = rc || !matrix[i].bias ? rc : add_plan(m, name, quants[QUANT_F32], 0, (uint64_t)matrix[i].n_out, 0.02f);
+    bool qkv_bias = str_eq(m->p.architecture, "qwen2");
+    model_layer_tensors(&m->p, layer, &list);
+    for (size_t i = 0; !rc && i < list.n; i++) {
+        const struct layer_tensor *t = &list.at[i];
+        snprintf(name, sizeof name, "blk.%d.%s.weight", layer, t->part);
+        if (t->n_dim == 1) {
+            rc = add_plan(m, name, quants[QUANT_F32], 0, t->shape[0], 0);
+            continue;
+        }
+        rc = add_matrix(m, name, (int)t->shape[0], (int)t->shape[1], deviation(m, t->part));
+        if (!rc && qkv_bias && (str_eq(t->part, "attn_q") || str_eq(t->part, "attn_k") || str_eq(t->part, "attn_v"))) {
+            snprintf(name, sizeof name, "blk.%d.%s.bias", layer, t->part);
+            rc = add_plan(m, name, quants[QUANT_F32], 0, t->shape[0], 0.02f);
+        }
     }
     return rc;
 }
 
-static int add_tensors(struct maker *m)
+static int add_tensors(struct maker *m, bool rope_freqs)
 {
-    const struct preset *p = m->preset;
+    const struct model_params *p = &m->p;
     int rc = add_matrix(m, "token_embd.weight", p->n_vocab, p->n_embd, 0.02f);
     for (int layer = 0; !rc && layer < p->n_layer; layer++) {
         rc = add_layer(m, layer);
     }
     rc = rc ? rc : add_plan(m, "output_norm.weight", quants[QUANT_F32], 0, (uint64_t)p->n_embd, 0);
-    if (!rc && p->rope_freqs) {
-        rc = add_plan(m, "rope_freqs.weight", quants[QUANT_F32], 0, (uint64_t)(p->n_embd / p->n_head / 2), 0);
+    if (!rc && rope_freqs) {
+        rc = add_plan(m, "rope_freqs.weight", quants[QUANT_F32], 0, (uint64_t)(p->n_rot / 2), 0);
     }
-    return rc || p->tied ? rc : add_matrix(m, "output.weight", p->n_vocab, p->n_embd, 0.02f);
+    return rc || p->tied_head ? rc : add_matrix(m, "output.weight", p->n_vocab, p->n_embd, 0.02f);
 }
 
 static int put_keys(struct maker *m)
@@ -197,26 +175,7 @@ static int put_keys(struct maker *m)
         {"F32", 0},     {"F16", 1},     {"Q4_0", 2},  {"Q4_1", 3},  {"Q8_0", 7},  {"Q5_0", 8},
         {"Q5_1", 9},    {"Q2_K", 10},   {"Q3_K", 11}, {"Q4_K", 14}, {"Q5_K", 16}, {"Q6_K", 18},
         {"IQ4_NL", 25}, {"IQ4_XS", 30}, {"BF16", 32}, {"MXFP4", 38}}; /* pure ones: Q3_K_S, Q4_K_S, Q5_K_S */
-    const struct preset *p = m->preset;
-    const struct {
-        const char *name;
-        int value;
-    } number[] = {{"block_count", p->n_layer},         {"context_length", p->n_ctx},
-                  {"embedding_length", p->n_embd},     {"feed_forward_length", p->n_ff},
-                  {"attention.head_count", p->n_head}, {"attention.head_count_kv", p->n_kv_head},
-                  {"vocab_size", p->n_vocab},          {"rope.dimension_count", p->n_embd / p->n_head}};
-    char text[96];
-    int n = snprintf(text, sizeof text, "random %s %s", p->arch, p->name);
-    int rc = gguf_put_str(m->w, "general.architecture", p->arch, strlen(p->arch));
-    rc = rc ? rc : gguf_put_str(m->w, "general.name", text, (size_t)n);
-    for (size_t i = 0; !rc && i < N_ELEM(number); i++) {
-        snprintf(text, sizeof text, "%s.%s", p->arch, number[i].name);
-        rc = gguf_put_u32(m->w, text, (uint32_t)number[i].value);
-    }
-    snprintf(text, sizeof text, "%s.rope.freq_base", p->arch);
-    rc = rc ? rc : gguf_put_f32(m->w, text, (float)p->rope_theta);
-    snprintf(text, sizeof text, "%s.attention.layer_norm_rms_epsilon", p->arch);
-    rc = rc ? rc : gguf_put_f32(m->w, text, (float)p->rms_eps);
+    int rc = gguf_put_params(m->w, &m->p, m->name);
     for (size_t i = 0; !rc && i < N_ELEM(file_type); i++) {
         rc = str_eq(file_type[i].type, m->quant->name) ? gguf_put_u32(m->w, "general.file_type", file_type[i].code) : 0;
     }
@@ -318,22 +277,16 @@ static int write_all(struct maker *m, const struct cli *c, struct err *e)
     return rc ? rc : gguf_writer_commit(m->w, e);
 }
 
-static const struct preset *find_preset(const struct param_set *args, struct err *e)
+static int find_preset(struct maker *m, const struct param_set *args, bool *rope_freqs, struct err *e)
 {
-    char known[128] = "";
-    for (size_t i = 0; i < N_ELEM(presets); i++) {
-        if (!str_eq(presets[i].arch, param_str(args, "arch"))) {
-            continue;
-        }
-        if (str_eq(presets[i].name, param_str(args, "preset"))) {
-            return &presets[i];
-        }
-        size_t n = strlen(known);
-        snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", presets[i].name);
+    char known[128];
+    const char *arch = param_str(args, "arch"), *preset = param_str(args, "preset");
+    snprintf(m->name, sizeof m->name, "random %s %s", arch, preset);
+    if (model_preset_find(arch, preset, &m->p, rope_freqs)) {
+        return 0;
     }
-    err_set(e, ERR_USAGE, "preset", "cannot make a model: %s has no preset \"%s\", it has %s", param_str(args, "arch"),
-            param_str(args, "preset"), known);
-    return NULL;
+    return err_set(e, ERR_USAGE, "preset", "cannot make a model: %s has no preset \"%s\", it has %s", arch, preset,
+                   model_preset_names(arch, known, sizeof known));
 }
 
 static const struct quant *find_type(const char *name, struct err *e)
@@ -350,14 +303,14 @@ static const struct quant *find_type(const char *name, struct err *e)
     return NULL;
 }
 
-static int make(struct maker *m, const struct cli *c, const char *path, struct err *e)
+static int make(struct maker *m, const struct cli *c, const char *path, bool rope_freqs, struct err *e)
 {
     int rc = gguf_writer_new(&m->w, path, e);
     rc = rc ? rc : pool_new(&m->pool, c->threads, e);
-    if (!rc && (put_keys(m) || add_tensors(m))) {
+    if (!rc && (put_keys(m) || add_tensors(m, rope_freqs))) {
         rc = err_set(e, ERR_NOMEM, path, "cannot write \"%s\": out of memory for its header", path);
     }
-    rc = rc ? rc : random_vocab_put(m->w, (size_t)m->preset->n_vocab, e);
+    rc = rc ? rc : random_vocab_put(m->w, (size_t)m->p.n_vocab, e);
     rc = rc ? rc : write_all(m, c, e);
     gguf_writer_free(m->w);
     pool_free(m->pool);
@@ -373,11 +326,12 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
     const char *path = param_str(args, "out");
     int fd;
     uint64_t size_bytes = 0;
-    m->preset = find_preset(args, e);
-    m->quant = m->preset ? find_type(param_str(args, "type"), e) : NULL;
-    int rc = m->quant ? 0 : -ERR_USAGE;
+    bool rope_freqs = false;
+    int rc = find_preset(m, args, &rope_freqs, e);
+    m->quant = rc ? NULL : find_type(param_str(args, "type"), e);
+    rc = rc || m->quant ? rc : -ERR_USAGE;
     m->seed = (uint64_t)param_int(args, "seed");
-    rc = rc ? rc : make(m, c, path, e);
+    rc = rc ? rc : make(m, c, path, rope_freqs, e);
     mem_free(m);
     rc = rc ? rc : file_open_read(path, &fd, &size_bytes, e);
     if (rc) {
