@@ -24,7 +24,7 @@ enum {
     TILE_COLS = TILE_GROUPS * KERN_ROWS,
     PANEL_K = 512,    /* inputs of a dequantized panel: 8 groups x 512 x 16 floats = 256 KiB stay in L2 */
     FEW_ROWS = 4,     /* up to so many rows every worker prepares the input itself: cheaper than a barrier */
-    MAX_PROJ = 3,     /* projections of one input */
+    MAX_PROJ = 4,     /* projections of one input */
     ROPE_SLOTS = 1024 /* rows whose rotary tables are kept from layer to layer */
 };
 
@@ -76,6 +76,9 @@ static inline const uint8_t *mat_block(const struct dev_mat *m, size_t group, si
     const struct quant *q = quants[m->type];
     return m->packed + group * m->group_bytes + k / (size_t)q->packed_k * q->packed_bytes;
 }
+/* A matrix of this shape without its memory; raises the limits to it. */
+int cpu_mat_shape(struct dev_mat *m, struct dev *d, enum quant_type type, size_t n_out, size_t n_in,
+                  struct err *e) MUST_CHECK;
 /* The part of its block in which input k lies. */
 static inline size_t mat_part(const struct dev_mat *m, size_t k)
 {
