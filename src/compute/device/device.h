@@ -70,6 +70,9 @@ enum { DEV_PAGE = 32 }; /* tokens a page */
 struct dev_kv;
 struct dev_kv_shape {
     int n_layer, n_kv_head, d_head;
+    /* > 0: a compressed cache. n_kv_head is 1, and of the d_head values of a token the first n_latent are its value and
+     * all are its key, so that they are kept once (latent.h). */
+    int n_latent;
 };
 int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *shape, enum dev_mode mode, int n_page,
                struct err *e) MUST_CHECK;
@@ -151,8 +154,9 @@ struct dev_attn_in {
 void dev_attention_in(struct dev *d, const struct dev_batch *b, const struct dev_attn_in *p, const float *x, float *q,
                       float *inv_rms, struct dev_kv *kv, int layer);
 
-/* out[n_tok][n_head * d_head] = softmax(q K^T * scale, causal, within window when > 0) V over each segment's blocks.
- * lse: [n_tok][n_head] log-sum-exp of the scaled scores, kept for the backward pass, or NULL. */
+/* out[n_tok][n_head * d_head] = softmax(q K^T * scale, causal, within window when > 0) V over each segment's blocks;
+ * with a compressed cache out is [n_tok][n_head * n_latent]. lse: [n_tok][n_head] log-sum-exp of the scaled scores,
+ * kept for the backward pass, or NULL. */
 struct dev_attn {
     int n_head, n_kv_head, d_head, window;
     float scale;

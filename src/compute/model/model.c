@@ -164,7 +164,8 @@ uint64_t model_n_head_param(const struct model *m)
 
 static struct dev_kv_shape kv_shape(const struct model *m)
 {
-    return (struct dev_kv_shape){m->params.n_layer, m->params.n_kv_head, m->params.d_head};
+    return (struct dev_kv_shape){
+        .n_layer = m->params.n_layer, .n_kv_head = m->params.n_kv_head, .d_head = m->params.d_head};
 }
 
 int model_kv_new(const struct model *m, struct dev_kv **out, int n_page, struct err *e)

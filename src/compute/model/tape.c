@@ -155,7 +155,8 @@ static int take_memory(struct tape *t, struct err *e)
     if (t->layer == NULL || t->segment == NULL || t->n_pos == NULL)
         return err_set(e, ERR_NOMEM, NULL, "cannot make a tape: out of memory");
     int rc = all_arrays(p, &t->opt, t->rank, t, alloc_array, d, e);
-    struct dev_kv_shape shape = {t->opt.recompute ? 1 : p->n_layer, p->n_kv_head, p->d_head};
+    struct dev_kv_shape shape = {
+        .n_layer = t->opt.recompute ? 1 : p->n_layer, .n_kv_head = p->n_kv_head, .d_head = p->d_head};
     if (rc == 0) rc = dev_kv_new(d, &t->kv, &shape, DEV_TRAIN, t->n_page, e);
     shape.n_layer = 1;
     if (rc == 0) rc = dev_kv_new(d, &t->dkv, &shape, DEV_TRAIN, t->n_page, e);
