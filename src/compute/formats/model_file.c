@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "compute/formats/formats_int.h"
+#include "compute/formats/hf_made.h"
 #include "ground/base/file.h"
 #include "ground/base/str.h"
 
@@ -149,6 +150,9 @@ int model_file_read(const struct model_file *f, const struct tensor_info *t, voi
     if (s->packed) {
         int bad = hf_packed_read(f, s, p, offset, n, e);
         return bad ? err_wrap(e, bad, "tensor \"%s\"", t->name) : 0;
+    }
+    if (s->made) {
+        return hf_made_read(f, s, p, offset, n, e);
     }
     const struct model_part *part = &f->part[s->part];
     int rc = file_pread(part->fd, part->path, p, n, s->offset + offset, e);
