@@ -248,14 +248,22 @@ static struct work work_begin(const struct attention *p, const struct item *it, 
 
 static void weigh_values(const struct attention *p, const struct item *it, struct work *w)
 {
-    if (w->v_all) {
-        size_t dh = kv_value_len(&p->kv->shape);
-        cpu_attention_each_span(p, it, w, w->latent.q ? cpu_attention_latent_gather : gather_span);
-        p->d->kern.gemm_ref(w->out, dh, w->score, w->ld, 1, w->v_all, dh, w->n_row, dh, (size_t)(w->end - w->base),
-                            false);
-    } else {
-        cpu_attention_each_span(p, it, w, w->latent.q ? cpu_attention_latent_values : value_span);
+    bool latent = p->kv->shape.n_latent > 0;
+    if (!w->v_all && latent) {
+        cpu_attention_latent_values(p, it, w);
+        return;
     }
+    if (!w->v_all) {
+        cpu_attention_each_span(p, it, w, value_span);
+        return;
+    }
+    size_t dh = kv_value_len(&p->kv->shape);
+    if (latent) {
+        cpu_attention_latent_gather(p, it, w);
+    } else {
+        cpu_attention_each_span(p, it, w, gather_span);
+    }
+    p->d->kern.gemm_ref(w->out, dh, w->score, w->ld, 1, w->v_all, dh, w->n_row, dh, (size_t)(w->end - w->base), false);
 }
 
 static void attend(const struct attention *p, const struct item *it, int worker)
@@ -265,10 +273,11 @@ static void attend(const struct attention *p, const struct item *it, int worker)
     if (w.bf16.q) {
         cpu_attention_bf16(p, it, &w);
     } else {
-        if (w.latent.q) {
-            cpu_attention_latent_queries(p, &w);
+        if (p->kv->shape.n_latent > 0) {
+            cpu_attention_latent_scores(p, it, &w);
+        } else {
+            cpu_attention_each_span(p, it, &w, score_span);
         }
-        cpu_attention_each_span(p, it, &w, w.latent.q ? cpu_attention_latent_scores : score_span);
         soften(p, it, &w);
         weigh_values(p, it, &w);
     }

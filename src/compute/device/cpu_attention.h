@@ -32,11 +32,14 @@ struct work_bf16 {
     size_t run_row0; /* first row that sees any position of the run */
 };
 
-/* What a compressed cache needs besides; NULL where there is none. */
+/* What a compressed cache needs besides; positions are taken in runs. NULL where there is none. */
 struct work_latent {
-    float *q;     /* [d_head][ld] queries, transposed: the panel of a product with the rows of a page */
-    float *score; /* [DEV_PAGE][ld] */
+    float *q;     /* [d_head][ld] queries, transposed: the panel of a product with rows of latents and keys */
+    float *rows;  /* [run][d_head] latents and keys of the run in float32 */
+    float *score; /* [run][ld] */
     size_t ld;
+    int run_pos, run_n;
+    size_t run_row0; /* first row that sees any position of the run */
 };
 
 /* Scratch of an item. */
@@ -79,16 +82,12 @@ void cpu_attention_bf16_begin(const struct attention *p, struct work *w, struct 
 /* w->out from w->q. */
 void cpu_attention_bf16(const struct attention *p, const struct item *it, struct work *w);
 
-/* Compressed caches. Scratch for n_row rows; laying it out; and what is done with a span: scores of its positions,
- * their weights times values, values into w->v_all. */
+/* Compressed caches. Scratch for n_row rows; laying it out; scores of all positions from w->q; weights times values of
+ * all into w->out; values of all into w->v_all. */
 size_t cpu_attention_latent_bytes(size_t n_row, size_t d_head);
 void cpu_attention_latent_begin(const struct attention *p, struct work *w, struct carve *c);
-void cpu_attention_latent_queries(const struct attention *p, struct work *w);
-void cpu_attention_latent_scores(const struct attention *p, const struct item *it, struct work *w,
-                                 const struct span *at);
-void cpu_attention_latent_values(const struct attention *p, const struct item *it, struct work *w,
-                                 const struct span *at);
-void cpu_attention_latent_gather(const struct attention *p, const struct item *it, struct work *w,
-                                 const struct span *at);
+void cpu_attention_latent_scores(const struct attention *p, const struct item *it, struct work *w);
+void cpu_attention_latent_values(const struct attention *p, const struct item *it, struct work *w);
+void cpu_attention_latent_gather(const struct attention *p, const struct item *it, struct work *w);
 
 #endif
