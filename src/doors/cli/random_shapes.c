@@ -25,54 +25,13 @@ static const struct random_preset presets[] = {
     {"qwen2", "7b", 28, 3584, 28, 4, 128, 18944, 152064, 32768, 1e6, 1e-6, .tied = false}, /* Qwen2.5-7B */
     {"gemma3", "tiny", 6, 64, 4, 1, 16, 160, 512, 512, 1e6, 1e-6, .tied = true, .window = 16},
     {"gemma3", "1b", 26, 1152, 4, 1, 256, 6912, 262144, 32768, 1e6, 1e-6, .tied = true, .window = 512}, /* Gemma-3-1B */
-    {"qwen3moe", "tiny", 2, 64, 4, 2, 16, 160, 512, 512, 1e6, 1e-6, .tied = false, .n_expert = 8, .n_used = 2,
-     .n_ff_expert = 32},
-    {"qwen3moe", "30b-a3b", 48, 2048, 32, 4, 128, 6144, 151936, 40960, 1e6, 1e-6, .tied = false, .n_expert = 128,
-     .n_used = 8, .n_ff_expert = 768}, /* Qwen3-30B-A3B */
-    {"deepseek2",
-     "tiny",
-     2,
-     64,
-     4,
-     4,
-     24,
-     160,
-     512,
-     512,
-     1e4,
-     1e-6,
-     .tied = false,
-     .n_expert = 8,
-     .n_used = 2,
-     .n_ff_expert = 32,
-     .n_shared = 32,
-     .n_dense = 1,
-     .n_latent = 32,
-     .d_nope = 16,
-     .n_rot = 8,
-     .d_value = 16},
-    {"deepseek2",
-     "v2-lite",
-     27,
-     2048,
-     16,
-     16,
-     192,
-     10944,
-     102400,
-     163840,
-     1e4,
-     1e-6,
-     .tied = false,
-     .n_expert = 64,
-     .n_used = 6,
-     .n_ff_expert = 1408,
-     .n_shared = 2816,
-     .n_dense = 1,
-     .n_latent = 512,
-     .d_nope = 128,
-     .n_rot = 64,
-     .d_value = 128}, /* DeepSeek-V2-Lite */
+    {"qwen3moe", "tiny", 2, 64, 4, 2, 16, 160, 512, 512, 1e6, 1e-6, .experts = {8, 2, 32, 0, 0}},
+    {"qwen3moe", "30b-a3b", 48, 2048, 32, 4, 128, 6144, 151936, 40960, 1e6, 1e-6,
+     .experts = {128, 8, 768, 0, 0}}, /* Qwen3-30B-A3B */
+    {"deepseek2", "tiny", 2, 64, 4, 4, 24, 160, 512, 512, 1e4, 1e-6, .experts = {8, 2, 32, 32, 1},
+     .latent = {32, 16, 8, 16}},
+    {"deepseek2", "v2-lite", 27, 2048, 16, 16, 192, 10944, 102400, 163840, 1e4, 1e-6, .experts = {64, 6, 1408, 2816, 1},
+     .latent = {512, 128, 64, 128}}, /* DeepSeek-V2-Lite */
 };
 
 int random_preset_find(const char *arch, const char *name, int n_layer, struct random_preset *out, struct err *e)
@@ -208,25 +167,25 @@ static void add_attention(struct lister *s)
 static void add_latent_attention(struct lister *s)
 {
     const struct random_preset *p = s->p;
-    add_matrix(s, "attn_q.weight", p->n_head * (p->d_nope + p->n_rot), p->n_embd, 0.02f);
-    add_matrix(s, "attn_kv_a_mqa.weight", p->n_latent + p->n_rot, p->n_embd, 0.02f);
-    add_vector(s, "attn_kv_a_norm.weight", p->n_latent, 0);
-    add_stack(s, "attn_k_b.weight", p->n_head, p->n_latent, p->d_nope, 0.02f);
-    add_stack(s, "attn_v_b.weight", p->n_head, p->d_value, p->n_latent, 0.02f);
-    add_matrix(s, "attn_output.weight", p->n_embd, p->n_head * p->d_value, s->out_std);
+    add_matrix(s, "attn_q.weight", p->n_head * (p->latent.d_nope + p->latent.n_rot), p->n_embd, 0.02f);
+    add_matrix(s, "attn_kv_a_mqa.weight", p->latent.n + p->latent.n_rot, p->n_embd, 0.02f);
+    add_vector(s, "attn_kv_a_norm.weight", p->latent.n, 0);
+    add_stack(s, "attn_k_b.weight", p->n_head, p->latent.n, p->latent.d_nope, 0.02f);
+    add_stack(s, "attn_v_b.weight", p->n_head, p->latent.d_value, p->latent.n, 0.02f);
+    add_matrix(s, "attn_output.weight", p->n_embd, p->n_head * p->latent.d_value, s->out_std);
 }
 
 static void add_experts(struct lister *s)
 {
     const struct random_preset *p = s->p;
-    add(s, "ffn_gate_inp.weight", quants[QUANT_F32], 0, p->n_expert, p->n_embd, 0.02f);
-    add_stack(s, "ffn_gate_exps.weight", p->n_expert, p->n_ff_expert, p->n_embd, 0.02f);
-    add_stack(s, "ffn_up_exps.weight", p->n_expert, p->n_ff_expert, p->n_embd, 0.02f);
-    add_stack(s, "ffn_down_exps.weight", p->n_expert, p->n_embd, p->n_ff_expert, s->out_std);
-    if (p->n_shared) {
-        add_matrix(s, "ffn_gate_shexp.weight", p->n_shared, p->n_embd, 0.02f);
-        add_matrix(s, "ffn_up_shexp.weight", p->n_shared, p->n_embd, 0.02f);
-        add_matrix(s, "ffn_down_shexp.weight", p->n_embd, p->n_shared, s->out_std);
+    add(s, "ffn_gate_inp.weight", quants[QUANT_F32], 0, p->experts.n, p->n_embd, 0.02f);
+    add_stack(s, "ffn_gate_exps.weight", p->experts.n, p->experts.n_ff, p->n_embd, 0.02f);
+    add_stack(s, "ffn_up_exps.weight", p->experts.n, p->experts.n_ff, p->n_embd, 0.02f);
+    add_stack(s, "ffn_down_exps.weight", p->experts.n, p->n_embd, p->experts.n_ff, s->out_std);
+    if (p->experts.n_shared) {
+        add_matrix(s, "ffn_gate_shexp.weight", p->experts.n_shared, p->n_embd, 0.02f);
+        add_matrix(s, "ffn_up_shexp.weight", p->experts.n_shared, p->n_embd, 0.02f);
+        add_matrix(s, "ffn_down_shexp.weight", p->n_embd, p->experts.n_shared, s->out_std);
     }
 }
 
@@ -240,12 +199,12 @@ static void add_layer(struct lister *s)
         add_vector(s, "post_attention_norm.weight", p->n_embd, 0);
         add_vector(s, "post_ffw_norm.weight", p->n_embd, 0);
     }
-    if (p->n_latent) {
+    if (p->latent.n) {
         add_latent_attention(s);
     } else {
         add_attention(s);
     }
-    if (p->n_expert && s->layer >= p->n_dense) {
+    if (p->experts.n && s->layer >= p->experts.n_dense) {
         add_experts(s);
         return;
     }
@@ -302,8 +261,8 @@ static int put_numbers(struct gguf_writer *w, const struct random_preset *p, con
 
 static int put_sizes(struct gguf_writer *w, const struct random_preset *p)
 {
-    bool latent = p->n_latent > 0, plain = p->d_head * p->n_head == p->n_embd;
-    int d_key = latent ? p->n_latent + p->n_rot : plain ? 0 : p->d_head;
+    bool latent = p->latent.n > 0, plain = p->d_head * p->n_head == p->n_embd;
+    int d_key = latent ? p->latent.n + p->latent.n_rot : plain ? 0 : p->d_head;
     const struct key number[] = {
         {"block_count", p->n_layer},
         {"context_length", p->n_ctx},
@@ -312,18 +271,18 @@ static int put_sizes(struct gguf_writer *w, const struct random_preset *p)
         {"attention.head_count", p->n_head},
         {"attention.head_count_kv", latent ? 1 : p->n_kv_head},
         {"vocab_size", p->n_vocab},
-        {"rope.dimension_count", latent ? p->n_rot : p->d_head},
+        {"rope.dimension_count", latent ? p->latent.n_rot : p->d_head},
         {"attention.key_length", d_key},
-        {"attention.value_length", latent ? p->n_latent : d_key},
+        {"attention.value_length", latent ? p->latent.n : d_key},
         {"attention.sliding_window", p->window},
-        {"expert_count", p->n_expert},
-        {"expert_used_count", p->n_used},
-        {"expert_feed_forward_length", p->n_ff_expert},
-        {"leading_dense_block_count", p->n_dense},
-        {"expert_shared_count", p->n_shared / (p->n_ff_expert ? p->n_ff_expert : 1)},
-        {"attention.kv_lora_rank", p->n_latent},
-        {"attention.key_length_mla", latent ? p->d_nope + p->n_rot : 0},
-        {"attention.value_length_mla", p->d_value},
+        {"expert_count", p->experts.n},
+        {"expert_used_count", p->experts.n_used},
+        {"expert_feed_forward_length", p->experts.n_ff},
+        {"leading_dense_block_count", p->experts.n_dense},
+        {"expert_shared_count", p->experts.n_shared / (p->experts.n_ff ? p->experts.n_ff : 1)},
+        {"attention.kv_lora_rank", p->latent.n},
+        {"attention.key_length_mla", latent ? p->latent.d_nope + p->latent.n_rot : 0},
+        {"attention.value_length_mla", p->latent.d_value},
     };
     return put_numbers(w, p, number, N_ELEM(number));
 }

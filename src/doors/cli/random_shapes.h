@@ -18,9 +18,13 @@ struct random_preset {
     bool tied;
     bool rope_freqs; /* the model has a table of frequency factors (llama3 scaling); it is written as ones */
     int window;      /* of layers that slide; 0: none do */
-    int n_expert, n_used, n_ff_expert, n_shared; /* experts, their width, the width of the shared one; 0: none */
-    int n_dense;                                 /* first layers, without experts */
-    int n_latent, d_nope, n_rot, d_value;        /* compressed cache; 0: none */
+    struct {
+        int n, n_used, n_ff, n_shared; /* experts, their width, the width of the shared one; 0: none */
+        int n_dense;                   /* first layers, without experts */
+    } experts;
+    struct {
+        int n, d_nope, n_rot, d_value; /* compressed cache; 0: none */
+    } latent;
 };
 /* -ERR_USAGE names the presets of the architecture. n_layer > 0: fewer layers than the preset has. */
 int random_preset_find(const char *arch, const char *name, int n_layer, struct random_preset *out,
