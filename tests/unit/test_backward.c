@@ -124,7 +124,7 @@ static void ff_case(struct dev *d, enum quant_type type)
                     on_device(d, c.norm, N_EMBD)};
     struct dev_gate_up p = {.norm = dev[6], .eps = eps, .gate = proj(&c.gate), .up = proj(&c.up)};
     struct dev_lora_grad g[2] = {{c.gate.da, c.gate.db}, {c.up.da, c.up.db}};
-    dev_swiglu_backward(d, dev[2], dev[3], dev[4], dev[2], dev[3], c.n_tok, 96);
+    dev_glu_backward(d, false, dev[2], dev[3], dev[4], dev[2], dev[3], c.n_tok, 96);
     dev_gate_up_backward(d, &b, &p, g, dev[2], dev[3], dev[0], dev[1], dev[5]);
     double tol = tolerance_of(d, type);
     check_gradient(d, "gate_up dx", ff_objective, &c, c.x, n_x, dev[5], tol);

@@ -123,9 +123,9 @@ static void test_directory_becomes_the_same_gguf(void **state)
         assert_string_equal(p.architecture, q.architecture);
         assert_true(p.n_layer == q.n_layer && p.n_head == q.n_head && p.n_kv_head == q.n_kv_head &&
                     p.d_head == q.d_head && p.n_ff == q.n_ff && p.n_vocab == q.n_vocab && p.n_rot == q.n_rot);
-        assert_true(p.rms_eps == q.rms_eps && (float)p.rope_theta == (float)q.rope_theta && !p.rope_halves &&
-                    p.sliding_window == q.sliding_window);
-        assert_memory_equal(p.rope_factor, q.rope_factor, sizeof p.rope_factor);
+        assert_true(p.rms_eps == q.rms_eps && (float)p.rope[0].theta == (float)q.rope[0].theta && !p.rope_halves &&
+                    p.layer[0].window == q.layer[0].window);
+        assert_memory_equal(p.rope[0].factor, q.rope[0].factor, sizeof p.rope[0].factor);
         model_file_close(made);
         model_file_close(want);
         model_file_close(source);

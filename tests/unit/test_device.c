@@ -294,7 +294,7 @@ static void forward(struct rig *r, const struct layer *l, const struct dev_segme
 {
     const struct shape *s = &l->s;
     struct dev_batch b = {r->mode, n_tok, seg, n_seg};
-    struct dev_rope rope = {s->n_rot, s->halves, l->inv_freq};
+    struct dev_rope rope = {s->n_rot, s->halves, l->inv_freq, 1};
     struct dev_attn_in in = {.norm = r->norm[0],
                              .eps = 1e-5f,
                              .q = proj(r, Q),
@@ -304,7 +304,11 @@ static void forward(struct rig *r, const struct layer *l, const struct dev_segme
                              .n_head = s->n_head,
                              .n_kv_head = s->n_kv,
                              .d_head = s->d_head};
-    struct dev_attn attn = {s->n_head, s->n_kv, s->d_head, s->window, (float)(1 / sqrt(s->d_head))};
+    struct dev_attn attn = {.n_head = s->n_head,
+                            .n_kv_head = s->n_kv,
+                            .d_head = s->d_head,
+                            .window = s->window,
+                            .scale = (float)(1 / sqrt(s->d_head))};
     struct dev_gate_up gu = {.norm = r->norm[1], .eps = 1e-5f, .gate = proj(r, GATE), .up = proj(r, UP)};
     struct dev_proj o = proj(r, O), down = proj(r, DOWN);
     struct dev_head head = {.norm = r->norm[2], .eps = 1e-5f, .out = {.w = r->mat[HEAD]}};
@@ -312,12 +316,12 @@ static void forward(struct rig *r, const struct layer *l, const struct dev_segme
     for (int i = 0; i < n_tok; i++) rows[i] = i;
     dev_attention_in(r->d, &b, &in, r->x, r->q, NULL, r->kv, 1);
     dev_attention(r->d, &b, &attn, r->q, r->att, NULL, r->kv, 1);
-    dev_linear_add(r->d, &b, &o, r->att, r->x);
+    dev_linear_add(r->d, &b, &o, NULL, r->att, r->x);
     if (r->mode == DEV_SERVE) {
-        dev_ffn(r->d, &b, &gu, &down, r->act, r->x);
+        dev_ffn(r->d, &b, &gu, &down, NULL, r->act, r->x);
     } else {
         dev_gate_up(r->d, &b, &gu, r->x, r->act, NULL, NULL, NULL);
-        dev_linear_add(r->d, &b, &down, r->act, r->x);
+        dev_linear_add(r->d, &b, &down, NULL, r->act, r->x);
     }
     dev_head(r->d, &b, &head, r->x, rows, n_tok, logits);
 }
@@ -644,7 +648,7 @@ static void test_embed(void **state)
         struct rig r;
         float x[5 * 256];
         rig_init(&r, l, &(struct dev_options){2, PRECISION_AUTO, kern_isa_detect()}, DEV_SERVE);
-        dev_embed(r.d, r.x, r.mat[HEAD], ids, 5);
+        dev_embed(r.d, r.x, r.mat[HEAD], ids, 5, 1);
         dev_read(r.d, x, r.x, 5 * 256);
         for (int i = 0; i < 5; i++) assert_memory_equal(x + i * 256, l->w[HEAD] + ids[i] * 256, 256 * sizeof(float));
         rig_deinit(&r);
@@ -674,7 +678,7 @@ static void test_kept(void **state)
     gu.gate.u = u;
     dev_write(r.d, r.x, l->x, (size_t)(40 * s->n_embd));
     dev_gate_up(r.d, &b, &gu, r.x, r.act, gate, up, inv);
-    dev_swiglu(r.d, act, gate, up, 40, (size_t)s->n_ff);
+    dev_glu(r.d, false, act, gate, up, 40, (size_t)s->n_ff);
     assert_memory_equal(act, r.act, sizeof(float) * (size_t)(40 * s->n_ff));
     for (int t = 0; t < 40; t++) {
         double x[64], h[64], sum = 0;

@@ -20,7 +20,12 @@ struct planned {
 struct plan {
     struct planned *tensor;
     size_t n_tensor;
-    float rope_factor[512]; /* n_rope > 0: written as rope_freqs.weight behind the others */
+    /* Factors of frequencies, written behind the others as tensors of n_rope values. */
+    struct {
+        const char *name;
+        float factor[MODEL_MAX_FREQ];
+    } rope[2];
+    int n_rope_tensor;
     uint64_t n_rope;
     double n_value; /* of all tensors */
     uint64_t max_n_in;

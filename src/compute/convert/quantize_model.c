@@ -202,8 +202,8 @@ static int write_all(struct work *k, const struct plan *plan, const char *path, 
     for (size_t i = 0; !rc && i < plan->n_tensor; i++) {
         rc = write_tensor(k, &plan->tensor[i], e);
     }
-    if (!rc && plan->n_rope) {
-        rc = gguf_write_data(k->w, plan->rope_factor, (size_t)plan->n_rope * sizeof(float), e);
+    for (int i = 0; !rc && i < plan->n_rope_tensor; i++) {
+        rc = gguf_write_data(k->w, plan->rope[i].factor, (size_t)plan->n_rope * sizeof(float), e);
     }
     return rc ? rc : gguf_writer_commit(k->w, e);
 }
