@@ -104,7 +104,7 @@ static void plan_rope(struct plan *plan, const struct model_params *p)
     if (r->n_ctx_short > 0) {
         add_rope(plan, "rope_factors_long.weight", r->long_factor);
         add_rope(plan, "rope_factors_short.weight", r->factor);
-    } else if (!same) {
+    } else if (!same && r->yarn.factor == 0) {
         add_rope(plan, "rope_freqs.weight", r->factor);
     }
 }

@@ -152,6 +152,9 @@ struct dev_attn_in {
     const float *q_norm, *k_norm; /* both NULL: none; [d_head] for each head, or, when full, [n_head * d_head] */
     bool full_norm;               /* and [n_kv_head * d_head] for all heads at once */
     const struct dev_rope *rope;  /* NULL: none */
+    const float *rotated_norm;    /* [d_head] of each head of q and k after the rotation, forward alone; NULL: none */
+    int temperature_floor; /* f > 0: q of position p times 1 + scale * ln(floor((p + 1) / f) + 1), forward alone */
+    float temperature_scale;
     int n_head, n_kv_head, d_head;
     float *q_raw, *k_raw; /* [n_tok][n_head * d_head], [n_tok][n_kv_head * d_head]: q and k before their norms, kept for
                              the backward pass, or NULL */
