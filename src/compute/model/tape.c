@@ -177,6 +177,10 @@ int tape_new(struct tape **out, struct model *m, const struct tape_options *opt,
     if (m->family->tape_backward == NULL)
         return err_set(e, ERR_UNSUPPORTED, m->params.architecture,
                        "cannot train architecture \"%s\": it has no backward pass", m->params.architecture);
+    if (m->params.experts.n_expert > 0)
+        return err_set(e, ERR_UNSUPPORTED, m->params.architecture,
+                       "cannot train a model with %d experts a layer: mixtures of experts have no backward pass",
+                       m->params.experts.n_expert);
     int rc = check_memory(m, opt, e);
     if (rc != 0) return rc;
     struct tape *t = mem_try_alloc(sizeof(*t));
