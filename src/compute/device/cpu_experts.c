@@ -31,6 +31,7 @@ struct dev_experts_space {
     int32_t *pair_tok;
     float *pair_weight;
     size_t *first; /* [n_expert + 2] */
+    int n_read;    /* experts with a pair */
 };
 
 struct experts {
@@ -183,6 +184,10 @@ static void group_pairs(const struct experts *p)
         size_t at = next[s->chosen[i]]++;
         s->pair_tok[at] = (int32_t)(i / n_used);
         s->pair_weight[at] = s->weight[i];
+    }
+    s->n_read = 0;
+    for (size_t e = 0; e < p->n_expert; e++) {
+        s->n_read += first[e + 1] > first[e];
     }
     first[p->n_expert + 1] = n + (p->n_shared ? p->n_tok : 0);
     for (size_t t = 0; t < p->n_tok && p->n_shared; t++) {
@@ -410,4 +415,9 @@ void dev_experts(struct dev *d, const struct dev_batch *b, const struct dev_expe
                         .n_shared = m->shared_gate ? (size_t)shape->n_shared : 0};
     init_inputs(&p, b);
     pool_run(d->pool, experts_run, &p);
+}
+
+int dev_experts_n_read(const struct dev_experts_space *s)
+{
+    return s->n_read;
 }

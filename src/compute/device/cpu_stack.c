@@ -44,7 +44,12 @@ out:
 
 void dev_stack_put(struct dev *d, struct dev_stack *s, size_t idx, const void *rows, size_t row0, size_t n_row)
 {
-    dev_mat_put(d, &s->mat[idx], rows, row0, n_row);
+    struct dev_mat all = s->mat[idx]; /* and those behind it, as one */
+    if (all.n_out % KERN_ROWS == 0) {
+        all.n_out *= s->n - idx;
+        all.n_group *= s->n - idx;
+    }
+    dev_mat_put(d, &all, rows, row0, n_row);
 }
 
 void dev_stack_free(struct dev_stack *s)

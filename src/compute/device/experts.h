@@ -51,5 +51,7 @@ void dev_experts_space_free(struct dev_experts_space *s);
  * h = rms_norm(x) * norm. A row's sum runs over experts by index, the shared one last. */
 void dev_experts(struct dev *d, const struct dev_batch *b, const struct dev_experts *p, float *x,
                  struct dev_experts_space *s);
+/* How many experts the last operation read, the shared one aside. */
+int dev_experts_n_read(const struct dev_experts_space *s);
 
 #endif

@@ -12,7 +12,8 @@ struct dev_stack;
 /* n matrices [n_out][n_in] of a type; -ERR_NOMEM says how much was wanted. */
 int dev_stack_new(struct dev *d, struct dev_stack **out, enum quant_type type, size_t n, size_t n_out, size_t n_in,
                   struct err *e) MUST_CHECK;
-/* Pack rows [row0, row0 + n_row) of matrix idx, given in the file format (host memory); row0 a multiple of 16. */
+/* Pack rows [row0, row0 + n_row) of matrix idx, given in the file format (host memory); row0 a multiple of 16. Where
+ * n_out is one too they may go on into the next matrices. */
 void dev_stack_put(struct dev *d, struct dev_stack *s, size_t idx, const void *rows, size_t row0, size_t n_row);
 void dev_stack_free(struct dev_stack *s);
 size_t dev_stack_n(const struct dev_stack *s);

@@ -11,7 +11,9 @@ struct layer_latent {
     float *q_norm, *kv_norm;
     struct dev_stack *k_b, *v_b;
 };
+/* NULL is fine. */
 void layer_latent_free(struct dev *d, struct layer_latent *l);
+/* Of all its matrices. */
 uint64_t layer_latent_bytes(const struct layer_latent *l);
 
 #endif

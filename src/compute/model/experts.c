@@ -35,10 +35,10 @@ uint64_t layer_experts_bytes(const struct layer_experts *x)
     return outside_bytes(x) + dev_stack_bytes(x->gate) + dev_stack_bytes(x->up) + dev_stack_bytes(x->down);
 }
 
-uint64_t layer_experts_step_bytes(const struct layer_experts *x, int n_used)
+uint64_t layer_experts_step_bytes(const struct layer_experts *x, int n_read)
 {
     uint64_t all = dev_stack_bytes(x->gate) + dev_stack_bytes(x->up) + dev_stack_bytes(x->down);
-    return outside_bytes(x) + all / dev_stack_n(x->gate) * (uint64_t)n_used;
+    return outside_bytes(x) + all / dev_stack_n(x->gate) * (uint64_t)n_read;
 }
 
 /* --- binding --- */
@@ -145,4 +145,7 @@ void experts_ffn(struct step *s, int layer)
     struct dev_experts op = operation(m, layer);
     model_tap_normed(m, s->b, layer, SITE_GATE, m->space.x, m->layer[layer].ffn_norm);
     dev_experts(m->dev, &s->rows, &op, m->space.x, m->space.experts);
+    const struct layer_experts *x = m->layer[layer].experts;
+    m->expert_bytes_read +=
+        layer_experts_step_bytes(x, dev_experts_n_read(m->space.experts)) - layer_experts_step_bytes(x, 0);
 }

@@ -14,9 +14,9 @@ struct layer_experts {
     float *shared_weight;                                  /* [n_embd], or NULL */
 };
 void layer_experts_free(struct dev *d, struct layer_experts *x);
-/* Bytes of all its matrices, and of those that one token reads. */
+/* Bytes of all its matrices; of those that a step reads in which n_read experts were chosen, 0: of the common ones. */
 uint64_t layer_experts_bytes(const struct layer_experts *x);
-uint64_t layer_experts_step_bytes(const struct layer_experts *x, int n_used);
+uint64_t layer_experts_step_bytes(const struct layer_experts *x, int n_read);
 
 /* The mixture of a layer, or its dense feed-forward part where it has none. */
 int bind_ffn_or_experts(const struct binder *b) MUST_CHECK;

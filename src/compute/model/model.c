@@ -186,41 +186,51 @@ struct dev *model_dev(const struct model *m)
     return m->dev;
 }
 
-/* Bytes of the matrices of one layer; per token: only those that one token reads. */
-static uint64_t layer_bytes(const struct model *m, int layer, bool per_token)
+/* Bytes of the matrices of a layer outside its mixture. */
+static uint64_t plain_bytes(const struct model_layer *l)
 {
-    const struct model_layer *l = &m->layer[layer];
     uint64_t n = l->latent ? layer_latent_bytes(l->latent) : 0;
     for (int s = 0; s < SITE_COUNT; s++) {
         n += l->w[s] ? dev_mat_bytes(l->w[s]) : 0;
-    }
-    if (l->experts) {
-        n += per_token ? layer_experts_step_bytes(l->experts, m->params.experts.n_used)
-                       : layer_experts_bytes(l->experts);
-    }
-    return n;
-}
-
-static uint64_t all_layers_bytes(const struct model *m, bool per_token)
-{
-    uint64_t n = 0;
-    for (int i = 0; i < m->params.n_layer; i++) {
-        n += layer_bytes(m, i, per_token);
     }
     return n;
 }
 
 uint64_t model_weight_bytes(const struct model *m)
 {
-    return all_layers_bytes(m, false) + m->vector_bytes + dev_mat_bytes(m->embedding) +
-           (m->head ? dev_mat_bytes(m->head) : 0);
+    uint64_t n = m->vector_bytes + dev_mat_bytes(m->embedding) + (m->head ? dev_mat_bytes(m->head) : 0);
+    for (int i = 0; i < m->params.n_layer; i++) {
+        const struct layer_experts *x = m->layer[i].experts;
+        n += plain_bytes(&m->layer[i]) + (x ? layer_experts_bytes(x) : 0);
+    }
+    return n;
+}
+
+/* Of a step in which n_read experts of every mixture are read. */
+static uint64_t step_bytes(const struct model *m, int n_read)
+{
+    uint64_t n = m->vector_bytes + dev_mat_bytes(m->head ? m->head : m->embedding) +
+                 dev_mat_bytes(m->embedding) / (uint64_t)m->params.n_vocab;
+    for (int i = 0; i < m->params.n_layer; i++) {
+        const struct layer_experts *x = m->layer[i].experts;
+        n += plain_bytes(&m->layer[i]) + (x ? layer_experts_step_bytes(x, n_read) : 0);
+    }
+    return n;
 }
 
 uint64_t model_step_bytes(const struct model *m)
 {
-    uint64_t head = dev_mat_bytes(m->head ? m->head : m->embedding);
-    return all_layers_bytes(m, true) + m->vector_bytes + head +
-           dev_mat_bytes(m->embedding) / (uint64_t)m->params.n_vocab;
+    return step_bytes(m, m->params.experts.n_used);
+}
+
+uint64_t model_common_step_bytes(const struct model *m)
+{
+    return step_bytes(m, 0);
+}
+
+uint64_t model_expert_bytes_read(const struct model *m)
+{
+    return m->expert_bytes_read;
 }
 
 static uint64_t attention_params(const struct model_params *p)

@@ -6,17 +6,21 @@
 
 enum { PIECE_BYTES = 4 << 20 };
 
-/* Matrix idx of a stack, whole row groups at a time. */
-static int read_matrix(struct dev *d, const struct model_file *f, const struct tensor_info *t, struct dev_stack *s,
-                       size_t idx, uint8_t *piece, size_t n_piece, struct err *e)
+/* All matrices, whole row groups at a time: as one where rows of several can be packed together. */
+static int read_stack(struct dev *d, const struct model_file *f, const struct tensor_info *t, struct dev_stack *s,
+                      uint8_t *piece, size_t n_piece, struct err *e)
 {
-    size_t n_out = (size_t)t->shape[1], row_bytes = (size_t)(t->n_bytes / (t->shape[0] * t->shape[1]));
+    size_t n_row = (size_t)t->shape[1], n_mat = (size_t)t->shape[0], row_bytes = (size_t)(t->n_bytes / n_mat / n_row);
+    bool as_one = n_row % KERN_ROWS == 0;
+    n_row *= as_one ? n_mat : 1;
     int rc = 0;
-    for (size_t r = 0; !rc && r < n_out; r += n_piece) {
-        size_t n = n_out - r < n_piece ? n_out - r : n_piece;
-        rc = model_file_read(f, t, piece, (uint64_t)(idx * n_out + r) * row_bytes, n * row_bytes, e);
-        if (!rc) {
-            dev_stack_put(d, s, idx, piece, r, n);
+    for (size_t m = 0; !rc && m < (as_one ? 1 : n_mat); m++) {
+        for (size_t r = 0; !rc && r < n_row; r += n_piece) {
+            size_t n = n_row - r < n_piece ? n_row - r : n_piece;
+            rc = model_file_read(f, t, piece, (uint64_t)(m * n_row + r) * row_bytes, n * row_bytes, e);
+            if (!rc) {
+                dev_stack_put(d, s, m, piece, r, n);
+            }
         }
     }
     return rc;
@@ -38,14 +42,12 @@ int bind_stack(struct model *m, const struct model_file *f, const char *name, si
     }
     size_t row_bytes = (size_t)(t->n_bytes / (n * n_out)), n_piece = PIECE_BYTES / row_bytes / KERN_ROWS * KERN_ROWS;
     n_piece = n_piece < KERN_ROWS ? KERN_ROWS : n_piece;
-    uint8_t *piece = mem_try_array(n_piece < n_out ? n_piece : n_out, row_bytes);
+    uint8_t *piece = mem_try_array(n_piece, row_bytes);
     if (!piece) {
         return err_set(e, ERR_NOMEM, name, "cannot read tensor \"%s\": no memory for %zu rows of %zu bytes", name,
                        n_piece, row_bytes);
     }
-    for (size_t i = 0; !rc && i < n; i++) {
-        rc = read_matrix(m->dev, f, t, *out, i, piece, n_piece, e);
-    }
+    rc = read_stack(m->dev, f, t, *out, piece, n_piece, e);
     mem_free(piece);
     return rc;
 }
