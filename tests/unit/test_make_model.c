@@ -180,7 +180,9 @@ static void test_architectures(void **state)
                {"phi3", "blk.1.attn_qkv.weight"},
                {"olmo2", "blk.1.post_attention_norm.weight"},
                {"granite", "blk.1.ffn_gate.weight"},
-               {"smollm3", "blk.3.attn_q.weight"}};
+               {"smollm3", "blk.3.attn_q.weight"},
+               {"qwen3moe", "blk.1.ffn_down_exps.weight"},
+               {"deepseek2", "blk.1.attn_v_b.weight"}};
     for (size_t i = 0; i < N_ELEM(all); i++) {
         struct model_file *f;
         struct model_params p;

@@ -7,8 +7,9 @@
 
 #include "ground/base/str.h"
 
-static const struct arch *const archs[] = {&arch_llama, &arch_qwen2, &arch_qwen3,   &arch_gemma2, &arch_gemma3,
-                                           &arch_phi3,  &arch_olmo2, &arch_granite, &arch_smollm3};
+static const struct arch *const archs[] = {
+    &arch_llama,   &arch_qwen2,   &arch_qwen3,    &arch_gemma2,   &arch_gemma3,    &arch_phi3,  &arch_olmo2,
+    &arch_granite, &arch_smollm3, &arch_qwen2moe, &arch_qwen3moe, &arch_deepseek2, &arch_llama4};
 
 const struct arch *arch_find(const char *name)
 {
@@ -146,7 +147,7 @@ void tensors_add_attention(struct layer_tensors *l, const struct model_params *p
         tensors_add_matrix(l, "attn_v", n_kv, p->n_embd);
     }
     tensors_add_matrix(l, "attn_output", p->n_embd, n_q);
-    if (p->qk_norm != QK_NORM_NONE) {
+    if (p->qk_norm == QK_NORM_HEAD || p->qk_norm == QK_NORM_FULL) {
         bool full = p->qk_norm == QK_NORM_FULL;
         tensors_add_vector(l, "attn_q_norm", full ? n_q : p->d_head);
         tensors_add_vector(l, "attn_k_norm", full ? n_kv : p->d_head);
