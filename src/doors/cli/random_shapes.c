@@ -101,6 +101,8 @@ static void fill(const struct preset *s, struct model_params *p)
     if (s->experts.n) {
         p->experts.n_expert = s->experts.n, p->experts.n_used = s->experts.n_used, p->experts.n_ff = s->experts.n_ff;
         p->experts.n_shared = s->experts.n_shared;
+        p->experts.renormalize = str_eq(s->arch, "qwen3moe"); /* as programs do that have no key for it */
+        p->experts.scale = 1;
     }
     for (int i = 0; i < p->n_layer; i++) {
         p->layer[i].experts = s->experts.n > 0 && i >= s->experts.n_dense;
