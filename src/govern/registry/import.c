@@ -110,7 +110,9 @@ static char *part_name(const char *stem, size_t n_stem, int part, int of)
 
 static int list_file(struct file_set *s, const char *path, struct err *e)
 {
-    const char *base = path_base(path), *whole = str_ends(base, ".json") ? "tokenizer.json" : "model.gguf";
+    const char *base = path_base(path), *whole = str_ends(base, ".json")    ? "tokenizer.json"
+                                                 : str_ends(base, ".model") ? "tokenizer.model"
+                                                                            : "model.gguf";
     size_t stem = 0;
     int parts = split_parts(base, &stem);
     if (parts > MAX_FILES)
