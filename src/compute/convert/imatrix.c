@@ -75,6 +75,7 @@ int imatrix_collector_new(struct imatrix_collector **out, struct model *m, int n
     int n_page = (n_ctx + DEV_PAGE - 1) / DEV_PAGE;
     c->model = m;
     c->n_ctx = n_ctx;
+    model_set_context(m, n_ctx);
     c->n_layer = model_params(m)->n_layer;
     c->tap = (struct model_tap){add_row, c};
     c->block = mem_try_array((size_t)n_page, sizeof *c->block);

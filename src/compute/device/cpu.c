@@ -44,7 +44,9 @@ void dev_free(struct dev *d)
     }
     mem_free(d->worker);
     mem_free(d->shared.base);
-    mem_free(d->rope.cos);
+    for (int i = 0; i < ROPE_KINDS; i++) {
+        mem_free(d->rope[i].cos);
+    }
     pool_free(d->pool);
     mem_free(d);
 }
@@ -166,8 +168,8 @@ int cpu_limits_grow(struct dev *d, const struct cpu_limits *l, struct err *e)
     };
     size_t worker = max_size(cpu_linear_worker_bytes(&n), cpu_attention_worker_bytes(d, &n));
     int rc = cpu_reserve(d, cpu_linear_shared_bytes(&n), worker, e);
-    if (!rc) {
-        rc = rope_grow(&d->rope, n.d_head, e);
+    for (int i = 0; !rc && i < ROPE_KINDS; i++) {
+        rc = rope_grow(&d->rope[i], n.d_head, e);
     }
     if (!rc) {
         d->limits = n;

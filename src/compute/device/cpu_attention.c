@@ -182,6 +182,16 @@ static void gather_span(const struct attention *p, const struct item *it, struct
     memcpy(w->v_all + (size_t)(at->pos - w->base) * dh, v + (size_t)at->slot * dh, (size_t)at->n * dh * sizeof(float));
 }
 
+/* Scores of n positions as softmax sees them, and the scale that is left to apply. */
+static float cap_scores(const struct attention *p, float *score, size_t n)
+{
+    if (p->p->softcap <= 0) {
+        return p->p->scale;
+    }
+    p->d->kern.softcap(score, n, p->p->scale, p->p->softcap);
+    return 1.0f;
+}
+
 /* Softmax of every row over the positions it sees; weights of the others are 0. */
 static void soften(const struct attention *p, const struct item *it, struct work *w)
 {
@@ -189,10 +199,11 @@ static void soften(const struct attention *p, const struct item *it, struct work
         int t = it->tok0 + (int)r / it->n_head, pos = it->s->first_pos + t, seen = first_seen(p, it->s, t);
         int start = seen / LANES * LANES;
         float *row = w->score + r * w->ld;
+        float scale = cap_scores(p, row + (start - w->base), (size_t)(pos + 1 - start));
         for (int i = start; i < seen; i++) {
             row[i - w->base] = MASKED;
         }
-        float lse = p->d->kern.softmax(row + (start - w->base), (size_t)(pos + 1 - start), p->p->scale);
+        float lse = p->d->kern.softmax(row + (start - w->base), (size_t)(pos + 1 - start), scale);
         memset(row, 0, (size_t)(start - w->base) * sizeof(float));
         memset(row + (pos + 1 - w->base), 0, (size_t)(w->end - pos - 1) * sizeof(float));
         if (p->lse) {

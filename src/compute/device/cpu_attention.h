@@ -53,8 +53,12 @@ struct span {
 /* First position that token t of a segment sees. */
 static inline int first_seen(const struct attention *p, const struct dev_segment *s, int t)
 {
-    int seen = s->first_pos + t - p->p->window + 1;
-    return p->p->window > 0 && seen > 0 ? seen : 0;
+    int pos = s->first_pos + t, seen = p->p->window > 0 ? pos - p->p->window + 1 : 0;
+    if (p->p->chunk > 0) {
+        int start = pos - pos % p->p->chunk;
+        seen = start > seen ? start : seen;
+    }
+    return seen > 0 ? seen : 0;
 }
 
 /* Every run of an item's visible positions that lies in one page, ascending. */

@@ -53,7 +53,12 @@ static void weigh(const struct attention *p, struct work *w, size_t row, size_t 
         return;
     }
     float old = b->max[row];
-    float sum = p->d->kern.exp_bf16(weight + from, w->score + row * LD + from, to - from, p->p->scale, &b->max[row]);
+    float *score = w->score + row * LD + from, scale = p->p->scale;
+    if (p->p->softcap > 0) {
+        p->d->kern.softcap(score, to - from, scale, p->p->softcap);
+        scale = 1.0f;
+    }
+    float sum = p->d->kern.exp_bf16(weight + from, score, to - from, scale, &b->max[row]);
     float shrink = kmath_expf(old - b->max[row]);
     b->sum[row] = b->sum[row] * shrink + sum;
     if (b->run_pos > w->base && shrink < 1.0f) {

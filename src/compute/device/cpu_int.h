@@ -22,10 +22,11 @@ enum {
     TOK_BLOCK = 256, /* rows of a batch that an operation prepares at a time */
     TILE_GROUPS = 8, /* groups of 16 outputs that a worker computes before it finishes them */
     TILE_COLS = TILE_GROUPS * KERN_ROWS,
-    PANEL_K = 512,    /* inputs of a dequantized panel: 8 groups x 512 x 16 floats = 256 KiB stay in L2 */
-    FEW_ROWS = 4,     /* up to so many rows every worker prepares the input itself: cheaper than a barrier */
-    MAX_PROJ = 3,     /* projections of one input */
-    ROPE_SLOTS = 1024 /* rows whose rotary tables are kept from layer to layer */
+    PANEL_K = 512,     /* inputs of a dequantized panel: 8 groups x 512 x 16 floats = 256 KiB stay in L2 */
+    FEW_ROWS = 4,      /* up to so many rows every worker prepares the input itself: cheaper than a barrier */
+    MAX_PROJ = 3,      /* projections of one input */
+    ROPE_SLOTS = 1024, /* rows whose rotary tables are kept from layer to layer */
+    ROPE_KINDS = 2     /* different ropes of one model */
 };
 
 /* The largest shapes that operations were promised; scratch is reserved for them. */
@@ -41,9 +42,10 @@ struct scratch {
     size_t size_bytes;
 };
 
-/* Rotary tables of the rows of the last batch: slot = row % ROPE_SLOTS, valid where pos agrees. */
+/* Rotary tables of one kind for the rows of the last batch: slot = row % ROPE_SLOTS, valid where pos agrees. */
 struct rope_cache {
     int n_rot; /* 0: empty */
+    float magnitude;
     float inv_freq[512];
     int32_t pos[ROPE_SLOTS]; /* -1: empty */
     float *cos, *sin;        /* [ROPE_SLOTS][n_rot / 2] in one allocation of ROPE_SLOTS * d_head floats */
@@ -57,7 +59,8 @@ struct dev {
     struct cpu_limits limits;
     struct scratch shared;  /* for all workers of an operation */
     struct scratch *worker; /* [opt.n_thread] */
-    struct rope_cache rope;
+    struct rope_cache rope[ROPE_KINDS];
+    struct rope_cache *rope_now; /* that of the operation in hand */
 };
 
 /* Packed blocks: groups of 16 output rows, each n_block blocks along the inputs; padded with zeros. */
@@ -191,9 +194,16 @@ static inline const struct dev_lora *cpu_lora(const struct dev_proj *p, const st
     return s->adapter >= 0 && s->adapter < p->n_lora ? p->lora[s->adapter] : NULL;
 }
 
+/* --- the residual stream --- */
+
+/* A worker's share of rows [row0, row0 + n_row) of join->y joins x: [n_tok][n]. Every worker's products are done; uses
+ * its scratch. */
+void cpu_join_rows(const struct dev *d, const struct dev_join *join, size_t n, size_t row0, size_t n_row, int worker,
+                   int n_worker, float *x);
+
 /* --- rotary tables --- */
 
-/* Make the cache hold tables of this rope (empties it when it held another). Before workers start. */
+/* Make a cache hold tables of this rope (empties one when none did). NULL: nothing. Before workers start. */
 void cpu_rope_begin(struct dev *d, const struct dev_rope *rope);
 /* cos and sin [n_rot / 2] of position pos, kept in the slot of a batch row. Different rows from different workers only.
  */

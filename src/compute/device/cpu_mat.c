@@ -109,6 +109,7 @@ struct embed {
     const struct dev_mat *m;
     const int32_t *ids;
     size_t n_tok;
+    float scale;
 };
 
 /* A packed block holds 16 rows: all are read, one is kept. Cheap beside the products of a token. */
@@ -128,13 +129,17 @@ static void embed_run(void *arg, int worker, int n_worker)
     size_t begin, end;
     pool_share(p->n_tok, 1, worker, n_worker, &begin, &end);
     for (size_t i = begin; i < end; i++) {
-        embed_row(p->d, p->x + i * p->m->n_in, p->m, (size_t)p->ids[i]);
+        float *x = p->x + i * p->m->n_in;
+        embed_row(p->d, x, p->m, (size_t)p->ids[i]);
+        if (p->scale != 1.0f) {
+            p->d->kern.scale(x, p->scale, p->m->n_in);
+        }
     }
 }
 
-void dev_embed(struct dev *d, float *x, const struct dev_mat *embedding, const int32_t *ids, int n_tok)
+void dev_embed(struct dev *d, float *x, const struct dev_mat *embedding, const int32_t *ids, int n_tok, float scale)
 {
-    struct embed p = {d, x, embedding, ids, (size_t)n_tok};
+    struct embed p = {d, x, embedding, ids, (size_t)n_tok, scale};
     if (n_tok == 1) {
         embed_run(&p, 0, 1);
     } else {

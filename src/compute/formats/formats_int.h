@@ -32,6 +32,8 @@ enum {
 /* ggml's number of a type and back; -1 when there is none. */
 int tensor_type_to_ggml(enum tensor_type t);
 int tensor_type_from_ggml(uint32_t ggml);
+/* n values of a float type (F32, F16, BF16, F64) at raw, in float32. */
+void float_values(enum tensor_type type, const unsigned char *raw, float *p, size_t n);
 /* safetensors spelling of a type; NULL when that container has none. */
 const char *tensor_type_to_safetensors(enum tensor_type t);
 /* Bytes of a tensor; false when the product passes LIMIT_TENSOR_VALUES or the last dimension is no whole block. */
@@ -93,6 +95,8 @@ struct stored_tensor {
     uint32_t part;
     uint64_t offset;                /* in the file of the part */
     const struct hf_packed *packed; /* the rows are made from these when they are read; NULL: the bytes are the rows */
+    bool plus_one;                  /* a float vector of type stored_type: read as F32, one added to each value */
+    enum tensor_type stored_type;
 };
 
 /* The parsed header of one GGUF file. Strings live in mem. */
@@ -250,9 +254,12 @@ int spm_vocab_parse(struct hf_vocab *h, const char *path, const void *data, size
                     const json_t *config, struct err *e) MUST_CHECK;
 /* Fill f from a tokenizer.model. */
 int model_open_sentencepiece(struct model_file *f, const char *path, struct err *e) MUST_CHECK;
-/* GGUF name of a tensor of the llama family in out, or false when it has none. */
-bool hf_tensor_name(const char *hf, char *out, size_t size);
+/* GGUF name of a tensor in out, or false when it has none. a: the architecture of the directory, NULL when unknown. */
+struct arch;
+bool hf_tensor_name(const struct arch *a, const char *hf, char *out, size_t size);
 
+/* Ranges of the sizes alone: after it loops over layers and frequencies stay within their arrays. */
+int params_check_sizes(const struct model_params *p, const char *path, struct err *e) MUST_CHECK;
 /* Ranges and divisibility that every family needs. */
 int params_check(const struct model_params *p, const char *path, struct err *e) MUST_CHECK;
 /* Shapes of the tensors against the hyper-parameters: embedding, norms, projections of every layer. */

@@ -1,65 +1,123 @@
 /* Metadata of an open model, declared in a GGUF that is being written. Owns the translation of hyper-parameters and
  * tokenizer of a Hugging Face directory into GGUF's keys; the keys of a GGUF are copied as they are. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "compute/formats/formats_int.h"
+#include "compute/formats/arch_int.h"
 #include "ground/base/file.h"
 #include "ground/base/str.h"
 
-/* A failed declaration is kept by the writer and told by gguf_writer_begin, so these return nothing. */
-struct keys {
-    struct gguf_writer *w;
-    const struct model_params *p;
-    const struct vocab_source *v;
-    bool failed;
-};
-
-static const char *key_of(const struct keys *k, const char *name, char key[96])
+static const char *key_of(const struct gguf_keys *k, const char *name, char key[96])
 {
     snprintf(key, 96, "%s.%s", k->p->architecture, name);
     return key;
 }
 
-static void put_int(struct keys *k, const char *name, int value)
+void gguf_keys_int(struct gguf_keys *k, const char *name, int value)
 {
     char key[96];
     k->failed |= gguf_put_u32(k->w, key_of(k, name, key), (uint32_t)value) != 0;
 }
 
-static void put_float(struct keys *k, const char *name, double value)
+void gguf_keys_float(struct gguf_keys *k, const char *name, double value)
 {
     char key[96];
     k->failed |= gguf_put_f32(k->w, key_of(k, name, key), (float)value) != 0;
 }
 
-static void put_text(struct keys *k, const char *key, const char *text)
+static void put_text(struct gguf_keys *k, const char *key, const char *text)
 {
     k->failed |= text && gguf_put_str(k->w, key, text, strlen(text)) != 0;
 }
 
-static void put_id(struct keys *k, const char *key, int id)
+static void put_id(struct gguf_keys *k, const char *key, int id)
 {
     k->failed |= id >= 0 && gguf_put_u32(k->w, key, (uint32_t)id) != 0;
 }
 
-/* One factor for all frequencies has a key; factors that differ are a tensor, which the caller writes. */
-static void put_rope(struct keys *k)
+static void put_yarn(struct gguf_keys *k, const struct model_rope *r)
 {
     char key[96];
+    put_text(k, key_of(k, "rope.scaling.type", key), "yarn");
+    gguf_keys_float(k, "rope.scaling.factor", (double)r->yarn.factor);
+    gguf_keys_int(k, "rope.scaling.original_context_length", (int)r->yarn.n_ctx_orig);
+    gguf_keys_float(k, "rope.scaling.yarn_beta_fast", (double)r->yarn.beta_fast);
+    gguf_keys_float(k, "rope.scaling.yarn_beta_slow", (double)r->yarn.beta_slow);
+}
+
+/* One factor for all frequencies and YaRN have keys; other factors are tensors, which the caller writes. */
+static void put_rope(struct gguf_keys *k)
+{
+    char key[96];
+    const struct model_rope *r = &k->p->rope[0];
     bool same = true;
     for (int i = 1; i < k->p->n_rot / 2; i++) {
-        same = same && k->p->rope_factor[i] == k->p->rope_factor[0];
+        same = same && r->factor[i] == r->factor[0];
     }
-    put_int(k, "rope.dimension_count", k->p->n_rot);
-    put_float(k, "rope.freq_base", k->p->rope_theta);
-    if (same && k->p->rope_factor[0] != 1.0f) {
+    gguf_keys_int(k, "rope.dimension_count", k->p->n_rot);
+    gguf_keys_float(k, "rope.freq_base", r->theta);
+    if (r->n_ctx_short > 0) { /* longrope: its family has keys */
+        return;
+    }
+    if (r->yarn.factor > 0) {
+        put_yarn(k, r);
+    } else if (same && r->factor[0] != 1.0f) {
         put_text(k, key_of(k, "rope.scaling.type", key), "linear");
-        put_float(k, "rope.scaling.factor", (double)k->p->rope_factor[0]);
+        gguf_keys_float(k, "rope.scaling.factor", (double)r->factor[0]);
+    }
+    float usual = r->yarn.factor > 1 ? (float)(0.1 * log((double)r->yarn.factor) + 1) : 1;
+    if (r->magnitude != usual) {
+        k->failed |= gguf_put_f32(k->w, "tailor.rope.magnitude", r->magnitude) != 0;
     }
 }
 
-static void put_params(struct keys *k, const char *path)
+/* Whether a reader of the usual keys alone would take the layers for others than they are. */
+static void put_layers(struct gguf_keys *k, const struct arch *a)
+{
+    const struct model_params *p = k->p;
+    int32_t window[MODEL_MAX_LAYER], rope[MODEL_MAX_LAYER];
+    bool same_window = true, same_rope = true;
+    int widest = 0;
+    struct model_params *usual = mem_try_alloc(sizeof *usual);
+    if (!usual) {
+        k->failed = true;
+        return;
+    }
+    for (int i = 0; i < p->n_layer; i++) {
+        window[i] = p->layer[i].window;
+        rope[i] = p->layer[i].rope;
+        widest = window[i] > widest ? window[i] : widest;
+    }
+    *usual = *p;
+    arch_layers(a, usual, widest);
+    for (int i = 0; i < p->n_layer; i++) {
+        same_window = same_window && usual->layer[i].window == window[i];
+        same_rope = same_rope && usual->layer[i].rope == rope[i];
+    }
+    if (widest > 0) {
+        if (a->window_has_key) {
+            gguf_keys_int(k, "attention.sliding_window", widest);
+        } else { /* no key that other programs read for these families */
+            k->failed |= gguf_put_u32(k->w, "tailor.attention.sliding_window", (uint32_t)widest) != 0;
+        }
+    }
+    size_t n = (size_t)p->n_layer;
+    k->failed |= !same_window && gguf_put_array(k->w, "tailor.attention.layer_windows", GGUF_I32, window, NULL, n) != 0;
+    k->failed |= !same_rope && gguf_put_array(k->w, "tailor.rope.layers", GGUF_I32, rope, NULL, n) != 0;
+    mem_free(usual);
+}
+
+/* The scale of scores, where the architecture's own rule or key does not give it. */
+static void put_scale(struct gguf_keys *k, const struct arch *a)
+{
+    const struct model_params *p = k->p;
+    if (!a->scale_has_key && p->attn_scale != 1.0f / sqrtf((float)p->d_head)) {
+        k->failed |= gguf_put_f32(k->w, "tailor.attention.scale", p->attn_scale) != 0;
+    }
+}
+
+static void put_params(struct gguf_keys *k, const char *path)
 {
     const struct model_params *p = k->p;
     const struct {
@@ -74,17 +132,20 @@ static void put_params(struct keys *k, const char *path)
     put_text(k, "general.type", "model");
     put_text(k, "general.name", path_base(path));
     for (size_t i = 0; i < N_ELEM(number); i++) {
-        put_int(k, number[i].name, number[i].value);
+        gguf_keys_int(k, number[i].name, number[i].value);
     }
-    put_float(k, "attention.layer_norm_rms_epsilon", (double)p->rms_eps);
+    gguf_keys_float(k, "attention.layer_norm_rms_epsilon", (double)p->rms_eps);
     put_rope(k);
-    if (p->sliding_window > 0) { /* no key that other programs read for these families */
-        k->failed |= gguf_put_u32(k->w, "tailor.attention.sliding_window", (uint32_t)p->sliding_window) != 0;
+    const struct arch *a = arch_find(p->architecture);
+    put_layers(k, a);
+    if (a->put_gguf) {
+        a->put_gguf(k);
     }
+    put_scale(k, a);
 }
 
 /* Tokens and types, filled up with unused ones to the rows of the embedding. */
-static void put_tokens(struct keys *k)
+static void put_tokens(struct gguf_keys *k)
 {
     enum { TYPE_NORMAL = 1, TYPE_UNUSED = 5, PAD_BYTES = 24 };
     const struct vocab_source *v = k->v;
@@ -112,14 +173,14 @@ static void put_tokens(struct keys *k)
     mem_free(pad);
 }
 
-static void put_flag(struct keys *k, const char *key, bool value)
+static void put_flag(struct gguf_keys *k, const char *key, bool value)
 {
     k->failed |= gguf_put_bool(k->w, key, value) != 0;
 }
 
 /* Scores of SentencePiece, or made of merges: what merges first has the best, so that programs that go by scores merge
  * in the same order (where no two merges that make one token compete). */
-static void put_scores(struct keys *k)
+static void put_scores(struct gguf_keys *k)
 {
     const struct vocab_source *v = k->v;
     size_t n = (size_t)k->p->n_vocab > v->n_token ? (size_t)k->p->n_vocab : v->n_token;
@@ -137,7 +198,7 @@ static void put_scores(struct keys *k)
 }
 
 /* The ids of tokens with a bit of enum token_match, where there are any. */
-static void put_matches(struct keys *k, const char *key, unsigned bit)
+static void put_matches(struct gguf_keys *k, const char *key, unsigned bit)
 {
     const struct vocab_source *v = k->v;
     int32_t *id = mem_try_array(v->n_token, sizeof *id);
@@ -152,7 +213,7 @@ static void put_matches(struct keys *k, const char *key, unsigned bit)
 }
 
 /* What GGUF's own keys cannot say, or only by a name that implies it. */
-static void put_preparation(struct keys *k)
+static void put_preparation(struct gguf_keys *k)
 {
     const struct vocab_source *v = k->v;
     char names[96];
@@ -168,7 +229,7 @@ static void put_preparation(struct keys *k)
     put_matches(k, TAILOR_SINGLE_WORD, TOKEN_MATCH_WORD);
 }
 
-static void put_vocab(struct keys *k)
+static void put_vocab(struct gguf_keys *k)
 {
     const struct vocab_source *v = k->v;
     put_text(k, "tokenizer.ggml.model", v->model);
@@ -215,7 +276,7 @@ static int put_hf(struct gguf_writer *w, const struct model_file *f, struct err 
         return err_set(e, ERR_INPUT, f->path, "cannot use \"%s\": its tokenizer has %zu tokens, the embedding %d rows",
                        f->path, v.n_token, p.n_vocab);
     }
-    struct keys k = {.w = w, .p = &p, .v = &v};
+    struct gguf_keys k = {.w = w, .p = &p, .v = &v};
     put_params(&k, f->path);
     if (v.model) {
         put_vocab(&k);

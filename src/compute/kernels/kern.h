@@ -81,8 +81,14 @@ struct q8_rows {
     float *d;       /* [n_row][n_k / 32] */
     int32_t *sum;   /* [n_row][n_k / 32] */
     int32_t *sum16; /* [n_row][n_k / 16] */
-    size_t n_k;
+    size_t n_k;     /* from one row to the next; a product may read less of them */
 };
+/* The same from a row and an input on; k a multiple of 32. */
+static inline struct q8_rows q8_rows_from(const struct q8_rows *x, size_t row, size_t k)
+{
+    size_t block = row * (x->n_k / KERN_K) + k / KERN_K;
+    return (struct q8_rows){x->q + row * x->n_k + k, x->d + block, x->sum + block, x->sum16 + 2 * block, x->n_k};
+}
 
 /* Readers of one quantization. `packed` points at the first packed block wanted; the blocks of one group of 16 rows
  * are consecutive along k; n_block counts packed blocks, of packed_k inputs each. */
@@ -96,16 +102,20 @@ struct kern_quant {
      * panel_bf16[n_block * packed_k / 2][16][2] (k pairs), rows_bf16: out[8][ld][2] (row pairs; 32 columns written) */
     void (*panel_bf16)(uint16_t *panel, const void *packed, size_t n_block);
     void (*rows_bf16)(uint16_t *out, size_t ld, const void *packed, size_t part);
-    /* y[n_row][ldy] (16 columns written) = x . W^T for one group of 16 rows; x has n_block * packed_k inputs.
-     * NULL for float types. x rows start at row x_row of x. */
-    void (*gemm_q8)(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
-                    size_t n_block);
+    /* y[n_row][ldy] (16 * n_group columns) = x . W^T for groups of 16 rows that lie group_bytes apart, over
+     * n_block * packed_k inputs of x; accumulate: the sums go on from y, and cutting them between blocks changes no
+     * bits. NULL for float types. */
+    void (*gemm_q8)(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group,
+                    const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate);
 };
 
 /* y[r][c] (= or +=) sum_k x[r * x_row + k * x_k] * p[k * ldp + c],  r < n_row, c < n_col, k < n_k.
  * The one float product: forward, backward (transposed x by strides), attention. Any n_row, n_col, n_k >= 1. */
 typedef void (*kern_gemm_fn)(float *y, size_t ldy, const float *x, size_t x_row, size_t x_k, const float *p, size_t ldp,
                              size_t n_row, size_t n_col, size_t n_k, bool accumulate);
+
+/* y = activation(gate) * up. */
+typedef void (*kern_glu_fn)(float *y, const float *gate, const float *up, size_t n);
 
 /* Loops that measure what the machine can do at this level (compute/measure/floors.h). Each does n rounds on registers
  * and returns the number of operations done, a multiply-add counting two. bf16 is NULL where there is no instruction.
@@ -157,6 +167,11 @@ struct kern {
     /* y = silu(gate) * up */
     void (*swiglu)(float *y, const float *gate, const float *up, size_t n);
     void (*swiglu_backward)(float *dgate, float *dup, const float *dy, const float *gate, const float *up, size_t n);
+    /* y = gelu(gate) * up, the form with tanh: gelu(x) = x / (1 + exp(-t)), t = 2 sqrt(2 / pi) (x + 0.044715 x^3) */
+    void (*geglu)(float *y, const float *gate, const float *up, size_t n);
+    void (*geglu_backward)(float *dgate, float *dup, const float *dy, const float *gate, const float *up, size_t n);
+    /* x = cap * tanh(x * scale / cap) in place */
+    void (*softcap)(float *x, size_t n, float scale, float cap);
     /* x = softmax(x * scale) in place over n values; returns log(sum(exp(x * scale))) */
     float (*softmax)(float *x, size_t n, float scale);
     /* sum in the 16-lane order: of x, of x * y */

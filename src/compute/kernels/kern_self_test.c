@@ -101,7 +101,7 @@ static bool gemm_f16_same(const struct kern *k, const struct kern *s)
 
 /* --- quantizations --- */
 
-enum { Q_ROW = 6, Q_K = 2 * QUANT_K };
+enum { Q_ROW = 14, Q_K = 2 * QUANT_K };
 union packed_any {
     struct packed_32 floats[3];
     uint8_t bytes[2 * sizeof(struct packed_q6_k)]; /* the largest */
@@ -256,12 +256,19 @@ static bool gemm_q8_same(const struct kern *k, const struct kern *s, int type)
 {
     union packed_any packed;
     struct q8_case x;
-    float a[Q_ROW * KERN_ROWS], b[Q_ROW * KERN_ROWS];
+    enum { N_ROW = Q_ROW - 1, N_GROUP = 3, LD = N_GROUP * KERN_ROWS };
+    float many[N_ROW * LD], few[KERN_ROWS], b[N_ROW * KERN_ROWS];
     pack_random(type, &packed);
     q8_quantize(&x, s, n_input(type), SEED + 3);
-    k->quant[type].gemm_q8(a, KERN_ROWS, packed.bytes, &x.rows, 1, Q_ROW - 1, n_block(type));
-    s->quant[type].gemm_q8(b, KERN_ROWS, packed.bytes, &x.rows, 1, Q_ROW - 1, n_block(type));
-    return same_bits(a, b, (Q_ROW - 1) * KERN_ROWS);
+    struct q8_rows rows = q8_rows_from(&x.rows, 1, 0);
+    k->quant[type].gemm_q8(many, LD, packed.bytes, 0, N_GROUP, &rows, N_ROW, n_block(type), false);
+    k->quant[type].gemm_q8(few, KERN_ROWS, packed.bytes, 0, 1, &rows, 1, n_block(type), false);
+    s->quant[type].gemm_q8(b, KERN_ROWS, packed.bytes, 0, 1, &rows, N_ROW, n_block(type), false);
+    bool same = same_bits(few, b, KERN_ROWS);
+    for (size_t i = 0; i < (size_t)N_ROW * N_GROUP && same; i++) { /* every group has the same weights */
+        same = same_bits(many + i * KERN_ROWS, b + i / N_GROUP * KERN_ROWS, KERN_ROWS);
+    }
+    return same;
 }
 
 /* --- conversions --- */
@@ -358,6 +365,37 @@ static bool swiglu_backward_same(const struct kern *k, const struct kern *s)
     rows_begin(&c);
     k->swiglu_backward(c.a[0], c.a[1], c.z, c.x, c.y, N);
     s->swiglu_backward(c.b[0], c.b[1], c.z, c.x, c.y, N);
+    return rows_equal(&c);
+}
+
+static bool geglu_same(const struct kern *k, const struct kern *s)
+{
+    struct rows_case c;
+    rows_begin(&c);
+    k->geglu(c.a[0], c.x, c.y, N);
+    s->geglu(c.b[0], c.x, c.y, N);
+    return rows_equal(&c);
+}
+
+static bool geglu_backward_same(const struct kern *k, const struct kern *s)
+{
+    struct rows_case c;
+    rows_begin(&c);
+    k->geglu_backward(c.a[0], c.a[1], c.z, c.y, c.w, N);
+    s->geglu_backward(c.b[0], c.b[1], c.z, c.y, c.w, N);
+    return rows_equal(&c);
+}
+
+static bool softcap_same(const struct kern *k, const struct kern *s)
+{
+    struct rows_case c;
+    rows_begin(&c);
+    memcpy(c.a[1], c.x, sizeof c.x);
+    memcpy(c.b[1], c.x, sizeof c.x);
+    for (int i = 0; i < 2; i++) {
+        k->softcap(c.a[i], N, 0.7f, 30);
+        s->softcap(c.b[i], N, 0.7f, 30);
+    }
     return rows_equal(&c);
 }
 
@@ -501,6 +539,9 @@ const struct kern_entry kern_entries[] = {
     ENTRY(rms_norm_backward, KERN_SCALAR),
     ENTRY(swiglu, KERN_SCALAR),
     ENTRY(swiglu_backward, KERN_SCALAR),
+    ENTRY(geglu, KERN_SCALAR),
+    ENTRY(geglu_backward, KERN_SCALAR),
+    ENTRY(softcap, KERN_SCALAR),
     ENTRY(softmax, KERN_SCALAR),
     ENTRY(dot, KERN_SCALAR),
     ENTRY(log_sum_exp, KERN_SCALAR),

@@ -9,7 +9,9 @@
 
 enum { FINE_MAX_PARAM = 400 * 1000 * 1000 };
 
-static const struct model_family *const families[] = {&family_llama, &family_qwen2};
+static const struct model_family *const families[] = {&family_llama,  &family_qwen2,   &family_qwen3,
+                                                      &family_gemma2, &family_gemma3,  &family_phi3,
+                                                      &family_olmo2,  &family_granite, &family_smollm3};
 
 void model_site_shape(const struct model_params *p, enum adapter_site site, size_t *n_out, size_t *n_in)
 {
@@ -23,15 +25,26 @@ void model_site_shape(const struct model_params *p, enum adapter_site site, size
 }
 
 /* As Hugging Face: theta^(2i/n) and its reciprocal are float32, then the scaling of the file. */
-static void init_rope(struct model *m)
+static void init_rope(struct model *m, int idx, int n_ctx)
 {
     const struct model_params *p = &m->params;
+    const struct model_rope *r = &p->rope[idx];
+    const float *factor = r->n_ctx_short > 0 && n_ctx > r->n_ctx_short ? r->long_factor : r->factor;
+    float *inv_freq = m->inv_freq[idx];
     for (int i = 0; i < p->n_rot / 2; i++) {
         float exponent = (float)(2 * i) / (float)p->n_rot;
-        float power = (float)kmath_pow(p->rope_theta, (double)exponent);
-        m->inv_freq[i] = 1.0f / power / p->rope_factor[i];
+        float power = (float)kmath_pow(r->theta, (double)exponent);
+        inv_freq[i] = 1.0f / power / factor[i];
     }
-    m->rope = (struct dev_rope){.n_rot = p->n_rot, .halves = p->rope_halves, .inv_freq = m->inv_freq};
+    m->rope[idx] =
+        (struct dev_rope){.n_rot = p->n_rot, .halves = p->rope_halves, .inv_freq = inv_freq, .magnitude = r->magnitude};
+}
+
+void model_set_context(struct model *m, int n_ctx)
+{
+    for (int i = 0; i < m->params.n_rope; i++) {
+        init_rope(m, i, n_ctx);
+    }
 }
 
 static const struct model_family *find_family(const char *architecture)
@@ -42,6 +55,23 @@ static const struct model_family *find_family(const char *architecture)
         }
     }
     return NULL;
+}
+
+/* What stands before and after the layers, then each layer as its family binds it. */
+static int bind_all(struct model *m, const struct model_file *f, struct err *e)
+{
+    size_t n_embd = (size_t)m->params.n_embd, n_vocab = (size_t)m->params.n_vocab;
+    int rc = bind_mat(m, f, "token_embd.weight", n_vocab, n_embd, &m->embedding, e);
+    if (!rc) {
+        rc = bind_vec(m, f, "output_norm.weight", n_embd, true, &m->output_norm, e);
+    }
+    if (!rc && !m->params.tied_head) {
+        rc = bind_mat(m, f, "output.weight", n_vocab, n_embd, &m->head, e);
+    }
+    for (int i = 0; !rc && i < m->params.n_layer; i++) {
+        rc = m->family->bind_layer(&(struct binder){m, f, i, e});
+    }
+    return rc;
 }
 
 int model_load(struct model **out, struct dev *d, const struct model_file *f, struct err *e)
@@ -58,8 +88,8 @@ int model_load(struct model **out, struct dev *d, const struct model_file *f, st
     }
     m->family = find_family(m->params.architecture);
     if (!m->family) {
-        rc = err_set(e, ERR_UNSUPPORTED, m->params.architecture,
-                     "cannot compute architecture \"%s\": llama and qwen2 can be computed", m->params.architecture);
+        rc = err_set(e, ERR_INTERNAL, m->params.architecture,
+                     "cannot compute architecture \"%s\": it has no forward pass", m->params.architecture);
         goto out;
     }
     m->layer = mem_try_array((size_t)m->params.n_layer, sizeof(m->layer[0]));
@@ -67,8 +97,8 @@ int model_load(struct model **out, struct dev *d, const struct model_file *f, st
         rc = err_set(e, ERR_NOMEM, NULL, "cannot load a model: no memory for %d layers", m->params.n_layer);
         goto out;
     }
-    init_rope(m);
-    rc = m->family->bind(m, f, e);
+    model_set_context(m, 0);
+    rc = bind_all(m, f, e);
     if (rc) {
         goto out;
     }
@@ -81,8 +111,10 @@ out:
 
 static void free_layer(struct dev *d, struct model_layer *l)
 {
-    dev_release(d, l->attn_norm);
-    dev_release(d, l->ffn_norm);
+    float *const vectors[] = {l->attn_norm, l->ffn_norm, l->post_attn_norm, l->post_ffn_norm, l->q_norm, l->k_norm};
+    for (size_t i = 0; i < N_ELEM(vectors); i++) {
+        dev_release(d, vectors[i]);
+    }
     for (int s = 0; s < SITE_COUNT; s++) {
         dev_mat_free(l->w[s]);
         dev_release(d, l->bias[s]);
@@ -95,6 +127,7 @@ static void free_space(struct dev *d, struct model_space *s)
     dev_release(d, s->q);
     dev_release(d, s->att);
     dev_release(d, s->act);
+    dev_release(d, s->branch);
     mem_free(s->wanted);
     *s = (struct model_space){0};
 }
@@ -203,37 +236,61 @@ static struct dev_proj site_proj(const struct model *m, int layer, enum adapter_
         .w = l->w[site], .bias = l->bias[site], .lora = ops->lora[site], .n_lora = n, .fine = needs_fine(m, site)};
 }
 
+bool model_has_join(const struct model_params *p)
+{
+    return p->norm_after || p->residual_scale != 1.0f;
+}
+
+static struct dev_join *set_join(const struct model *m, const float *norm, struct dev_join *j)
+{
+    const struct model_params *p = &m->params;
+    *j = (struct dev_join){.norm = norm, .eps = p->rms_eps, .scale = p->residual_scale, .y = m->space.branch};
+    return model_has_join(p) ? j : NULL;
+}
+
 void model_layer_ops(const struct model *m, int layer, const struct adapter *const *adapter, int n_adapter,
                      struct layer_ops *ops)
 {
     const struct model_params *p = &m->params;
     const struct model_layer *l = &m->layer[layer];
+    const struct model_layer_params *lp = &p->layer[layer];
     ops->in = (struct dev_attn_in){.norm = l->attn_norm,
                                    .eps = p->rms_eps,
                                    .q = site_proj(m, layer, SITE_Q, adapter, n_adapter, ops),
                                    .k = site_proj(m, layer, SITE_K, adapter, n_adapter, ops),
                                    .v = site_proj(m, layer, SITE_V, adapter, n_adapter, ops),
-                                   .rope = &m->rope,
+                                   .q_norm = l->q_norm,
+                                   .k_norm = l->k_norm,
+                                   .full_norm = p->qk_norm == QK_NORM_FULL,
+                                   .rope = lp->rope >= 0 ? &m->rope[lp->rope] : NULL,
                                    .n_head = p->n_head,
                                    .n_kv_head = p->n_kv_head,
                                    .d_head = p->d_head};
     ops->attn = (struct dev_attn){.n_head = p->n_head,
                                   .n_kv_head = p->n_kv_head,
                                   .d_head = p->d_head,
-                                  .window = p->sliding_window,
-                                  .scale = 1.0f / sqrtf((float)p->d_head)};
+                                  .window = lp->window,
+                                  .chunk = lp->chunk,
+                                  .scale = p->attn_scale,
+                                  .softcap = p->attn_softcap};
     ops->o = site_proj(m, layer, SITE_O, adapter, n_adapter, ops);
     ops->gate_up = (struct dev_gate_up){.norm = l->ffn_norm,
                                         .eps = p->rms_eps,
+                                        .gelu = p->activation == ACTIVATION_GELU_TANH,
                                         .gate = site_proj(m, layer, SITE_GATE, adapter, n_adapter, ops),
                                         .up = site_proj(m, layer, SITE_UP, adapter, n_adapter, ops)};
     ops->down = site_proj(m, layer, SITE_DOWN, adapter, n_adapter, ops);
+    ops->attn_join = set_join(m, l->post_attn_norm, &ops->join[0]);
+    ops->ffn_join = set_join(m, l->post_ffn_norm, &ops->join[1]);
 }
 
 struct dev_head model_head(const struct model *m)
 {
-    return (struct dev_head){
-        .norm = m->output_norm, .eps = m->params.rms_eps, .out = {.w = m->head ? m->head : m->embedding, .fine = true}};
+    return (struct dev_head){.norm = m->output_norm,
+                             .eps = m->params.rms_eps,
+                             .out = {.w = m->head ? m->head : m->embedding, .fine = true},
+                             .scale = m->params.logit_scale,
+                             .softcap = m->params.logit_softcap};
 }
 
 int model_reserve(struct model *m, int max_tok, struct err *e)
@@ -247,7 +304,11 @@ int model_reserve(struct model *m, int max_tok, struct err *e)
     const struct {
         float **p;
         size_t width;
-    } part[] = {{&s->x, (size_t)m->params.n_embd}, {&s->q, n_q}, {&s->att, n_q}, {&s->act, (size_t)m->params.n_ff}};
+    } part[] = {{&s->x, (size_t)m->params.n_embd},
+                {&s->q, n_q},
+                {&s->att, n_q},
+                {&s->act, (size_t)m->params.n_ff},
+                {&s->branch, model_has_join(&m->params) ? (size_t)m->params.n_embd : 0}};
     for (size_t i = 0; i < N_ELEM(part); i++) {
         int rc = dev_alloc(m->dev, part[i].p, n * part[i].width, e);
         if (rc) {
@@ -274,7 +335,7 @@ static struct dev_segment segment_at(const struct dev_segment *s, int row, int a
     return part;
 }
 
-struct dev_batch model_take_wanted(struct model *m, const struct model_batch *b)
+static struct dev_batch take_wanted(struct model *m, const struct model_batch *b)
 {
     struct model_space *space = &m->space;
     if (b->n_out == b->dev.n_tok) {
@@ -297,6 +358,31 @@ struct dev_batch model_take_wanted(struct model *m, const struct model_batch *b)
     dev_take_rows(m->dev, space->x, (size_t)m->params.n_embd, b->out_row, b->n_out);
     dev_take_rows(m->dev, space->q, (size_t)m->params.n_head * (size_t)m->params.d_head, b->out_row, b->n_out);
     return wanted;
+}
+
+void step_take_wanted(struct step *s, int layer)
+{
+    if (layer == s->m->params.n_layer - 1 && !s->b->tap) {
+        s->rows = take_wanted(s->m, s->b);
+    }
+}
+
+/* All layers of a checked batch; x holds embeddings on entry. On return its first rows are those whose logits are
+ * wanted, and s->rows the batch that they are. */
+static void run_layers(struct step *s)
+{
+    const struct model_family *f = s->m->family;
+    for (int i = 0; i < s->m->params.n_layer; i++) {
+        model_layer_ops(s->m, i, s->b->adapter, s->b->n_adapter, &s->ops);
+        f->attention(s, i);
+        if (s->rows.n_tok > 0) {
+            f->ffn(s, i);
+        }
+    }
+    if (s->b->tap) { /* it sees the last layer of every token, wanted or not */
+        model_tap_normed(s->m, s->b, MODEL_TAP_HEAD, SITE_COUNT, s->m->space.x, s->m->output_norm);
+        s->rows = take_wanted(s->m, s->b);
+    }
 }
 
 static int check_batch(const struct model *m, const struct model_batch *b, struct err *e)
@@ -323,11 +409,12 @@ int model_forward(struct model *m, const struct model_batch *b, struct dev_kv *k
     if (rc || b->dev.n_tok == 0) {
         return rc;
     }
-    dev_embed(m->dev, m->space.x, m->embedding, b->ids, b->dev.n_tok);
-    struct dev_batch wanted = m->family->layers(m, b, kv);
-    if (wanted.n_tok > 0) {
+    struct step s = {.m = m, .b = b, .kv = kv, .rows = b->dev};
+    dev_embed(m->dev, m->space.x, m->embedding, b->ids, b->dev.n_tok, m->params.embedding_scale);
+    run_layers(&s);
+    if (s.rows.n_tok > 0) {
         struct dev_head head = model_head(m);
-        dev_head(m->dev, &wanted, &head, m->space.x, NULL, wanted.n_tok, logits);
+        dev_head(m->dev, &s.rows, &head, m->space.x, NULL, s.rows.n_tok, logits);
     }
     return 0;
 }

@@ -47,10 +47,11 @@ static int find_tensor(const struct model_file *f, const char *name, size_t n_ou
     return 0;
 }
 
-static int read_rows(struct dev *d, const struct model_file *f, const struct tensor_info *t, struct dev_mat *mat,
-                     struct err *e)
+/* Rows of t from row0 on, as many as the matrix has. */
+static int read_rows(struct dev *d, const struct model_file *f, const struct tensor_info *t, size_t row0,
+                     struct dev_mat *mat, struct err *e)
 {
-    size_t n_out = dev_mat_n_out(mat), row_bytes = (size_t)(t->n_bytes / n_out);
+    size_t n_out = dev_mat_n_out(mat), row_bytes = (size_t)(t->n_bytes / t->shape[0]);
     size_t piece = PIECE_BYTES / row_bytes / KERN_ROWS * KERN_ROWS;
     piece = piece < KERN_ROWS ? KERN_ROWS : piece > n_out ? n_out : piece;
     void *rows = mem_try_array(piece, row_bytes);
@@ -61,7 +62,7 @@ static int read_rows(struct dev *d, const struct model_file *f, const struct ten
     int rc = 0;
     for (size_t r = 0; !rc && r < n_out; r += piece) {
         size_t n = n_out - r < piece ? n_out - r : piece;
-        rc = model_file_read(f, t, rows, (uint64_t)r * row_bytes, n * row_bytes, e);
+        rc = model_file_read(f, t, rows, (uint64_t)(row0 + r) * row_bytes, n * row_bytes, e);
         if (!rc) {
             dev_mat_put(d, mat, rows, r, n);
         }
@@ -70,25 +71,38 @@ static int read_rows(struct dev *d, const struct model_file *f, const struct ten
     return rc;
 }
 
-int bind_mat(struct model *m, const struct model_file *f, const char *name, size_t n_out, size_t n_in,
-             struct dev_mat **out, struct err *e)
+int bind_mat_part(struct model *m, const struct model_file *f, const char *name, const struct bind_part *part,
+                  size_t n_in, struct dev_mat **out, struct err *e)
 {
     const struct tensor_info *t;
     enum quant_type type;
-    int rc = find_tensor(f, name, n_out, n_in, &t, &type, e);
+    int rc = find_tensor(f, name, part->n_row, n_in, &t, &type, e);
     if (rc) {
         return rc;
     }
-    rc = dev_mat_new(m->dev, out, type, n_out, n_in, e);
+    rc = dev_mat_new(m->dev, out, type, part->n_out, n_in, e);
     if (rc) {
         return err_wrap(e, rc, "cannot load tensor \"%s\"", name);
     }
-    return read_rows(m->dev, f, t, *out, e);
+    return read_rows(m->dev, f, t, part->row0, *out, e);
+}
+
+int bind_mat(struct model *m, const struct model_file *f, const char *name, size_t n_out, size_t n_in,
+             struct dev_mat **out, struct err *e)
+{
+    return bind_mat_part(m, f, name, &(struct bind_part){.n_row = n_out, .n_out = n_out}, n_in, out, e);
 }
 
 int bind_vec(struct model *m, const struct model_file *f, const char *name, size_t n, bool must, float **out,
              struct err *e)
 {
+    return bind_vec_part(m, f, name, &(struct bind_part){.n_row = n, .n_out = n}, must, out, e);
+}
+
+int bind_vec_part(struct model *m, const struct model_file *f, const char *name, const struct bind_part *part,
+                  bool must, float **out, struct err *e)
+{
+    size_t n = part->n_row;
     *out = NULL;
     if (!must && !model_file_find(f, name)) {
         return 0;
@@ -104,12 +118,12 @@ int bind_vec(struct model *m, const struct model_file *f, const char *name, size
     rc = raw && value ? model_file_read(f, t, raw, 0, (size_t)t->n_bytes, e)
                       : err_set(e, ERR_NOMEM, name, "cannot read tensor \"%s\": out of memory", name);
     if (!rc) {
-        rc = dev_alloc(m->dev, out, n, e);
+        rc = dev_alloc(m->dev, out, part->n_out, e);
     }
     if (!rc) {
         quants[type]->dequantize(value, raw, n);
-        dev_write(m->dev, *out, value, n);
-        m->vector_bytes += n * sizeof(float);
+        dev_write(m->dev, *out, value + part->row0, part->n_out);
+        m->vector_bytes += part->n_out * sizeof(float);
     }
     mem_free(raw);
     mem_free(value);
