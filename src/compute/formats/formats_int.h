@@ -257,6 +257,8 @@ int model_open_sentencepiece(struct model_file *f, const char *path, struct err 
 /* GGUF name of a tensor in out, or false when it has none. a: the architecture of the directory, NULL when unknown. */
 struct arch;
 bool hf_tensor_name(const struct arch *a, const char *hf, char *out, size_t size);
+/* The same for encoders of the BERT family. */
+bool hf_encoder_tensor_name(const char *hf, char *out, size_t size);
 
 /* Ranges of the sizes alone: after it loops over layers and frequencies stay within their arrays. */
 int params_check_sizes(const struct model_params *p, const char *path, struct err *e) MUST_CHECK;

@@ -147,6 +147,28 @@ bool model_file_is_gguf(const struct model_file *f);     /* else a Hugging Face 
 /* Hyper-parameters, checked (heads > 0, n_embd, ranges ...). -ERR_UNSUPPORTED for a family without a forward pass,
  * -ERR_INPUT for a vocabulary-only file. */
 int model_file_params(const struct model_file *f, struct model_params *p, struct err *e) MUST_CHECK;
+/* What an encoder of the BERT family is made of: learned positions, post-norm layers, GELU, every token sees all. */
+struct encoder_params {
+    int n_layer, n_embd, n_head, n_ff, n_vocab, n_ctx; /* n_ctx: learned positions */
+    int n_token_type;                                  /* rows of the token types' embedding, 0: none */
+    float norm_eps;
+};
+/* Whether the file is such an encoder (by its architecture). */
+bool model_file_is_encoder(const struct model_file *f);
+/* -ERR_INPUT: broken or out of range; -ERR_UNSUPPORTED: an option that is not computed, by its name. */
+int model_file_encoder(const struct model_file *f, struct encoder_params *p, struct err *e) MUST_CHECK;
+
+/* How the vectors of tokens become the one of a text. */
+enum pooling { POOLING_NONE, POOLING_MEAN, POOLING_CLS, POOLING_LAST };
+struct embedding_params {
+    enum pooling pooling; /* POOLING_NONE: the file does not say */
+    bool normalize;       /* to length 1 */
+    int max_tok;          /* of a text, its ends included; 0: not said */
+};
+/* From GGUF keys, or 1_Pooling/config.json, modules.json and sentence_bert_config.json of a directory.
+ * -ERR_UNSUPPORTED for a way of pooling that is none of these. */
+int model_file_embedding(const struct model_file *f, struct embedding_params *p, struct err *e) MUST_CHECK;
+
 /* Whether there is a forward pass for this architecture (GGUF's name). */
 bool model_architecture_known(const char *name);
 /* The names of all that there are, "llama, qwen2 ...": for messages. */

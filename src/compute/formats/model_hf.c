@@ -38,7 +38,9 @@ static int take_tensor(struct model_file *f, const struct tensor_info *t, uint64
 {
     char name[LIMIT_NAME_BYTES + 1];
     const struct arch *a = arch_find_model_type(json_string_value(json_object_get(f->config, "model_type")));
-    if (!hf_tensor_name(a, t->name, name, sizeof name)) {
+    bool known = model_file_is_encoder(f) ? hf_encoder_tensor_name(t->name, name, sizeof name)
+                                          : hf_tensor_name(a, t->name, name, sizeof name);
+    if (!known) {
         snprintf(name, sizeof name, "%s", t->name);
     }
     if (is_dropped(f, name, t->name)) {
