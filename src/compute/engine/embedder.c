@@ -25,9 +25,10 @@ int embedder_new(struct embedder **out, const struct embedder_source *s, struct 
         return err_set(e, ERR_UNSUPPORTED, NULL, "cannot embed texts: the model has no tokenizer");
     }
     if (s->params.pooling == POOLING_NONE) {
-        return err_set(e, ERR_UNSUPPORTED, "pooling",
-                       "cannot embed texts: the model does not say how its vectors are pooled, mean, cls or last must be "
-                       "chosen");
+        return err_set(
+            e, ERR_UNSUPPORTED, "pooling",
+            "cannot embed texts: the model does not say how its vectors are pooled, mean, cls or last must be "
+            "chosen");
     }
     struct embedder *m = mem_try_alloc(sizeof *m);
     if (!m) {
@@ -176,7 +177,8 @@ static int add_text(const struct embedder *m, const struct embedder_text *t, siz
     }
     size_t n = ids->n - begin, max = (size_t)m->max_tok;
     if (n == 0) {
-        return err_set(e, ERR_INPUT, "text", "cannot embed text %zu: it is empty, and the model adds no tokens to it", number);
+        return err_set(e, ERR_INPUT, "text", "cannot embed text %zu: it is empty, and the model adds no tokens to it",
+                       number);
     }
     if (n > max && !truncate) {
         return err_set(e, ERR_INPUT, "text", "cannot embed text %zu: it has %zu tokens, the model takes %d", number, n,
@@ -211,7 +213,8 @@ int embedder_run(struct embedder *m, const struct embedder_text *text, size_t n_
     int count[STEP_TEXTS], n = 0, rc = 0;
     size_t done = 0, total = 0, max_text = m->s.encoder ? STEP_TEXTS : 1;
     if (n_embd < 0 || n_embd > m->n_embd) {
-        return err_set(e, ERR_INPUT, "dimensions", "cannot make vectors of %d values: the model has %d", n_embd, m->n_embd);
+        return err_set(e, ERR_INPUT, "dimensions", "cannot make vectors of %d values: the model has %d", n_embd,
+                       m->n_embd);
     }
     for (size_t i = 0; !rc && i < n_text; i++) {
         rc = add_text(m, &text[i], i, truncate, &ids, &count[n], e);

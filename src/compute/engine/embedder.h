@@ -1,5 +1,5 @@
-/* Texts to vectors: an encoder, or the last layer of a generating model, with pooling and normalization. One thread at a
- * time; the device is the model's. */
+/* Texts to vectors: an encoder, or the last layer of a generating model, with pooling and normalization. One thread at
+ * a time; the device is the model's. */
 #ifndef ENGINE_EMBEDDER_H
 #define ENGINE_EMBEDDER_H
 

@@ -87,19 +87,27 @@ int model_file_encoder(const struct model_file *f, struct encoder_params *p, str
 {
     *p = (struct encoder_params){.n_token_type = (int)rows_of(f, "token_types.weight")};
     if (!model_file_is_encoder(f)) {
-        return err_set(e, ERR_UNSUPPORTED, f->path, "cannot use \"%s\": architecture \"%.40s\" is no encoder, \"bert\" is",
-                       f->path, architecture(f));
+        return err_set(e, ERR_UNSUPPORTED, f->path,
+                       "cannot use \"%s\": architecture \"%.40s\" is no encoder, \"bert\" is", f->path,
+                       architecture(f));
     }
     int rc = check_options(f, e);
     rc = rc ? rc : read_eps(f, &p->norm_eps, e);
-    rc = rc ? rc : check(f, "the number of layers", number(f, "bert.block_count", "num_hidden_layers"), MAX_LAYER, &p->n_layer, e);
+    rc = rc ? rc
+            : check(f, "the number of layers", number(f, "bert.block_count", "num_hidden_layers"), MAX_LAYER,
+                    &p->n_layer, e);
     rc = rc ? rc : check(f, "the width", number(f, "bert.embedding_length", "hidden_size"), MAX_WIDTH, &p->n_embd, e);
-    rc = rc ? rc : check(f, "the number of heads", number(f, "bert.attention.head_count", "num_attention_heads"), p->n_embd, &p->n_head, e);
-    rc = rc ? rc : check(f, "the feed-forward width", number(f, "bert.feed_forward_length", "intermediate_size"), MAX_WIDTH, &p->n_ff, e);
+    rc = rc ? rc
+            : check(f, "the number of heads", number(f, "bert.attention.head_count", "num_attention_heads"), p->n_embd,
+                    &p->n_head, e);
+    rc = rc ? rc
+            : check(f, "the feed-forward width", number(f, "bert.feed_forward_length", "intermediate_size"), MAX_WIDTH,
+                    &p->n_ff, e);
     rc = rc ? rc : check(f, "the vocabulary", rows_of(f, "token_embd.weight"), MAX_VOCAB, &p->n_vocab, e);
     rc = rc ? rc : check(f, "the number of positions", rows_of(f, "position_embd.weight"), MAX_CONTEXT, &p->n_ctx, e);
     if (!rc && p->n_embd % p->n_head != 0) {
-        rc = err_set(e, ERR_INPUT, f->path, "cannot use \"%s\": width %d is no multiple of %d heads", f->path, p->n_embd, p->n_head);
+        rc = err_set(e, ERR_INPUT, f->path, "cannot use \"%s\": width %d is no multiple of %d heads", f->path,
+                     p->n_embd, p->n_head);
     }
     return rc;
 }
@@ -172,9 +180,10 @@ static int read_pooling(const struct model_file *f, const json_t *j, struct embe
     if (n == 1 && p->pooling != POOLING_NONE) {
         return 0;
     }
-    return err_set(e, ERR_UNSUPPORTED, f->path,
-                   "cannot use \"%s\": its 1_Pooling/config.json pools otherwise than by one of mean, cls and last token",
-                   f->path);
+    return err_set(
+        e, ERR_UNSUPPORTED, f->path,
+        "cannot use \"%s\": its 1_Pooling/config.json pools otherwise than by one of mean, cls and last token",
+        f->path);
 }
 
 static int directory_embedding(const struct model_file *f, struct embedding_params *p, struct err *e)
@@ -214,8 +223,9 @@ int model_file_embedding(const struct model_file *f, struct embedding_params *p,
     /* llama.cpp's numbers: 0 none, 1 mean, 2 cls, 3 last, 4 rank */
     snprintf(key, sizeof key, "%.60s.pooling_type", architecture(f));
     if (gguf_get_int(&f->gguf, key, &type) && (type < 0 || type > 3)) {
-        return err_set(e, ERR_UNSUPPORTED, f->path, "cannot use \"%s\": %s is %lld, 1 (mean), 2 (cls) and 3 (last) are supported",
-                       f->path, key, (long long)type);
+        return err_set(e, ERR_UNSUPPORTED, f->path,
+                       "cannot use \"%s\": %s is %lld, 1 (mean), 2 (cls) and 3 (last) are supported", f->path, key,
+                       (long long)type);
     }
     p->pooling = type == 1 ? POOLING_MEAN : type == 2 ? POOLING_CLS : type == 3 ? POOLING_LAST : POOLING_NONE;
     p->normalize = true; /* what every server of such files does */

@@ -59,8 +59,8 @@ static int bind_encoder_layer(struct encoder *m, const struct model_file *f, int
         const char *part;
         struct affine *a;
         int n_out, n_in;
-    } part[] = {{"attn_q", &l->q, n, n},           {"attn_k", &l->k, n, n},     {"attn_v", &l->v, n, n},
-                {"attn_output", &l->o, n, n},      {"ffn_up", &l->up, n_ff, n}, {"ffn_down", &l->down, n, n_ff}};
+    } part[] = {{"attn_q", &l->q, n, n},      {"attn_k", &l->k, n, n},     {"attn_v", &l->v, n, n},
+                {"attn_output", &l->o, n, n}, {"ffn_up", &l->up, n_ff, n}, {"ffn_down", &l->down, n, n_ff}};
     int rc = 0;
     for (size_t k = 0; !rc && k < N_ELEM(part); k++) {
         rc = bind_affine(m, f, i, part[k].part, part[k].n_out, part[k].n_in, part[k].a, e);
@@ -252,14 +252,14 @@ static int check_ids(const struct encoder *m, const int32_t *ids, int n_tok, str
 }
 
 /* Segments of the sequences; the longest, or an error. */
-static int place_segments(const struct encoder *m, const int *n_tok, int n_seq, struct dev_segment *segment, int *longest,
-                          int *total, struct err *e)
+static int place_segments(const struct encoder *m, const int *n_tok, int n_seq, struct dev_segment *segment,
+                          int *longest, int *total, struct err *e)
 {
     *longest = *total = 0;
     for (int s = 0; s < n_seq; s++) {
         if (n_tok[s] < 1 || n_tok[s] > m->params.n_ctx) {
-            return err_set(e, ERR_INPUT, "text", "cannot compute a text of %d tokens: the model takes 1 to %d", n_tok[s],
-                           m->params.n_ctx);
+            return err_set(e, ERR_INPUT, "text", "cannot compute a text of %d tokens: the model takes 1 to %d",
+                           n_tok[s], m->params.n_ctx);
         }
         segment[s] = (struct dev_segment){.first_tok = *total, .n_tok = n_tok[s], .adapter = -1};
         *longest = n_tok[s] > *longest ? n_tok[s] : *longest;

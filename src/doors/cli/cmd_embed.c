@@ -1,4 +1,5 @@
-/* embed: texts to vectors. Rows of a file are embedded in runs, so that a file of any length takes the memory of one. */
+/* embed: texts to vectors. Rows of a file are embedded in runs, so that a file of any length takes the memory of one.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -15,11 +16,13 @@ static const struct param params[] = {
      "path or name of the model", "模型的路径或名称"},
     {"text", PARAM_STRING, PARAM_REPEAT, NULL, 0, 0, NULL, NULL, "S", "text to embed; may be repeated",
      "要转成向量的文本；可以重复"},
-    {"file", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "F.jsonl", "rows of texts, JSON Lines", "文本行，JSON Lines 格式"},
+    {"file", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "F.jsonl", "rows of texts, JSON Lines",
+     "文本行，JSON Lines 格式"},
     {"field", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "NAME[+NAME]",
      "fields of a row that are the text, joined by newlines", "组成文本的字段，用换行连接"},
     {"pooling", PARAM_CHOICE, 0, NULL, 0, 0, "mean|cls|last", NULL, "P",
-     "how the vectors of tokens become one; without it as the model says", "如何把各词元的向量合成一个；不给则按模型自己的说明"},
+     "how the vectors of tokens become one; without it as the model says",
+     "如何把各词元的向量合成一个；不给则按模型自己的说明"},
     {"dimensions", PARAM_INT, 0, NULL, 1, 65536, NULL, NULL, "N", "keep the first so many values", "只保留前若干个值"},
     {"truncate", PARAM_BOOL, 0, NULL, 0, 0, NULL, "false", NULL, "cut texts that are too long, instead of an error",
      "截断过长的文本，而不是报错"},
@@ -137,7 +140,8 @@ const struct command cmd_embed = {
     .name = "embed",
     .summary_en = "turn texts into vectors",
     .summary_zh = "把文本转成向量",
-    .usage = "MODEL (--text S... | --file F.jsonl --field NAME) [--pooling mean|cls|last] [--dimensions N] [--truncate]",
+    .usage =
+        "MODEL (--text S... | --file F.jsonl --field NAME) [--pooling mean|cls|last] [--dimensions N] [--truncate]",
     .example = "tailor embed all-MiniLM-L6-v2 --text \"a sentence\" --json",
     .params = params,
     .n_param = N_ELEM(params),
