@@ -100,6 +100,9 @@ run embed_rows 0 '' '' embed $BERT --file "$WORK/rows.jsonl" --field q+a --dimen
 holds embed_rows_vectors '[len(v) for v in d["embeddings"]]==[4,4]'
 run embed_too_long 2 - 'has 102 tokens, the model takes 64' embed $BERT --text "$(printf 'a %.0s' $(seq 100))"
 run embed_truncated 0 '' '' embed $BERT --text "$(printf 'a %.0s' $(seq 100))" --truncate --json
+run embed_import 0 '' '' import $BERT bert
+run embed_imported 0 '' '' embed bert --text a --json
+holds embed_imported_vector 'd["n_embd"]==32'
 run embed_no_field 2 - 'field' embed $BERT --file "$WORK/rows.jsonl"
 run embed_no_pooling 2 - 'mean, cls or last' embed tests/data/golden/gguf/llama.gguf --text ab
 run embed_last 0 '' '' embed tests/data/golden/gguf/llama.gguf --text ab --pooling last --json

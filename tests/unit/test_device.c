@@ -270,7 +270,7 @@ static void rig_init(struct rig *r, const struct layer *l, const struct dev_opti
         }
     }
     for (int i = 0; i < 3; i++) r->norm[i] = put(r->d, l->norm[i], (size_t)s->n_embd);
-    struct dev_kv_shape shape = {2, s->n_kv, s->d_head};
+    struct dev_kv_shape shape = {.n_layer = 2, .n_kv_head = s->n_kv, .d_head = s->d_head};
     must(dev_kv_new(r->d, &r->kv, &shape, mode, N_PAGE, &e), &e);
     size_t n = N_SEQ * MAX_TOK;
     must(dev_alloc(r->d, &r->x, n * 256, &e), &e);

@@ -24,8 +24,8 @@
 /* Tiny models of every family: a Hugging Face directory under models/, and a file under gguf/ where GGUF can say all
  * that the model is. Some of the files are kept outside the project: read where they are at hand. */
 static const char *const family[] = {
-    "llama",  "llama-mqa", "mistral", "mistral-swa", "qwen2",   "qwen3",
-    "gemma2", "gemma3",    "phi3",    "olmo2",       "granite", "smollm3",
+    "llama", "llama-mqa", "mistral", "mistral-swa", "qwen2",    "qwen3",    "gemma2",         "gemma3",    "phi3",
+    "olmo2", "granite",   "smollm3", "mixtral",     "qwen2moe", "qwen3moe", "deepseek2-lite", "deepseek3", "llama4",
 };
 
 struct tiny {

@@ -201,28 +201,6 @@ static void test_missing(void **state)
 }
 
 /* Every GGUF can be opened, whatever its architecture; those without a forward pass are refused by name. */
-static void test_other_architectures(void **state)
-{
-    (void)state;
-    static const char *const name[] = {"gguf/deepseek2-lite", "gguf/mixtral", "gguf/qwen3moe"};
-    if (!file_is_dir("../shared/data/golden/gguf")) {
-        print_message("skipped: ../shared/data/golden/gguf is not there\n");
-        skip();
-    }
-    for (size_t i = 0; i < N_ELEM(name); i++) {
-        char path[128];
-        struct model_params p;
-        struct vocab_source v;
-        struct err e = {0};
-        snprintf(path, sizeof path, "../shared/data/golden/%s.gguf", name[i]);
-        struct model_file *f = open_model(path);
-        assert_int_equal(model_file_params(f, &p, &e), -ERR_UNSUPPORTED);
-        assert_int_equal(model_file_vocab(f, &v, &e), 0);
-        assert_true(v.n_token > 0);
-        model_file_close(f);
-    }
-}
-
 static void test_qwen2(void **state)
 {
     (void)state;
@@ -589,7 +567,6 @@ int main(void)
         cmocka_unit_test(test_vocab),
         cmocka_unit_test(test_missing),
         cmocka_unit_test(test_qwen2),
-        cmocka_unit_test(test_other_architectures),
         cmocka_unit_test(test_config_variants),
         cmocka_unit_test(test_config_refused),
         cmocka_unit_test(test_tokenizer_json),

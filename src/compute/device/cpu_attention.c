@@ -42,7 +42,8 @@ size_t cpu_attention_worker_bytes(const struct dev *d, const struct cpu_limits *
     if (d->opt.precision == PRECISION_REFERENCE) {
         floats += l->n_pos * l->d_head;
     }
-    return floats * sizeof(float) + cpu_attention_bf16_bytes(MAX_ROWS, l->d_head) + 6 * 64;
+    size_t latent = l->n_latent > 0 ? cpu_attention_latent_bytes(MAX_ROWS, l->d_head) : 0;
+    return floats * sizeof(float) + cpu_attention_bf16_bytes(MAX_ROWS, l->d_head) + latent + 6 * 64;
 }
 
 /* Rows that an item over n_pos positions may have. */
@@ -57,11 +58,19 @@ static int max_rows(int n_pos)
 
 typedef void (*item_fn)(void *arg, const struct item *it);
 
+/* Heads of an item, of a group of n that would make n_item items in a step: fewer where threads would have none. */
+static int split_heads(const struct attention *p, int n, int n_item)
+{
+    int pieces = (p->d->opt.n_thread + n_item - 1) / n_item;
+    return max_int(1, (n + pieces - 1) / pieces);
+}
+
 static void each_item_of_segment(const struct attention *p, const struct dev_segment *s, item_fn fn, void *arg)
 {
     int group = p->p->n_head / p->p->n_kv_head;
     int cap = cpu_attention_takes_bf16(p, s) ? MAX_ROWS : max_rows(s->first_pos + s->n_tok);
-    int heads = min_int(group, cap), toks = max_int(1, cap / group);
+    int toks = max_int(1, cap / group), n_block = (s->n_tok + toks - 1) / toks;
+    int heads = min_int(split_heads(p, group, n_block * p->p->n_kv_head * p->b->n_segment), cap);
     for (int t = 0; t < s->n_tok; t += toks) {
         for (int h = 0; h < p->p->n_kv_head; h++) {
             for (int g = 0; g < group; g += heads) {
@@ -215,7 +224,7 @@ static void soften(const struct attention *p, const struct item *it, struct work
 
 static void store_output(const struct attention *p, const struct item *it, const struct work *w)
 {
-    size_t dh = (size_t)p->p->d_head, width = (size_t)p->p->n_head * dh, n = (size_t)it->n_head * dh;
+    size_t dh = kv_value_len(&p->kv->shape), width = (size_t)p->p->n_head * dh, n = (size_t)it->n_head * dh;
     for (int t = 0; t < it->n_tok; t++) {
         size_t row = (size_t)(it->s->first_tok + it->tok0 + t);
         memcpy(p->out + row * width + (size_t)it->head0 * dh, w->out + (size_t)t * n, n * sizeof(float));
@@ -242,19 +251,30 @@ static struct work work_begin(const struct attention *p, const struct item *it, 
     if (bf16) {
         cpu_attention_bf16_begin(p, &w, &c);
     }
+    if (p->kv->shape.n_latent > 0) {
+        cpu_attention_latent_begin(p, &w, &c);
+    }
     return w;
 }
 
 static void weigh_values(const struct attention *p, const struct item *it, struct work *w)
 {
-    if (w->v_all) {
-        size_t dh = (size_t)p->p->d_head;
-        cpu_attention_each_span(p, it, w, gather_span);
-        p->d->kern.gemm_ref(w->out, dh, w->score, w->ld, 1, w->v_all, dh, w->n_row, dh, (size_t)(w->end - w->base),
-                            false);
-    } else {
-        cpu_attention_each_span(p, it, w, value_span);
+    bool latent = p->kv->shape.n_latent > 0;
+    if (!w->v_all && latent) {
+        cpu_attention_latent_values(p, it, w);
+        return;
     }
+    if (!w->v_all) {
+        cpu_attention_each_span(p, it, w, value_span);
+        return;
+    }
+    size_t dh = kv_value_len(&p->kv->shape);
+    if (latent) {
+        cpu_attention_latent_gather(p, it, w);
+    } else {
+        cpu_attention_each_span(p, it, w, gather_span);
+    }
+    p->d->kern.gemm_ref(w->out, dh, w->score, w->ld, 1, w->v_all, dh, w->n_row, dh, (size_t)(w->end - w->base), false);
 }
 
 static void attend(const struct attention *p, const struct item *it, int worker)
@@ -264,7 +284,11 @@ static void attend(const struct attention *p, const struct item *it, int worker)
     if (w.bf16.q) {
         cpu_attention_bf16(p, it, &w);
     } else {
-        cpu_attention_each_span(p, it, &w, score_span);
+        if (p->kv->shape.n_latent > 0) {
+            cpu_attention_latent_scores(p, it, &w);
+        } else {
+            cpu_attention_each_span(p, it, &w, score_span);
+        }
         soften(p, it, &w);
         weigh_values(p, it, &w);
     }

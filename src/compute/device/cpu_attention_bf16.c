@@ -18,8 +18,9 @@ enum {
 
 bool cpu_attention_takes_bf16(const struct attention *p, const struct dev_segment *s)
 {
-    return p->d->opt.precision == PRECISION_AUTO && p->d->kern.gemm_bf16 && p->kv->is_f16 && p->lse == NULL &&
-           s->n_tok * (p->p->n_head / p->p->n_kv_head) >= MIN_ROWS && p->p->d_head % KERN_K == 0;
+    return p->d->opt.precision == PRECISION_AUTO && p->d->kern.gemm_bf16 && p->kv->is_f16 &&
+           p->kv->shape.n_latent == 0 && p->lse == NULL && s->n_tok * (p->p->n_head / p->p->n_kv_head) >= MIN_ROWS &&
+           p->p->d_head % KERN_K == 0;
 }
 
 size_t cpu_attention_bf16_bytes(size_t n_row, size_t d_head)

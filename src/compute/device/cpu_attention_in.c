@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "compute/device/cpu_input.h"
+#include "compute/kernels/kmath.h"
 #include "ground/base/mem.h"
 
 struct attention_in {
@@ -105,6 +106,17 @@ static void rotate(const struct attention_in *p, float *x, size_t n_head, const 
     if (rope) {
         p->d->kern.rope(x, n_head, (size_t)p->p->d_head, (size_t)rope->n_rot, cos, sin, rope->halves, 1.0f);
     }
+    for (size_t h = 0; h < n_head && p->p->rotated_norm; h++) {
+        float *head = x + h * (size_t)p->p->d_head;
+        p->d->kern.rms_norm(head, head, p->p->rotated_norm, (size_t)p->p->d_head, p->p->eps);
+    }
+}
+
+/* What queries are multiplied by at a position. */
+static float temperature(const struct dev_attn_in *a, int32_t pos)
+{
+    float step = (float)((pos + 1) / a->temperature_floor);
+    return 1.0f + a->temperature_scale * kmath_logf(step + 1.0f);
 }
 
 /* Heads [begin, end) of one row, counted over q, then k, then v: rotated, and k and v stored. */
@@ -122,6 +134,9 @@ static void finish_row(const struct attention_in *p, const struct attention_in_b
     if (begin < n_q) {
         float *q = p->q + ((b->in.row0 + r) * n_q + begin) * dh;
         rotate(p, q, min_size(end, n_q) - begin, cos, sin);
+        if (a->temperature_floor > 0) {
+            p->d->kern.scale(q, temperature(a, at->pos), (min_size(end, n_q) - begin) * dh);
+        }
     }
     for (size_t h = begin > n_q ? begin : n_q; h < end; h++) {
         bool is_v = h >= n_q + n_kv;

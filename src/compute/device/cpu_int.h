@@ -24,7 +24,7 @@ enum {
     TILE_COLS = TILE_GROUPS * KERN_ROWS,
     PANEL_K = 512,     /* inputs of a dequantized panel: 8 groups x 512 x 16 floats = 256 KiB stay in L2 */
     FEW_ROWS = 4,      /* up to so many rows every worker prepares the input itself: cheaper than a barrier */
-    MAX_PROJ = 3,      /* projections of one input */
+    MAX_PROJ = 4,      /* projections of one input */
     ROPE_SLOTS = 1024, /* rows whose rotary tables are kept from layer to layer */
     ROPE_KINDS = 2     /* different ropes of one model */
 };
@@ -35,6 +35,7 @@ struct cpu_limits {
     size_t rank;             /* of any adapter */
     size_t n_pos;            /* positions of a segment: at most all pages of the largest dev_kv */
     size_t d_head, n_kv_dim; /* n_kv_dim = n_kv_head * d_head */
+    size_t n_latent;         /* of a compressed cache, 0: there is none */
 };
 
 struct scratch {
@@ -79,6 +80,9 @@ static inline const uint8_t *mat_block(const struct dev_mat *m, size_t group, si
     const struct quant *q = quants[m->type];
     return m->packed + group * m->group_bytes + k / (size_t)q->packed_k * q->packed_bytes;
 }
+/* A matrix of this shape without its memory; raises the limits to it. */
+int cpu_mat_shape(struct dev_mat *m, struct dev *d, enum quant_type type, size_t n_out, size_t n_in,
+                  struct err *e) MUST_CHECK;
 /* The part of its block in which input k lies. */
 static inline size_t mat_part(const struct dev_mat *m, size_t k)
 {
@@ -88,6 +92,7 @@ static inline size_t mat_part(const struct dev_mat *m, size_t k)
 /* Keys and values by page, then layer, then K before V. Within a page a head is contiguous:
  *   K of a head: [d_head][DEV_PAGE], transposed, so that it is the panel of the product with queries as it stands;
  *   V of a head: [DEV_PAGE][d_head], the panel of the product with weights.
+ * A compressed cache has one plane a layer, [DEV_PAGE][d_head]: a token is a row, the latent and then the key.
  * Elements float32 (is_f16 false) or float16. */
 struct dev_kv {
     struct dev *dev;
@@ -135,10 +140,19 @@ void *carve_take(struct carve *c, size_t n_bytes);
 
 /* --- keys and values --- */
 
+static inline size_t kv_planes(const struct dev_kv_shape *s)
+{
+    return s->n_latent > 0 ? 1 : 2;
+}
+/* Values of a head's output. */
+static inline size_t kv_value_len(const struct dev_kv_shape *s)
+{
+    return (size_t)(s->n_latent > 0 ? s->n_latent : s->d_head);
+}
 /* First element of a head of K ([d_head][DEV_PAGE]) or V ([DEV_PAGE][d_head]) as bytes; float * when !is_f16. */
 static inline size_t kv_offset(const struct dev_kv *kv, int32_t page, int layer, bool is_v, int head)
 {
-    size_t plane = ((size_t)page * (size_t)kv->shape.n_layer + (size_t)layer) * 2 + (is_v ? 1 : 0);
+    size_t plane = ((size_t)page * (size_t)kv->shape.n_layer + (size_t)layer) * kv_planes(&kv->shape) + (is_v ? 1 : 0);
     return (plane * (size_t)kv->shape.n_kv_head + (size_t)head) * kv->head_len * kv->elem_bytes;
 }
 static inline void *kv_head(const struct dev_kv *kv, int32_t page, int layer, bool is_v, int head)

@@ -7,20 +7,15 @@
 
 #include "ground/base/mem.h"
 
-int dev_mat_new(struct dev *d, struct dev_mat **out, enum quant_type type, size_t n_out, size_t n_in, struct err *e)
+int cpu_mat_shape(struct dev_mat *m, struct dev *d, enum quant_type type, size_t n_out, size_t n_in, struct err *e)
 {
-    *out = NULL;
     assert(n_in % (size_t)quants[type]->block_len == 0);
     size_t packed_k = (size_t)quants[type]->packed_k;
     size_t n_group = (n_out + KERN_ROWS - 1) / KERN_ROWS, n_block = (n_in + packed_k - 1) / packed_k;
     size_t group_bytes, n_bytes;
-    bool fits = mul_size(n_block, quants[type]->packed_bytes, &group_bytes) && mul_size(n_group, group_bytes, &n_bytes);
-    struct dev_mat *m = fits ? mem_try_alloc(sizeof(*m)) : NULL;
-    uint8_t *packed = m ? mem_try_aligned(n_bytes) : NULL;
-    if (!packed) {
-        mem_free(m);
+    if (!mul_size(n_block, quants[type]->packed_bytes, &group_bytes) || !mul_size(n_group, group_bytes, &n_bytes)) {
         return err_set(e, ERR_NOMEM, NULL, "cannot hold a %zu x %zu matrix of type %s: %zu bytes wanted", n_out, n_in,
-                       quants[type]->name, fits ? n_bytes : SIZE_MAX);
+                       quants[type]->name, SIZE_MAX);
     }
     *m = (struct dev_mat){.dev = d,
                           .type = type,
@@ -28,13 +23,27 @@ int dev_mat_new(struct dev *d, struct dev_mat **out, enum quant_type type, size_
                           .n_in = n_in,
                           .n_group = n_group,
                           .n_block = n_block,
-                          .group_bytes = group_bytes,
-                          .packed = packed};
-    int rc = cpu_limits_grow(d, &(struct cpu_limits){.n_in = n_in, .n_out = n_out}, e);
+                          .group_bytes = group_bytes};
+    return cpu_limits_grow(d, &(struct cpu_limits){.n_in = n_in, .n_out = n_out}, e);
+}
+
+int dev_mat_new(struct dev *d, struct dev_mat **out, enum quant_type type, size_t n_out, size_t n_in, struct err *e)
+{
+    *out = NULL;
+    struct dev_mat shape;
+    int rc = cpu_mat_shape(&shape, d, type, n_out, n_in, e);
     if (rc) {
-        dev_mat_free(m);
         return rc;
     }
+    struct dev_mat *m = mem_try_alloc(sizeof(*m));
+    uint8_t *packed = m ? mem_try_aligned(dev_mat_bytes(&shape)) : NULL;
+    if (!packed) {
+        mem_free(m);
+        return err_set(e, ERR_NOMEM, NULL, "cannot hold a %zu x %zu matrix of type %s: %zu bytes wanted", n_out, n_in,
+                       quants[type]->name, dev_mat_bytes(&shape));
+    }
+    *m = shape;
+    m->packed = packed;
     *out = m;
     return 0;
 }

@@ -70,6 +70,9 @@ enum { DEV_PAGE = 32 }; /* tokens a page */
 struct dev_kv;
 struct dev_kv_shape {
     int n_layer, n_kv_head, d_head;
+    /* > 0: a compressed cache. n_kv_head is 1, and of the d_head values of a token the first n_latent are its value and
+     * all are its key, so that they are kept once (latent.h). */
+    int n_latent;
 };
 int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *shape, enum dev_mode mode, int n_page,
                struct err *e) MUST_CHECK;
@@ -149,6 +152,9 @@ struct dev_attn_in {
     const float *q_norm, *k_norm; /* both NULL: none; [d_head] for each head, or, when full, [n_head * d_head] */
     bool full_norm;               /* and [n_kv_head * d_head] for all heads at once */
     const struct dev_rope *rope;  /* NULL: none */
+    const float *rotated_norm;    /* [d_head] of each head of q and k after the rotation, forward alone; NULL: none */
+    int temperature_floor; /* f > 0: q of position p times 1 + scale * ln(floor((p + 1) / f) + 1), forward alone */
+    float temperature_scale;
     int n_head, n_kv_head, d_head;
     float *q_raw, *k_raw; /* [n_tok][n_head * d_head], [n_tok][n_kv_head * d_head]: q and k before their norms, kept for
                              the backward pass, or NULL */
@@ -158,6 +164,7 @@ void dev_attention_in(struct dev *d, const struct dev_batch *b, const struct dev
 
 /* out[n_tok][n_head * d_head] = softmax(scores, causal, within window or chunk when > 0) V over each segment's blocks;
  * scores are s = q K^T * scale, or softcap * tanh(s / softcap) where that is > 0.
+ * With a compressed cache out is [n_tok][n_head * n_latent].
  * lse: [n_tok][n_head] log-sum-exp of the scaled scores, kept for the backward pass, or NULL. */
 struct dev_attn {
     int n_head, n_kv_head, d_head;

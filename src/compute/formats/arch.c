@@ -7,8 +7,9 @@
 
 #include "ground/base/str.h"
 
-static const struct arch *const archs[] = {&arch_llama, &arch_qwen2, &arch_qwen3,   &arch_gemma2, &arch_gemma3,
-                                           &arch_phi3,  &arch_olmo2, &arch_granite, &arch_smollm3};
+static const struct arch *const archs[] = {
+    &arch_llama,   &arch_qwen2,   &arch_qwen3,    &arch_gemma2,   &arch_gemma3,    &arch_phi3,  &arch_olmo2,
+    &arch_granite, &arch_smollm3, &arch_qwen2moe, &arch_qwen3moe, &arch_deepseek2, &arch_llama4};
 
 const struct arch *arch_find(const char *name)
 {
@@ -146,7 +147,7 @@ void tensors_add_attention(struct layer_tensors *l, const struct model_params *p
         tensors_add_matrix(l, "attn_v", n_kv, p->n_embd);
     }
     tensors_add_matrix(l, "attn_output", p->n_embd, n_q);
-    if (p->qk_norm != QK_NORM_NONE) {
+    if (p->qk_norm == QK_NORM_HEAD || p->qk_norm == QK_NORM_FULL) {
         bool full = p->qk_norm == QK_NORM_FULL;
         tensors_add_vector(l, "attn_q_norm", full ? n_q : p->d_head);
         tensors_add_vector(l, "attn_k_norm", full ? n_kv : p->d_head);
@@ -174,4 +175,33 @@ void arch_layer_tensors(const struct arch *a, const struct model_params *p, int 
     tensors_add_norms(l, p);
     tensors_add_attention(l, p);
     tensors_add_ffn(l, p);
+}
+
+void model_layer_tensors(const struct model_params *p, int layer, struct layer_tensors *l)
+{
+    const struct arch *a = arch_find(p->architecture);
+    l->n = 0;
+    if (a) {
+        arch_layer_tensors(a, p, layer, l);
+    }
+}
+
+bool model_params_begin(struct model_params *p, const char *architecture)
+{
+    const struct arch *a = arch_find(architecture);
+    *p = (struct model_params){.bos_id = -1, .eos_id = -1};
+    if (a) {
+        arch_init(a, p);
+        p->rope_halves = !a->gguf_pairs;
+        for (int i = 0; i < MODEL_MAX_ROPE; i++) {
+            rope_unscaled(&p->rope[i], 10000);
+        }
+    }
+    return a != NULL;
+}
+
+void model_params_layers(struct model_params *p, int window)
+{
+    p->attn_scale = 1.0f / sqrtf((float)p->d_head);
+    arch_layers(arch_find(p->architecture), p, window);
 }

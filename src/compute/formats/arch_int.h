@@ -41,9 +41,13 @@ int config_read_float(const struct config_reader *r, const json_t *object, const
                       double *out) MUST_CHECK;
 int config_read_scale(const struct config_reader *r, const char *key, float *out) MUST_CHECK; /* stays where absent */
 int config_refuse(const struct config_reader *r, const char *key, const char *why) MUST_CHECK;
+/* Which layers rotate: "no_rope_layers" (1 where one does), or all but every interval-th ("no_rope_layer_interval"). */
+int config_read_no_rope(const struct config_reader *r, struct model_params *p, int interval) MUST_CHECK;
 /* "sliding_attention", "full_attention" or "chunked_attention" for each layer, where "layer_types" is there: sets
  * window and chunk of every layer from the two given; else leaves the layers as they are. */
 int config_read_layer_types(const struct config_reader *r, struct model_params *p, int window, int chunk) MUST_CHECK;
+/* Windows of Qwen: from max_window_layers on, where the config asks for them. */
+int qwen_read_windows(const struct config_reader *r, struct model_params *p) MUST_CHECK;
 /* One set of rotary positions: `rope` is rope_parameters (or an entry of it) or rope_scaling, NULL: none; theta_key
  * stands in it, or else in the config. Needs n_rot, n_ctx_train. */
 int config_read_rope(const struct config_reader *r, const json_t *rope, const char *theta_key, double theta_default,
@@ -74,20 +78,10 @@ struct gguf_keys {
 };
 void gguf_keys_int(struct gguf_keys *k, const char *name, int value); /* below the architecture's name */
 void gguf_keys_float(struct gguf_keys *k, const char *name, double value);
+void gguf_keys_bool(struct gguf_keys *k, const char *name, bool value);
 
 /* --- tensors --- */
 
-/* A tensor "blk.N.PART.weight" that a layer has. */
-struct layer_tensor {
-    const char *part;
-    int n_dim;
-    uint64_t shape[3]; /* row-major, outermost first */
-    bool has_bias;     /* it may have a bias of shape[0] values */
-};
-struct layer_tensors {
-    struct layer_tensor at[32];
-    size_t n;
-};
 /* Append a matrix [n_out][n_in], a vector [n], a stack of matrices [n_mat][n_out][n_in]. */
 void tensors_add_matrix(struct layer_tensors *l, const char *part, int n_out, int n_in);
 void tensors_add_vector(struct layer_tensors *l, const char *part, int n);
@@ -96,6 +90,25 @@ void tensors_add_stack(struct layer_tensors *l, const char *part, int n_mat, int
 void tensors_add_norms(struct layer_tensors *l, const struct model_params *p);
 void tensors_add_attention(struct layer_tensors *l, const struct model_params *p);
 void tensors_add_ffn(struct layer_tensors *l, const struct model_params *p);
+/* A mixture of experts, or the dense part where the layer has none. */
+void tensors_add_ffn_or_experts(struct layer_tensors *l, const struct model_params *p, int layer);
+
+/* --- mixtures of experts: arch_experts.c --- */
+
+/* What every router has where the file does not say: no groups, a scale of 1. */
+void experts_init(struct model_params *p);
+/* n experts of a width as one; INT32_MAX when that is too wide. */
+int experts_width(int n, int width);
+/* Ranges; -ERR_INPUT. */
+int experts_check(const struct model_params *p, const char *path, struct err *e) MUST_CHECK;
+/* The usual keys, checked; what stands in p->experts is kept where there are none. No experts: nothing. */
+int gguf_read_experts(struct gguf_reader *r, struct model_params *p) MUST_CHECK;
+/* Numbers and widths of experts, and norm_topk_prob where it is there; experts_check is the caller's. */
+int config_read_experts(const struct config_reader *r, struct model_params *p, const char *width_key) MUST_CHECK;
+/* Keys that all families share; usual_norm: whether readers of these alone renormalize weights. */
+void gguf_put_experts(struct gguf_keys *k, bool usual_norm);
+/* Whether "blk.LAYER.NAME" is there. */
+bool arch_has_tensor(const struct model_file *f, int layer, const char *name);
 
 /* --- the architecture --- */
 
@@ -106,6 +119,9 @@ struct arch {
     bool gguf_permutes;        /* and its rows of q and k were permuted for that */
     bool scale_has_key;        /* a key of the family gives the scale of scores */
     bool window_has_key;       /* and one the window that other programs read too */
+    bool has_experts;          /* it reads expert_count and what belongs to it */
+    bool own_heads;            /* it reads the sizes of heads itself */
+    bool own_magnitude;        /* YaRN leaves the magnitude of rotation at 1 */
     bool plus_one;             /* norm weights of Hugging Face files lack the 1 that they are used with */
     /* What is true of every model of the family; after this the readers fill in the rest. */
     void (*init)(struct model_params *p);
@@ -134,6 +150,6 @@ void arch_layer_tensors(const struct arch *a, const struct model_params *p, int 
 const char *arch_model_types(char *out, size_t size);
 
 extern const struct arch arch_llama, arch_qwen2, arch_qwen3, arch_gemma2, arch_gemma3, arch_phi3, arch_smollm3,
-    arch_granite, arch_olmo2;
+    arch_granite, arch_olmo2, arch_qwen2moe, arch_qwen3moe, arch_deepseek2, arch_llama4;
 
 #endif

@@ -2,7 +2,7 @@
 #include "compute/formats/arch_int.h"
 
 /* From layer max_window_layers on layers slide, where the config asks for it at all. */
-static int from_config(const struct config_reader *r, struct model_params *p)
+int qwen_read_windows(const struct config_reader *r, struct model_params *p)
 {
     if (!json_is_true(json_object_get(r->config, "use_sliding_window"))) {
         return 0;
@@ -21,6 +21,9 @@ static void init_qwen3(struct model_params *p)
 }
 
 const struct arch arch_qwen2 = {
-    .name = "qwen2", .model_type = {"qwen2"}, .n_ctx_default = 32768, .from_config = from_config};
-const struct arch arch_qwen3 = {
-    .name = "qwen3", .model_type = {"qwen3"}, .n_ctx_default = 32768, .init = init_qwen3, .from_config = from_config};
+    .name = "qwen2", .model_type = {"qwen2"}, .n_ctx_default = 32768, .from_config = qwen_read_windows};
+const struct arch arch_qwen3 = {.name = "qwen3",
+                                .model_type = {"qwen3"},
+                                .n_ctx_default = 32768,
+                                .init = init_qwen3,
+                                .from_config = qwen_read_windows};

@@ -193,6 +193,9 @@ static int directory_embedding(const struct model_file *f, struct embedding_para
     char *text = NULL;
     size_t n;
     int rc = load_beside(f, "1_Pooling/config.json", &pooling, e);
+    if (!rc && !pooling) {
+        rc = load_beside(f, "pooling.json", &pooling, e); /* as the registry keeps it */
+    }
     rc = rc ? rc : load_beside(f, "sentence_bert_config.json", &lengths, e);
     if (!rc && pooling) {
         rc = read_pooling(f, pooling, p, e);

@@ -90,11 +90,13 @@ struct gguf_kv {
 
 /* A tensor and where its bytes are. */
 struct hf_packed;
+struct hf_made;
 struct stored_tensor {
     struct tensor_info info; /* first: callers hold a pointer to it */
     uint32_t part;
     uint64_t offset;                /* in the file of the part */
     const struct hf_packed *packed; /* the rows are made from these when they are read; NULL: the bytes are the rows */
+    const struct hf_made *made;     /* the same (hf_made.h) */
     bool plus_one;                  /* a float vector of type stored_type: read as F32, one added to each value */
     enum tensor_type stored_type;
 };

@@ -36,7 +36,14 @@ int gguf_read_float(struct gguf_reader *r, const char *name, double initial, dou
 {
     const char *key = key_of(r, name);
     *out = initial;
-    if (gguf_find(&r->f->gguf, key) && (!gguf_get_float(&r->f->gguf, key, out) || !isfinite(*out) || *out <= 0)) {
+    int64_t whole;
+    bool there = gguf_find(&r->f->gguf, key) != NULL;
+    if (there && gguf_get_int(&r->f->gguf, key, &whole)) {
+        *out = (double)whole;
+    } else if (there && !gguf_get_float(&r->f->gguf, key, out)) {
+        *out = 0;
+    }
+    if (there && (!isfinite(*out) || *out <= 0)) {
         return err_set(r->e, ERR_INPUT, r->f->path, "cannot use \"%s\": %s is no number above 0", r->f->path, key);
     }
     return 0;
@@ -75,10 +82,13 @@ static int read_sizes(struct gguf_reader *r, struct model_params *p)
     if (rc) {
         return rc;
     }
-    if (d_value != p->d_head) {
+    const struct arch *a = arch_find(r->arch);
+    if (d_value != p->d_head && !a->own_heads) {
         return gguf_refuse(r, "attention.value_length", "differs from attention.key_length");
     }
-    return n_expert ? gguf_refuse(r, "expert_count", "is above 0: mixtures of experts are not supported") : 0;
+    return n_expert && !a->has_experts
+               ? gguf_refuse(r, "expert_count", "is above 0: mixtures of experts are not supported")
+               : 0;
 }
 
 static int read_vocab_size(struct gguf_reader *r, struct model_params *p)

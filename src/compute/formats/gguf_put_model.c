@@ -26,6 +26,12 @@ void gguf_keys_float(struct gguf_keys *k, const char *name, double value)
     k->failed |= gguf_put_f32(k->w, key_of(k, name, key), (float)value) != 0;
 }
 
+void gguf_keys_bool(struct gguf_keys *k, const char *name, bool value)
+{
+    char key[96];
+    k->failed |= gguf_put_bool(k->w, key_of(k, name, key), value) != 0;
+}
+
 static void put_text(struct gguf_keys *k, const char *key, const char *text)
 {
     k->failed |= text && gguf_put_str(k->w, key, text, strlen(text)) != 0;
@@ -36,18 +42,15 @@ static void put_id(struct gguf_keys *k, const char *key, int id)
     k->failed |= id >= 0 && gguf_put_u32(k->w, key, (uint32_t)id) != 0;
 }
 
-static void put_yarn(struct gguf_keys *k, const struct model_rope *r)
+/* What a reader of the keys takes for the magnitude. */
+static float usual_magnitude(const struct model_rope *r, const struct arch *a)
 {
-    char key[96];
-    put_text(k, key_of(k, "rope.scaling.type", key), "yarn");
-    gguf_keys_float(k, "rope.scaling.factor", (double)r->yarn.factor);
-    gguf_keys_int(k, "rope.scaling.original_context_length", (int)r->yarn.n_ctx_orig);
-    gguf_keys_float(k, "rope.scaling.yarn_beta_fast", (double)r->yarn.beta_fast);
-    gguf_keys_float(k, "rope.scaling.yarn_beta_slow", (double)r->yarn.beta_slow);
+    return r->yarn.factor > 1 && !a->own_magnitude ? (float)(0.1 * log(r->yarn.factor) + 1) : 1.0f;
 }
 
-/* One factor for all frequencies and YaRN have keys; other factors are tensors, which the caller writes. */
-static void put_rope(struct gguf_keys *k)
+/* One factor for all frequencies and YaRN have keys; factors that differ otherwise are a tensor, which the caller
+ * writes. Another magnitude than the usual one would be left out: it has a key of its own. */
+static void put_rope(struct gguf_keys *k, const struct arch *a)
 {
     char key[96];
     const struct model_rope *r = &k->p->rope[0];
@@ -57,17 +60,17 @@ static void put_rope(struct gguf_keys *k)
     }
     gguf_keys_int(k, "rope.dimension_count", k->p->n_rot);
     gguf_keys_float(k, "rope.freq_base", r->theta);
-    if (r->n_ctx_short > 0) { /* longrope: its family has keys */
-        return;
-    }
     if (r->yarn.factor > 0) {
-        put_yarn(k, r);
-    } else if (same && r->factor[0] != 1.0f) {
+        put_text(k, key_of(k, "rope.scaling.type", key), "yarn");
+        gguf_keys_float(k, "rope.scaling.factor", r->yarn.factor);
+        gguf_keys_int(k, "rope.scaling.original_context_length", (int)r->yarn.n_ctx_orig);
+        gguf_keys_float(k, "rope.scaling.yarn_beta_fast", r->yarn.beta_fast);
+        gguf_keys_float(k, "rope.scaling.yarn_beta_slow", r->yarn.beta_slow);
+    } else if (same && r->factor[0] != 1.0f && r->n_ctx_short == 0) {
         put_text(k, key_of(k, "rope.scaling.type", key), "linear");
         gguf_keys_float(k, "rope.scaling.factor", (double)r->factor[0]);
     }
-    float usual = r->yarn.factor > 1 ? (float)(0.1 * log((double)r->yarn.factor) + 1) : 1;
-    if (r->magnitude != usual) {
+    if (r->magnitude != usual_magnitude(r, a) && r->n_ctx_short == 0) {
         k->failed |= gguf_put_f32(k->w, "tailor.rope.magnitude", r->magnitude) != 0;
     }
 }
@@ -117,31 +120,42 @@ static void put_scale(struct gguf_keys *k, const struct arch *a)
     }
 }
 
-static void put_params(struct gguf_keys *k, const char *path)
+static void put_params(struct gguf_keys *k, const char *name)
 {
     const struct model_params *p = k->p;
     const struct {
         const char *name;
         int value;
-    } number[] = {{"block_count", p->n_layer},         {"context_length", p->n_ctx_train},
-                  {"embedding_length", p->n_embd},     {"feed_forward_length", p->n_ff},
-                  {"attention.head_count", p->n_head}, {"attention.head_count_kv", p->n_kv_head},
-                  {"attention.key_length", p->d_head}, {"attention.value_length", p->d_head},
+    } number[] = {{"block_count", p->n_layer},
+                  {"context_length", p->n_ctx_train},
+                  {"embedding_length", p->n_embd},
+                  {"feed_forward_length", p->n_ff},
+                  {"attention.head_count", p->n_head},
+                  {"attention.head_count_kv", p->n_kv_head},
+                  {"attention.key_length", p->latent.n_latent ? p->latent.n_latent + p->n_rot : p->d_head},
+                  {"attention.value_length", p->latent.n_latent ? p->latent.n_latent : p->d_head},
                   {"vocab_size", p->n_vocab}};
     put_text(k, "general.architecture", p->architecture);
     put_text(k, "general.type", "model");
-    put_text(k, "general.name", path_base(path));
+    put_text(k, "general.name", name);
     for (size_t i = 0; i < N_ELEM(number); i++) {
         gguf_keys_int(k, number[i].name, number[i].value);
     }
     gguf_keys_float(k, "attention.layer_norm_rms_epsilon", (double)p->rms_eps);
-    put_rope(k);
     const struct arch *a = arch_find(p->architecture);
+    put_rope(k, a);
     put_layers(k, a);
     if (a->put_gguf) {
         a->put_gguf(k);
     }
     put_scale(k, a);
+}
+
+int gguf_put_params(struct gguf_writer *w, const struct model_params *p, const char *name)
+{
+    struct gguf_keys k = {.w = w, .p = p};
+    put_params(&k, name);
+    return k.failed ? -ERR_NOMEM : 0;
 }
 
 /* Tokens and types, filled up with unused ones to the rows of the embedding. */
@@ -277,7 +291,7 @@ static int put_hf(struct gguf_writer *w, const struct model_file *f, struct err 
                        f->path, v.n_token, p.n_vocab);
     }
     struct gguf_keys k = {.w = w, .p = &p, .v = &v};
-    put_params(&k, f->path);
+    put_params(&k, path_base(f->path));
     if (v.model) {
         put_vocab(&k);
     }

@@ -94,6 +94,26 @@ int config_read_layer_types(const struct config_reader *r, struct model_params *
     return 0;
 }
 
+int config_read_no_rope(const struct config_reader *r, struct model_params *p, int interval)
+{
+    const json_t *list = config_member(r->config, "no_rope_layers");
+    int every, rc = config_read_int(r, "no_rope_layer_interval", interval, &every);
+    if (rc || every < 1) {
+        return rc ? rc : config_refuse(r, "no_rope_layer_interval", "is 0");
+    }
+    if (json_array_size(list) > 0 && json_array_size(list) != (size_t)p->n_layer) {
+        return err_set(r->e, ERR_INPUT, r->path,
+                       "cannot use \"%s\": config.json \"no_rope_layers\" has %zu entries, %d would be right", r->path,
+                       json_array_size(list), p->n_layer);
+    }
+    for (int i = 0; i < p->n_layer; i++) {
+        bool rotates =
+            json_array_size(list) ? json_integer_value(json_array_get(list, (size_t)i)) != 0 : (i + 1) % every != 0;
+        p->layer[i].rope = rotates ? 0 : -1;
+    }
+    return 0;
+}
+
 /* The activation is the family's own, whatever key says so; another would be another model. */
 static int check_activation(const struct config_reader *r, const struct model_params *p)
 {
@@ -199,6 +219,9 @@ static bool part_name(const char *const (*names)[2], const char *hf, char *out, 
     for (; names && (*names)[0]; names++) {
         size_t n = strlen((*names)[0]);
         const char *kind = hf + n;
+        if (str_eq(hf, (*names)[0])) { /* a whole name */
+            return snprintf(out, size, "%s", (*names)[1]) > 0;
+        }
         if (!strncmp(hf, (*names)[0], n) && (str_eq(kind, ".weight") || str_eq(kind, ".bias"))) {
             return snprintf(out, size, "%s%s", (*names)[1], kind) > 0;
         }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "compute/formats/formats_int.h"
+#include "compute/formats/hf_made.h"
 #include "ground/base/file.h"
 #include "ground/base/str.h"
 
@@ -178,6 +179,9 @@ int model_file_read(const struct model_file *f, const struct tensor_info *t, voi
     if (s->packed) {
         int bad = hf_packed_read(f, s, p, offset, n, e);
         return bad ? err_wrap(e, bad, "tensor \"%s\"", t->name) : 0;
+    }
+    if (s->made) {
+        return hf_made_read(f, s, p, offset, n, e);
     }
     if (s->plus_one) {
         return read_plus_one(f, s, p, offset, n, e);

@@ -84,9 +84,10 @@ struct model_rope {
     double theta;
     float factor[MODEL_MAX_FREQ]; /* [n_rot/2] from scaling of any kind; 1 when unscaled */
     float magnitude;              /* 1 but for YaRN and longrope */
+    /* How factors of YaRN came about; factor 0: they did not. */
     struct {
-        float factor, n_ctx_orig, beta_fast, beta_slow;
-    } yarn; /* where factor[] are YaRN's by these numbers, as GGUF has keys for them; factor 0: they are not */
+        double factor, n_ctx_orig, beta_fast, beta_slow;
+    } yarn;
     /* Longrope: beyond n_ctx_short positions these factors instead of the others; 0: there are none. */
     int n_ctx_short;
     float long_factor[MODEL_MAX_FREQ];
@@ -94,16 +95,36 @@ struct model_rope {
 
 /* What differs from layer to layer. */
 struct model_layer_params {
-    int window; /* > 0: a token sees so many positions, its own among them */
-    int chunk;  /* > 0: positions are cut into chunks of so many, a token sees its own */
-    int rope;   /* index into rope[], -1: no rotation */
+    int window;   /* > 0: a token sees so many positions, its own among them */
+    int chunk;    /* > 0: positions are cut into chunks of so many, a token sees its own */
+    int rope;     /* index into rope[], -1: no rotation */
+    bool experts; /* a mixture of experts in place of the feed-forward part */
 };
 
 enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH };
 enum qk_norm {
     QK_NORM_NONE,
-    QK_NORM_HEAD, /* of each head of q and k, before the rotation; weights [d_head] */
-    QK_NORM_FULL  /* of all of q and all of k */
+    QK_NORM_HEAD,   /* of each head of q and k, before the rotation; weights [d_head] */
+    QK_NORM_FULL,   /* of all of q and all of k */
+    QK_NORM_ROTATED /* of each head after the rotation, where there is one; without weights */
+};
+
+/* Mixtures of experts, of the layers that have one (device/experts.h says how a router chooses). */
+struct model_experts {
+    int n_expert;     /* 0: there are none */
+    int n_used, n_ff; /* chosen for a token; width of one */
+    int n_shared;     /* width of the one that every token uses besides, 0: none */
+    bool shared_gate; /* its output is multiplied by a sigmoid of its input */
+    int n_group, n_group_used;
+    bool sigmoid, has_bias, renormalize, weighs_input;
+    float scale;
+};
+
+/* A compressed cache of keys and values (device/latent.h). */
+struct model_latent {
+    int n_latent;        /* 0: keys and values are kept as they are */
+    int q_rank;          /* queries come from a latent of their own; 0: from the input */
+    int d_nope, d_value; /* values of a query head that are not rotated (d_head = d_nope + n_rot); of a value head */
 };
 
 /* Hyper-parameters of the families that Tailor computes: everything that the forward pass must know. */
@@ -126,6 +147,13 @@ struct model_params {
     float logit_scale;     /* logits are */
     float attn_softcap;    /* c > 0: scores s become c tanh(s / c) */
     float logit_softcap;   /* the same of logits */
+
+    /* Queries of layers without rotation are multiplied by 1 + scale * ln(floor((pos + 1) / floor) + 1). */
+    int temperature_floor; /* 0: they are not */
+    float temperature_scale;
+
+    struct model_experts experts;
+    struct model_latent latent;
 
     int n_rope;
     struct model_rope rope[MODEL_MAX_ROPE];
@@ -173,6 +201,25 @@ int model_file_embedding(const struct model_file *f, struct embedding_params *p,
 bool model_architecture_known(const char *name);
 /* The names of all that there are, "llama, qwen2 ...": for messages. */
 const char *model_architectures(char *out, size_t size);
+/* A tensor "blk.N.PART.weight" that a layer has. */
+struct layer_tensor {
+    const char *part;
+    int n_dim;
+    uint64_t shape[3]; /* row-major, outermost first */
+    bool has_bias;     /* it may have a bias of shape[0] values */
+    bool only_bias;    /* "blk.N.PART.bias" alone is there, of this shape */
+};
+struct layer_tensors {
+    struct layer_tensor at[32];
+    size_t n;
+};
+/* The tensors of a layer of a model with these hyper-parameters. */
+void model_layer_tensors(const struct model_params *p, int layer, struct layer_tensors *l);
+/* Hyper-parameters of a model that is made, not read: what is true of every model of an architecture (false: it is not
+ * known); when the sizes are filled in, the layers as the architecture has them, window being that of layers that slide
+ * (0: none), with the usual scale of scores. */
+bool model_params_begin(struct model_params *p, const char *architecture);
+void model_params_layers(struct model_params *p, int window);
 /* Whether a GGUF of this architecture keeps the rows of q and k in rotary pairs (2i, 2i+1), where Hugging Face keeps
  * halves. */
 bool model_architecture_permutes(const char *name);

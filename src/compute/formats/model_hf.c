@@ -2,6 +2,7 @@
  * Fills a struct model_file; tensors get their GGUF names here, data stays as it is (rotary pairs in halves).
  * Other files of the directory are ignored; a path in the index that leaves the directory is refused. */
 #include "compute/formats/arch_int.h"
+#include "compute/formats/hf_made.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -183,6 +184,7 @@ int model_open_hf(struct model_file *f, const char *path, struct err *e)
         f->metadata = json_incref(f->config);
         rc = rc ? rc : open_weights(f, e);
         rc = rc ? rc : hf_quant_bind(f, e);
+        rc = rc ? rc : hf_made_bind(f, e);
         rc = rc ? rc : check_parts(f, has_tokenizer, e);
     } else if (!has_tokenizer) {
         rc = err_set(e, ERR_NOT_FOUND, path,

@@ -169,7 +169,7 @@ static int check_layer(struct checker *c, const struct arch *a, int layer)
     arch_layer_tensors(a, c->p, layer, &list);
     for (size_t i = 0; !rc && i < list.n; i++) {
         const struct layer_tensor *t = &list.at[i];
-        snprintf(name, sizeof name, "blk.%d.%s.weight", layer, t->part);
+        snprintf(name, sizeof name, "blk.%d.%s.%s", layer, t->part, t->only_bias ? "bias" : "weight");
         rc = check_shape(c, name, true, t->n_dim, t->shape);
         if (!rc && t->has_bias) {
             snprintf(name, sizeof name, "blk.%d.%s.bias", layer, t->part);
@@ -199,8 +199,8 @@ static bool is_known(const struct arch *a, const struct model_params *p, const c
     for (size_t i = 0; i < list.n; i++) {
         size_t n = strlen(list.at[i].part);
         const char *kind = name + used + n;
-        if (!strncmp(name + used, list.at[i].part, n) &&
-            (str_eq(kind, ".weight") || (str_eq(kind, ".bias") && list.at[i].has_bias))) {
+        if (!strncmp(name + used, list.at[i].part, n) && (str_eq(kind, list.at[i].only_bias ? ".bias" : ".weight") ||
+                                                          (str_eq(kind, ".bias") && list.at[i].has_bias))) {
             return true;
         }
     }

@@ -79,7 +79,7 @@ int bind_attention(const struct binder *b)
         rc = bind_site(b, (enum adapter_site)s);
     }
     rc = rc ? rc : bind_site(b, SITE_O);
-    if (rc || p->qk_norm == QK_NORM_NONE) {
+    if (rc || (p->qk_norm != QK_NORM_HEAD && p->qk_norm != QK_NORM_FULL)) {
         return rc;
     }
     rc = bind_norm(b, "attn_q_norm", full ? n_q : n, &l->q_norm);

@@ -3,15 +3,17 @@
 #include <string.h>
 
 #include "compute/kernels/kmath.h"
-#include "compute/model/model_int.h"
+#include "compute/model/deepseek2.h"
+#include "compute/model/experts.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 
 enum { FINE_MAX_PARAM = 400 * 1000 * 1000 };
 
-static const struct model_family *const families[] = {&family_llama,  &family_qwen2,   &family_qwen3,
-                                                      &family_gemma2, &family_gemma3,  &family_phi3,
-                                                      &family_olmo2,  &family_granite, &family_smollm3};
+static const struct model_family *const families[] = {
+    &family_llama,    &family_qwen2,     &family_qwen3,   &family_gemma2,  &family_gemma3,
+    &family_phi3,     &family_olmo2,     &family_granite, &family_smollm3, &family_qwen2moe,
+    &family_qwen3moe, &family_deepseek2, &family_llama4};
 
 void model_site_shape(const struct model_params *p, enum adapter_site site, size_t *n_out, size_t *n_in)
 {
@@ -74,6 +76,32 @@ static int bind_all(struct model *m, const struct model_file *f, struct err *e)
     return rc;
 }
 
+/* What attention needs besides weights. */
+static int prepare_attention(struct model *m, struct err *e)
+{
+    const struct model_params *p = &m->params;
+    const struct dev_latent_shape shape = {.n_embd = p->n_embd,
+                                           .q_rank = p->latent.q_rank,
+                                           .n_head = p->n_head,
+                                           .d_nope = p->latent.d_nope,
+                                           .n_rot = p->n_rot,
+                                           .n_latent = p->latent.n_latent,
+                                           .d_value = p->latent.d_value};
+    float one[2 * MODEL_MAX_FREQ];
+    int rc = p->latent.n_latent ? dev_latent_reserve(m->dev, &shape, e) : 0;
+    if (rc || p->qk_norm != QK_NORM_ROTATED) {
+        return rc;
+    }
+    for (int i = 0; i < p->d_head; i++) {
+        one[i] = 1;
+    }
+    rc = dev_alloc(m->dev, &m->ones, (size_t)p->d_head, e);
+    if (!rc) {
+        dev_write(m->dev, m->ones, one, (size_t)p->d_head);
+    }
+    return rc;
+}
+
 int model_load(struct model **out, struct dev *d, const struct model_file *f, struct err *e)
 {
     *out = NULL;
@@ -99,6 +127,9 @@ int model_load(struct model **out, struct dev *d, const struct model_file *f, st
     }
     model_set_context(m, 0);
     rc = bind_all(m, f, e);
+    if (!rc) {
+        rc = prepare_attention(m, e);
+    }
     if (rc) {
         goto out;
     }
@@ -119,6 +150,8 @@ static void free_layer(struct dev *d, struct model_layer *l)
         dev_mat_free(l->w[s]);
         dev_release(d, l->bias[s]);
     }
+    layer_experts_free(d, l->experts);
+    layer_latent_free(d, l->latent);
 }
 
 static void free_space(struct dev *d, struct model_space *s)
@@ -128,6 +161,7 @@ static void free_space(struct dev *d, struct model_space *s)
     dev_release(d, s->att);
     dev_release(d, s->act);
     dev_release(d, s->branch);
+    dev_experts_space_free(s->experts);
     mem_free(s->wanted);
     *s = (struct model_space){0};
 }
@@ -144,6 +178,7 @@ void model_free(struct model *m)
     dev_mat_free(m->embedding);
     dev_mat_free(m->head);
     dev_release(m->dev, m->output_norm);
+    dev_release(m->dev, m->ones);
     mem_free(m->layer);
     mem_free(m);
 }
@@ -157,37 +192,77 @@ struct dev *model_dev(const struct model *m)
     return m->dev;
 }
 
-static uint64_t layer_bytes(const struct model *m)
+/* Bytes of the matrices of a layer outside its mixture. */
+static uint64_t plain_bytes(const struct model_layer *l)
 {
-    uint64_t n = 0;
-    for (int i = 0; i < m->params.n_layer; i++) {
-        for (int s = 0; s < SITE_COUNT; s++) {
-            n += dev_mat_bytes(m->layer[i].w[s]);
-        }
+    uint64_t n = l->latent ? layer_latent_bytes(l->latent) : 0;
+    for (int s = 0; s < SITE_COUNT; s++) {
+        n += l->w[s] ? dev_mat_bytes(l->w[s]) : 0;
     }
     return n;
 }
 
 uint64_t model_weight_bytes(const struct model *m)
 {
-    return layer_bytes(m) + m->vector_bytes + dev_mat_bytes(m->embedding) + (m->head ? dev_mat_bytes(m->head) : 0);
+    uint64_t n = m->vector_bytes + dev_mat_bytes(m->embedding) + (m->head ? dev_mat_bytes(m->head) : 0);
+    for (int i = 0; i < m->params.n_layer; i++) {
+        const struct layer_experts *x = m->layer[i].experts;
+        n += plain_bytes(&m->layer[i]) + (x ? layer_experts_bytes(x) : 0);
+    }
+    return n;
+}
+
+/* Of a step in which n_read experts of every mixture are read. */
+static uint64_t step_bytes(const struct model *m, int n_read)
+{
+    uint64_t n = m->vector_bytes + dev_mat_bytes(m->head ? m->head : m->embedding) +
+                 dev_mat_bytes(m->embedding) / (uint64_t)m->params.n_vocab;
+    for (int i = 0; i < m->params.n_layer; i++) {
+        const struct layer_experts *x = m->layer[i].experts;
+        n += plain_bytes(&m->layer[i]) + (x ? layer_experts_step_bytes(x, n_read) : 0);
+    }
+    return n;
 }
 
 uint64_t model_step_bytes(const struct model *m)
 {
-    uint64_t head = dev_mat_bytes(m->head ? m->head : m->embedding);
-    return layer_bytes(m) + m->vector_bytes + head + dev_mat_bytes(m->embedding) / (uint64_t)m->params.n_vocab;
+    return step_bytes(m, m->params.experts.n_used);
+}
+
+uint64_t model_common_step_bytes(const struct model *m)
+{
+    return step_bytes(m, 0);
+}
+
+uint64_t model_expert_bytes_read(const struct model *m)
+{
+    return m->expert_bytes_read;
+}
+
+static uint64_t attention_params(const struct model_params *p)
+{
+    uint64_t n_embd = (uint64_t)p->n_embd, n_head = (uint64_t)p->n_head, d_head = (uint64_t)p->d_head;
+    uint64_t n_latent = (uint64_t)p->latent.n_latent, rank = (uint64_t)p->latent.q_rank;
+    uint64_t d_nope = (uint64_t)p->latent.d_nope, d_value = (uint64_t)p->latent.d_value;
+    if (n_latent == 0) {
+        return 2 * n_embd * d_head * (n_head + (uint64_t)p->n_kv_head);
+    }
+    uint64_t query = rank ? rank * (n_embd + n_head * d_head) : n_embd * n_head * d_head;
+    return query + n_embd * (n_latent + (uint64_t)p->n_rot) + n_head * n_latent * (d_nope + d_value) +
+           n_embd * n_head * d_value;
 }
 
 uint64_t model_n_layer_param(const struct model *m)
 {
-    uint64_t n = 0;
-    for (int s = 0; s < SITE_COUNT; s++) {
-        size_t n_out, n_in;
-        model_site_shape(&m->params, (enum adapter_site)s, &n_out, &n_in);
-        n += (uint64_t)n_out * n_in;
+    const struct model_params *p = &m->params;
+    const struct model_experts *x = &p->experts;
+    uint64_t n_embd = (uint64_t)p->n_embd, n = 0;
+    for (int i = 0; i < p->n_layer; i++) {
+        uint64_t width = (uint64_t)x->n_used * (uint64_t)x->n_ff + (uint64_t)x->n_shared;
+        uint64_t experts = n_embd * (3 * width + (uint64_t)x->n_expert);
+        n += attention_params(p) + (p->layer[i].experts ? experts : 3 * n_embd * (uint64_t)p->n_ff);
     }
-    return n * (uint64_t)m->params.n_layer;
+    return n;
 }
 
 uint64_t model_n_head_param(const struct model *m)
@@ -195,9 +270,22 @@ uint64_t model_n_head_param(const struct model *m)
     return (uint64_t)m->params.n_vocab * (uint64_t)m->params.n_embd;
 }
 
+size_t model_query_len(const struct model_params *p)
+{
+    return (size_t)(p->latent.n_latent ? p->latent.n_latent + p->n_rot : p->d_head);
+}
+
+size_t model_attended_len(const struct model_params *p)
+{
+    return (size_t)(p->latent.n_latent ? p->latent.n_latent : p->d_head);
+}
+
 static struct dev_kv_shape kv_shape(const struct model *m)
 {
-    return (struct dev_kv_shape){m->params.n_layer, m->params.n_kv_head, m->params.d_head};
+    return (struct dev_kv_shape){.n_layer = m->params.n_layer,
+                                 .n_kv_head = m->params.n_kv_head,
+                                 .d_head = (int)model_query_len(&m->params),
+                                 .n_latent = m->params.latent.n_latent};
 }
 
 int model_kv_new(const struct model *m, struct dev_kv **out, int n_page, struct err *e)
@@ -210,14 +298,15 @@ size_t model_kv_page_bytes(const struct model *m)
 {
     size_t elem_bytes = dev_precision(m->dev) == PRECISION_REFERENCE ? sizeof(float) : sizeof(uint16_t);
     struct dev_kv_shape s = kv_shape(m);
-    return (size_t)s.n_layer * 2 * (size_t)s.n_kv_head * (size_t)s.d_head * DEV_PAGE * elem_bytes;
+    size_t planes = s.n_latent ? 1 : 2; /* keys and values, or what stands for both */
+    return (size_t)s.n_layer * planes * (size_t)s.n_kv_head * (size_t)s.d_head * DEV_PAGE * elem_bytes;
 }
 
 /* Where 16 bits of an input are kept in small models. Rounding one kind of input to 8 bits moves the answers of SmolLM2
  * (106 M parameters in layers) to short chat prompts by a mean KL divergence, in 1e-4, of: v 22, down 16, up 11, head
  * 8, gate 5, q 3, k 3, attention output 3; what bfloat16 does beside it is 4, the bound is 20. Gate and the attention
  * output are a third of the work. Larger models are less sensitive. */
-static bool needs_fine(const struct model *m, enum adapter_site site)
+bool model_needs_fine(const struct model *m, enum adapter_site site)
 {
     return site != SITE_O && site != SITE_GATE && model_n_layer_param(m) < FINE_MAX_PARAM;
 }
@@ -232,8 +321,11 @@ static struct dev_proj site_proj(const struct model *m, int layer, enum adapter_
         ops->lora[site][i] = adapter[i] ? adapter_lora(adapter[i], layer, site) : NULL;
         n = ops->lora[site][i] ? n_adapter : n;
     }
-    return (struct dev_proj){
-        .w = l->w[site], .bias = l->bias[site], .lora = ops->lora[site], .n_lora = n, .fine = needs_fine(m, site)};
+    return (struct dev_proj){.w = l->w[site],
+                             .bias = l->bias[site],
+                             .lora = ops->lora[site],
+                             .n_lora = n,
+                             .fine = model_needs_fine(m, site)};
 }
 
 bool model_has_join(const struct model_params *p)
@@ -262,6 +354,9 @@ void model_layer_ops(const struct model *m, int layer, const struct adapter *con
                                    .q_norm = l->q_norm,
                                    .k_norm = l->k_norm,
                                    .full_norm = p->qk_norm == QK_NORM_FULL,
+                                   .rotated_norm = lp->rope >= 0 ? m->ones : NULL,
+                                   .temperature_floor = lp->rope < 0 ? p->temperature_floor : 0,
+                                   .temperature_scale = p->temperature_scale,
                                    .rope = lp->rope >= 0 ? &m->rope[lp->rope] : NULL,
                                    .n_head = p->n_head,
                                    .n_kv_head = p->n_kv_head,
@@ -293,6 +388,18 @@ struct dev_head model_head(const struct model *m)
                              .softcap = m->params.logit_softcap};
 }
 
+static int reserve_experts(struct model *m, int max_tok, struct err *e)
+{
+    const struct model_params *p = &m->params;
+    const struct dev_experts_shape shape = {.max_tok = max_tok,
+                                            .n_embd = p->n_embd,
+                                            .n_expert = p->experts.n_expert,
+                                            .n_used = p->experts.n_used,
+                                            .n_ff = p->experts.n_ff,
+                                            .n_shared = p->experts.n_shared};
+    return p->experts.n_expert ? dev_experts_space_new(m->dev, &m->space.experts, &shape, e) : 0;
+}
+
 int model_reserve(struct model *m, int max_tok, struct err *e)
 {
     struct model_space *s = &m->space;
@@ -300,13 +407,13 @@ int model_reserve(struct model *m, int max_tok, struct err *e)
         return 0;
     }
     free_space(m->dev, s);
-    size_t n = (size_t)max_tok, n_q = (size_t)m->params.n_head * (size_t)m->params.d_head;
+    size_t n = (size_t)max_tok, n_head = (size_t)m->params.n_head;
     const struct {
         float **p;
         size_t width;
     } part[] = {{&s->x, (size_t)m->params.n_embd},
-                {&s->q, n_q},
-                {&s->att, n_q},
+                {&s->q, n_head * model_query_len(&m->params)},
+                {&s->att, n_head * model_attended_len(&m->params)},
                 {&s->act, (size_t)m->params.n_ff},
                 {&s->branch, model_has_join(&m->params) ? (size_t)m->params.n_embd : 0}};
     for (size_t i = 0; i < N_ELEM(part); i++) {
@@ -315,6 +422,11 @@ int model_reserve(struct model *m, int max_tok, struct err *e)
             free_space(m->dev, s);
             return err_wrap(e, rc, "cannot reserve a step of %d tokens", max_tok);
         }
+    }
+    int rc = reserve_experts(m, max_tok, e);
+    if (rc) {
+        free_space(m->dev, s);
+        return rc;
     }
     s->wanted = mem_try_array(n, sizeof(s->wanted[0]));
     if (!s->wanted) {
@@ -356,7 +468,7 @@ static struct dev_batch take_wanted(struct model *m, const struct model_batch *b
         }
     }
     dev_take_rows(m->dev, space->x, (size_t)m->params.n_embd, b->out_row, b->n_out);
-    dev_take_rows(m->dev, space->q, (size_t)m->params.n_head * (size_t)m->params.d_head, b->out_row, b->n_out);
+    dev_take_rows(m->dev, space->q, (size_t)m->params.n_head * model_query_len(&m->params), b->out_row, b->n_out);
     return wanted;
 }
 

@@ -23,9 +23,13 @@ void model_free(struct model *m);
 const struct model_params *model_params(const struct model *m);
 struct dev *model_dev(const struct model *m);
 uint64_t model_weight_bytes(const struct model *m); /* packed, in memory */
-/* Weight bytes that one decode step of one sequence reads (the embedding counts one row, a tied head counts whole). */
+/* Weight bytes that one decode step of one sequence reads (the embedding counts one row, a tied head counts whole; of
+ * experts those chosen for one token count). */
 uint64_t model_step_bytes(const struct model *m);
-/* Parameters of matrix products a token: layers only, and the head. */
+/* The same without experts, and what was read of experts in all steps so far: several sequences may share some. */
+uint64_t model_common_step_bytes(const struct model *m);
+uint64_t model_expert_bytes_read(const struct model *m);
+/* Parameters of matrix products a token: layers only (of experts those chosen for it), and the head. */
 uint64_t model_n_layer_param(const struct model *m);
 uint64_t model_n_head_param(const struct model *m);
 

@@ -17,20 +17,23 @@ static void shape_text(const struct tensor_info *t, char *out, size_t size)
     }
 }
 
-/* The tensor with its kernel type; n_in 0: a vector of n_out values. */
-static int find_tensor(const struct model_file *f, const char *name, size_t n_out, size_t n_in,
-                       const struct tensor_info **out, enum quant_type *type, struct err *e)
+int bind_find(const struct model_file *f, const char *name, int n_dim, const size_t *shape,
+              const struct tensor_info **out, enum quant_type *type, struct err *e)
 {
     const struct tensor_info *t = model_file_find(f, name);
     if (!t) {
         return err_set(e, ERR_INPUT, name, "cannot bind tensor \"%s\": the file has none of this name", name);
     }
-    bool fits =
-        n_in ? t->n_dim == 2 && t->shape[0] == n_out && t->shape[1] == n_in : t->n_dim == 1 && t->shape[0] == n_out;
+    struct tensor_info wanted = {.n_dim = n_dim};
+    bool fits = t->n_dim == n_dim;
+    for (int i = 0; i < n_dim; i++) {
+        wanted.shape[i] = shape[i];
+        fits = fits && t->shape[i] == shape[i];
+    }
     if (!fits) {
-        char have[96], want[48];
+        char have[96], want[96];
         shape_text(t, have, sizeof(have));
-        snprintf(want, sizeof(want), n_in ? "%zu x %zu" : "%zu", n_out, n_in);
+        shape_text(&wanted, want, sizeof(want));
         return err_set(e, ERR_INPUT, name, "cannot bind tensor \"%s\": its shape is %s, the hyper-parameters want %s",
                        name, have, want);
     }
@@ -45,6 +48,14 @@ static int find_tensor(const struct model_file *f, const char *name, size_t n_ou
     *out = t;
     *type = (enum quant_type)q;
     return 0;
+}
+
+/* n_in 0: a vector of n_out values. */
+static int find_tensor(const struct model_file *f, const char *name, size_t n_out, size_t n_in,
+                       const struct tensor_info **out, enum quant_type *type, struct err *e)
+{
+    const size_t shape[] = {n_out, n_in};
+    return bind_find(f, name, n_in ? 2 : 1, shape, out, type, e);
 }
 
 /* Rows of t from row0 on, as many as the matrix has. */

@@ -7,6 +7,8 @@
 #include <stdint.h>
 
 #include "compute/device/device.h"
+#include "compute/device/experts.h"
+#include "compute/device/stack.h"
 #include "compute/formats/model_file.h"
 #include "compute/model/adapter.h"
 #include "compute/model/model.h"
@@ -20,8 +22,10 @@ struct model_layer {
     float *attn_norm, *ffn_norm;           /* [n_embd] before a branch */
     float *post_attn_norm, *post_ffn_norm; /* [n_embd] after it */
     float *q_norm, *k_norm;                /* as in dev_attn_in */
-    struct dev_mat *w[SITE_COUNT];
+    struct dev_mat *w[SITE_COUNT];         /* NULL where the layer has something else in their place */
     float *bias[SITE_COUNT];
+    struct layer_experts *experts; /* experts.h; NULL: gate, up and down */
+    struct layer_latent *latent;   /* deepseek2.h; NULL: q, k and v */
 };
 
 /* One layer's operations with the adapters of a batch; they point into this struct and into the model. */
@@ -67,14 +71,17 @@ struct model_family {
     void (*tape_backward)(struct tape *t, int layer);
 };
 extern const struct model_family family_llama, family_qwen2, family_qwen3, family_gemma2, family_gemma3, family_phi3,
-    family_olmo2, family_granite, family_smollm3;
+    family_olmo2, family_granite, family_smollm3, family_qwen2moe, family_qwen3moe, family_deepseek2, family_llama4;
 
 /* Activations of a step, device memory for max_tok tokens. */
 struct model_space {
     int max_tok;
-    float *x, *q, *att, *act;   /* [n_embd], [n_head * d_head] twice, [n_ff] values a token */
-    float *branch;              /* [n_embd] what joins x otherwise than by addition, NULL where nothing does */
-    struct dev_segment *wanted; /* [max_tok] segments of model_take_wanted */
+    /* [n_embd], queries and what they attended to (model_query_len, model_attended_len a head), [n_ff] values a token
+     */
+    float *x, *q, *att, *act;
+    float *branch;                     /* [n_embd] what joins x otherwise than by addition, NULL where nothing does */
+    struct dev_segment *wanted;        /* [max_tok] segments of model_take_wanted */
+    struct dev_experts_space *experts; /* NULL where no layer has any */
 };
 
 struct model {
@@ -87,7 +94,9 @@ struct model {
     struct model_layer *layer;                      /* [n_layer] */
     float inv_freq[MODEL_MAX_ROPE][MODEL_MAX_FREQ]; /* [n_rot / 2], divided by the factors of scaling */
     struct dev_rope rope[MODEL_MAX_ROPE];
-    uint64_t vector_bytes; /* norms and biases */
+    float *ones;                /* [d_head], where heads are normed without weights, else NULL */
+    uint64_t vector_bytes;      /* norms and biases */
+    uint64_t expert_bytes_read; /* in all steps so far */
     struct model_space space;
 };
 
@@ -96,6 +105,12 @@ struct model {
 void step_take_wanted(struct step *s, int layer);
 /* What joins the residual stream otherwise than by addition. */
 bool model_has_join(const struct model_params *p);
+
+/* Values of a query head, and of what it attended to, as attention sees them. */
+size_t model_query_len(const struct model_params *p);
+size_t model_attended_len(const struct model_params *p);
+/* Whether 16 bits of the input of a matrix are kept where the fast path would keep 8. */
+bool model_needs_fine(const struct model *m, enum adapter_site site);
 
 /* Outputs and inputs of the matrix at a site. */
 void model_site_shape(const struct model_params *p, enum adapter_site site, size_t *n_out, size_t *n_in);
@@ -132,5 +147,20 @@ int bind_mat_part(struct model *m, const struct model_file *f, const char *name,
                   size_t n_in, struct dev_mat **out, struct err *e) MUST_CHECK;
 int bind_vec_part(struct model *m, const struct model_file *f, const char *name, const struct bind_part *part,
                   bool must, float **out, struct err *e) MUST_CHECK;
+
+/* --- binding: model_bind_stack.c --- */
+
+/* A stack of n matrices; the same errors. */
+int bind_stack(struct model *m, const struct model_file *f, const char *name, size_t n, size_t n_out, size_t n_in,
+               struct dev_stack **out, struct err *e) MUST_CHECK;
+/* A matrix of any type, kept in float32. */
+int bind_mat_f32(struct model *m, const struct model_file *f, const char *name, size_t n_out, size_t n_in,
+                 struct dev_mat **out, struct err *e) MUST_CHECK;
+/* A matrix of one row as a vector. */
+int bind_row(struct model *m, const struct model_file *f, const char *name, size_t n, float **out,
+             struct err *e) MUST_CHECK;
+/* The tensor of a name and shape, with its kernel type. */
+int bind_find(const struct model_file *f, const char *name, int n_dim, const size_t *shape,
+              const struct tensor_info **out, enum quant_type *type, struct err *e) MUST_CHECK;
 
 #endif

@@ -162,7 +162,8 @@ static int take_memory(struct tape *t, struct err *e)
     if (t->layer == NULL || t->segment == NULL || t->n_pos == NULL)
         return err_set(e, ERR_NOMEM, NULL, "cannot make a tape: out of memory");
     int rc = all_arrays(p, &t->opt, t->rank, t, alloc_array, d, e);
-    struct dev_kv_shape shape = {t->opt.recompute ? 1 : p->n_layer, p->n_kv_head, p->d_head};
+    struct dev_kv_shape shape = {
+        .n_layer = t->opt.recompute ? 1 : p->n_layer, .n_kv_head = p->n_kv_head, .d_head = p->d_head};
     if (rc == 0) rc = dev_kv_new(d, &t->kv, &shape, DEV_TRAIN, t->n_page, e);
     shape.n_layer = 1;
     if (rc == 0) rc = dev_kv_new(d, &t->dkv, &shape, DEV_TRAIN, t->n_page, e);
@@ -176,6 +177,10 @@ int tape_new(struct tape **out, struct model *m, const struct tape_options *opt,
     if (m->family->tape_backward == NULL)
         return err_set(e, ERR_UNSUPPORTED, m->params.architecture,
                        "cannot train architecture \"%s\": it has no backward pass", m->params.architecture);
+    if (m->params.experts.n_expert > 0)
+        return err_set(e, ERR_UNSUPPORTED, m->params.architecture,
+                       "cannot train a model with %d experts a layer: mixtures of experts have no backward pass",
+                       m->params.experts.n_expert);
     int rc = check_memory(m, opt, e);
     if (rc != 0) return rc;
     struct tape *t = mem_try_alloc(sizeof(*t));

@@ -61,8 +61,12 @@ static int list_dir(struct file_set *s, const char *path, struct err *e)
     if (rc) return rc;
     s->dir = mem_strdup(path);
     s->entry = mem_strdup("");
-    s->name = mem_alloc((n + 1) * sizeof *s->name);
-    s->stored = mem_alloc((n + 1) * sizeof *s->stored);
+    s->name = mem_alloc((n + 2) * sizeof *s->name);
+    s->stored = mem_alloc((n + 2) * sizeof *s->stored);
+    if (is_regular(path, "1_Pooling/config.json")) { /* how sentence-transformers pools; stored beside the others */
+        s->name[s->n] = mem_strdup("1_Pooling/config.json");
+        s->stored[s->n++] = mem_strdup("pooling.json");
+    }
     for (size_t i = 0; i < n; i++) {
         if (all[i][0] != '.' && is_regular(path, all[i])) {
             s->stored[s->n] = mem_strdup(all[i]);
@@ -174,9 +178,14 @@ static void name_of_path(const char *path, char *out, size_t size)
 
 int registry_import(struct registry *r, const char *path, const char *name, struct registered *out, struct err *e)
 {
+    return registry_import_from(r, path, name, path_base(path), out, e);
+}
+
+int registry_import_from(struct registry *r, const char *path, const char *name, const char *source,
+                         struct registered *out, struct err *e)
+{
     struct file_set s;
     char from_path[128];
-    const char *source = path_base(path);
     json_t *files = json_array(), *manifest = NULL;
     int fd;
     if (!name) {
