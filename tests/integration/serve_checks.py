@@ -2,7 +2,7 @@
 """Checks of a running server, with the standard library alone. usage: serve_checks.py PART URL
 
 Prints one line a check: ok NAME | not ok NAME reason. Every wait has an end."""
-import http.client, json, socket, sys, threading, time
+import base64, http.client, json, socket, struct, sys, threading, time
 from urllib.parse import urlsplit
 
 PART, URL = sys.argv[1:3]
@@ -306,7 +306,45 @@ def cut():
     check('cut_whole', waits and r.status == 503 and e['code'] == 'draining' and r.headers['Retry-After'], (waits, r.status, e))
 
 
-PARTS = dict(basics=basics, streams=streams, together=together, errors=errors, leaving=leaving, slow=slow, keys=keys, queue=queue, drain=drain, cut=cut)
+def embeddings():
+    """POST /v1/embeddings beside a model that chats, against the golden vectors of the tiny BERT"""
+    rows = json.load(open('tests/data/golden/models/bert-tiny/golden.json', encoding='utf-8'))['rows']
+    texts = [r['text'] for r in rows]
+
+    def embed(**body): return call('POST', '/v1/embeddings', dict(dict(model='bert', input=texts), **body))
+
+    def near(vectors): return all(abs(a - b) < 1e-5 for v, r in zip(vectors, rows) for a, b in zip(v, r['mean'])) and len(vectors) == len(rows)
+
+    status, r, _ = embed()
+    check('embed', status == 200 and r['object'] == 'list' and near([d['embedding'] for d in r['data']])
+          and [d['index'] for d in r['data']] == list(range(len(rows))) and r['usage']['prompt_tokens'] == sum(len(x['ids']) for x in rows), r)
+    status, r, _ = embed(encoding_format='base64')
+    vectors = [struct.unpack('<32f', base64.b64decode(d['embedding'])) for d in r['data']]
+    check('embed_base64', status == 200 and near(vectors), r)
+    status, r, _ = embed(input=texts[0], dimensions=7, user='x')
+    check('embed_dimensions', status == 200 and len(r['data']) == 1 and len(r['data'][0]['embedding']) == 7, r)
+    for name, body, code, word in (('tokens', dict(input=[1, 2]), 400, 'input'), ('chat_model', dict(model='tiny'), 400, 'tiny'),
+                                   ('no_model', dict(model='none'), 404, 'none'), ('too_many', dict(dimensions=33), 400, '32'),
+                                   ('too_long', dict(input='a ' * 99), 400, '101 tokens'), ('nothing', dict(input=[]), 400, 'input'),
+                                   ('parameter', dict(truncate=True), 400, 'truncate'), ('format', dict(encoding_format='hex'), 400, 'base64')):
+        status, r, _ = embed(**body)
+        check(f'embed_{name}', status == code and word in r['error']['message'], (status, r))
+    status, r, _ = call('POST', CHAT, ask(model='bert'))
+    check('embed_no_chat', status == 400 and 'embedding' in r['error']['message'], (status, r))
+    got = []
+    threads = [threading.Thread(target=lambda: got.append(embed(input=texts * 20)[0])) for _ in range(6)]
+    for t in threads: t.start()
+    alone = answer(ask())
+    for t in threads: t.join()
+    check('embed_together', got == [200] * 6 and alone == answer(ask()), got)
+    s = socket.create_connection((HOST, PORT), 60) # a client that leaves at once
+    raw = json.dumps(dict(model='bert', input=texts * 100)).encode()
+    s.sendall(b'POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n' % len(raw) + raw)
+    s.close()
+    check('embed_left', embed()[0] == 200)
+
+
+PARTS = dict(embeddings=embeddings, basics=basics, streams=streams, together=together, errors=errors, leaving=leaving, slow=slow, keys=keys, queue=queue, drain=drain, cut=cut)
 try: PARTS[PART]()
 except Exception as ex: check(f'{PART}_ran', False, repr(ex))
 sys.exit(failed)

@@ -91,6 +91,23 @@ printf '{"id":"a","task":"classification","input":"a","expected":"b"}\n' >"$WORK
 run no_eval 2 - "$REASON" eval "$WORK/no_tokenizer.gguf" --cases "$WORK/cases.jsonl" --out "$WORK/eval"
 run no_serve 2 - "$REASON" serve --model "$WORK/no_tokenizer.gguf" --port 0
 
+# --- embed: the tiny BERT, texts and rows, and a model that generates
+BERT=tests/data/golden/models/bert-tiny
+run embed 0 '' '' embed $BERT --text "the card is lost" --text a --json
+holds embed_vectors 'd["n_embd"]==32 and d["n_text"]==2 and d["n_tok"]==10 and abs(sum(x*x for x in d["embeddings"][1])-1)<1e-6'
+printf '{"q":"the card","a":"is lost"}\n{"q":"a","a":"b"}\n' >"$WORK/rows.jsonl"
+run embed_rows 0 '' '' embed $BERT --file "$WORK/rows.jsonl" --field q+a --dimensions 4 --json
+holds embed_rows_vectors '[len(v) for v in d["embeddings"]]==[4,4]'
+run embed_too_long 2 - 'has 102 tokens, the model takes 64' embed $BERT --text "$(printf 'a %.0s' $(seq 100))"
+run embed_truncated 0 '' '' embed $BERT --text "$(printf 'a %.0s' $(seq 100))" --truncate --json
+run embed_import 0 '' '' import $BERT bert
+run embed_imported 0 '' '' embed bert --text a --json
+holds embed_imported_vector 'd["n_embd"]==32'
+run embed_no_field 2 - 'field' embed $BERT --file "$WORK/rows.jsonl"
+run embed_no_pooling 2 - 'mean, cls or last' embed tests/data/golden/gguf/llama.gguf --text ab
+run embed_last 0 '' '' embed tests/data/golden/gguf/llama.gguf --text ab --pooling last --json
+holds embed_last_vector 'd["n_embd"]==64 and len(d["embeddings"][0])==64'
+
 # --- a chat template that cannot be used: text works, conversations say why not
 run prompt_alone 0 '' '' generate "$WORK/no_template.gguf" --prompt hello --max-tokens 4
 run no_messages 2 - 'no_template.gguf.*fur' generate "$WORK/no_template.gguf" --messages "$WORK/messages"

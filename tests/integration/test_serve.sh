@@ -79,6 +79,14 @@ if start --model "$MODEL,name=tiny" --api-key-file "$DIR/keys"; then
     finish sigterm_with_keys 10
 fi
 
+# --- a model that embeds beside one that chats
+BERT=tests/data/golden/models/bert-tiny
+if start --model "$BERT,name=bert" --model "$MODEL,name=tiny" --ctx 2048; then
+    checks embeddings
+    finish sigterm_after_embeddings 10
+fi
+refused embedder_adapter 2 'only embeds' --model "$BERT,name=bert" --adapter "$DIR/adapter,name=tuned" --port 0
+
 # --- a full queue
 if start --model "$MODEL,name=tiny" --ctx 2048 --max-batch 1 --max-queue 1; then
     checks queue

@@ -385,7 +385,7 @@ static void test_pre_tokenizer_names(void **state)
 {
     (void)state;
     static const struct {
-        const char *text, *name;
+        const char *text, *name; /* name:normalization */
     } row[] = {
         {"{\"pre_tokenizer\":" BYTE_LEVEL "}", "gpt-2"},
         {"{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\",\"individual_digits\":true}"
@@ -394,7 +394,12 @@ static void test_pre_tokenizer_names(void **state)
         {"{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\",\"individual_digits\":"
          "false}," BYTE_LEVEL "]}}",
          NULL},
-        {"{\"normalizer\":{\"type\":\"Lowercase\"},\"pre_tokenizer\":" BYTE_LEVEL "}", NULL},
+        {"{\"normalizer\":{\"type\":\"Lowercase\"},\"pre_tokenizer\":" BYTE_LEVEL "}", "gpt-2:lower"},
+        {"{\"normalizer\":{\"type\":\"NFKC\"},\"pre_tokenizer\":" BYTE_LEVEL "}", NULL},
+        {"{\"normalizer\":{\"type\":\"StripAccents\"},\"pre_tokenizer\":" BYTE_LEVEL "}", NULL},
+        {"{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFD\"},{\"type\":\"StripAccents\"},{"
+         "\"type\":\"Lowercase\"}]},\"pre_tokenizer\":" BYTE_LEVEL "}",
+         "gpt-2:nfd,accents,lower"},
         {"{\"pre_tokenizer\":{\"type\":\"Whitespace\"}}", NULL},
         {"{}", NULL},
         {"{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(?"
@@ -407,11 +412,16 @@ static void test_pre_tokenizer_names(void **state)
          "llama-bpe"},
     };
     for (size_t i = 0; i < N_ELEM(row); i++) {
-        bool byte_level;
-        bool prefix_space;
+        struct vocab_source v = {.model = "gpt2"};
         json_t *j = json_loads(row[i].text, 0, NULL);
         assert_non_null(j);
-        const char *name = hf_pre_tokenizer_name(j, &byte_level, &prefix_space);
+        hf_read_preparation(j, &v);
+        char steps[96], got[160];
+        unsigned back;
+        vocab_normalize_format(v.normalize, steps);
+        assert_true(vocab_normalize_parse(steps, &back) && back == v.normalize);
+        snprintf(got, sizeof got, "%s%s%s", v.pre ? v.pre : "", *steps ? ":" : "", steps);
+        const char *name = v.unsupported ? NULL : got;
         if (!str_eq(name, row[i].name)) {
             fail_msg("%s: %s", row[i].text, name ? name : "NULL");
         }

@@ -298,7 +298,7 @@ static void long_run(void **state)
     struct bpe b;
     struct bpe_work w = {0};
     struct err e = {0};
-    assert_int_equal(bpe_init(&b, &v, text_ptr, usable, &e), 0);
+    assert_int_equal(bpe_init(&b, BPE_BYTES, &v, text_ptr, usable, &e), 0);
     char *s = mem_alloc(N);
     memset(s, 'a', N);
     assert_int_equal(bpe_run(&b, &w, s, N), 0);
@@ -326,8 +326,20 @@ static void refuses(void **state)
     struct tokenizer *t;
     struct err e = {0};
     struct vocab_source v = vocabulary();
-    v.model = "llama";
+    v.model = "t5";
     assert_int_equal(tokenizer_new(&t, &v, &e), -ERR_UNSUPPORTED);
+    assert_non_null(strstr(e.msg, "\"t5\""));
+    v = vocabulary();
+    v.unsupported = "a step";
+    assert_int_equal(tokenizer_new(&t, &v, &e), -ERR_UNSUPPORTED);
+    assert_non_null(strstr(e.msg, "a step"));
+    v = vocabulary();
+    v.model = "llama"; /* neither scores nor merges */
+    v.n_merge = 0;
+    assert_int_equal(tokenizer_new(&t, &v, &e), -ERR_INPUT);
+    v = vocabulary();
+    v.model = "bert"; /* no unknown token */
+    assert_int_equal(tokenizer_new(&t, &v, &e), -ERR_INPUT);
     v = vocabulary();
     v.model = NULL;
     assert_int_equal(tokenizer_new(&t, &v, &e), -ERR_UNSUPPORTED);

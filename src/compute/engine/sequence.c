@@ -48,7 +48,9 @@ static int make_memory(struct engine *g, struct sequence *s, const struct sequen
     if (!s->ids || !s->block || !s->option)
         return err_set(e, ERR_NOMEM, NULL, "cannot keep a sequence of %zu tokens: out of memory", s->n_limit);
     memcpy(s->ids, r->ids, r->n_id * sizeof(*s->ids));
-    return answer_text_init(&s->text, g->tok, cap + 4, r->stop, r->n_stop, e);
+    int rc = answer_text_init(&s->text, g->tok, cap + 4, r->stop, r->n_stop, e);
+    if (!rc && g->tok && r->n_id > 0) detokenizer_follow(&s->text.detok, r->ids[r->n_id - 1]);
+    return rc;
 }
 
 static int make(struct engine *g, const struct sequence_request *r, struct sequence **out, struct err *e)

@@ -129,9 +129,23 @@ const char *gguf_type_name(uint32_t type);
 json_t *gguf_metadata_json(const struct gguf_file *g);
 /* Declare a key with a value that was read. */
 int gguf_put_value(struct gguf_writer *w, const char *key, const struct gguf_value *v) MUST_CHECK;
+/* Keys of ours for what GGUF's tokenizer keys cannot say; other programs ignore them. */
+#define TAILOR_NORMALIZE     "tailor.tokenizer.normalize"
+#define TAILOR_PREFIX_FIRST  "tailor.tokenizer.space_prefix_first"
+#define TAILOR_PREFIX_UNLESS "tailor.tokenizer.space_prefix_unless_space"
+#define TAILOR_LSTRIP        "tailor.tokenizer.lstrip_ids"
+#define TAILOR_RSTRIP        "tailor.tokenizer.rstrip_ids"
+#define TAILOR_SINGLE_WORD   "tailor.tokenizer.single_word_ids"
+/* Bits of enum normalize as names with commas, and back; parse is false for a name that is none. */
+void vocab_normalize_format(unsigned bits, char out[96]);
+bool vocab_normalize_parse(const char *text, unsigned *bits);
+/* Scores by the order of merges: minus the rank of the first merge that makes a token; others stay as they are. False
+ * without memory. */
+bool vocab_scores_of_merges(const struct vocab_source *v, float *score);
 /* -ERR_* as model_file_params; n_part files hold the tensors of f. */
 int gguf_params(const struct model_file *f, struct model_params *p, struct err *e) MUST_CHECK;
-int gguf_vocab(const struct gguf_file *g, struct vocab_source *v, struct err *e) MUST_CHECK;
+/* Strings are borrowed from g; what must be made new lives in mem. */
+int gguf_vocab(const struct gguf_file *g, struct arena *mem, struct vocab_source *v, struct err *e) MUST_CHECK;
 
 /* The open descriptor, now the caller's, and its size: a model keeps the file and lets the table go. */
 int safetensors_take_file(struct safetensors *s, uint64_t *size_bytes);
@@ -215,13 +229,38 @@ int hf_params(const struct model_file *f, struct model_params *p, struct err *e)
 /* Vocabulary of tokenizer.json; tokenizer_config, special tokens and config may be NULL. */
 int hf_vocab_parse(struct hf_vocab *h, const char *path, const json_t *tokenizer, const json_t *tokenizer_config,
                    const json_t *config, struct err *e) MUST_CHECK;
-/* The files of dir that make a vocabulary; a directory without tokenizer.json leaves v.model NULL. */
+/* The files of dir that make a vocabulary: tokenizer.json, else tokenizer.model; a directory with neither leaves
+ * v.model NULL. */
 int hf_vocab_load(struct hf_vocab *h, const char *dir, const json_t *config, struct err *e) MUST_CHECK;
-/* GGUF pre-tokenizer name of the pre_tokenizer of a tokenizer.json; NULL when unknown. */
-const char *hf_pre_tokenizer_name(const json_t *tokenizer, bool *byte_level, bool *prefix_space);
+/* Whether a tokenizer.json works on bytes that are spelled as characters. */
+bool hf_is_byte_level(const json_t *tokenizer);
+/* Normalizer and pre-tokenizer of a tokenizer.json, for a v whose model is set: pre, normalize, space_prefix; what is
+ * not known is named in unsupported. */
+void hf_read_preparation(const json_t *tokenizer, struct vocab_source *v);
+/* A tokenizer.model of SentencePiece as it stands. */
+struct spm_model {
+    size_t n;
+    const char **text; /* [n] */
+    uint32_t *len;
+    float *score;  /* finite */
+    int32_t *type; /* as in GGUF */
+    int unk_id, bos_id, eos_id, pad_id;
+    bool is_bpe, space_behind, maps_chars, dummy_prefix, joins_spaces, escapes_spaces;
+};
+/* Everything lives in mem. -ERR_INPUT when it is none or broken. */
+int spm_model_parse(struct spm_model *m, struct arena *mem, const char *path, const void *data, size_t n,
+                    struct err *e) MUST_CHECK;
+/* The same as a vocabulary; tokenizer_config (may be NULL) adds tokens and a template. What no tokenizer of ours does
+ * (other kinds than BPE, normalizers other than identity) is named in v.unsupported. */
+int spm_vocab_parse(struct hf_vocab *h, const char *path, const void *data, size_t n, const json_t *tokenizer_config,
+                    const json_t *config, struct err *e) MUST_CHECK;
+/* Fill f from a tokenizer.model. */
+int model_open_sentencepiece(struct model_file *f, const char *path, struct err *e) MUST_CHECK;
 /* GGUF name of a tensor in out, or false when it has none. a: the architecture of the directory, NULL when unknown. */
 struct arch;
 bool hf_tensor_name(const struct arch *a, const char *hf, char *out, size_t size);
+/* The same for encoders of the BERT family. */
+bool hf_encoder_tensor_name(const char *hf, char *out, size_t size);
 
 /* Ranges of the sizes alone: after it loops over layers and frequencies stay within their arrays. */
 int params_check_sizes(const struct model_params *p, const char *path, struct err *e) MUST_CHECK;

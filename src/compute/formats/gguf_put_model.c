@@ -187,21 +187,86 @@ static void put_tokens(struct gguf_keys *k)
     mem_free(pad);
 }
 
+static void put_flag(struct gguf_keys *k, const char *key, bool value)
+{
+    k->failed |= gguf_put_bool(k->w, key, value) != 0;
+}
+
+/* Scores of SentencePiece, or made of merges: what merges first has the best, so that programs that go by scores merge
+ * in the same order (where no two merges that make one token compete). */
+static void put_scores(struct gguf_keys *k)
+{
+    const struct vocab_source *v = k->v;
+    size_t n = (size_t)k->p->n_vocab > v->n_token ? (size_t)k->p->n_vocab : v->n_token;
+    float *score = mem_try_array(n, sizeof *score);
+    if (!score) {
+        k->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        score[i] = v->score && i < v->n_token ? v->score[i] : v->score ? -10000.0f : -(float)(v->n_merge + 1);
+    }
+    k->failed |= !v->score && !vocab_scores_of_merges(v, score);
+    k->failed |= gguf_put_array(k->w, "tokenizer.ggml.scores", GGUF_F32, score, NULL, n) != 0;
+    mem_free(score);
+}
+
+/* The ids of tokens with a bit of enum token_match, where there are any. */
+static void put_matches(struct gguf_keys *k, const char *key, unsigned bit)
+{
+    const struct vocab_source *v = k->v;
+    int32_t *id = mem_try_array(v->n_token, sizeof *id);
+    size_t n = 0;
+    for (size_t i = 0; id && v->match && i < v->n_token; i++) {
+        if (v->match[i] & bit) {
+            id[n++] = (int32_t)i;
+        }
+    }
+    k->failed |= !id || (n > 0 && gguf_put_array(k->w, key, GGUF_I32, id, NULL, n) != 0);
+    mem_free(id);
+}
+
+/* What GGUF's own keys cannot say, or only by a name that implies it. */
+static void put_preparation(struct gguf_keys *k)
+{
+    const struct vocab_source *v = k->v;
+    char names[96];
+    vocab_normalize_format(v->normalize, names);
+    put_text(k, TAILOR_NORMALIZE, names);
+    put_flag(k, "tokenizer.ggml.add_space_prefix", v->space_prefix != SPACE_PREFIX_NONE);
+    if (v->space_prefix != SPACE_PREFIX_NONE) {
+        put_flag(k, TAILOR_PREFIX_FIRST, v->space_prefix == SPACE_PREFIX_FIRST);
+        put_flag(k, TAILOR_PREFIX_UNLESS, v->prefix_unless_space);
+    }
+    put_matches(k, TAILOR_LSTRIP, TOKEN_MATCH_LSTRIP);
+    put_matches(k, TAILOR_RSTRIP, TOKEN_MATCH_RSTRIP);
+    put_matches(k, TAILOR_SINGLE_WORD, TOKEN_MATCH_WORD);
+}
+
 static void put_vocab(struct gguf_keys *k)
 {
     const struct vocab_source *v = k->v;
     put_text(k, "tokenizer.ggml.model", v->model);
     put_text(k, "tokenizer.ggml.pre", v->pre);
     put_tokens(k);
-    k->failed |= gguf_put_array(k->w, "tokenizer.ggml.merges", GGUF_STRING, v->merge, NULL, v->n_merge) != 0;
+    if (str_eq(v->model, "llama")) {
+        put_scores(k);
+    }
+    if (v->n_merge > 0) {
+        k->failed |= gguf_put_array(k->w, "tokenizer.ggml.merges", GGUF_STRING, v->merge, NULL, v->n_merge) != 0;
+    }
     put_id(k, "tokenizer.ggml.bos_token_id", v->bos_id);
     put_id(k, "tokenizer.ggml.eos_token_id", v->eos_id);
     put_id(k, "tokenizer.ggml.eot_token_id", v->eot_id);
     put_id(k, "tokenizer.ggml.unknown_token_id", v->unk_id);
     put_id(k, "tokenizer.ggml.padding_token_id", v->pad_id);
-    k->failed |= gguf_put_bool(k->w, "tokenizer.ggml.add_bos_token", v->add_bos) != 0;
-    k->failed |= gguf_put_bool(k->w, "tokenizer.ggml.add_eos_token", v->add_eos) != 0;
-    k->failed |= gguf_put_bool(k->w, "tokenizer.ggml.add_space_prefix", v->add_space_prefix) != 0;
+    if (str_eq(v->model, "bert")) {
+        put_id(k, "tokenizer.ggml.cls_token_id", v->bos_id);
+        put_id(k, "tokenizer.ggml.seperator_token_id", v->eos_id);
+    }
+    put_flag(k, "tokenizer.ggml.add_bos_token", v->add_bos);
+    put_flag(k, "tokenizer.ggml.add_eos_token", v->add_eos);
+    put_preparation(k);
     put_text(k, "tokenizer.chat_template", v->chat_template);
 }
 
@@ -214,11 +279,12 @@ static int put_hf(struct gguf_writer *w, const struct model_file *f, struct err 
     if (rc) {
         return rc;
     }
-    if (v.model && !str_eq(v.model, "gpt2")) {
+    bool known = v.model && (str_eq(v.model, "gpt2") || str_eq(v.model, "llama") || str_eq(v.model, "bert"));
+    if (v.model && (!known || v.unsupported)) {
         return err_set(e, ERR_UNSUPPORTED, f->path,
-                       "cannot write the tokenizer of \"%s\" into a GGUF: its kind is \"%.32s\", byte-level BPE can be "
-                       "written",
-                       f->path, v.model);
+                       "cannot write the tokenizer of \"%s\" into a GGUF: its kind is \"%.32s\"%s%s, byte-level BPE, "
+                       "SentencePiece BPE and WordPiece can be written",
+                       f->path, v.model, v.unsupported ? " with " : "", v.unsupported ? v.unsupported : "");
     }
     if (v.model && v.n_token > (size_t)p.n_vocab) {
         return err_set(e, ERR_INPUT, f->path, "cannot use \"%s\": its tokenizer has %zu tokens, the embedding %d rows",

@@ -57,6 +57,8 @@ int model_file_open(struct model_file **out, const char *path, struct err *e)
         rc = model_open_hf(f, path, e);
     } else if (str_ends(path, ".json")) {
         rc = model_open_tokenizer_json(f, path, e);
+    } else if (str_ends(path, ".model")) {
+        rc = model_open_sentencepiece(f, path, e);
     } else {
         rc = model_open_gguf(f, path, e);
     }

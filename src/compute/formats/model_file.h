@@ -162,7 +162,8 @@ struct model_params {
 
 struct model_file;
 
-/* Open a GGUF file (or the first file of a split), a Hugging Face directory, or a tokenizer.json alone.
+/* Open a GGUF file (or the first file of a split), a Hugging Face directory, or a tokenizer.json or tokenizer.model
+ * alone.
  * -ERR_NOT_FOUND, -ERR_INPUT (broken; the message says where), -ERR_UNSUPPORTED. */
 int model_file_open(struct model_file **out, const char *path, struct err *e) MUST_CHECK;
 /* Close files and free everything borrowed from f; NULL is fine. */
@@ -174,6 +175,28 @@ bool model_file_is_gguf(const struct model_file *f);     /* else a Hugging Face 
 /* Hyper-parameters, checked (heads > 0, n_embd, ranges ...). -ERR_UNSUPPORTED for a family without a forward pass,
  * -ERR_INPUT for a vocabulary-only file. */
 int model_file_params(const struct model_file *f, struct model_params *p, struct err *e) MUST_CHECK;
+/* What an encoder of the BERT family is made of: learned positions, post-norm layers, GELU, every token sees all. */
+struct encoder_params {
+    int n_layer, n_embd, n_head, n_ff, n_vocab, n_ctx; /* n_ctx: learned positions */
+    int n_token_type;                                  /* rows of the token types' embedding, 0: none */
+    float norm_eps;
+};
+/* Whether the file is such an encoder (by its architecture). */
+bool model_file_is_encoder(const struct model_file *f);
+/* -ERR_INPUT: broken or out of range; -ERR_UNSUPPORTED: an option that is not computed, by its name. */
+int model_file_encoder(const struct model_file *f, struct encoder_params *p, struct err *e) MUST_CHECK;
+
+/* How the vectors of tokens become the one of a text. */
+enum pooling { POOLING_NONE, POOLING_MEAN, POOLING_CLS, POOLING_LAST };
+struct embedding_params {
+    enum pooling pooling; /* POOLING_NONE: the file does not say */
+    bool normalize;       /* to length 1 */
+    int max_tok;          /* of a text, its ends included; 0: not said */
+};
+/* From GGUF keys, or 1_Pooling/config.json, modules.json and sentence_bert_config.json of a directory.
+ * -ERR_UNSUPPORTED for a way of pooling that is none of these. */
+int model_file_embedding(const struct model_file *f, struct embedding_params *p, struct err *e) MUST_CHECK;
+
 /* Whether there is a forward pass for this architecture (GGUF's name). */
 bool model_architecture_known(const char *name);
 /* The names of all that there are, "llama, qwen2 ...": for messages. */
@@ -217,20 +240,50 @@ int model_file_read(const struct model_file *f, const struct tensor_info *t, voi
  * scale. Types whose scales are spread over bits (IQ1_M) and integers count none. */
 uint64_t tensor_count_bad(enum tensor_type t, const void *data, size_t n_bytes);
 
+/* What is done to text before it is split, bits of vocab_source.normalize; in this order. */
+enum normalize {
+    NORMALIZE_CLEAN = 1 << 0,   /* no control characters; white space becomes spaces (BERT's clean_text) */
+    NORMALIZE_CJK = 1 << 1,     /* spaces around ideographs (BERT) */
+    NORMALIZE_NFC = 1 << 2,     /* canonical composition */
+    NORMALIZE_NFD = 1 << 3,     /* canonical decomposition */
+    NORMALIZE_ACCENTS = 1 << 4, /* decomposed, without nonspacing marks */
+    NORMALIZE_LOWER = 1 << 5,   /* lower case, character by character */
+    NORMALIZE_SPACES = 1 << 6,  /* U+2581 for spaces (SentencePiece) */
+};
+/* Where a space is put in front of the text. */
+enum space_prefix {
+    SPACE_PREFIX_NONE,
+    SPACE_PREFIX_EVERY, /* of every stretch between special tokens */
+    SPACE_PREFIX_FIRST, /* at the beginning of the text only */
+};
+/* How an added token takes part of the text around it, bits of vocab_source.match. */
+enum token_match {
+    TOKEN_MATCH_LSTRIP = 1, /* white space before it belongs to it */
+    TOKEN_MATCH_RSTRIP = 2, /* and behind it */
+    TOKEN_MATCH_WORD = 4,   /* only where no word goes on before or behind it */
+};
+
 /* What text/ needs, from GGUF metadata or from tokenizer.json + tokenizer_config.json. All borrowed. */
 struct vocab_source {
-    const char *model; /* "gpt2" (byte-level BPE), "llama" (SentencePiece BPE), ...; NULL: no tokenizer */
-    const char *pre;   /* pre-tokenizer name; for tokenizer.json mapped from its regexes, NULL when unknown */
+    const char
+        *model;      /* "gpt2" (byte-level BPE), "llama" (SentencePiece BPE), "bert" (WordPiece); NULL: no tokenizer */
+    const char *pre; /* pre-tokenizer name; for tokenizer.json mapped from its regexes, NULL when unknown */
     size_t n_token;
-    const char *const *token;  /* [n_token] NUL-terminated; byte-level BPE: GPT-2's byte characters */
+    const char *const *token; /* [n_token] NUL-terminated; byte-level BPE: GPT-2's byte characters; WordPiece: U+2581 in
+                               * front of what begins a word, "##" is not there */
     const uint32_t *token_len; /* [n_token] */
     const float *score;        /* [n_token] or NULL */
+    const uint8_t *match;      /* [n_token] bits of enum token_match, or NULL */
     /* [n_token] GGUF token types (1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte) or NULL */
     const int32_t *type;
     size_t n_merge;
     const char *const *merge;                           /* [n_merge] "left right" */
     int bos_id, eos_id, eot_id, eom_id, unk_id, pad_id; /* -1: none */
-    bool add_bos, add_eos, add_space_prefix;
+    bool add_bos, add_eos;
+    enum space_prefix space_prefix;
+    bool prefix_unless_space;  /* not where the text begins with a space */
+    unsigned normalize;        /* bits of enum normalize */
+    const char *unsupported;   /* what this vocabulary needs and no tokenizer does, in words; NULL: nothing */
     bool ignore_merges;        /* a pre-token in the vocabulary is emitted whole */
     const char *chat_template; /* Jinja text or NULL */
 };

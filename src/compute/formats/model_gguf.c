@@ -122,7 +122,7 @@ int model_open_gguf(struct model_file *f, const char *path, struct err *e)
     }
     rc = take_tensors(f, &f->gguf, path, e);
     rc = rc ? rc : open_split(f, path, e);
-    f->vocab_rc = rc ? 0 : gguf_vocab(&f->gguf, &f->vocab, &f->vocab_err);
+    f->vocab_rc = rc ? 0 : gguf_vocab(&f->gguf, &f->hf.mem, &f->vocab, &f->vocab_err);
     if (f->vocab_rc) {
         err_wrap(&f->vocab_err, f->vocab_rc, "vocabulary of \"%s\"", path);
     }

@@ -39,7 +39,9 @@ static int take_tensor(struct model_file *f, const struct tensor_info *t, uint64
 {
     char name[LIMIT_NAME_BYTES + 1];
     const struct arch *a = arch_find_model_type(json_string_value(json_object_get(f->config, "model_type")));
-    if (!hf_tensor_name(a, t->name, name, sizeof name)) {
+    bool known = model_file_is_encoder(f) ? hf_encoder_tensor_name(t->name, name, sizeof name)
+                                          : hf_tensor_name(a, t->name, name, sizeof name);
+    if (!known) {
         snprintf(name, sizeof name, "%s", t->name);
     }
     if (is_dropped(f, name, t->name)) {
@@ -174,6 +176,8 @@ int model_open_hf(struct model_file *f, const char *path, struct err *e)
 {
     char *config = path_join(path, "config.json");
     char *tokenizer = path_join(path, "tokenizer.json");
+    char *pieces = path_join(path, "tokenizer.model");
+    bool has_tokenizer = file_exists(tokenizer) || file_exists(pieces);
     int rc = 0;
     if (file_exists(config)) {
         rc = json_load_object(&f->config, config, LIMIT_CONFIG_FILE, 0, e);
@@ -181,8 +185,8 @@ int model_open_hf(struct model_file *f, const char *path, struct err *e)
         rc = rc ? rc : open_weights(f, e);
         rc = rc ? rc : hf_quant_bind(f, e);
         rc = rc ? rc : hf_made_bind(f, e);
-        rc = rc ? rc : check_parts(f, file_exists(tokenizer), e);
-    } else if (!file_exists(tokenizer)) {
+        rc = rc ? rc : check_parts(f, has_tokenizer, e);
+    } else if (!has_tokenizer) {
         rc = err_set(e, ERR_NOT_FOUND, path,
                      "cannot open \"%s\": a directory with neither config.json nor tokenizer.json", path);
     }
@@ -193,6 +197,41 @@ int model_open_hf(struct model_file *f, const char *path, struct err *e)
     }
     mem_free(config);
     mem_free(tokenizer);
+    mem_free(pieces);
+    return rc;
+}
+
+/* tokenizer_config.json beside a file, NULL when there is none. */
+static int load_config_beside(json_t **out, const char *path, struct err *e)
+{
+    char *dir = mem_strndup(path, (size_t)(path_base(path) - path));
+    char *config_path = path_join(*dir ? dir : ".", "tokenizer_config.json");
+    *out = NULL;
+    /* reals: model_max_length is often 10^30 */
+    int rc =
+        file_exists(config_path) ? json_load_object(out, config_path, LIMIT_JSON_FILE, JSON_DECODE_INT_AS_REAL, e) : 0;
+    mem_free(config_path);
+    mem_free(dir);
+    return rc;
+}
+
+int model_open_sentencepiece(struct model_file *f, const char *path, struct err *e)
+{
+    char *data;
+    size_t n;
+    json_t *config;
+    int rc = file_read_all(path, LIMIT_STRING_BYTES, &data, &n, e);
+    if (rc) {
+        return rc;
+    }
+    rc = load_config_beside(&config, path, e);
+    if (!rc) {
+        f->metadata = json_object();
+        f->vocab_rc = spm_vocab_parse(&f->hf, path, data, n, config, NULL, &f->vocab_err);
+        f->vocab = f->hf.v;
+    }
+    json_decref(config);
+    mem_free(data);
     return rc;
 }
 
@@ -203,16 +242,13 @@ int model_open_tokenizer_json(struct model_file *f, const char *path, struct err
     if (rc) {
         return rc;
     }
-    char *dir = mem_strndup(path, (size_t)(path_base(path) - path));
-    char *config_path = path_join(*dir ? dir : ".", "tokenizer_config.json");
     json_t *config = NULL;
     if (!json_object_get(tokenizer, "model")) {
         rc = err_set(e, ERR_UNSUPPORTED, path,
                      "cannot open \"%s\": no tokenizer.json, a GGUF file or a Hugging Face directory would be right",
                      path);
-    } else if (file_exists(config_path)) {
-        /* reals: model_max_length is often 10^30 */
-        rc = json_load_object(&config, config_path, LIMIT_JSON_FILE, JSON_DECODE_INT_AS_REAL, e);
+    } else {
+        rc = load_config_beside(&config, path, e);
     }
     if (!rc) {
         f->metadata = json_object();
@@ -221,7 +257,5 @@ int model_open_tokenizer_json(struct model_file *f, const char *path, struct err
     }
     json_decref(config);
     json_decref(tokenizer);
-    mem_free(config_path);
-    mem_free(dir);
     return rc;
 }

@@ -8,6 +8,8 @@ float kmath_expf(float x);
 /* float32 natural logarithm, x > 0. */
 float kmath_logf(float x);
 float kmath_tanhf(float x);
+/* The error function; absolute error below 2e-7. */
+float kmath_erff(float x);
 /* double, for tables made once (rotary angles): |error| < 1e-15 relative to 1, |x| < 1e7. */
 double kmath_sin(double x);
 double kmath_cos(double x);

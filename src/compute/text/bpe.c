@@ -1,16 +1,25 @@
-/* The merge table and the merging of one piece. Symbols are a doubly linked list over an array (one entry a byte at the
- * start); candidates wait in a binary heap ordered by (rank, position). A candidate is stale when the symbols at its
- * place are no longer those it was made for. So a piece of n bytes costs O(n log n), whatever it is. */
+/* The merge table and the merging of one piece. Symbols are a doubly linked list over an array with an entry a byte;
+ * candidates wait in a heap ordered by (rank, position). A candidate is stale when the symbols at its place no longer
+ * have the length they had: symbols only grow, so the same length means the same symbols. A piece of n bytes costs
+ * O(n log n), whatever it is. */
 #include "compute/text/bpe.h"
 
 #include <assert.h>
+#include <float.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "compute/text/byte_map.h"
+#include "compute/text/utf8.h"
 
-#define NONE UINT32_MAX
+#define NONE    UINT32_MAX
+#define UNKNOWN (UINT32_MAX - 1) /* a character that no token and no merge spells */
 
-enum { MAX_MERGES = 1 << 24, MAX_SPELLING = 1 << 16 /* bytes of a token or a merge */ };
+enum {
+    MAX_MERGES = 1 << 24,
+    MAX_SPELLING = 1 << 16, /* bytes of a token or a merge */
+    MAX_SCORED = 1024,      /* bytes of a token that is looked up by its text in every place where it may stand */
+};
 
 static struct merge_slot *merge_slot_of(const struct bpe *b, uint32_t left, uint32_t right)
 {
@@ -99,38 +108,92 @@ static int alloc_tables(struct bpe *b, size_t n_token, size_t n_merge)
     return 0;
 }
 
-int bpe_init(struct bpe *b, const struct vocab_source *v, const char *const *token_text, const bool *usable,
-             struct err *e)
+/* A token and its score. */
+struct scored {
+    float score;
+    uint32_t id;
+};
+
+static int better_first(const void *a, const void *b)
 {
-    *b = (struct bpe){.n_token = (uint32_t)v->n_token, .ignore_merges = v->ignore_merges};
-    arena_init(&b->text, (size_t)1 << 32);
-    if (v->n_merge > MAX_MERGES) {
-        return err_set(e, ERR_LIMIT, "tokenizer.ggml.merges",
-                       "cannot use the tokenizer: %zu merges, at most %d are accepted", v->n_merge, MAX_MERGES);
-    }
-    if (alloc_tables(b, v->n_token, v->n_merge)) {
+    float x = ((const struct scored *)a)->score, y = ((const struct scored *)b)->score;
+    return x > y ? -1 : x < y ? 1 : 0;
+}
+
+static int rank_scores(struct bpe *b, const struct vocab_source *v, struct err *e)
+{
+    struct scored *s = mem_try_array(v->n_token, sizeof *s);
+    b->rank = mem_try_array(v->n_token, sizeof *b->rank);
+    if (!s || !b->rank) {
+        mem_free(s);
         return err_set(e, ERR_NOMEM, NULL, "cannot use the tokenizer: out of memory");
     }
     for (size_t i = 0; i < v->n_token; i++) {
-        if (usable[i]) {
-            token_index_put(&b->symbol, token_text[i], v->token_len[i], (uint32_t)i);
+        s[i] = (struct scored){.score = v->score[i], .id = (uint32_t)i};
+        if (!(v->score[i] >= -FLT_MAX && v->score[i] <= FLT_MAX)) {
+            mem_free(s);
+            return err_set(e, ERR_INPUT, "tokenizer.ggml.scores",
+                           "cannot use the tokenizer: the score of token %zu is no finite number", i);
         }
     }
-    if (add_bytes(b)) {
-        return err_set(e, ERR_NOMEM, NULL, "cannot use the tokenizer: out of memory");
+    qsort(s, v->n_token, sizeof *s, better_first);
+    uint32_t rank = 0;
+    for (size_t i = 0; i < v->n_token; i++) {
+        rank += i > 0 && s[i].score < s[i - 1].score;
+        b->rank[s[i].id] = rank;
     }
-    for (size_t i = 0; i < v->n_merge; i++) {
-        int rc = add_merge(b, v->merge[i], i, e);
-        if (rc) {
-            return rc;
+    mem_free(s);
+    return 0;
+}
+
+static int put_tokens(struct bpe *b, const struct vocab_source *v, const char *const *token_text, const bool *usable,
+                      struct err *e)
+{
+    for (size_t i = 0; i < v->n_token; i++) {
+        if (!usable[i]) {
+            continue;
         }
+        if (b->kind == BPE_SCORES && v->token_len[i] > MAX_SCORED) {
+            return err_set(e, ERR_INPUT, "tokenizer.ggml.tokens",
+                           "cannot use the tokenizer: token %zu has %u bytes, at most %d are accepted", i,
+                           v->token_len[i], (int)MAX_SCORED);
+        }
+        b->max_bytes = v->token_len[i] > b->max_bytes ? v->token_len[i] : b->max_bytes;
+        token_index_put(&b->symbol, token_text[i], v->token_len[i], (uint32_t)i);
     }
     return 0;
+}
+
+int bpe_init(struct bpe *b, enum bpe_kind kind, const struct vocab_source *v, const char *const *token_text,
+             const bool *usable, struct err *e)
+{
+    size_t n_merge = kind == BPE_SCORES ? 0 : v->n_merge;
+    *b = (struct bpe){.kind = kind, .n_token = (uint32_t)v->n_token, .ignore_merges = v->ignore_merges};
+    arena_init(&b->text, (size_t)1 << 32);
+    if (n_merge > MAX_MERGES) {
+        return err_set(e, ERR_LIMIT, "tokenizer.ggml.merges",
+                       "cannot use the tokenizer: %zu merges, at most %d are accepted", v->n_merge, MAX_MERGES);
+    }
+    if (alloc_tables(b, v->n_token, n_merge)) {
+        return err_set(e, ERR_NOMEM, NULL, "cannot use the tokenizer: out of memory");
+    }
+    int rc = put_tokens(b, v, token_text, usable, e);
+    if (!rc && kind == BPE_SCORES) {
+        rc = rank_scores(b, v, e);
+    }
+    if (!rc && kind == BPE_BYTES && add_bytes(b)) {
+        rc = err_set(e, ERR_NOMEM, NULL, "cannot use the tokenizer: out of memory");
+    }
+    for (size_t i = 0; !rc && i < n_merge; i++) {
+        rc = add_merge(b, v->merge[i], i, e);
+    }
+    return rc;
 }
 
 void bpe_deinit(struct bpe *b)
 {
     mem_free(b->slot);
+    mem_free(b->rank);
     token_index_deinit(&b->symbol);
     arena_deinit(&b->text);
     *b = (struct bpe){0};
@@ -164,18 +227,35 @@ static int reserve(struct bpe_work *w, size_t n)
     return 0;
 }
 
-static bool before(const struct bpe_candidate *a, const struct bpe_candidate *b)
+/* Four children a node: their keys share a cache line, and the tree is half as deep. */
+static void sink(struct bpe_work *w, size_t i, struct bpe_candidate c)
 {
-    return a->rank != b->rank ? a->rank < b->rank : a->at < b->at;
+    struct bpe_candidate *h = w->heap;
+    for (;;) {
+        size_t kid = 4 * i + 1, end = kid + 4 < w->n_heap ? kid + 4 : w->n_heap;
+        if (kid >= end) {
+            break;
+        }
+        size_t least = kid;
+        for (size_t k = kid + 1; k < end; k++) {
+            least = h[k].key < h[least].key ? k : least;
+        }
+        if (h[least].key >= c.key) {
+            break;
+        }
+        h[i] = h[least];
+        i = least;
+    }
+    h[i] = c;
 }
 
 static void heap_push(struct bpe_work *w, struct bpe_candidate c)
 {
     assert(w->n_heap < 2 * w->cap);
     size_t i = w->n_heap++;
-    while (i > 0 && before(&c, &w->heap[(i - 1) / 2])) {
-        w->heap[i] = w->heap[(i - 1) / 2];
-        i = (i - 1) / 2;
+    while (i > 0 && c.key < w->heap[(i - 1) / 4].key) {
+        w->heap[i] = w->heap[(i - 1) / 4];
+        i = (i - 1) / 4;
     }
     w->heap[i] = c;
     w->n_heap_op++;
@@ -183,35 +263,54 @@ static void heap_push(struct bpe_work *w, struct bpe_candidate c)
 
 static struct bpe_candidate heap_pop(struct bpe_work *w)
 {
-    struct bpe_candidate top = w->heap[0], last = w->heap[--w->n_heap];
-    size_t i = 0;
-    for (;;) {
-        size_t kid = 2 * i + 1;
-        if (kid >= w->n_heap) {
-            break;
-        }
-        kid += kid + 1 < w->n_heap && before(&w->heap[kid + 1], &w->heap[kid]);
-        if (!before(&w->heap[kid], &last)) {
-            break;
-        }
-        w->heap[i] = w->heap[kid];
-        i = kid;
+    struct bpe_candidate top = w->heap[0];
+    w->n_heap--;
+    if (w->n_heap > 0) {
+        sink(w, 0, w->heap[w->n_heap]);
     }
-    w->heap[i] = last;
     w->n_heap_op++;
     return top;
 }
 
-/* Push the merge of the symbol at `at` with the one behind it, if there is one. */
-static void consider(const struct bpe *b, struct bpe_work *w, uint32_t at)
+/* Any order to heap order. */
+static void heap_build(struct bpe_work *w)
+{
+    for (size_t i = w->n_heap / 4 + 1; i-- > 0;) {
+        if (i < w->n_heap) {
+            sink(w, i, w->heap[i]);
+        }
+    }
+    w->n_heap_op += w->n_heap;
+}
+
+/* The merge of the symbol at `at` with the one behind it, if there is one. */
+static bool find_merge(const struct bpe *b, const struct bpe_work *w, uint32_t at, struct bpe_candidate *c)
 {
     if (at == NONE || w->sym[at].next == NONE) {
-        return;
+        return false;
     }
-    uint32_t left = w->sym[at].symbol, right = w->sym[w->sym[at].next].symbol;
-    const struct merge_slot *m = merge_slot_of(b, left, right);
-    if (m->pair != UINT64_MAX) {
-        heap_push(w, (struct bpe_candidate){.rank = m->rank, .at = at, .left = left, .right = right});
+    const struct bpe_symbol *l = &w->sym[at], *r = &w->sym[l->next];
+    c->n_bytes = l->n_bytes + r->n_bytes;
+    if (b->kind == BPE_SCORES) {
+        int64_t id = c->n_bytes <= b->max_bytes ? token_index_find(&b->symbol, w->piece + at, c->n_bytes) : -1;
+        if (id < 0) {
+            return false;
+        }
+        c->made = (uint32_t)id;
+        c->key = (uint64_t)b->rank[id] << 32 | at;
+        return true;
+    }
+    const struct merge_slot *m = merge_slot_of(b, l->symbol, r->symbol);
+    c->made = m->result;
+    c->key = (uint64_t)m->rank << 32 | at;
+    return m->pair != UINT64_MAX;
+}
+
+static void consider(const struct bpe *b, struct bpe_work *w, uint32_t at)
+{
+    struct bpe_candidate c;
+    if (find_merge(b, w, at, &c)) {
+        heap_push(w, c);
     }
 }
 
@@ -220,20 +319,21 @@ static void merge_all(const struct bpe *b, struct bpe_work *w)
     struct bpe_symbol *sym = w->sym;
     while (w->n_heap > 0) {
         struct bpe_candidate c = heap_pop(w);
-        struct bpe_symbol *l = &sym[c.at];
-        if (l->n_bytes == 0 || l->symbol != c.left || l->next == NONE || sym[l->next].symbol != c.right) {
+        uint32_t at = (uint32_t)c.key;
+        struct bpe_symbol *l = &sym[at];
+        if (l->n_bytes == 0 || l->next == NONE || l->n_bytes + sym[l->next].n_bytes != c.n_bytes) {
             continue; /* stale */
         }
         struct bpe_symbol *r = &sym[l->next];
-        l->symbol = merge_slot_of(b, c.left, c.right)->result;
+        l->symbol = c.made;
         l->n_bytes += r->n_bytes;
         r->n_bytes = 0;
         l->next = r->next;
         if (l->next != NONE) {
-            sym[l->next].prev = c.at;
+            sym[l->next].prev = at;
         }
         consider(b, w, l->prev);
-        consider(b, w, c.at);
+        consider(b, w, at);
     }
 }
 
@@ -241,8 +341,8 @@ static void merge_all(const struct bpe *b, struct bpe_work *w)
 static int whole_token(const struct bpe *b, struct bpe_work *w, const char *piece, size_t n)
 {
     char stack[512], *text = stack;
-    if (n > MAX_SPELLING) {
-        return 0; /* no token is that long */
+    if (n > b->max_bytes) {
+        return 0;
     }
     if (2 * n > sizeof stack) {
         text = mem_try_alloc(2 * n);
@@ -250,7 +350,9 @@ static int whole_token(const struct bpe *b, struct bpe_work *w, const char *piec
             return -ERR_NOMEM;
         }
     }
-    int64_t id = token_index_find(&b->symbol, text, byte_map_spell(piece, n, text));
+    bool spelled = b->kind == BPE_BYTES;
+    size_t len = spelled ? byte_map_spell(piece, n, text) : n;
+    int64_t id = token_index_find(&b->symbol, spelled ? text : piece, len);
     if (text != stack) {
         mem_free(text);
     }
@@ -261,27 +363,46 @@ static int whole_token(const struct bpe *b, struct bpe_work *w, const char *piec
     return 1;
 }
 
+/* One symbol a byte, or a character. */
+static void place_symbols(const struct bpe *b, struct bpe_work *w, const char *piece, size_t n)
+{
+    uint32_t prev = NONE;
+    for (size_t i = 0; i < n;) {
+        size_t len = 1;
+        int64_t symbol = b->byte_symbol[(unsigned char)piece[i]];
+        if (b->kind != BPE_BYTES) {
+            uint32_t cp;
+            len = utf8_decode(piece + i, n - i, &cp);
+            symbol = token_index_find(&b->symbol, piece + i, len);
+            symbol = symbol < 0 ? UNKNOWN : symbol;
+        }
+        w->sym[i] = (struct bpe_symbol){.symbol = (uint32_t)symbol,
+                                        .n_bytes = (uint32_t)len,
+                                        .prev = prev,
+                                        .next = i + len == n ? NONE : (uint32_t)(i + len)};
+        prev = (uint32_t)i;
+        i += len;
+    }
+}
+
 int bpe_run(const struct bpe *b, struct bpe_work *w, const char *piece, size_t n)
 {
     if (reserve(w, n)) {
         return -ERR_NOMEM;
     }
+    w->piece = piece;
     if (b->ignore_merges) {
         int rc = whole_token(b, w, piece, n);
         if (rc) {
             return rc < 0 ? rc : 0;
         }
     }
-    for (size_t i = 0; i < n; i++) {
-        w->sym[i] = (struct bpe_symbol){.symbol = b->byte_symbol[(unsigned char)piece[i]],
-                                        .n_bytes = 1,
-                                        .prev = i == 0 ? NONE : (uint32_t)i - 1,
-                                        .next = i + 1 == n ? NONE : (uint32_t)i + 1};
-    }
+    place_symbols(b, w, piece, n);
     w->n_heap = 0;
-    for (uint32_t i = 0; i + 1 < n; i++) {
-        consider(b, w, i);
+    for (uint32_t i = 0; i != NONE; i = w->sym[i].next) {
+        w->n_heap += find_merge(b, w, i, &w->heap[w->n_heap]);
     }
+    heap_build(w);
     merge_all(b, w);
     return 0;
 }

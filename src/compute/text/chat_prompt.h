@@ -12,6 +12,8 @@
 #include "ground/base/err.h"
 
 /* Render with bos_token and eos_token of tok, unless vars has its own. vars as for chat_template_render.
+ * Where the template has no place for system messages (it refuses them or leaves them out), their text goes in front of
+ * the next user's, a blank line between: what a model of this kind was told so in training, if at all.
  * The caller frees *out with rendered_deinit. */
 int chat_prompt_render(const struct chat_template *t, const struct tokenizer *tok, const json_t *vars,
                        bool add_generation_prompt, struct rendered *out, struct err *e) MUST_CHECK;

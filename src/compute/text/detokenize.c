@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "compute/text/tokenizer.h"
+#include "compute/text/tokenizer_int.h"
 #include "compute/text/utf8.h"
 
 static const char replacement[] = "\xEF\xBF\xBD";
@@ -11,6 +12,15 @@ static const char replacement[] = "\xEF\xBF\xBD";
 void detokenizer_init(struct detokenizer *d, const struct tokenizer *t, bool with_special)
 {
     *d = (struct detokenizer){.t = t, .with_special = with_special};
+}
+
+void detokenizer_follow(struct detokenizer *d, int32_t id)
+{
+    const struct tokenizer *t = d->t;
+    enum space_prefix where = t->kind == TOKENIZER_BYTES ? SPACE_PREFIX_NONE : t->space_prefix;
+    where = t->kind == TOKENIZER_WORDS ? SPACE_PREFIX_EVERY : where; /* U+2581 begins every word, also the first */
+    bool special = id >= 0 && (size_t)id < t->n_token && (t->flags[id] & (TOKEN_CONTROL | TOKEN_USER_DEFINED));
+    d->drop_space = id < 0 ? where != SPACE_PREFIX_NONE : special && where == SPACE_PREFIX_EVERY;
 }
 
 /* Whole characters of s to out; the beginning of one that may still be completed to pending. */
@@ -47,6 +57,12 @@ int detokenizer_push(struct detokenizer *d, int32_t id, struct buf *out)
     const char *bytes;
     size_t n;
     int rc = tokenizer_token(d->t, id, d->with_special, &bytes, &n);
+    if (!rc) {
+        bool drop = d->drop_space && n > 0 && *bytes == ' ';
+        bytes += drop;
+        n -= drop;
+        detokenizer_follow(d, id);
+    }
     /* The pending character first: at most 3 bytes, and as many of the token as could complete it. */
     while (!rc && d->n_pending > 0 && n > 0) {
         char joined[UTF8_MAX_BYTES];

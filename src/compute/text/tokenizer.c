@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "compute/text/byte_map.h"
+#include "compute/text/pretoken_int.h"
 #include "compute/text/tokenizer_int.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
@@ -14,7 +15,7 @@
 enum { MAX_TOKENS = 1 << 24, MAX_TOKEN_BYTES = 1 << 15 };
 
 /* GGUF token types. */
-enum { TYPE_NORMAL = 1, TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER_DEFINED = 4 };
+enum { TYPE_NORMAL = 1, TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER_DEFINED = 4, TYPE_BYTE = 6 };
 
 /* "end of sentence" between full-width bars, with U+2581 for the spaces */
 #define DEEPSEEK_END \
@@ -43,14 +44,36 @@ static int check_id(int id, size_t n_token, const char *name, struct err *e)
     return 0;
 }
 
-static int check_source(const struct vocab_source *v, struct err *e)
+/* The kind by the name that GGUF gives it. */
+static int find_kind(const struct vocab_source *v, enum tokenizer_kind *kind, struct err *e)
 {
-    if (!v->model || strcmp(v->model, "gpt2") != 0) {
+    const char *name = v->model ? v->model : "";
+    if (str_eq(name, "gpt2")) {
+        *kind = TOKENIZER_BYTES;
+    } else if (str_eq(name, "llama") || str_eq(name, "gemma4")) {
+        *kind = TOKENIZER_CHARS;
+    } else if (str_eq(name, "bert")) {
+        *kind = TOKENIZER_WORDS;
+    } else {
         return err_set(
             e, ERR_UNSUPPORTED, "tokenizer.ggml.model",
-            "cannot use the tokenizer: model \"%.64s\" is not supported; supported is \"gpt2\" (byte-level BPE)",
-            v->model ? v->model : "");
+            "cannot use the tokenizer: model \"%.64s\" is not supported; supported are gpt2 (byte-level BPE), "
+            "llama and gemma4 (SentencePiece BPE) and bert (WordPiece)",
+            name);
     }
+    if (v->unsupported) {
+        return err_set(e, ERR_UNSUPPORTED, v->unsupported, "cannot use the tokenizer: %s is not supported",
+                       v->unsupported);
+    }
+    if (*kind == TOKENIZER_CHARS && !v->score && v->n_merge == 0) {
+        return err_set(e, ERR_INPUT, "tokenizer.ggml.scores",
+                       "cannot use the tokenizer: its tokens have neither scores nor merges");
+    }
+    return 0;
+}
+
+static int check_source(const struct vocab_source *v, struct err *e)
+{
     if (v->n_token == 0 || v->n_token > MAX_TOKENS) {
         return err_set(e, ERR_INPUT, "tokenizer.ggml.tokens", "cannot use the tokenizer: %zu tokens, expected 1 to %d",
                        v->n_token, MAX_TOKENS);
@@ -95,13 +118,57 @@ static int alloc_tokens(struct tokenizer *t, const struct vocab_source *v)
     return t->text && t->bytes && t->n_text && t->n_bytes && t->flags && t->blob ? 0 : -ERR_NOMEM;
 }
 
+/* A token "<0x0A>" of type byte; -1 for any other. */
+static int byte_of_token(const struct vocab_source *v, size_t id)
+{
+    static const char hex[] = "0123456789ABCDEF0123456789abcdef";
+    const char *s = v->token[id];
+    if (!v->type || v->type[id] != TYPE_BYTE || v->token_len[id] != 6 || memcmp(s, "<0x", 3) != 0 || s[5] != '>') {
+        return -1;
+    }
+    const char *high = strchr(hex, s[3]), *low = strchr(hex, s[4]);
+    return high && low ? (int)((high - hex) % 16 * 16 + (low - hex) % 16) : -1;
+}
+
 static uint8_t flags_of_type(const struct vocab_source *v, size_t id)
 {
     int type = v->type ? v->type[id] : TYPE_NORMAL;
     if (type == TYPE_CONTROL || type == TYPE_UNKNOWN) {
         return TOKEN_CONTROL;
     }
-    return type == TYPE_USER_DEFINED ? TOKEN_USER_DEFINED : 0;
+    return type == TYPE_USER_DEFINED ? TOKEN_USER_DEFINED : byte_of_token(v, id) >= 0 ? TOKEN_BYTE : 0;
+}
+
+/* What a token without U+2581 for spaces is; at most as long as its text. */
+static size_t unescape_spaces(const char *s, size_t n, char *out)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < n;) {
+        bool mark = n - i >= 3 && memcmp(s + i, "\xE2\x96\x81", 3) == 0;
+        out[len++] = mark ? ' ' : s[i];
+        i += mark ? 3 : 1;
+    }
+    return len;
+}
+
+/* The bytes that a token stands for, written to out; false: those of its text. */
+static bool spell_out(const struct tokenizer *t, const struct vocab_source *v, size_t id, char *out, size_t *n_out)
+{
+    const char *s = v->token[id];
+    size_t n = v->token_len[id];
+    if (t->flags[id] & TOKEN_BYTE) {
+        *out = (char)byte_of_token(v, id);
+        *n_out = 1;
+        return true;
+    }
+    if (t->flags[id] & TOKEN_CONTROL) {
+        return false;
+    }
+    if (t->kind != TOKENIZER_BYTES) {
+        *n_out = unescape_spaces(s, n, out);
+        return true;
+    }
+    return t->flags[id] == 0 && byte_map_unspell(s, n, out, n_out);
 }
 
 /* Copies the texts; a normal token stands for the bytes it spells, a special one for its text. */
@@ -115,7 +182,7 @@ static int copy_tokens(struct tokenizer *t, const struct vocab_source *v)
         t->n_text[i] = (uint32_t)n;
         t->flags[i] = flags_of_type(v, i);
         p += n;
-        if (t->flags[i] == 0 && byte_map_unspell(t->text[i], n, p, &n_bytes)) {
+        if (spell_out(t, v, i, p, &n_bytes)) {
             t->bytes[i] = p;
             p += n_bytes;
         } else {
@@ -218,6 +285,34 @@ int64_t special_match(const struct tokenizer *t, const char *s, size_t n, size_t
     return -1;
 }
 
+/* Whether no spelling goes on over a space: none has U+2581 behind another character. */
+static bool spaces_begin_words(const struct token_index *x)
+{
+    for (size_t i = 0; i <= x->mask; i++) {
+        const char *s = x->slot[i].text;
+        for (size_t k = 1; s && k + 3 <= x->slot[i].n; k++) {
+            if (memcmp(s + k, "\xE2\x96\x81", 3) == 0 && (k < 3 || memcmp(s + k - 3, "\xE2\x96\x81", 3) != 0)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* The token of each byte. */
+static void find_bytes(struct tokenizer *t, const struct vocab_source *v)
+{
+    for (int b = 0; b < 256; b++) {
+        uint32_t s = t->bpe.byte_symbol[b];
+        t->byte_id[b] = t->kind == TOKENIZER_BYTES && s < t->n_token ? (int32_t)s : -1;
+    }
+    for (size_t i = 0; t->kind == TOKENIZER_CHARS && i < t->n_token; i++) {
+        if (t->flags[i] & TOKEN_BYTE) {
+            t->byte_id[byte_of_token(v, i)] = (int32_t)i;
+        }
+    }
+}
+
 /* The merges, and the token of each single byte. */
 static int build_bpe(struct tokenizer *t, const struct vocab_source *v, struct err *e)
 {
@@ -226,18 +321,18 @@ static int build_bpe(struct tokenizer *t, const struct vocab_source *v, struct e
         return no_memory(e);
     }
     for (size_t i = 0; i < v->n_token; i++) {
-        usable[i] = !(t->flags[i] & TOKEN_CONTROL);
+        usable[i] = !(t->flags[i] & (TOKEN_CONTROL | TOKEN_BYTE)) && v->token_len[i] > 0;
     }
-    int rc = bpe_init(&t->bpe, v, t->text, usable, e);
+    enum bpe_kind kind = t->kind == TOKENIZER_BYTES ? BPE_BYTES : v->n_merge > 0 ? BPE_CHARS : BPE_SCORES;
+    int rc = bpe_init(&t->bpe, kind, v, t->text, usable, e);
     mem_free(usable);
     if (rc) {
         return rc;
     }
-    for (int b = 0; b < 256; b++) {
-        uint32_t s = t->bpe.byte_symbol[b];
-        t->byte_id[b] = s < t->n_token ? (int32_t)s : -1;
-    }
-    if (!v->ignore_merges) {
+    find_bytes(t, v);
+    if (t->kind == TOKENIZER_CHARS) {
+        t->split_at_space = (t->normalize & NORMALIZE_SPACES) && spaces_begin_words(&t->bpe.symbol);
+    } else if (!v->ignore_merges) {
         token_index_deinit(&t->bpe.symbol); /* only whole pre-tokens are looked up there */
     }
     return 0;
@@ -247,9 +342,15 @@ static int build_bpe(struct tokenizer *t, const struct vocab_source *v, struct e
  * control token so, which text from users must not become), else U+FFFD. */
 static int find_missing(struct tokenizer *t, const struct vocab_source *v, struct err *e)
 {
-    if (v->unk_id >= 0 && v->type && v->type[v->unk_id] == TYPE_UNKNOWN && !(t->flags[v->unk_id] & TOKEN_END)) {
+    bool unknown = v->unk_id >= 0 && (t->kind != TOKENIZER_BYTES || (v->type && v->type[v->unk_id] == TYPE_UNKNOWN));
+    if (unknown && !(t->flags[v->unk_id] & TOKEN_END)) {
+        t->unk_id = v->unk_id;
         t->missing[t->n_missing++] = v->unk_id;
         return 0;
+    }
+    if (t->kind == TOKENIZER_WORDS) {
+        return err_set(e, ERR_INPUT, "tokenizer.ggml.unknown_token_id",
+                       "cannot use the tokenizer: WordPiece needs an unknown token for words that it cannot spell");
     }
     struct bpe_work w = {0};
     if (bpe_run(&t->bpe, &w, "\xEF\xBF\xBD", 3)) {
@@ -268,29 +369,51 @@ static int find_missing(struct tokenizer *t, const struct vocab_source *v, struc
     return 0;
 }
 
+static int copy_match(struct tokenizer *t, const struct vocab_source *v)
+{
+    if (!v->match) {
+        return 0;
+    }
+    t->match = mem_try_array(v->n_token, sizeof *t->match);
+    for (size_t i = 0; t->match && i < v->n_token; i++) {
+        t->match[i] = v->match[i];
+    }
+    return t->match ? 0 : -ERR_NOMEM;
+}
+
 static int build(struct tokenizer *t, const struct vocab_source *v, struct err *e)
 {
     t->bos_id = v->bos_id;
     t->eos_id = v->eos_id;
+    t->unk_id = -1;
     t->add_bos = v->add_bos && v->bos_id >= 0;
     t->add_eos = v->add_eos && v->eos_id >= 0;
-    if (alloc_tokens(t, v) || copy_tokens(t, v)) {
+    t->normalize = v->normalize | (t->pretoken && t->pretoken->nfc ? NORMALIZE_NFC : 0);
+    t->space_prefix = v->space_prefix;
+    t->prefix_unless_space = v->prefix_unless_space;
+    if (alloc_tokens(t, v) || copy_tokens(t, v) || copy_match(t, v)) {
         return no_memory(e);
+    }
+    for (size_t i = 0; i < t->n_token; i++) {
+        bool longer = !(t->flags[i] & TOKEN_CONTROL) && t->n_text[i] > t->max_token_bytes;
+        t->max_token_bytes = longer ? t->n_text[i] : t->max_token_bytes;
     }
     mark_ends(t, v);
     if (index_special(t)) {
         return no_memory(e);
     }
-    int rc = build_bpe(t, v, e);
+    int rc = t->kind == TOKENIZER_WORDS ? 0 : build_bpe(t, v, e);
     return rc ? rc : find_missing(t, v, e);
 }
 
 int tokenizer_new(struct tokenizer **out, const struct vocab_source *v, struct err *e)
 {
-    enum pretoken_kind kind;
-    int rc = check_source(v, e);
-    if (!rc) {
-        rc = pretoken_kind_find(v->pre, &kind, e);
+    enum tokenizer_kind kind = TOKENIZER_BYTES;
+    const struct pretoken_rule *rule = NULL;
+    int rc = find_kind(v, &kind, e);
+    rc = rc ? rc : check_source(v, e);
+    if (!rc && (kind == TOKENIZER_BYTES || str_eq(v->model, "gemma4"))) {
+        rc = pretoken_find(kind == TOKENIZER_BYTES ? v->pre : "gemma4", &rule, e);
     }
     if (rc) {
         return rc;
@@ -299,7 +422,8 @@ int tokenizer_new(struct tokenizer **out, const struct vocab_source *v, struct e
     if (!t) {
         return no_memory(e);
     }
-    t->pretoken = kind;
+    t->kind = kind;
+    t->pretoken = rule;
     rc = build(t, v, e);
     if (rc) {
         tokenizer_free(t);
@@ -319,6 +443,7 @@ void tokenizer_free(struct tokenizer *t)
     mem_free(t->bytes);
     mem_free(t->n_bytes);
     mem_free(t->flags);
+    mem_free(t->match);
     mem_free(t->blob);
     mem_free(t->special.length);
     token_index_deinit(&t->by_text);

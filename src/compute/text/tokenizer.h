@@ -1,5 +1,5 @@
-/* Tokenizers: byte-level BPE with the pre-tokenizers gpt2 and smollm. Built from a vocab_source; immutable after that,
- * so threads share one. */
+/* Tokenizers: byte-level BPE (all pre-tokenizers of pretoken.h), SentencePiece's BPE with scores or merges and bytes to
+ * fall back to, WordPiece. Built from a vocab_source; immutable after that, so threads share one. */
 #ifndef TEXT_TOKENIZER_H
 #define TEXT_TOKENIZER_H
 
@@ -67,8 +67,13 @@ struct detokenizer {
     char pending[8];
     size_t n_pending;
     bool with_special;
+    bool drop_space; /* the next text begins where encoding puts a space in front */
 };
+/* In the middle of a text: nothing is left out. */
 void detokenizer_init(struct detokenizer *d, const struct tokenizer *t, bool with_special);
+/* What is pushed next follows token `id`, or begins a text (-1): a space that encoding would put in front there is left
+ * out. */
+void detokenizer_follow(struct detokenizer *d, int32_t id);
 int detokenizer_push(struct detokenizer *d, int32_t id, struct buf *out) MUST_CHECK;
 /* At the end: an unfinished character becomes U+FFFD. */
 int detokenizer_finish(struct detokenizer *d, struct buf *out) MUST_CHECK;

@@ -15,6 +15,7 @@ enum {
     TOKEN_CONTROL = 1,      /* never from the text of users; no bytes of its own when text is read back */
     TOKEN_USER_DEFINED = 2, /* matched in any text before the splitter sees it */
     TOKEN_END = 4,          /* ends a generation */
+    TOKEN_BYTE = 8,         /* stands for one byte that no other token spells; never matched as text */
 };
 
 /* Tokens that are matched as a whole, by their first byte: their lengths, longest first. */
@@ -23,22 +24,35 @@ struct special_starts {
     uint32_t from[257];
 };
 
+enum tokenizer_kind {
+    TOKENIZER_BYTES, /* byte-level BPE within pre-tokens */
+    TOKENIZER_CHARS, /* BPE over characters, SentencePiece's: by scores, or by merges */
+    TOKENIZER_WORDS, /* WordPiece */
+};
+
 struct tokenizer {
-    enum pretoken_kind pretoken;
+    enum tokenizer_kind kind;
+    const struct pretoken_rule *pretoken; /* NULL: none */
+    unsigned normalize;                   /* bits of enum normalize */
+    enum space_prefix space_prefix;
+    bool prefix_unless_space;
+    bool split_at_space; /* no token goes on over the beginning of a run of U+2581, so texts may be cut there */
     size_t n_token;
     const char **text; /* [n_token] as the vocabulary spells it */
     uint32_t *n_text;
     const char **bytes; /* [n_token] what it stands for */
     uint32_t *n_bytes;
     uint8_t *flags;
+    uint8_t *match;       /* [n_token] bits of enum token_match, or NULL */
     char *blob;           /* text and bytes of all tokens */
     int32_t byte_id[256]; /* the token of a single byte, -1: none */
     struct token_index by_text;
     struct special_starts special;
     struct bpe bpe;
-    int32_t missing[3]; /* what stands for a byte that the vocabulary lacks; n_missing 0: nothing does */
+    size_t max_token_bytes; /* TOKENIZER_WORDS: the longest token that text can become */
+    int32_t missing[3];     /* what stands for a byte that the vocabulary lacks; n_missing 0: nothing does */
     int n_missing;
-    int bos_id, eos_id;
+    int bos_id, eos_id, unk_id;
     bool add_bos, add_eos;
 };
 

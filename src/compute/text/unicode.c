@@ -1,10 +1,11 @@
-/* Look-ups in the generated Unicode tables: binary search over edges and runs, with short cuts for ASCII. */
+/* Look-ups in the generated Unicode tables: three levels for categories, binary search over edges and runs, with short
+ * cuts for ASCII. */
 #include "compute/text/unicode.h"
 
 #include "compute/text/unicode_int.h"
 
 /* Number of edges at or below cp; odd: a member. */
-static bool member(const uint32_t *edge, size_t n, uint32_t cp)
+bool unicode_between_edges(const uint32_t *edge, size_t n, uint32_t cp)
 {
     size_t lo = 0, hi = n;
     while (lo < hi) {
@@ -23,12 +24,22 @@ const char *unicode_version(void)
     return unicode_table_version;
 }
 
+unsigned unicode_category(uint32_t cp)
+{
+    if (cp >= 0x110000) {
+        return UNICODE_CN;
+    }
+    uint32_t leaf = cp / UNICODE_LEAF;
+    const uint16_t *mid = unicode_mid[unicode_top[leaf / UNICODE_MID]];
+    return 1u << (unicode_leaf[mid[leaf % UNICODE_MID]][cp % UNICODE_LEAF] - 'A');
+}
+
 bool unicode_is_letter(uint32_t cp)
 {
     if (cp < 0x80) {
         return (cp | 0x20) >= 'a' && (cp | 0x20) <= 'z';
     }
-    return member(unicode_letter, unicode_letter_n, cp);
+    return unicode_category(cp) & UNICODE_L;
 }
 
 bool unicode_is_number(uint32_t cp)
@@ -36,12 +47,17 @@ bool unicode_is_number(uint32_t cp)
     if (cp < 0x80) {
         return cp >= '0' && cp <= '9';
     }
-    return member(unicode_number, unicode_number_n, cp);
+    return unicode_category(cp) & UNICODE_N;
 }
 
 bool unicode_is_decimal(uint32_t cp)
 {
-    return member(unicode_decimal, unicode_decimal_n, cp);
+    return unicode_category(cp) & UNICODE_ND;
+}
+
+bool unicode_is_han(uint32_t cp)
+{
+    return cp >= 0x2E80 && unicode_between_edges(unicode_han, unicode_han_n, cp);
 }
 
 bool unicode_is_space(uint32_t cp)
@@ -60,27 +76,27 @@ bool unicode_is_python_space(uint32_t cp)
 
 bool unicode_is_printable(uint32_t cp)
 {
-    return member(unicode_printable, unicode_printable_n, cp);
+    return cp == ' ' || !(unicode_category(cp) & (UNICODE_C | UNICODE_Z));
 }
 
 bool unicode_is_cased(uint32_t cp)
 {
-    return member(unicode_cased, unicode_cased_n, cp);
+    return unicode_between_edges(unicode_cased, unicode_cased_n, cp);
 }
 
 bool unicode_is_case_ignorable(uint32_t cp)
 {
-    return member(unicode_ignorable, unicode_ignorable_n, cp);
+    return unicode_between_edges(unicode_ignorable, unicode_ignorable_n, cp);
 }
 
 bool unicode_is_upper(uint32_t cp)
 {
-    return member(unicode_uppercase, unicode_uppercase_n, cp);
+    return unicode_between_edges(unicode_uppercase, unicode_uppercase_n, cp);
 }
 
 bool unicode_is_lower(uint32_t cp)
 {
-    return member(unicode_lowercase, unicode_lowercase_n, cp);
+    return unicode_between_edges(unicode_lowercase, unicode_lowercase_n, cp);
 }
 
 /* The run that maps cp, or NULL. */

@@ -32,6 +32,16 @@ static void turn_give(struct turns *t)
     pthread_mutex_unlock(&t->lock);
 }
 
+void api_turn_take(struct api *a)
+{
+    turn_take(&a->turns);
+}
+
+void api_turn_give(struct api *a)
+{
+    turn_give(&a->turns);
+}
+
 static void *run_lane(void *arg)
 {
     struct lane *lane = arg;
@@ -62,6 +72,8 @@ int api_start(struct api **out, const struct api_options *opt, struct err *e)
     a->started_s = clock_unix_ms() / 1000;
     pthread_mutex_init(&a->turns.lock, NULL);
     pthread_cond_init(&a->turns.changed, NULL);
+    pthread_mutex_init(&a->embed.lock, NULL);
+    pthread_cond_init(&a->embed.changed, NULL);
     copy_keys(a, opt);
     const struct http_options http = {.host = opt->host,
                                       .port = opt->port,
@@ -116,12 +128,27 @@ int api_add_model(struct api *a, const struct api_model *m, struct err *e)
     return rc;
 }
 
+int api_add_embedder(struct api *a, const char *name, struct embedder *embedder, struct err *e)
+{
+    int rc = add_name(a, name, NULL, -1, NULL, e);
+    if (!rc) a->served[a->n_served - 1]->embedder = embedder;
+    return rc;
+}
+
+static bool embeds(const struct api *a)
+{
+    for (int i = 0; i < a->n_served; i++)
+        if (a->served[i]->embedder) return true;
+    return false;
+}
+
 int api_add_adapter(struct api *a, const char *base, const char *name, int adapter, struct err *e)
 {
     const struct served *m = api_find_model(a, base);
     if (!m)
         return err_set(e, ERR_USAGE, base, "cannot serve the adapter \"%s\": there is no model named \"%s\"", name,
                        base);
+    if (!m->lane) return err_set(e, ERR_USAGE, base, "cannot serve the adapter \"%s\": \"%s\" only embeds", name, base);
     return add_name(a, name, m->lane, adapter, m, e);
 }
 
@@ -132,8 +159,9 @@ int api_ready(struct api *a, struct err *e)
         if (errno) return err_set_errno(e, NULL, "cannot start the thread of an engine");
         a->lane[i]->running = true;
     }
-    atomic_store(&a->state, API_SERVING);
-    return 0;
+    int rc = embeds(a) ? embed_queue_start(a, e) : 0;
+    if (!rc) atomic_store(&a->state, API_SERVING);
+    return rc;
 }
 
 /* Wait until no answer is open, at most until a time of clock_s; with cut, end those that are. Returns how many are
@@ -185,12 +213,15 @@ void api_stop(struct api *a)
     atomic_store(&a->state, API_DRAINING);
     http_server_stop(a->http);
     atomic_store(&a->stopping, true);
+    embed_queue_stop(a);
     for (int i = 0; i < a->n_lane; i++) {
         engine_wake(a->lane[i]->engine);
         if (a->lane[i]->running) pthread_join(a->lane[i]->thread, NULL);
         end_sequences(a->lane[i]);
     }
     free_names(a);
+    pthread_cond_destroy(&a->embed.changed);
+    pthread_mutex_destroy(&a->embed.lock);
     pthread_cond_destroy(&a->turns.changed);
     pthread_mutex_destroy(&a->turns.lock);
     mem_free(a);

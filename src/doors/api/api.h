@@ -1,12 +1,14 @@
-/* The HTTP API: OpenAI-compatible chat completions over one or several engines, health, models, metrics.
+/* The HTTP API: OpenAI-compatible chat completions over one or several engines, embeddings, health, models, metrics.
  *
- * GET /health, /v1/models, /v1/models/ID, /metrics; POST /v1/chat/completions. Errors are JSON in OpenAI's form. A
- * parameter that changes the meaning of a request and is not there is refused with 400 by its name, never ignored. */
+ * GET /health, /v1/models, /v1/models/ID, /metrics; POST /v1/chat/completions, /v1/embeddings. Errors are JSON in
+ * OpenAI's form. A parameter that changes the meaning of a request and is not there is refused with 400 by its name,
+ * never ignored. */
 #ifndef API_API_H
 #define API_API_H
 
 #include <stddef.h>
 
+#include "compute/engine/embedder.h"
 #include "compute/engine/engine.h"
 #include "compute/text/chat_template.h"
 #include "compute/text/tokenizer.h"
@@ -38,6 +40,8 @@ struct api_model {
 };
 /* -ERR_USAGE when the name is taken, empty or too long. Before api_ready. */
 int api_add_model(struct api *a, const struct api_model *m, struct err *e) MUST_CHECK;
+/* Serve a model that embeds texts; borrowed until api_stop. It takes turns on the device with the engines. */
+int api_add_embedder(struct api *a, const char *name, struct embedder *embedder, struct err *e) MUST_CHECK;
 /* One more name for the model `base`, with an adapter (an index of its engine). Before api_ready. */
 int api_add_adapter(struct api *a, const char *base, const char *name, int adapter, struct err *e) MUST_CHECK;
 /* Start the engines and accept requests. */

@@ -30,10 +30,22 @@ struct lane {
     bool running;
 };
 
+/* Requests for embeddings that wait, and the thread that works on them. */
+struct embed_job;
+struct embed_queue {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct embed_job *first, *last;
+    int n;
+    pthread_t thread;
+    bool running, ending;
+};
+
 /* A name that requests may ask for. */
 struct served {
     char *name;
-    struct lane *lane;
+    struct lane *lane;         /* NULL: a model that only embeds */
+    struct embedder *embedder; /* NULL: one that does not */
     int adapter;               /* -1: none */
     const struct served *base; /* of an adapter: the model it sits on */
 };
@@ -46,6 +58,7 @@ struct api {
     char **key;
     size_t n_key;
     struct turns turns;
+    struct embed_queue embed;
     struct lane *lane[API_MAX_SERVED];
     int n_lane;
     struct served *served[API_MAX_SERVED];
@@ -113,6 +126,21 @@ size_t chat_escape(char *out, size_t cap, size_t *n, const char *text, size_t te
 
 /* Answer a request for a chat completion; takes q over (and empties it) when it returns 0. */
 int chat_client_start(struct api *a, struct http_request *r, struct chat_request *q, struct api_error *x) MUST_CHECK;
+
+/* --- embeddings.c --- */
+
+/* POST /v1/embeddings. */
+void api_handle_embeddings(struct api *a, struct http_request *r);
+/* The thread, once there is a model that embeds. */
+int embed_queue_start(struct api *a, struct err *e) MUST_CHECK;
+/* Jobs that wait are ended; no more may come. */
+void embed_queue_stop(struct api *a);
+
+/* --- api.c --- */
+
+/* The device, first come, first served. */
+void api_turn_take(struct api *a);
+void api_turn_give(struct api *a);
 
 /* --- routes.c --- */
 

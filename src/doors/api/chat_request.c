@@ -292,6 +292,9 @@ static int take_model(struct chat_request *q, const struct api *a, const json_t 
         return api_error_set(x, 404, "model_not_found", "model",
                              "cannot find the model \"%.128s\": /v1/models lists those there are",
                              json_string_value(v));
+    if (!q->model->lane)
+        return api_error_set(x, 400, "unsupported", "model", "cannot chat with \"%s\": it is an embedding model",
+                             q->model->name);
     if (!q->model->lane->tok || !q->model->lane->chat)
         return api_error_set(x, 400, "unsupported", "model", "cannot chat with \"%s\": it has no chat template",
                              q->model->name);

@@ -135,6 +135,7 @@ static const struct route routes[] = {
     {"GET", "/v1/models/", true, false, handle_model},
     {"GET", "/metrics", false, false, handle_metrics},
     {"POST", "/v1/chat/completions", false, false, handle_chat},
+    {"POST", "/v1/embeddings", false, false, api_handle_embeddings},
 };
 
 static const struct route *find_route(const char *path)

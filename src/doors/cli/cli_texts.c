@@ -33,28 +33,41 @@ static int row_text(const json_t *row, const char *fields, const char *where, st
     return 0;
 }
 
-static int row_ids(const struct cli_model *m, const struct buf *text, struct token_list *ids, struct err *e)
+int cli_rows_each(const char *path, const char *fields, cli_row_fn fn, void *arg, struct err *e)
 {
-    ids->n = 0;
-    int bos = tokenizer_bos(m->tok);
-    if (tokenizer_adds_bos(m->tok) && bos >= 0 && token_list_add(ids, bos))
-        return err_set(e, ERR_NOMEM, NULL, "cannot tokenize: out of memory");
-    return tokenizer_encode(m->tok, text->data ? text->data : "", text->len, 0, ids, e);
+    struct json_lines lines;
+    struct buf text;
+    int rc = json_lines_open(&lines, path, ROW_MAX_BYTES, e);
+    if (rc) return rc;
+    buf_init(&text, ROW_MAX_BYTES);
+    json_t *row = NULL;
+    while ((rc = json_lines_next(&lines, &row, e)) > 0) {
+        char where[512];
+        snprintf(where, sizeof(where), "\"%.400s\" line %llu", path, (unsigned long long)lines.line_no);
+        rc = row_text(row, fields, where, &text, e);
+        if (!rc) rc = fn(arg, text.data ? text.data : "", text.len, where, e);
+        json_decref(row);
+        if (rc) break;
+    }
+    buf_deinit(&text);
+    json_lines_close(&lines);
+    return rc;
 }
 
 struct reader {
     const struct cli_model *m;
-    const char *fields;
     cli_text_fn fn;
     void *arg;
-    struct buf text;
 };
 
-static int take_row(struct reader *r, const json_t *row, const char *where, struct err *e)
+static int take_row(void *arg, const char *text, size_t n, const char *where, struct err *e)
 {
+    const struct reader *r = arg;
     struct token_list ids = {0};
-    int rc = row_text(row, r->fields, where, &r->text, e);
-    if (!rc) rc = row_ids(r->m, &r->text, &ids, e);
+    int bos = tokenizer_bos(r->m->tok), rc = 0;
+    if (tokenizer_adds_bos(r->m->tok) && bos >= 0 && token_list_add(&ids, bos))
+        rc = err_set(e, ERR_NOMEM, NULL, "cannot tokenize: out of memory");
+    if (!rc) rc = tokenizer_encode(r->m->tok, text, n, 0, &ids, e);
     if (!rc) rc = r->fn(r->arg, &ids, where, e);
     token_list_deinit(&ids);
     return rc;
@@ -63,20 +76,6 @@ static int take_row(struct reader *r, const json_t *row, const char *where, stru
 int cli_texts_each(const struct cli_model *m, const char *path, const char *fields, cli_text_fn fn, void *arg,
                    struct err *e)
 {
-    struct reader r = {.m = m, .fields = fields, .fn = fn, .arg = arg};
-    struct json_lines lines;
-    int rc = json_lines_open(&lines, path, ROW_MAX_BYTES, e);
-    if (rc) return rc;
-    buf_init(&r.text, ROW_MAX_BYTES);
-    json_t *row = NULL;
-    while ((rc = json_lines_next(&lines, &row, e)) > 0) {
-        char where[512];
-        snprintf(where, sizeof(where), "\"%.400s\" line %llu", path, (unsigned long long)lines.line_no);
-        rc = take_row(&r, row, where, e);
-        json_decref(row);
-        if (rc) break;
-    }
-    buf_deinit(&r.text);
-    json_lines_close(&lines);
-    return rc;
+    struct reader r = {.m = m, .fn = fn, .arg = arg};
+    return cli_rows_each(path, fields, take_row, &r, e);
 }

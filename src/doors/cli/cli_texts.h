@@ -4,6 +4,11 @@
 
 #include "doors/cli/cli_model.h"
 
+/* Called for every row with its text; where names file and line for errors. */
+typedef int (*cli_row_fn)(void *arg, const char *text, size_t n, const char *where, struct err *e);
+/* Every row of a file: fields "NAME[+NAME]" of it joined by newlines. Stops at the first error. */
+int cli_rows_each(const char *path, const char *fields, cli_row_fn fn, void *arg, struct err *e) MUST_CHECK;
+
 /* Called for every row; where names file and line for errors. */
 typedef int (*cli_text_fn)(void *arg, const struct token_list *ids, const char *where, struct err *e);
 /* Every row of a file: fields "NAME[+NAME]" of it joined by newlines, tokenized for m, without BOS unless the model

@@ -17,6 +17,7 @@ static int detokenize(const struct tokenizer *t, const struct param_set *args, s
 {
     struct detokenizer d;
     detokenizer_init(&d, t, true);
+    detokenizer_follow(&d, -1);
     int rc = 0;
     for (size_t i = 0; !rc && i < param_count(args, "ids"); i++) {
         int64_t id = param_int_at(args, "ids", i);

@@ -6,6 +6,7 @@
 
 #include "compute/formats/model_file.h"
 #include "doors/cli/cli.h"
+#include "doors/cli/inspect_words.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 
@@ -247,6 +248,7 @@ static void print_text(const struct cli *c, const struct model_file *f, const js
     printf("%s\n", size);
     print_name(c, "n_tensors", "张量数");
     printf("%zu\n", model_file_n_tensor(f));
+    inspect_words_print(c, json_object_get(result, "tokenizer"), json_object_get(result, "chat"), print_name);
     print_check(c, json_object_get(result, "check"));
 }
 
@@ -283,6 +285,8 @@ static int inspect(const struct cli *c, const struct model_file *f, bool check, 
         json_object_set_new(out, "n_expert_used", json_integer(p.experts.n_used));
     }
     json_object_set_new(out, "file_type", type ? json_string(type) : json_null());
+    json_object_set_new(out, "tokenizer", inspect_tokenizer(f));
+    json_object_set_new(out, "chat", inspect_chat(f));
     json_object_set_new(out, "tensors", tensors_json(f));
     json_object_set_new(out, "metadata", json_deep_copy(model_file_metadata(f)));
     if (found) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "doors/api/api.h"
+#include "doors/cli/cli_embedder.h"
 #include "doors/cli/cli_engine.h"
 #include "ground/base/file.h"
 #include "ground/base/log.h"
@@ -41,7 +42,8 @@ static const struct param params[] = {
 struct stand {
     char *name;
     struct cli_model model;
-    struct engine *engine;
+    struct engine *engine;     /* NULL: a model that only embeds */
+    struct cli_embedder embed; /* this one */
 };
 
 struct hall {
@@ -83,6 +85,15 @@ static int make_engine(const struct hall *h, struct stand *s, struct err *e)
     return engine_new(&s->engine, s->model.model, s->model.tok, &opt, e);
 }
 
+/* A model that can do nothing but embed. */
+static int add_embedder(struct hall *h, struct stand *s, const char *path, struct err *e)
+{
+    int rc = cli_embedder_open(&s->embed, h->c, h->dev, path, NULL, e);
+    if (!rc) rc = api_add_embedder(h->api, s->name, s->embed.embedder, e);
+    if (!rc) log_info("model \"%s\" loaded, it embeds texts", s->name);
+    return rc;
+}
+
 static int add_model(struct hall *h, const char *text, struct err *e)
 {
     char *path = NULL;
@@ -90,6 +101,11 @@ static int add_model(struct hall *h, const char *text, struct err *e)
     int rc = split_model(text, &path, &s->name, e);
     if (rc) return rc;
     h->n_stand++;
+    if (cli_is_encoder(h->c, path)) {
+        rc = add_embedder(h, s, path, e);
+        mem_free(path);
+        return rc;
+    }
     rc = cli_model_open(&s->model, h->c, h->dev, path, e);
     mem_free(path);
     if (!rc) rc = cli_model_check_text(&s->model, e);
@@ -114,6 +130,8 @@ static int add_parsed_adapter(struct hall *h, const struct cli_adapter *a, const
     if (!a->name) return err_set(e, ERR_USAGE, text, "cannot serve adapter \"%s\": a name is needed (A,name=N)", text);
     if (!s)
         return err_set(e, ERR_USAGE, text, "cannot serve adapter \"%s\": no model is served as \"%s\"", text, a->model);
+    if (!s->engine)
+        return err_set(e, ERR_USAGE, text, "cannot serve the adapter \"%s\": \"%s\" only embeds", a->name, s->name);
     int rc = cli_adapter_load(h->c, a, s->model.model, &h->adapter[h->n_adapter], e);
     if (rc) return rc;
     int idx = engine_add_adapter(s->engine, h->adapter[h->n_adapter++], e);
@@ -147,6 +165,7 @@ static void close_hall(struct hall *h)
     for (size_t i = 0; i < h->n_stand; i++) engine_free(h->stand[i].engine);
     for (size_t i = 0; i < h->n_adapter; i++) adapter_free(h->adapter[i]);
     for (size_t i = 0; i < h->n_stand; i++) {
+        cli_embedder_close(&h->stand[i].embed);
         cli_model_close(&h->stand[i].model);
         mem_free(h->stand[i].name);
     }

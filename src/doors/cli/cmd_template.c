@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "compute/formats/model_file.h"
+#include "compute/text/chat_caps.h"
 #include "compute/text/chat_template.h"
 #include "doors/cli/cli.h"
 #include "ground/base/file.h"
@@ -111,7 +112,10 @@ static int render(const struct cli *c, const struct param_set *args, json_t *var
     int rc = load_template(c, args, vars, &t, e);
     rc = rc ? rc : chat_template_render(t, vars, param_bool(args, "add_generation_prompt"), &r, e);
     if (!rc && c->json) {
-        cli_print_json(json_pack("{s:o}", "text", json_stringn(r.text, r.n)));
+        struct chat_caps caps;
+        chat_caps_probe(t, &caps);
+        cli_print_json(
+            json_pack("{s:o, s:o}", "text", json_stringn(r.text, r.n), "capabilities", chat_caps_json(&caps)));
     } else if (!rc) {
         fwrite(r.text, 1, r.n, stdout);
     }

@@ -2,7 +2,7 @@
  * the list of declarations and its line in the table. */
 #include "doors/cli/cli.h"
 
-extern const struct command cmd_logits, cmd_generate, cmd_chat, cmd_perplexity;
+extern const struct command cmd_logits, cmd_generate, cmd_chat, cmd_perplexity, cmd_embed;
 extern const struct command cmd_inspect, cmd_make_model, cmd_quantize, cmd_imatrix;
 extern const struct command cmd_tokenize, cmd_detokenize, cmd_template;
 extern const struct command cmd_bench, cmd_serve;
@@ -19,7 +19,7 @@ const struct command *const commands[] = {
     &cmd_inspect, &cmd_bench, &cmd_quantize, &cmd_imatrix,
     &cmd_data_import, &cmd_data_list, &cmd_data_show, &cmd_tune,
     &cmd_eval, &cmd_compare, &cmd_report, &cmd_runs_list, &cmd_runs_show, &cmd_perplexity,
-    &cmd_serve, &cmd_chat, &cmd_generate,
+    &cmd_serve, &cmd_chat, &cmd_generate, &cmd_embed,
     &cmd_tokenize, &cmd_detokenize, &cmd_template, &cmd_logits, &cmd_make_model,
     &cmd_help, &cmd_version, &cmd_completion,
     NULL,

@@ -10,7 +10,7 @@
 void plan_obstacles_find(const struct model_shape *s, const struct plan_load *l, const struct plan_memory *m,
                          uint64_t available_bytes, struct plan_obstacles *out)
 {
-    enum pretoken_kind kind;
+    const struct pretoken_rule *rule;
     *out = (struct plan_obstacles){.shape = s,
                                    .needed_bytes = m->total_bytes,
                                    .available_bytes = available_bytes,
@@ -18,7 +18,7 @@ void plan_obstacles_find(const struct model_shape *s, const struct plan_load *l,
     out->memory = out->needed_bytes > available_bytes;
     out->context = s->n_ctx_train > 0 && out->needed_tokens > s->n_ctx_train;
     out->architecture = s->architecture[0] && !model_architecture_known(s->architecture);
-    out->tokenizer = s->pre_tokenizer[0] && pretoken_kind_find(s->pre_tokenizer, &kind, NULL) != 0;
+    out->tokenizer = s->pre_tokenizer[0] && pretoken_find(s->pre_tokenizer, &rule, NULL) != 0;
     out->unsupported = out->architecture || out->tokenizer;
 }
 

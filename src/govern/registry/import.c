@@ -61,8 +61,12 @@ static int list_dir(struct file_set *s, const char *path, struct err *e)
     if (rc) return rc;
     s->dir = mem_strdup(path);
     s->entry = mem_strdup("");
-    s->name = mem_alloc((n + 1) * sizeof *s->name);
-    s->stored = mem_alloc((n + 1) * sizeof *s->stored);
+    s->name = mem_alloc((n + 2) * sizeof *s->name);
+    s->stored = mem_alloc((n + 2) * sizeof *s->stored);
+    if (is_regular(path, "1_Pooling/config.json")) { /* how sentence-transformers pools; stored beside the others */
+        s->name[s->n] = mem_strdup("1_Pooling/config.json");
+        s->stored[s->n++] = mem_strdup("pooling.json");
+    }
     for (size_t i = 0; i < n; i++) {
         if (all[i][0] != '.' && is_regular(path, all[i])) {
             s->stored[s->n] = mem_strdup(all[i]);
@@ -110,7 +114,9 @@ static char *part_name(const char *stem, size_t n_stem, int part, int of)
 
 static int list_file(struct file_set *s, const char *path, struct err *e)
 {
-    const char *base = path_base(path), *whole = str_ends(base, ".json") ? "tokenizer.json" : "model.gguf";
+    const char *base = path_base(path), *whole = str_ends(base, ".json")    ? "tokenizer.json"
+                                                 : str_ends(base, ".model") ? "tokenizer.model"
+                                                                            : "model.gguf";
     size_t stem = 0;
     int parts = split_parts(base, &stem);
     if (parts > MAX_FILES)

@@ -15,7 +15,10 @@ int sample_format(const struct train_rows *r, size_t row, const struct tokenizer
     const int32_t *ids = r->ids + r->start[row], *labels = r->labels + r->start[row];
     bool open = false;
     int rc = 0;
-    if (tok != NULL) detokenizer_init(&d, tok, true);
+    if (tok != NULL) {
+        detokenizer_init(&d, tok, true);
+        detokenizer_follow(&d, -1);
+    }
     for (size_t i = 0; i < shown && rc == 0; i++) {
         bool trained = labels[i] != LABEL_NONE;
         if (trained != open) rc = buf_add_str(out, trained ? "[[" : "]]");
