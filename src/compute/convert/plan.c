@@ -158,7 +158,7 @@ void plan_deinit(struct plan *plan)
 }
 
 int plan_declare(const struct plan *plan, const struct model_file *f, const struct mix *mix, struct gguf_writer *w,
-                 struct err *e)
+                 size_t *n_own_key, struct err *e)
 {
     static const char *const replaced[] = {file_type_key, version_key, NULL};
     int rc = gguf_put_metadata(w, f, replaced, e);
@@ -177,5 +177,6 @@ int plan_declare(const struct plan *plan, const struct model_file *f, const stru
     for (int i = 0; !rc && i < plan->n_rope_tensor; i++) {
         rc = gguf_put_tensor(w, plan->rope[i].name, TENSOR_F32, &plan->n_rope, 1);
     }
+    *n_own_key = gguf_n_own_key(w);
     return 0;
 }

@@ -35,8 +35,8 @@ struct plan {
 int plan_init(struct plan *plan, const struct model_file *f, const struct quantize_options *opt,
               struct quantize_result *result, struct err *e) MUST_CHECK;
 void plan_deinit(struct plan *plan);
-/* Declare all keys and tensors in w. */
+/* Declare all keys and tensors in w; how many keys are our own. */
 int plan_declare(const struct plan *plan, const struct model_file *f, const struct mix *mix, struct gguf_writer *w,
-                 struct err *e) MUST_CHECK;
+                 size_t *n_own_key, struct err *e) MUST_CHECK;
 
 #endif

@@ -44,11 +44,10 @@ bool model_architecture_permutes(const char *name)
     return a && a->gguf_permutes;
 }
 
-/* "a, b and c" grows by one name; last: it is the last of the list. */
-static size_t add_name(char *out, size_t size, size_t at, const char *name, bool last)
+/* A list grows by one name. */
+static size_t add_name(char *out, size_t size, size_t at, const char *name)
 {
-    const char *between = at == 0 ? "" : last ? " and " : ", ";
-    int n = at < size ? snprintf(out + at, size - at, "%s%s", between, name) : 0;
+    int n = at < size ? snprintf(out + at, size - at, at ? ", %s" : "%s", name) : 0;
     return at + (size_t)(n > 0 ? n : 0);
 }
 
@@ -57,7 +56,7 @@ const char *model_architectures(char *out, size_t size)
     size_t at = 0;
     out[0] = '\0';
     for (size_t i = 0; i < N_ELEM(archs); i++) {
-        at = add_name(out, size, at, archs[i]->name, i + 1 == N_ELEM(archs));
+        at = add_name(out, size, at, archs[i]->name);
     }
     return out;
 }
@@ -69,8 +68,7 @@ const char *arch_model_types(char *out, size_t size)
     for (size_t i = 0; i < N_ELEM(archs); i++) {
         const char *const *type = archs[i]->model_type;
         for (size_t k = 0; k < N_ELEM(archs[i]->model_type) && type[k]; k++) {
-            bool last = i + 1 == N_ELEM(archs) && (k + 1 == N_ELEM(archs[i]->model_type) || !type[k + 1]);
-            at = add_name(out, size, at, type[k], last);
+            at = add_name(out, size, at, type[k]);
         }
     }
     return out;

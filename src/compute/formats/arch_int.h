@@ -130,6 +130,7 @@ struct arch {
     bool gguf_pairs;           /* a GGUF rotates pairs (2i, 2i+1) */
     bool gguf_permutes;        /* and its rows of q and k were permuted for that */
     bool scale_has_key;        /* a key of the family gives the scale of scores */
+    bool window_has_key;       /* and one the window that other programs read too */
     bool has_experts;          /* it reads expert_count and what belongs to it */
     bool own_heads;            /* it reads the sizes of heads itself */
     bool own_magnitude;        /* YaRN leaves the magnitude of rotation at 1 */

@@ -138,11 +138,12 @@ static int read_yarn(struct gguf_reader *r, struct model_params *p, double facto
 {
     struct yarn y = {.factor = factor, .truncate = true};
     double attn_factor;
-    int rc = gguf_read_float(r, "rope.scaling.original_context_length", p->n_ctx_train, &y.n_ctx_orig);
+    int n_ctx_orig, rc = gguf_read_int(r, "rope.scaling.original_context_length", p->n_ctx_train, &n_ctx_orig);
     rc = rc ? rc : gguf_read_float(r, "rope.scaling.yarn_beta_fast", 32, &y.beta_fast);
     rc = rc ? rc : gguf_read_float(r, "rope.scaling.yarn_beta_slow", 1, &y.beta_slow);
     rc = rc ? rc : gguf_read_float(r, "rope.scaling.attn_factor", 1, &attn_factor);
     if (!rc) {
+        y.n_ctx_orig = n_ctx_orig;
         rope_yarn(&p->rope[0], p->n_rot, &y);
         p->rope[0].magnitude *= (float)attn_factor;
     }
@@ -247,7 +248,7 @@ static int find_arch(const struct model_file *f, const struct arch **out, struct
     *out = arch_find(name);
     if (!*out) {
         return err_set(e, ERR_UNSUPPORTED, f->path,
-                       "cannot use \"%s\": architecture \"%.64s\" is not supported; %s are", f->path, name,
+                       "cannot use \"%s\": architecture \"%.64s\" is not supported, %s are", f->path, name,
                        model_architectures(known, sizeof known));
     }
     return 0;

@@ -42,14 +42,17 @@ static void put_id(struct gguf_keys *k, const char *key, int id)
     k->failed |= id >= 0 && gguf_put_u32(k->w, key, (uint32_t)id) != 0;
 }
 
-/* What a reader of the keys takes for the magnitude. */
-static float usual_magnitude(const struct model_rope *r, const struct arch *a)
+static void put_yarn(struct gguf_keys *k, const struct model_rope *r)
 {
-    return r->yarn.factor > 1 && !a->own_magnitude ? (float)(0.1 * log(r->yarn.factor) + 1) : 1.0f;
+    char key[96];
+    put_text(k, key_of(k, "rope.scaling.type", key), "yarn");
+    gguf_keys_float(k, "rope.scaling.factor", (double)r->yarn.factor);
+    gguf_keys_int(k, "rope.scaling.original_context_length", (int)r->yarn.n_ctx_orig);
+    gguf_keys_float(k, "rope.scaling.yarn_beta_fast", (double)r->yarn.beta_fast);
+    gguf_keys_float(k, "rope.scaling.yarn_beta_slow", (double)r->yarn.beta_slow);
 }
 
-/* One factor for all frequencies and YaRN have keys; factors that differ otherwise are a tensor, which the caller
- * writes. Another magnitude than the usual one would be left out: it has a key of its own. */
+/* One factor for all frequencies and YaRN have keys; other factors are tensors, which the caller writes. */
 static void put_rope(struct gguf_keys *k, const struct arch *a)
 {
     char key[96];
@@ -60,17 +63,17 @@ static void put_rope(struct gguf_keys *k, const struct arch *a)
     }
     gguf_keys_int(k, "rope.dimension_count", k->p->n_rot);
     gguf_keys_float(k, "rope.freq_base", r->theta);
+    if (r->n_ctx_short > 0) { /* longrope: its family has keys */
+        return;
+    }
     if (r->yarn.factor > 0) {
-        put_text(k, key_of(k, "rope.scaling.type", key), "yarn");
-        gguf_keys_float(k, "rope.scaling.factor", r->yarn.factor);
-        gguf_keys_int(k, "rope.scaling.original_context_length", (int)r->yarn.n_ctx_orig);
-        gguf_keys_float(k, "rope.scaling.yarn_beta_fast", r->yarn.beta_fast);
-        gguf_keys_float(k, "rope.scaling.yarn_beta_slow", r->yarn.beta_slow);
-    } else if (same && r->factor[0] != 1.0f && r->n_ctx_short == 0) {
+        put_yarn(k, r);
+    } else if (same && r->factor[0] != 1.0f) {
         put_text(k, key_of(k, "rope.scaling.type", key), "linear");
         gguf_keys_float(k, "rope.scaling.factor", (double)r->factor[0]);
     }
-    if (r->magnitude != usual_magnitude(r, a) && r->n_ctx_short == 0) {
+    float usual = r->yarn.factor > 1 && !a->own_magnitude ? (float)(0.1 * log((double)r->yarn.factor) + 1) : 1;
+    if (r->magnitude != usual) {
         k->failed |= gguf_put_f32(k->w, "tailor.rope.magnitude", r->magnitude) != 0;
     }
 }
@@ -99,7 +102,7 @@ static void put_layers(struct gguf_keys *k, const struct arch *a)
         same_rope = same_rope && usual->layer[i].rope == rope[i];
     }
     if (widest > 0) {
-        if (a->layers) {
+        if (a->window_has_key) {
             gguf_keys_int(k, "attention.sliding_window", widest);
         } else { /* no key that other programs read for these families */
             k->failed |= gguf_put_u32(k->w, "tailor.attention.sliding_window", (uint32_t)widest) != 0;

@@ -142,7 +142,7 @@ static int find_arch(const json_t *config, const char *path, const struct arch *
     const char *type = json_string_value(json_object_get(config, "model_type"));
     *out = arch_find_model_type(type);
     if (!*out) {
-        return err_set(e, ERR_UNSUPPORTED, path, "cannot use \"%s\": model_type \"%.64s\" is not supported; %s are",
+        return err_set(e, ERR_UNSUPPORTED, path, "cannot use \"%s\": model_type \"%.64s\" is not supported, %s are",
                        path, type ? type : "", arch_model_types(known, sizeof known));
     }
     return 0;

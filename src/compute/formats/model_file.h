@@ -84,10 +84,9 @@ struct model_rope {
     double theta;
     float factor[MODEL_MAX_FREQ]; /* [n_rot/2] from scaling of any kind; 1 when unscaled */
     float magnitude;              /* 1 but for YaRN and longrope */
-    /* How factors of YaRN came about; factor 0: they did not. */
     struct {
-        double factor, n_ctx_orig, beta_fast, beta_slow;
-    } yarn;
+        float factor, n_ctx_orig, beta_fast, beta_slow;
+    } yarn; /* where factor[] are YaRN's by these numbers, as GGUF has keys for them; factor 0: they are not */
     /* Longrope: beyond n_ctx_short positions these factors instead of the others; 0: there are none. */
     int n_ctx_short;
     float long_factor[MODEL_MAX_FREQ];
@@ -176,7 +175,7 @@ bool model_file_is_gguf(const struct model_file *f);     /* else a Hugging Face 
 int model_file_params(const struct model_file *f, struct model_params *p, struct err *e) MUST_CHECK;
 /* Whether there is a forward pass for this architecture (GGUF's name). */
 bool model_architecture_known(const char *name);
-/* The names of all that there are, "gemma2, gemma3 ... and smollm3": for messages. */
+/* The names of all that there are, "llama, qwen2 ...": for messages. */
 const char *model_architectures(char *out, size_t size);
 /* Whether a GGUF of this architecture keeps the rows of q and k in rotary pairs (2i, 2i+1), where Hugging Face keeps
  * halves. */

@@ -27,18 +27,26 @@ void model_site_shape(const struct model_params *p, enum adapter_site site, size
 }
 
 /* As Hugging Face: theta^(2i/n) and its reciprocal are float32, then the scaling of the file. */
-static void init_rope(struct model *m, int idx)
+static void init_rope(struct model *m, int idx, int n_ctx)
 {
     const struct model_params *p = &m->params;
     const struct model_rope *r = &p->rope[idx];
+    const float *factor = r->n_ctx_short > 0 && n_ctx > r->n_ctx_short ? r->long_factor : r->factor;
     float *inv_freq = m->inv_freq[idx];
     for (int i = 0; i < p->n_rot / 2; i++) {
         float exponent = (float)(2 * i) / (float)p->n_rot;
         float power = (float)kmath_pow(r->theta, (double)exponent);
-        inv_freq[i] = 1.0f / power / r->factor[i];
+        inv_freq[i] = 1.0f / power / factor[i];
     }
     m->rope[idx] =
         (struct dev_rope){.n_rot = p->n_rot, .halves = p->rope_halves, .inv_freq = inv_freq, .magnitude = r->magnitude};
+}
+
+void model_set_context(struct model *m, int n_ctx)
+{
+    for (int i = 0; i < m->params.n_rope; i++) {
+        init_rope(m, i, n_ctx);
+    }
 }
 
 static const struct model_family *find_family(const char *architecture)
@@ -117,9 +125,7 @@ int model_load(struct model **out, struct dev *d, const struct model_file *f, st
         rc = err_set(e, ERR_NOMEM, NULL, "cannot load a model: no memory for %d layers", m->params.n_layer);
         goto out;
     }
-    for (int i = 0; i < m->params.n_rope; i++) {
-        init_rope(m, i);
-    }
+    model_set_context(m, 0);
     rc = bind_all(m, f, e);
     if (!rc) {
         rc = prepare_attention(m, e);

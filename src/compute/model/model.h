@@ -33,6 +33,11 @@ uint64_t model_expert_bytes_read(const struct model *m);
 uint64_t model_n_layer_param(const struct model *m);
 uint64_t model_n_head_param(const struct model *m);
 
+/* Say how long sequences may become, before any is computed: models with two sets of rotary frequencies (longrope) take
+ * that for long contexts where n_ctx is beyond the short one, for all positions, so that what is stored stays right.
+ * Without this call they take the short one. */
+void model_set_context(struct model *m, int n_ctx);
+
 /* Keys and values for serving: n_page pages of DEV_PAGE tokens. */
 int model_kv_new(const struct model *m, struct dev_kv **out, int n_page, struct err *e) MUST_CHECK;
 /* Bytes one page would take, without making one. */
