@@ -368,7 +368,12 @@ static void check_case(const struct layer_case *c, enum quant_type type, enum ke
 static void test_against_naive(void **state)
 {
     (void)state;
-    for (int isa = KERN_SCALAR; isa <= (int)kern_isa_detect(); isa++) {
+#if defined(__SANITIZE_THREAD__)
+    int first = (int)kern_isa_detect(); /* whose threads meet in the same places on every level */
+#else
+    int first = KERN_SCALAR;
+#endif
+    for (int isa = first; isa <= (int)kern_isa_detect(); isa++) {
         for (size_t i = 0; i < N_ELEM(cases); i++) {
             check_case(&cases[i], QUANT_F32, (enum kern_isa)isa);
             check_case(&cases[i], QUANT_F16, (enum kern_isa)isa);
