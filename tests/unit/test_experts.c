@@ -450,7 +450,7 @@ static void test_out_of_memory(void **state)
         assert_int_equal(dev_experts_space_new(d, &space, &shape, &e), -ERR_NOMEM);
         mem_fault_after(0);
     }
-    assert_int_equal(dev_stack_new(d, &s, QUANT_F32, SIZE_MAX / 64, 64, 64, &e), -ERR_NOMEM);
+    assert_int_equal(dev_stack_new(d, &s, QUANT_F32, SIZE_MAX / 8, 64, 64, &e), -ERR_NOMEM);
     dev_free(d);
 }
 
