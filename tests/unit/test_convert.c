@@ -327,14 +327,14 @@ static void test_interrupted_work_leaves_nothing(void **state)
 
 /* --- importance matrices --- */
 
-static void collect(const char *path)
+static void collect(const char *model, const char *path)
 {
     static const int32_t ids[] = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5};
     struct err e = {0};
     struct dev *d;
     struct model *m;
     struct imatrix_collector *c;
-    struct model_file *f = open_model(GOLDEN "gguf/llama.gguf");
+    struct model_file *f = open_model(model);
     must(dev_cpu_new(&d, &(struct dev_options){2, PRECISION_REFERENCE, kern_isa_detect()}, &e), &e);
     must(model_load(&m, d, f, &e), &e);
     must(imatrix_collector_new(&c, m, 64, &e), &e);
@@ -350,6 +350,19 @@ static void collect(const char *path)
     model_file_close(f);
 }
 
+/* Every matrix of a model whose tensors are fused has its weights. */
+static void test_collected_of_fused(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct imatrix *im;
+    collect(GOLDEN "gguf/phi3.gguf", in_dir("im.gguf"));
+    must(imatrix_open(&im, in_dir("im.gguf"), &e), &e);
+    struct quantize_result r = quantize(GOLDEN "gguf/phi3.gguf", "a.gguf", "Q4_0", 1, im);
+    assert_int_equal(r.n_unweighted, 1); /* the embedding */
+    imatrix_close(im);
+}
+
 /* The first norm divides rows by their root mean square, so the mean squares of the input of q, each over its squared
  * norm weight, average to 1 over the columns. */
 static void test_collected_squares(void **state)
@@ -360,7 +373,7 @@ static void test_collected_squares(void **state)
     const float *mean, *other;
     size_t n;
     double sum = 0;
-    collect(in_dir("im.gguf"));
+    collect(GOLDEN "gguf/llama.gguf", in_dir("im.gguf"));
     must(imatrix_open(&im, in_dir("im.gguf"), &e), &e);
     struct model_file *f = open_model(GOLDEN "gguf/llama.gguf");
     float *norm = values_of(f, model_file_find(f, "blk.0.attn_norm.weight"), &n);
@@ -448,6 +461,7 @@ int main(void)
         cmocka_unit_test(test_values_that_are_not_finite),
         cmocka_unit_test(test_interrupted_work_leaves_nothing),
         cmocka_unit_test(test_collected_squares),
+        cmocka_unit_test(test_collected_of_fused),
         cmocka_unit_test(test_dat),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -176,3 +176,32 @@ void arch_layer_tensors(const struct arch *a, const struct model_params *p, int 
     tensors_add_attention(l, p);
     tensors_add_ffn(l, p);
 }
+
+void model_layer_tensors(const struct model_params *p, int layer, struct layer_tensors *l)
+{
+    const struct arch *a = arch_find(p->architecture);
+    l->n = 0;
+    if (a) {
+        arch_layer_tensors(a, p, layer, l);
+    }
+}
+
+bool model_params_begin(struct model_params *p, const char *architecture)
+{
+    const struct arch *a = arch_find(architecture);
+    *p = (struct model_params){.bos_id = -1, .eos_id = -1};
+    if (a) {
+        arch_init(a, p);
+        p->rope_halves = !a->gguf_pairs;
+        for (int i = 0; i < MODEL_MAX_ROPE; i++) {
+            rope_unscaled(&p->rope[i], 10000);
+        }
+    }
+    return a != NULL;
+}
+
+void model_params_layers(struct model_params *p, int window)
+{
+    p->attn_scale = 1.0f / sqrtf((float)p->d_head);
+    arch_layers(arch_find(p->architecture), p, window);
+}

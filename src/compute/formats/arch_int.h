@@ -82,18 +82,6 @@ void gguf_keys_bool(struct gguf_keys *k, const char *name, bool value);
 
 /* --- tensors --- */
 
-/* A tensor "blk.N.PART.weight" that a layer has. */
-struct layer_tensor {
-    const char *part;
-    int n_dim;
-    uint64_t shape[3]; /* row-major, outermost first */
-    bool has_bias;     /* it may have a bias of shape[0] values */
-    bool only_bias;    /* "blk.N.PART.bias" alone is there, of this shape */
-};
-struct layer_tensors {
-    struct layer_tensor at[32];
-    size_t n;
-};
 /* Append a matrix [n_out][n_in], a vector [n], a stack of matrices [n_mat][n_out][n_in]. */
 void tensors_add_matrix(struct layer_tensors *l, const char *part, int n_out, int n_in);
 void tensors_add_vector(struct layer_tensors *l, const char *part, int n);

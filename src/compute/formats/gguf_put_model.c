@@ -42,17 +42,14 @@ static void put_id(struct gguf_keys *k, const char *key, int id)
     k->failed |= id >= 0 && gguf_put_u32(k->w, key, (uint32_t)id) != 0;
 }
 
-static void put_yarn(struct gguf_keys *k, const struct model_rope *r)
+/* What a reader of the keys takes for the magnitude. */
+static float usual_magnitude(const struct model_rope *r, const struct arch *a)
 {
-    char key[96];
-    put_text(k, key_of(k, "rope.scaling.type", key), "yarn");
-    gguf_keys_float(k, "rope.scaling.factor", (double)r->yarn.factor);
-    gguf_keys_int(k, "rope.scaling.original_context_length", (int)r->yarn.n_ctx_orig);
-    gguf_keys_float(k, "rope.scaling.yarn_beta_fast", (double)r->yarn.beta_fast);
-    gguf_keys_float(k, "rope.scaling.yarn_beta_slow", (double)r->yarn.beta_slow);
+    return r->yarn.factor > 1 && !a->own_magnitude ? (float)(0.1 * log(r->yarn.factor) + 1) : 1.0f;
 }
 
-/* One factor for all frequencies and YaRN have keys; other factors are tensors, which the caller writes. */
+/* One factor for all frequencies and YaRN have keys; factors that differ otherwise are a tensor, which the caller
+ * writes. Another magnitude than the usual one would be left out: it has a key of its own. */
 static void put_rope(struct gguf_keys *k, const struct arch *a)
 {
     char key[96];
@@ -63,17 +60,17 @@ static void put_rope(struct gguf_keys *k, const struct arch *a)
     }
     gguf_keys_int(k, "rope.dimension_count", k->p->n_rot);
     gguf_keys_float(k, "rope.freq_base", r->theta);
-    if (r->n_ctx_short > 0) { /* longrope: its family has keys */
-        return;
-    }
     if (r->yarn.factor > 0) {
-        put_yarn(k, r);
-    } else if (same && r->factor[0] != 1.0f) {
+        put_text(k, key_of(k, "rope.scaling.type", key), "yarn");
+        gguf_keys_float(k, "rope.scaling.factor", r->yarn.factor);
+        gguf_keys_int(k, "rope.scaling.original_context_length", (int)r->yarn.n_ctx_orig);
+        gguf_keys_float(k, "rope.scaling.yarn_beta_fast", r->yarn.beta_fast);
+        gguf_keys_float(k, "rope.scaling.yarn_beta_slow", r->yarn.beta_slow);
+    } else if (same && r->factor[0] != 1.0f && r->n_ctx_short == 0) {
         put_text(k, key_of(k, "rope.scaling.type", key), "linear");
         gguf_keys_float(k, "rope.scaling.factor", (double)r->factor[0]);
     }
-    float usual = r->yarn.factor > 1 && !a->own_magnitude ? (float)(0.1 * log((double)r->yarn.factor) + 1) : 1;
-    if (r->magnitude != usual) {
+    if (r->magnitude != usual_magnitude(r, a) && r->n_ctx_short == 0) {
         k->failed |= gguf_put_f32(k->w, "tailor.rope.magnitude", r->magnitude) != 0;
     }
 }
@@ -123,7 +120,7 @@ static void put_scale(struct gguf_keys *k, const struct arch *a)
     }
 }
 
-static void put_params(struct gguf_keys *k, const char *path)
+static void put_params(struct gguf_keys *k, const char *name)
 {
     const struct model_params *p = k->p;
     const struct {
@@ -140,7 +137,7 @@ static void put_params(struct gguf_keys *k, const char *path)
                   {"vocab_size", p->n_vocab}};
     put_text(k, "general.architecture", p->architecture);
     put_text(k, "general.type", "model");
-    put_text(k, "general.name", path_base(path));
+    put_text(k, "general.name", name);
     for (size_t i = 0; i < N_ELEM(number); i++) {
         gguf_keys_int(k, number[i].name, number[i].value);
     }
@@ -152,6 +149,13 @@ static void put_params(struct gguf_keys *k, const char *path)
         a->put_gguf(k);
     }
     put_scale(k, a);
+}
+
+int gguf_put_params(struct gguf_writer *w, const struct model_params *p, const char *name)
+{
+    struct gguf_keys k = {.w = w, .p = p};
+    put_params(&k, name);
+    return k.failed ? -ERR_NOMEM : 0;
 }
 
 /* Tokens and types, filled up with unused ones to the rows of the embedding. */
@@ -221,7 +225,7 @@ static int put_hf(struct gguf_writer *w, const struct model_file *f, struct err 
                        f->path, v.n_token, p.n_vocab);
     }
     struct gguf_keys k = {.w = w, .p = &p, .v = &v};
-    put_params(&k, f->path);
+    put_params(&k, path_base(f->path));
     if (v.model) {
         put_vocab(&k);
     }

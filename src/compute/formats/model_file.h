@@ -84,9 +84,10 @@ struct model_rope {
     double theta;
     float factor[MODEL_MAX_FREQ]; /* [n_rot/2] from scaling of any kind; 1 when unscaled */
     float magnitude;              /* 1 but for YaRN and longrope */
+    /* How factors of YaRN came about; factor 0: they did not. */
     struct {
-        float factor, n_ctx_orig, beta_fast, beta_slow;
-    } yarn; /* where factor[] are YaRN's by these numbers, as GGUF has keys for them; factor 0: they are not */
+        double factor, n_ctx_orig, beta_fast, beta_slow;
+    } yarn;
     /* Longrope: beyond n_ctx_short positions these factors instead of the others; 0: there are none. */
     int n_ctx_short;
     float long_factor[MODEL_MAX_FREQ];
@@ -177,6 +178,25 @@ int model_file_params(const struct model_file *f, struct model_params *p, struct
 bool model_architecture_known(const char *name);
 /* The names of all that there are, "llama, qwen2 ...": for messages. */
 const char *model_architectures(char *out, size_t size);
+/* A tensor "blk.N.PART.weight" that a layer has. */
+struct layer_tensor {
+    const char *part;
+    int n_dim;
+    uint64_t shape[3]; /* row-major, outermost first */
+    bool has_bias;     /* it may have a bias of shape[0] values */
+    bool only_bias;    /* "blk.N.PART.bias" alone is there, of this shape */
+};
+struct layer_tensors {
+    struct layer_tensor at[32];
+    size_t n;
+};
+/* The tensors of a layer of a model with these hyper-parameters. */
+void model_layer_tensors(const struct model_params *p, int layer, struct layer_tensors *l);
+/* Hyper-parameters of a model that is made, not read: what is true of every model of an architecture (false: it is not
+ * known); when the sizes are filled in, the layers as the architecture has them, window being that of layers that slide
+ * (0: none), with the usual scale of scores. */
+bool model_params_begin(struct model_params *p, const char *architecture);
+void model_params_layers(struct model_params *p, int window);
 /* Whether a GGUF of this architecture keeps the rows of q and k in rotary pairs (2i, 2i+1), where Hugging Face keeps
  * halves. */
 bool model_architecture_permutes(const char *name);

@@ -41,11 +41,9 @@ void rope_yarn(struct model_rope *r, int n_rot, const struct yarn *y)
         double stretched = fmin(fmax((i - low) / (high - low), 0), 1);
         r->factor[i] = (float)(1 / (stretched / y->factor + 1 - stretched));
     }
-    if (y->truncate) {
-        r->yarn.factor = (float)y->factor;
-        r->yarn.n_ctx_orig = (float)y->n_ctx_orig;
-        r->yarn.beta_fast = (float)y->beta_fast;
-        r->yarn.beta_slow = (float)y->beta_slow;
-    }
+    r->yarn.factor = y->truncate ? y->factor : 0; /* GGUF knows whole frequencies alone */
+    r->yarn.n_ctx_orig = y->n_ctx_orig;
+    r->yarn.beta_fast = y->beta_fast;
+    r->yarn.beta_slow = y->beta_slow;
     r->magnitude = y->factor > 1 ? (float)(0.1 * log(y->factor) + 1) : 1;
 }

@@ -59,20 +59,30 @@ ALWAYS_INLINE void run_unpack(struct run *run, const int g, const char *packed, 
     }
 }
 
+/* n sums of a row; a constant n lets the compiler use vectors */
+ALWAYS_INLINE void run_begin_row(int32_t *restrict zero, float *restrict as_float, const int32_t *restrict sum,
+                                 const size_t n, const enum quant_type t)
+{
+    const int shift = type_zero_shift(t);
+    for (size_t i = 0; shift >= 0 && i < n; i++) {
+        zero[i] = -sum[i] * (1 << (shift < 0 ? 0 : shift));
+    }
+    for (size_t i = 0; type_has_min(t) && i < n; i++) {
+        as_float[i] = (float)sum[i];
+    }
+}
+
+/* n parts of n_row rows of x */
 ALWAYS_INLINE void run_begin(struct run_start *s, const struct q8_rows *x, const int n_row, size_t n,
                              const enum quant_type t)
 {
     const size_t n_sum = type_run16(t) ? 2 : 1, ld = x->n_k / KERN_K * n_sum;
     const int32_t *sum = type_run16(t) ? x->sum16 : x->sum;
-    const __mmask16 present = (__mmask16)((1u << n * n_sum) - 1);
     for (int r = 0; r < n_row; r++, sum += ld) {
-        __m512i v = _mm512_maskz_loadu_epi32(present, sum);
-        if (type_zero_shift(t) >= 0) {
-            __m512i much = _mm512_slli_epi32(v, (unsigned)(type_zero_shift(t) < 0 ? 0 : type_zero_shift(t)));
-            _mm512_store_si512(s->zero[r], _mm512_sub_epi32(_mm512_setzero_si512(), much));
-        }
-        if (type_has_min(t)) {
-            _mm512_store_ps(s->sum[r], _mm512_cvtepi32_ps(v));
+        if (n == RUN) {
+            run_begin_row(s->zero[r], s->sum[r], sum, RUN * n_sum, t);
+        } else {
+            run_begin_row(s->zero[r], s->sum[r], sum, n * n_sum, t);
         }
     }
 }

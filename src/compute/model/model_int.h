@@ -94,7 +94,7 @@ struct model {
     struct model_layer *layer;                      /* [n_layer] */
     float inv_freq[MODEL_MAX_ROPE][MODEL_MAX_FREQ]; /* [n_rot / 2], divided by the factors of scaling */
     struct dev_rope rope[MODEL_MAX_ROPE];
-    float *ones;           /* [d_head], where heads are normed without weights, else NULL */
+    float *ones;                /* [d_head], where heads are normed without weights, else NULL */
     uint64_t vector_bytes;      /* norms and biases */
     uint64_t expert_bytes_read; /* in all steps so far */
     struct model_space space;

@@ -21,11 +21,12 @@
 static const struct param params[] = {
     {"out", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "OUT.gguf", "file to write",
      "要写入的文件"},
-    {"arch", PARAM_CHOICE, 0, NULL, 0, 0, "llama|qwen2|gemma3|qwen3moe|deepseek2", "llama", NULL, "architecture",
+    {"arch", PARAM_CHOICE, 0, NULL, 0, 0,
+     "llama|qwen2|qwen3|gemma2|gemma3|phi3|olmo2|granite|smollm3|qwen3moe|deepseek2", "llama", NULL, "architecture",
      "模型架构"},
-    {"preset", PARAM_CHOICE, PARAM_REQUIRED, NULL, 0, 0, "tiny|135m|360m|0.5b|1b|1.5b|1.7b|3b|7b|8b|30b-a3b|v2-lite",
-     NULL, NULL, "size: those of SmolLM2, Llama 3, Qwen2.5, Gemma 3, Qwen3-30B-A3B and DeepSeek-V2-Lite",
-     "规模：取自 SmolLM2、Llama 3、Qwen2.5、Gemma 3、Qwen3-30B-A3B 与 DeepSeek-V2-Lite"},
+    {"preset", PARAM_CHOICE, PARAM_REQUIRED, NULL, 0, 0,
+     "tiny|135m|270m|360m|0.5b|0.6b|1b|1.5b|1.7b|2b|3b|4b|7b|8b|9b|30b-a3b|v2-lite", NULL, NULL,
+     "size: that of a model of the architecture", "规模：取自该架构的真实模型"},
     {"layers", PARAM_INT, 0, NULL, 0, 1024, NULL, "0", "N", "fewer layers than the preset has; 0: all of them",
      "层数，少于该规模原有的层数；0 为全部"},
     {"type", PARAM_STRING, 0, NULL, 0, 0, NULL, "Q4_0", "T",
@@ -37,7 +38,7 @@ static const struct param params[] = {
 enum { TABLE_BITS = 12, TABLE_LEN = 1 << TABLE_BITS, CHUNK_VALUES = 1 << 21 };
 
 struct maker {
-    struct random_preset preset;
+    struct random_model model;
     const struct quant *quant;
     uint64_t seed;
     struct gguf_writer *w;
@@ -176,10 +177,10 @@ static int make(struct maker *m, const struct cli *c, const char *path, struct e
     int rc = gguf_writer_new(&m->w, path, e);
     rc = rc ? rc : pool_new(&m->pool, c->threads, e);
     if (!rc &&
-        (random_list_init(&m->list, &m->preset, m->quant) || random_put_header(m->w, &m->preset, m->quant, &m->list))) {
+        (random_list_init(&m->list, &m->model, m->quant) || random_put_header(m->w, &m->model, m->quant, &m->list))) {
         rc = err_set(e, ERR_NOMEM, path, "cannot write \"%s\": out of memory for its header", path);
     }
-    rc = rc ? rc : random_vocab_put(m->w, (size_t)m->preset.n_vocab, e);
+    rc = rc ? rc : random_vocab_put(m->w, (size_t)m->model.params.n_vocab, e);
     rc = rc ? rc : write_all(m, c, e);
     gguf_writer_free(m->w);
     pool_free(m->pool);
@@ -196,9 +197,9 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
     int fd;
     uint64_t size_bytes = 0;
     int n_layer = (int)param_int(args, "layers");
-    int rc = random_preset_find(param_str(args, "arch"), param_str(args, "preset"), n_layer, &m->preset, e);
+    int rc = random_model_find(param_str(args, "arch"), param_str(args, "preset"), n_layer, &m->model, e);
     m->quant = rc ? NULL : find_type(param_str(args, "type"), e);
-    rc = m->quant ? 0 : -ERR_USAGE;
+    rc = rc || m->quant ? rc : -ERR_USAGE;
     m->seed = (uint64_t)param_int(args, "seed");
     rc = rc ? rc : make(m, c, path, e);
     mem_free(m);

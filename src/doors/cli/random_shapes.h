@@ -10,25 +10,15 @@
 #include "compute/kernels/kern.h"
 #include "ground/base/err.h"
 
-/* Sizes from the config.json of the models named. */
-struct random_preset {
-    const char *arch, *name;
-    int n_layer, n_embd, n_head, n_kv_head, d_head, n_ff, n_vocab, n_ctx;
-    double rope_theta, rms_eps;
-    bool tied;
-    bool rope_freqs; /* the model has a table of frequency factors (llama3 scaling); it is written as ones */
-    int window;      /* of layers that slide; 0: none do */
-    struct {
-        int n, n_used, n_ff, n_shared; /* experts, their width, the width of the shared one; 0: none */
-        int n_dense;                   /* first layers, without experts */
-    } experts;
-    struct {
-        int n, d_nope, n_rot, d_value; /* compressed cache; 0: none */
-    } latent;
+struct random_model {
+    struct model_params params;
+    char name[48];   /* general.name */
+    bool rope_freqs; /* it has a table of frequency factors (llama3 scaling); it is written as ones */
 };
-/* -ERR_USAGE names the presets of the architecture. n_layer > 0: fewer layers than the preset has. */
-int random_preset_find(const char *arch, const char *name, int n_layer, struct random_preset *out,
-                       struct err *e) MUST_CHECK;
+/* The shape of a real model. -ERR_USAGE names the presets of the architecture. n_layer > 0: fewer layers than the
+ * preset has. */
+int random_model_find(const char *arch, const char *name, int n_layer, struct random_model *out,
+                      struct err *e) MUST_CHECK;
 
 /* A tensor as it will be written. std 0: all ones (norm weights). */
 struct random_tensor {
@@ -45,12 +35,12 @@ struct random_list {
     size_t n, cap;
     size_t max_col;
 };
-/* All tensors of the preset, matrices in a type (or another where their rows are no whole blocks of it). -ERR_NOMEM. */
-int random_list_init(struct random_list *l, const struct random_preset *p, const struct quant *q) MUST_CHECK;
+/* All tensors of the model, matrices in a type (or another where their rows are no whole blocks of it). -ERR_NOMEM. */
+int random_list_init(struct random_list *l, const struct random_model *m, const struct quant *q) MUST_CHECK;
 void random_list_deinit(struct random_list *l);
 
 /* Declare the keys of the model and its tensors, without the vocabulary. */
-int random_put_header(struct gguf_writer *w, const struct random_preset *p, const struct quant *q,
+int random_put_header(struct gguf_writer *w, const struct random_model *m, const struct quant *q,
                       const struct random_list *l) MUST_CHECK;
 
 #endif
