@@ -4,15 +4,24 @@
 
 #include <stddef.h>
 
+/* Emulated or sanitized, no constant is worth the minutes of compiling a kernel for every one of them. */
+#if defined(TAILOR_SIMDE) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KERN_COMPACT
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define KERN_COMPACT
+#endif
+#endif
+
 /* Unroll a loop of constant count fully, so that arrays indexed by it become registers. */
-#if defined(TAILOR_SIMDE)
+#if defined(KERN_COMPACT)
 #define UNROLL
 #elif defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define UNROLL _Pragma("GCC unroll 64")
 #endif
-#if defined(TAILOR_SIMDE) /* emulated: no constant is worth the minutes of compiling it everywhere */
+#if defined(KERN_COMPACT)
 #define ALWAYS_INLINE static inline
 #else
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
