@@ -22,11 +22,16 @@ static const struct param params[] = {
     {"out", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "OUT.gguf", "file to write",
      "要写入的文件"},
     {"arch", PARAM_CHOICE, 0, NULL, 0, 0,
-     "llama|qwen2|qwen3|gemma2|gemma3|phi3|olmo2|granite|smollm3|qwen3moe|deepseek2", "llama", NULL, "architecture",
-     "模型架构"},
+     "llama|qwen2|qwen3|gemma2|gemma3|phi3|olmo2|granite|smollm3|qwen3moe|deepseek2", "llama", "A",
+     "architecture: llama, qwen2, qwen3, gemma2, gemma3, phi3, olmo2, granite, smollm3, qwen3moe, deepseek2",
+     "模型架构：llama、qwen2、qwen3、gemma2、gemma3、phi3、olmo2、granite、smollm3、qwen3moe、deepseek2"},
     {"preset", PARAM_CHOICE, PARAM_REQUIRED, NULL, 0, 0,
-     "tiny|135m|270m|360m|0.5b|0.6b|1b|1.5b|1.7b|2b|3b|4b|7b|8b|9b|30b-a3b|v2-lite", NULL, NULL,
-     "size: that of a model of the architecture", "规模：取自该架构的真实模型"},
+     "tiny|135m|270m|360m|0.5b|0.6b|1b|1.5b|1.7b|2b|3b|4b|7b|8b|9b|30b-a3b|v2-lite", NULL, "SIZE",
+     "size, that of a model of the architecture: tiny, 135m, 270m, 360m, 0.5b, 0.6b, 1b, 1.5b, 1.7b, 2b, 3b, 4b, 7b, "
+     "8b, 9b, "
+     "30b-a3b, v2-lite",
+     "规模，取自该架构的真实模型：tiny、135m、270m、360m、0.5b、0.6b、1b、1.5b、1.7b、2b、3b、4b、7b、8b、9b、30b-"
+     "a3b、v2-lite"},
     {"layers", PARAM_INT, 0, NULL, 0, 1024, NULL, "0", "N", "fewer layers than the preset has; 0: all of them",
      "层数，少于该规模原有的层数；0 为全部"},
     {"type", PARAM_STRING, 0, NULL, 0, 0, NULL, "Q4_0", "T",
