@@ -58,6 +58,8 @@ struct dev {
     struct scratch shared;  /* for all workers of an operation */
     struct scratch *worker; /* [opt.n_thread] */
     struct rope_cache rope;
+    uint64_t max_bytes; /* dev_memory_limit */
+    uint64_t kv_bytes;  /* of all dev_kv: memory that is promised and perhaps not yet written */
 };
 
 /* Packed blocks: groups of 16 output rows, each n_block blocks along the inputs; padded with zeros. */
@@ -93,6 +95,7 @@ struct dev_kv {
     bool is_f16;
     size_t elem_bytes;
     size_t head_len; /* d_head * DEV_PAGE elements: one head of K or of V */
+    size_t n_bytes;  /* of data, counted in dev->kv_bytes */
     uint8_t *data;
 };
 

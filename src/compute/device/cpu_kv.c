@@ -44,6 +44,8 @@ int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *sh
     if (rc) {
         goto out;
     }
+    d->kv_bytes += n_bytes;
+    kv->n_bytes = n_bytes;
     *out = kv;
     kv = NULL;
 out:
@@ -54,6 +56,7 @@ out:
 void dev_kv_free(struct dev_kv *kv)
 {
     if (kv) {
+        kv->dev->kv_bytes -= kv->n_bytes; /* 0 until it was made whole */
         mem_free(kv->data);
         mem_free(kv);
     }

@@ -39,6 +39,15 @@ enum kern_isa dev_isa(const struct dev *d);
 /* PRECISION_AUTO computes some products in bfloat16: CPUs of one instruction set may or may not. */
 bool dev_uses_bf16(const struct dev *d);
 
+/* How much memory the process of this device may take: 0 (as it starts): what is free; UINT64_MAX: whatever is asked
+ * for; else so many bytes in all. Nothing is kept from allocating: plans ask before they take something large. */
+void dev_memory_limit(struct dev *d, uint64_t max_bytes);
+/* Bytes that may still be taken, UINT64_MAX when nobody looks. Keys and values that were promised and are perhaps not
+ * written yet count as taken: the kernel takes unwritten memory for free, and kills who writes more than there is. */
+uint64_t dev_memory_free(const struct dev *d);
+/* Sets -ERR_NOMEM: "WHAT: 4.1 GB needed, 2.3 GB free in this machine; ADVICE". */
+int dev_memory_lack(const struct dev *d, uint64_t need_bytes, const char *what, const char *advice, struct err *e);
+
 /* Zeroed device memory for n floats; -ERR_NOMEM says how much was wanted. */
 int dev_alloc(struct dev *d, float **out, size_t n, struct err *e) MUST_CHECK;
 void dev_release(struct dev *d, float *p);

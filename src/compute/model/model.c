@@ -62,6 +62,10 @@ int model_load(struct model **out, struct dev *d, const struct model_file *f, st
                      "cannot compute architecture \"%s\": llama and qwen2 can be computed", m->params.architecture);
         goto out;
     }
+    rc = model_check_memory(d, f, e);
+    if (rc) {
+        goto out;
+    }
     m->layer = mem_try_array((size_t)m->params.n_layer, sizeof(m->layer[0]));
     if (!m->layer) {
         rc = err_set(e, ERR_NOMEM, NULL, "cannot load a model: no memory for %d layers", m->params.n_layer);
@@ -234,6 +238,13 @@ struct dev_head model_head(const struct model *m)
 {
     return (struct dev_head){
         .norm = m->output_norm, .eps = m->params.rms_eps, .out = {.w = m->head ? m->head : m->embedding, .fine = true}};
+}
+
+size_t model_reserve_bytes(const struct model *m, int max_tok)
+{
+    const struct model_params *p = &m->params;
+    size_t width = (size_t)p->n_embd + 2 * (size_t)p->n_head * (size_t)p->d_head + (size_t)p->n_ff;
+    return (size_t)max_tok * (width * sizeof(float) + sizeof(struct dev_segment));
 }
 
 int model_reserve(struct model *m, int max_tok, struct err *e)

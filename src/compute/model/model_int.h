@@ -90,6 +90,9 @@ void model_tap_rows(const struct model *m, const struct model_batch *b, int laye
 void model_tap_normed(const struct model *m, const struct model_batch *b, int layer, enum adapter_site site,
                       const float *x, const float *norm);
 
+/* -ERR_NOMEM when the weights of a file are more than what the device may still take. */
+int model_check_memory(const struct dev *d, const struct model_file *f, struct err *e) MUST_CHECK;
+
 /* --- binding: model_bind.c --- */
 
 /* A matrix by its GGUF name, read in pieces and packed. Missing: -ERR_INPUT. */

@@ -14,7 +14,8 @@
 struct cli {
     const char *home; /* directory, exists (but for COMMAND_NO_HOME) */
     enum lang lang;
-    int threads; /* >= 1 */
+    int threads;           /* >= 1 */
+    uint64_t memory_bytes; /* as dev_memory_limit takes it */
     enum precision precision;
     enum kern_isa isa; /* what the machine has, at most TAILOR_ISA */
     bool json;

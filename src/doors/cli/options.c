@@ -23,6 +23,9 @@ const struct param global_params[] = {
     {.name = "threads", .type = PARAM_INT, .min = 1, .max = 1024,
      .help_en = "compute threads (TAILOR_THREADS; the CPUs this process may use)",
      .help_zh = "计算线程数（TAILOR_THREADS；本进程可用的 CPU 数）"},
+    {.name = "memory", .type = PARAM_STRING, .metavar = "SIZE", .initial = "auto",
+     .help_en = "memory that the program may take (8GB); auto: what is free; none: it does not look (TAILOR_MEMORY)",
+     .help_zh = "允许使用的内存，如“8GB”；auto：当前可用内存；none：不检查（TAILOR_MEMORY）"},
     {.name = "precision", .type = PARAM_CHOICE, .choices = "auto|deterministic|reference", .initial = "auto",
      .help_en = "auto: the fastest; deterministic: the same bits for any threads and batch; reference: the same bits on "
                 "every machine (TAILOR_PRECISION)",
@@ -42,8 +45,8 @@ const size_t n_global_params = N_ELEM(global_params);
 static const struct {
     const char *variable, *name;
 } environment[] = {
-    {"TAILOR_LANG", "lang"},           {"TAILOR_THREADS", "threads"}, {"TAILOR_PRECISION", "precision"},
-    {"TAILOR_LOG_LEVEL", "log_level"}, {"TAILOR_ISA", "isa"},
+    {"TAILOR_LANG", "lang"},           {"TAILOR_THREADS", "threads"},     {"TAILOR_MEMORY", "memory"},
+    {"TAILOR_PRECISION", "precision"}, {"TAILOR_LOG_LEVEL", "log_level"}, {"TAILOR_ISA", "isa"},
 };
 
 /* --- the language --- */
@@ -208,6 +211,16 @@ static int resolve_isa(struct options *o, struct err *e)
     return rc;
 }
 
+static int resolve_memory(struct options *o, struct err *e)
+{
+    const char *text = param_str(o->set, "memory");
+    bool given = !str_eq(text, "auto") && !str_eq(text, "none");
+    o->cli.memory_bytes = str_eq(text, "none") ? UINT64_MAX : 0;
+    if (!given || (str_to_bytes(text, &o->cli.memory_bytes) && o->cli.memory_bytes > 0)) return 0;
+    return err_set(e, ERR_USAGE, "memory",
+                   "cannot set \"--memory\" to \"%s\": a size (8GB, 512MB), auto or none is needed", text);
+}
+
 int options_resolve(struct options *o, struct err *e)
 {
     int rc = find_home(o, e);
@@ -225,7 +238,8 @@ int options_resolve(struct options *o, struct err *e)
         .json = json,
         .stderr_is_tty = isatty(STDERR_FILENO) == 1,
     };
-    return resolve_isa(o, e);
+    rc = resolve_memory(o, e);
+    return rc ? rc : resolve_isa(o, e);
 }
 
 int options_make_home(const struct options *o, struct err *e)
