@@ -70,6 +70,7 @@ struct dev_mat {
     size_t n_group, n_block; /* ceil(n_out / 16), ceil(n_in / packed_k) */
     size_t group_bytes;      /* n_block * packed_bytes */
     uint8_t *packed;         /* [n_group][n_block] packed blocks; QUANT_F32: the panel [n_block * 32][16] itself */
+    bool is_borrowed;        /* packed belongs to somebody else and is only read */
 };
 
 /* The packed block of a group in which input k lies. */

@@ -65,8 +65,16 @@ int dev_mat_new(struct dev *d, struct dev_mat **out, enum quant_type type, size_
                 struct err *e) MUST_CHECK;
 /* Pack rows [row0, row0 + n_row) given in the file format (host memory); row0 a multiple of 16. */
 void dev_mat_put(struct dev *d, struct dev_mat *m, const void *rows, size_t row0, size_t n_row);
+/* The same matrix from memory that holds it packed already, as dev_mat_packed gave it: borrowed until dev_mat_free, and
+ * only read. NULL from dev_mat_packed: this device does not show it. */
+int dev_mat_borrow(struct dev *d, struct dev_mat **out, enum quant_type type, size_t n_out, size_t n_in, void *packed,
+                   struct err *e) MUST_CHECK;
+const void *dev_mat_packed(const struct dev_mat *m);
+/* A number that is another one when packed matrices are laid out in another way. -ERR_NOMEM. */
+int dev_layout(struct dev *d, uint64_t *out, struct err *e) MUST_CHECK;
 void dev_mat_free(struct dev_mat *m);
 size_t dev_mat_bytes(const struct dev_mat *m);
+enum quant_type dev_mat_type(const struct dev_mat *m);
 size_t dev_mat_n_out(const struct dev_mat *m);
 size_t dev_mat_n_in(const struct dev_mat *m);
 

@@ -4,6 +4,7 @@
 
 #include "compute/kernels/kmath.h"
 #include "compute/model/model_int.h"
+#include "compute/model/packed_file.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 
@@ -46,12 +47,20 @@ static const struct model_family *find_family(const char *architecture)
 
 int model_load(struct model **out, struct dev *d, const struct model_file *f, struct err *e)
 {
+    return model_load_packed(out, d, f, NULL, e);
+}
+
+int model_load_packed(struct model **out, struct dev *d, const struct model_file *f, struct packed_file *packed,
+                      struct err *e)
+{
     *out = NULL;
     struct model *m = mem_try_alloc(sizeof(*m));
     if (!m) {
+        packed_file_close(packed);
         return err_set(e, ERR_NOMEM, NULL, "cannot load a model: out of memory");
     }
     m->dev = d;
+    m->packed = packed;
     int rc = model_file_params(f, &m->params, e);
     if (rc) {
         goto out;
@@ -115,6 +124,11 @@ void model_free(struct model *m)
     dev_mat_free(m->embedding);
     dev_mat_free(m->head);
     dev_release(m->dev, m->output_norm);
+    for (size_t i = 0; i < m->n_bound; i++) {
+        mem_free(m->bound[i].name);
+    }
+    mem_free(m->bound);
+    packed_file_close(m->packed);
     mem_free(m->layer);
     mem_free(m);
 }

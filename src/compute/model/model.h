@@ -20,6 +20,11 @@ struct model_tap; /* tap.h */
  * hyper-parameters say (both are named); -ERR_UNSUPPORTED: a type that cannot be computed; -ERR_NOMEM says how much
  * is needed and what would fit (before anything is read, where the device looks at what is free). */
 int model_load(struct model **out, struct dev *d, const struct model_file *f, struct err *e) MUST_CHECK;
+/* The same with matrices from a packed file where it has them (packed_file.h; NULL: none). It is the model's from now
+ * on, also after a failure. */
+struct packed_file;
+int model_load_packed(struct model **out, struct dev *d, const struct model_file *f, struct packed_file *packed,
+                      struct err *e) MUST_CHECK;
 void model_free(struct model *m);
 const struct model_params *model_params(const struct model *m);
 struct dev *model_dev(const struct model *m);

@@ -1,6 +1,7 @@
 /* Tensors of a file onto the device. A matrix is read by pieces of whole row groups and packed at once, so that beside
  * the packed copy only one piece is in memory. Shapes and types are checked here, with the tensor's name. */
 #include "compute/model/model_int.h"
+#include "compute/model/packed_file.h"
 
 #include <stdio.h>
 
@@ -70,6 +71,17 @@ static int read_rows(struct dev *d, const struct model_file *f, const struct ten
     return rc;
 }
 
+static int note_bound(struct model *m, const char *name, const struct dev_mat *mat, struct err *e)
+{
+    struct model_bound *b = mem_try_realloc(m->bound, (m->n_bound + 1) * sizeof(*b));
+    if (!b) {
+        return err_set(e, ERR_NOMEM, name, "cannot load tensor \"%s\": out of memory", name);
+    }
+    m->bound = b;
+    b[m->n_bound++] = (struct model_bound){mem_strdup(name), mat};
+    return 0;
+}
+
 int bind_mat(struct model *m, const struct model_file *f, const char *name, size_t n_out, size_t n_in,
              struct dev_mat **out, struct err *e)
 {
@@ -79,11 +91,16 @@ int bind_mat(struct model *m, const struct model_file *f, const char *name, size
     if (rc) {
         return rc;
     }
-    rc = dev_mat_new(m->dev, out, type, n_out, n_in, e);
+    void *packed = m->packed ? packed_file_find(m->packed, name, type, n_out, n_in) : NULL;
+    rc = packed ? dev_mat_borrow(m->dev, out, type, n_out, n_in, packed, e)
+                : dev_mat_new(m->dev, out, type, n_out, n_in, e);
     if (rc) {
         return err_wrap(e, rc, "cannot load tensor \"%s\"", name);
     }
-    return read_rows(m->dev, f, t, *out, e);
+    if (!packed) {
+        rc = read_rows(m->dev, f, t, *out, e);
+    }
+    return rc ? rc : note_bound(m, name, *out, e);
 }
 
 int bind_vec(struct model *m, const struct model_file *f, const char *name, size_t n, bool must, float **out,

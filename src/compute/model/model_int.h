@@ -45,6 +45,12 @@ struct model_space {
     struct dev_segment *wanted; /* [max_tok] segments of model_take_wanted */
 };
 
+/* A matrix as it was bound: which tensor it is. */
+struct model_bound {
+    char *name;
+    const struct dev_mat *mat;
+};
+
 struct model {
     struct dev *dev;
     const struct model_family *family;
@@ -57,6 +63,9 @@ struct model {
     struct dev_rope rope;
     uint64_t vector_bytes; /* norms and biases */
     struct model_space space;
+    struct model_bound *bound; /* [n_bound] matrices by tensor */
+    size_t n_bound;
+    struct packed_file *packed; /* what matrices may have been borrowed from, or NULL */
 };
 
 /* Once the last layer has stored its keys and values, only rows whose logits are wanted go on: moves them to the front

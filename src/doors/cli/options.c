@@ -31,6 +31,10 @@ const struct param global_params[] = {
                 "every machine (TAILOR_PRECISION)",
      .help_zh = "auto：最快；deterministic：结果与线程数和批次无关，逐位相同；reference：在任何机器上逐位相同"
                 "（TAILOR_PRECISION）"},
+    {.name = "packed_cache", .type = PARAM_CHOICE, .choices = "off|use|write", .initial = "use",
+     .help_en = "packed models of `tailor cache`: use those that are there, write those that are not, or neither "
+                "(TAILOR_PACKED_CACHE)",
+     .help_zh = "`tailor cache` 的打包模型：use 使用已有的；write 没有时写入；off 都不（TAILOR_PACKED_CACHE）"},
     {.name = "log_level", .type = PARAM_CHOICE, .choices = "error|warn|info|debug", .initial = "warn",
      .help_en = "what is logged on stderr (TAILOR_LOG_LEVEL)", .help_zh = "输出到 stderr 的日志级别（TAILOR_LOG_LEVEL）"},
     {.name = "isa", .type = PARAM_CHOICE, .choices = "scalar|avx2|avx512|amx",
@@ -45,8 +49,13 @@ const size_t n_global_params = N_ELEM(global_params);
 static const struct {
     const char *variable, *name;
 } environment[] = {
-    {"TAILOR_LANG", "lang"},           {"TAILOR_THREADS", "threads"},     {"TAILOR_MEMORY", "memory"},
-    {"TAILOR_PRECISION", "precision"}, {"TAILOR_LOG_LEVEL", "log_level"}, {"TAILOR_ISA", "isa"},
+    {"TAILOR_LANG", "lang"},
+    {"TAILOR_THREADS", "threads"},
+    {"TAILOR_MEMORY", "memory"},
+    {"TAILOR_PACKED_CACHE", "packed_cache"},
+    {"TAILOR_PRECISION", "precision"},
+    {"TAILOR_LOG_LEVEL", "log_level"},
+    {"TAILOR_ISA", "isa"},
 };
 
 /* --- the language --- */
@@ -191,6 +200,12 @@ enum precision options_precision(const char *name)
     return str_eq(name, "deterministic") ? PRECISION_DETERMINISTIC : PRECISION_AUTO;
 }
 
+static enum packed_cache packed_cache_of(const char *name)
+{
+    if (str_eq(name, "off")) return PACKED_CACHE_OFF;
+    return str_eq(name, "write") ? PACKED_CACHE_WRITE : PACKED_CACHE_USE;
+}
+
 static enum log_level log_level_of(const char *name)
 {
     if (str_eq(name, "error")) return LOG_ERROR;
@@ -235,6 +250,7 @@ int options_resolve(struct options *o, struct err *e)
         .lang = lang_of(param_str(o->set, "lang")),
         .threads = param_is_set(o->set, "threads") ? (int)param_int(o->set, "threads") : pool_cpus_available(),
         .precision = options_precision(param_str(o->set, "precision")),
+        .packed_cache = packed_cache_of(param_str(o->set, "packed_cache")),
         .json = json,
         .stderr_is_tty = isatty(STDERR_FILENO) == 1,
     };
