@@ -126,8 +126,8 @@ int model_file_read(const struct model_file *f, const struct tensor_info *t, voi
                     struct err *e) MUST_CHECK;
 
 /* Blocks (single values of unblocked types) among n_bytes of raw tensor data that hold a NaN or an infinite value or
- * scale. Types whose scales are spread over bits (IQ1_M) and integers count none. */
-uint64_t tensor_count_bad(enum tensor_type t, const void *data, size_t n_bytes);
+ * scale. Integers count none. *first (when not NULL): the number of the first one, left alone when there is none. */
+uint64_t tensor_count_bad(enum tensor_type t, const void *data, size_t n_bytes, uint64_t *first);
 
 /* What text/ needs, from GGUF metadata or from tokenizer.json + tokenizer_config.json. All borrowed. */
 struct vocab_source {
