@@ -174,6 +174,14 @@ static void settle_bf16(struct kern *k, const struct kern *level)
     }
 }
 
+/* gemm_f16 gives the bits of gemm_f32, which the scalar one does only beside its own kind: it does not fuse. */
+static void settle_f16(struct kern *k, const struct kern *level)
+{
+    if (k->gemm_f16 == level[KERN_SCALAR].gemm_f16) {
+        k->gemm_f32 = level[KERN_SCALAR].gemm_f32;
+    }
+}
+
 /* Leaves the entry of the highest level that works, after a warning for each that does not. */
 static void entry_choose(struct kern *k, const struct kern *level, const struct kern_entry *entry)
 {
@@ -195,6 +203,7 @@ void kern_choose(struct kern *k, const struct kern *level, enum kern_isa isa)
             entry_choose(k, level, entry);
         }
     }
+    settle_f16(k, level);
     settle_bf16(k, level);
 }
 
