@@ -266,6 +266,8 @@ struct walk {
     const struct attention *p;
     int worker, n_worker;
     uint64_t total, done;
+    int share;         /* whose items are looked at */
+    size_t part, mine; /* number of the next item of that share, and of the one that this worker has taken */
 };
 
 static void add_cost(void *arg, const struct item *it)
@@ -274,13 +276,14 @@ static void add_cost(void *arg, const struct item *it)
     w->total += item_cost(w->p, it);
 }
 
-/* An item belongs to the worker in whose share of the total cost its middle lies. */
+/* An item belongs to the share in whose part of the total cost its middle lies. */
 static void attend_if_mine(void *arg, const struct item *it)
 {
     struct walk *w = arg;
     uint64_t cost = item_cost(w->p, it), middle = w->done + cost / 2;
-    if ((int)(middle * (uint64_t)w->n_worker / w->total) == w->worker) {
+    if ((int)(middle * (uint64_t)w->n_worker / w->total) == w->share && w->part++ == w->mine) {
         attend(w->p, it, w->worker);
+        w->mine = pool_take_part(w->p->d->pool, w->share);
     }
     w->done += cost;
 }
@@ -289,7 +292,12 @@ static void attention_run(void *arg, int worker, int n_worker)
 {
     struct walk w = {.p = arg, .worker = worker, .n_worker = n_worker};
     each_item(w.p, add_cost, &w);
-    each_item(w.p, attend_if_mine, &w);
+    for (int i = 0; i < n_worker; i++) { /* its own share, then what slower workers have not begun */
+        w.done = w.part = 0;
+        w.share = (worker + i) % n_worker;
+        w.mine = pool_take_part(w.p->d->pool, w.share);
+        each_item(w.p, attend_if_mine, &w);
+    }
 }
 
 void dev_attention(struct dev *d, const struct dev_batch *b, const struct dev_attn *a, const float *q, float *out,

@@ -27,15 +27,11 @@ static size_t min_size(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* The groups of q, k and v are one list; each worker takes a contiguous share of it. */
-static void project_all(const struct attention_in *p, const struct attention_in_block *b, int worker, int n_worker,
-                        struct carve c)
+/* Groups [begin, end) of q, k and v, which are one list. */
+static void project_part(const struct attention_in *p, const struct attention_in_block *b, size_t begin, size_t end,
+                         struct carve c)
 {
-    size_t total = 0, first = 0, begin, end;
-    for (int i = 0; i < 3; i++) {
-        total += p->in.proj[i]->w->n_group;
-    }
-    pool_share(total, 1, worker, n_worker, &begin, &end);
+    size_t first = 0;
     float *out[] = {p->q + b->in.row0 * p->in.proj[0]->w->n_out, b->k, b->v};
     for (int i = 0; i < 3; i++) {
         size_t n = p->in.proj[i]->w->n_group;
@@ -44,6 +40,17 @@ static void project_all(const struct attention_in *p, const struct attention_in_
             cpu_project_out(p->d, &p->in, &b->in, i, from, to, out[i], false, c);
         }
         first += n;
+    }
+}
+
+static void project_all(const struct attention_in *p, const struct attention_in_block *b, int worker, struct carve c)
+{
+    size_t total = 0, begin, end;
+    for (int i = 0; i < 3; i++) {
+        total += p->in.proj[i]->w->n_group;
+    }
+    while (pool_take(p->d->pool, total, TILE_GROUPS, worker, &begin, &end)) {
+        project_part(p, b, begin, end, c);
     }
 }
 
@@ -135,7 +142,7 @@ static void attention_in_run(void *arg, int worker, int n_worker)
         b.v = carve_take(&shared, kv_bytes);
         cpu_prepare(p->d, &p->in, row, min_size(TOK_BLOCK, p->n_tok - row), worker, n_worker, &shared, &own, &b.in);
         place_rows(p, &b, worker, n_worker);
-        project_all(p, &b, worker, n_worker, own);
+        project_all(p, &b, worker, own);
         pool_barrier(p->d->pool);
         finish(p, &b, worker, n_worker, own);
         if (row + TOK_BLOCK < p->n_tok) {

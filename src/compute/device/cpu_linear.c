@@ -1,5 +1,5 @@
 /* Coarse linear operations, forward: residual projection and output head. Each is one run of the pool: workers prepare
- * the input, then take contiguous shares of the output groups. */
+ * the input, then take parts of the output groups until none is left. */
 #include <string.h>
 
 #include "compute/device/cpu_input.h"
@@ -35,13 +35,14 @@ struct linear_add {
 static void linear_add_run(void *arg, int worker, int n_worker)
 {
     const struct linear_add *p = arg;
-    size_t begin, end;
-    pool_share(p->in.proj[0]->w->n_group, 1, worker, n_worker, &begin, &end);
+    size_t n_group = p->in.proj[0]->w->n_group, begin, end;
     for (size_t row = 0; row < p->n_tok; row += TOK_BLOCK) {
         struct carve shared = carve_begin(&p->d->shared), own = carve_begin(&p->d->worker[worker]);
         struct cpu_prepared in;
         cpu_prepare(p->d, &p->in, row, min_size(TOK_BLOCK, p->n_tok - row), worker, n_worker, &shared, &own, &in);
-        cpu_project_out(p->d, &p->in, &in, 0, begin, end, p->x + row * p->in.proj[0]->w->n_out, true, own);
+        while (pool_take(p->d->pool, n_group, TILE_GROUPS, worker, &begin, &end)) {
+            cpu_project_out(p->d, &p->in, &in, 0, begin, end, p->x + row * p->in.proj[0]->w->n_out, true, own);
+        }
         if (row + TOK_BLOCK < p->n_tok) {
             pool_barrier(p->d->pool); /* the shared block is written again */
         }
@@ -57,6 +58,8 @@ void dev_linear_add(struct dev *d, const struct dev_batch *b, const struct dev_p
 
 /* --- output head --- */
 
+enum { HEAD_GROUPS = 8 * TILE_GROUPS }; /* the head has thousands of groups: parts of it may be larger */
+
 struct head {
     struct dev *d;
     struct cpu_input in;
@@ -67,13 +70,14 @@ struct head {
 static void head_run(void *arg, int worker, int n_worker)
 {
     const struct head *p = arg;
-    size_t begin, end;
-    pool_share(p->in.proj[0]->w->n_group, 1, worker, n_worker, &begin, &end);
+    size_t n_group = p->in.proj[0]->w->n_group, begin, end;
     for (size_t row = 0; row < p->n_row; row += TOK_BLOCK) {
         struct carve shared = carve_begin(&p->d->shared), own = carve_begin(&p->d->worker[worker]);
         struct cpu_prepared in;
         cpu_prepare(p->d, &p->in, row, min_size(TOK_BLOCK, p->n_row - row), worker, n_worker, &shared, &own, &in);
-        cpu_project_out(p->d, &p->in, &in, 0, begin, end, p->logits + row * p->in.proj[0]->w->n_out, false, own);
+        while (pool_take(p->d->pool, n_group, HEAD_GROUPS, worker, &begin, &end)) {
+            cpu_project_out(p->d, &p->in, &in, 0, begin, end, p->logits + row * p->in.proj[0]->w->n_out, false, own);
+        }
         if (row + TOK_BLOCK < p->n_row) {
             pool_barrier(p->d->pool);
         }
