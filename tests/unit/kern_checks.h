@@ -316,6 +316,19 @@ static int extreme_codes(int type)
     return type == QUANT_Q8_0 ? 0x80 : (type == QUANT_MXFP4 ? 0x77 : (table ? 0 : 0xff));
 }
 
+/* One row alone, whole and cut between two blocks, has the bits that it has among others. */
+static void check_cut(const struct kern *k, int type, const char *packed, struct q8_rows x, size_t n_block)
+{
+    float *whole = floats(KERN_ROWS), *cut = floats(KERN_ROWS);
+    size_t first = up_to(n_block), packed_k = (size_t)quants[type]->packed_k;
+    struct q8_rows rest = q8_rows_from(&x, 0, first * packed_k);
+    k->quant[type].gemm_q8(whole, KERN_ROWS, packed, 0, 1, &x, 1, n_block, false);
+    k->quant[type].gemm_q8(cut, KERN_ROWS, packed, 0, 1, &x, 1, first, false);
+    k->quant[type].gemm_q8(cut, KERN_ROWS, packed + first * quants[type]->packed_bytes, 0, 1, &rest, 1, n_block - first,
+                           true);
+    same_bits("gemm_q8, cut", whole, cut, KERN_ROWS);
+}
+
 static void check_gemm_q8(void **state)
 {
     const struct kern *k = *state;
@@ -324,23 +337,24 @@ static void check_gemm_q8(void **state)
     for (int i = 0; i < 60 * (QUANT_COUNT - QUANT_Q8_0); i++, guards_free()) {
         int type = QUANT_Q8_0 + i / 60;
         size_t n_block = blocks_up_to(type, 24), n_k = n_block * (size_t)quants[type]->packed_k;
-        size_t skip = up_to(3) - 1, n_row = odd_size(40);
+        size_t skip = up_to(3) - 1, n_row = odd_size(40), n_group = up_to(3), n_col = n_group * KERN_ROWS;
         n_k += (up_to(2) - 1) * KERN_K;
-        size_t ldy = KERN_ROWS + up_to(3) - 1, n = (n_row - 1) * ldy + KERN_ROWS;
-        void *packed = packed_draw(type, n_block, i % 4 != 0);
+        size_t ldy = n_col + up_to(3) - 1, n = (n_row - 1) * ldy + n_col;
+        size_t group_bytes = n_block * quants[type]->packed_bytes;
+        void *packed = packed_draw(type, n_block * n_group, i % 4 != 0);
         struct q8_rows x = q8_alloc(skip + n_row, n_k);
         s.quantize_q8(&x, ordinary((skip + n_row) * n_k), n_k, skip + n_row, n_k);
         if (i % 5 == 0) {
             saturate(&x, skip + n_row);
             memset((char *)packed + 64, extreme_codes(type), quants[type]->packed_bytes - 64);
         }
-        float *a = ordinary(n), *b = copied(a, n), *c = floats(KERN_ROWS);
-        k->quant[type].gemm_q8(a, ldy, packed, &x, skip, n_row, n_block);
-        s.quant[type].gemm_q8(b, ldy, packed, &x, skip, n_row, n_block);
+        float *a = ordinary(n), *b = copied(a, n);
+        struct q8_rows from = q8_rows_from(&x, skip, 0);
+        bool add = up_to(2) == 1;
+        k->quant[type].gemm_q8(a, ldy, packed, group_bytes, n_group, &from, n_row, n_block, add);
+        s.quant[type].gemm_q8(b, ldy, packed, group_bytes, n_group, &from, n_row, n_block, add);
         same_bits(quants[type]->name, a, b, n);
-        size_t r = up_to(n_row) - 1;
-        k->quant[type].gemm_q8(c, KERN_ROWS, packed, &x, skip + r, 1, n_block);
-        same_bits("gemm_q8, one row", c, a + r * ldy, KERN_ROWS);
+        check_cut(k, type, packed, q8_rows_from(&from, up_to(n_row) - 1, 0), n_block);
     }
 }
 
@@ -543,14 +557,15 @@ static void check_gemm_bf16(void **state)
 
 /* --- the list --- */
 
-#define KERN_CHECKS(X)                                                                                           \
-    X(gemm_ref)                                                                                                  \
-    X(gemm_f32)                                                                                                  \
-    X(readers)                                                                                                   \
-    X(quantize_q8)                                                                                               \
-    X(gemm_q8)                                                                                                   \
-    X(conversions) X(rms_norm) X(rms_norm_in_place) X(rms_norm_backward) X(swiglu) X(swiglu_backward) X(softmax) \
-        X(dot) X(log_sum_exp) X(cross_entropy_backward) X(add) X(axpy) X(scale) X(adamw) X(rope)
+#define KERN_CHECKS(X)                                                                                   \
+    X(gemm_ref)                                                                                          \
+    X(gemm_f32)                                                                                          \
+    X(readers)                                                                                           \
+    X(quantize_q8)                                                                                       \
+    X(gemm_q8)                                                                                           \
+    X(conversions)                                                                                       \
+    X(rms_norm) X(rms_norm_in_place) X(rms_norm_backward) X(swiglu) X(swiglu_backward) X(softmax) X(dot) \
+        X(log_sum_exp) X(cross_entropy_backward) X(add) X(axpy) X(scale) X(adamw) X(rope)
 #define BF16_CHECKS(X) X(readers_bf16) X(gemm_bf16)
 
 #endif

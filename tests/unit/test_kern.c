@@ -37,10 +37,10 @@ static void wrong_gemm(float *y, size_t ldy, const float *x, size_t x_row, size_
     y[n_col - 1] = bits_f32(f32_bits(y[n_col - 1]) + 1);
 }
 
-static void wrong_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
-                          size_t n_block)
+static void wrong_gemm_q8(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group,
+                          const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)
 {
-    levels[KERN_SCALAR].quant[QUANT_Q4_1].gemm_q8(y, ldy, packed, x, x_row, n_row, n_block);
+    levels[KERN_SCALAR].quant[QUANT_Q4_1].gemm_q8(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, accumulate);
     y[(n_row - 1) * ldy] = 0;
 }
 

@@ -105,16 +105,6 @@ static void fill_x(const struct dev *d, const struct cpu_input *in, struct cpu_p
     }
 }
 
-static struct q8_rows q8_from(const struct q8_rows *q, size_t row)
-{
-    size_t n_block = q->n_k / KERN_K;
-    return (struct q8_rows){.q = q->q + row * q->n_k,
-                            .d = q->d + row * n_block,
-                            .sum = q->sum + row * n_block,
-                            .sum16 = q->sum16 + 2 * row * n_block,
-                            .n_k = q->n_k};
-}
-
 /* What rounding to int8 left of a row. */
 static void subtract_q8(float *restrict left, const float *restrict x, const struct q8_rows *q8, size_t n)
 {
@@ -136,12 +126,12 @@ static void fill_q8(const struct dev *d, const struct cpu_input *in, struct cpu_
 {
     const float *x = p->rows.x + begin * p->rows.ldx;
     if (!in->need_rest) {
-        struct q8_rows part = q8_from(&p->rows.q8, begin);
+        struct q8_rows part = q8_rows_from(&p->rows.q8, begin, 0);
         d->kern.quantize_q8(&part, x, p->rows.ldx, end - begin, in->n_in);
         return;
     }
     for (size_t i = begin; i < end; i++, x += p->rows.ldx) {
-        struct q8_rows row = q8_from(&p->rows.q8, 2 * i), rest = q8_from(&p->rows.q8, 2 * i + 1);
+        struct q8_rows row = q8_rows_from(&p->rows.q8, 2 * i, 0), rest = q8_rows_from(&p->rows.q8, 2 * i + 1, 0);
         d->kern.quantize_q8(&row, x, p->rows.ldx, 1, in->n_in);
         subtract_q8(left, x, &row, in->n_in);
         d->kern.quantize_q8(&rest, left, in->n_in, 1, in->n_in);

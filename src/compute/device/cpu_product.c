@@ -1,8 +1,8 @@
 /* The matrix product of the CPU device: rows of an input with a tile of output groups, along one of four paths. Which
  * path is taken depends on precision, mode and type (and, in PRECISION_AUTO alone, on the number of rows).
  *
- * Blocking changes no bits: PATH_F32 and PATH_BF16 cut the sum into runs of a panel that continue from y; PATH_REF and
- * PATH_Q8 never cut it. */
+ * Blocking changes no bits: PATH_F32, PATH_BF16 and the int8 paths cut the sum into runs that continue from y;
+ * PATH_REF never cuts it. */
 #include "compute/device/cpu_int.h"
 
 #include <assert.h>
@@ -14,7 +14,9 @@ enum {
     TILE_MIN_ROWS = 8,          /* fewer rows leave tiles empty: int8 or float32 streams the weights faster */
     PAIR_MIN_ROWS = 24,         /* bf16 without tiles against two int8 terms (SmolLM2): equal at 16 rows, 1.12 x here */
     ROW_BLOCK = 64,             /* rows of a panel product: 64 x 512 floats = 128 KiB beside the panel */
-    Q8_ROW_BYTES = 256 << 10    /* int8 activations that stay in L2 beside the weights of a tile */
+    Q8_ROWS = 128,              /* rows of an int8 product, of which */
+    Q8_RUN_BYTES = 256 << 10,   /* so many bytes stay in L2 beside the weights of a tile: a run of inputs */
+    Q8_RUN_MIN_K = 512
 };
 
 _Static_assert(PANEL_K % QUANT_K == 0, "a panel is cut where packed blocks end");
@@ -119,12 +121,17 @@ static void product_bf16_part(const struct dev *d, const struct dev_mat *m, cons
     d->kern.gemm_bf16(y, ldy, x->bf16 + k0, x->ld_bf16, panel, BF16_PANEL_K * KERN_ROWS, x->n_row, g1 - g0, n_k, add);
 }
 
-/* Rows [r, r + n) of the int8 form, groups [g0, g1), into y. */
-static void product_q8_rows(const struct dev *d, const struct dev_mat *m, const struct q8_rows *q8, size_t r, size_t n,
+/* Rows of the int8 form with groups [g0, g1), into y. A run of their inputs stays in L2 for all groups. */
+static void product_q8_rows(const struct dev *d, const struct dev_mat *m, const struct q8_rows *q8, size_t n_row,
                             size_t g0, size_t g1, float *y, size_t ldy)
 {
-    for (size_t g = g0; g < g1; g++) {
-        d->kern.quant[m->type].gemm_q8(y + (g - g0) * KERN_ROWS, ldy, mat_block(m, g, 0), q8, r, n, m->n_block);
+    size_t step = Q8_RUN_BYTES / n_row / Q8_RUN_MIN_K * Q8_RUN_MIN_K;
+    step = step < Q8_RUN_MIN_K ? Q8_RUN_MIN_K : step;
+    for (size_t k = 0; k < m->n_in; k += step) {
+        size_t n_k = m->n_in - k < step ? m->n_in - k : step;
+        struct q8_rows x = q8_rows_from(q8, 0, k);
+        d->kern.quant[m->type].gemm_q8(y, ldy, mat_block(m, g0, k), m->group_bytes, g1 - g0, &x, n_row,
+                                       n_packed(m, n_k), k > 0);
     }
 }
 
@@ -146,16 +153,15 @@ static void add_pairs(float *restrict y, size_t ldy, const float *restrict t, si
 static void product_q8(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct cpu_rows *x,
                        size_t g0, size_t g1, float *y, size_t ldy, float *pairs)
 {
-    size_t step = Q8_ROW_BYTES / round_up(m->n_in, KERN_K) / 16 * 16;
-    step = step < 16 ? 16 : step;
-    step = path == PATH_Q8X2 && step > ROW_BLOCK ? ROW_BLOCK : step;
+    size_t n_term = path == PATH_Q8X2 ? 2 : 1, step = Q8_ROWS / n_term;
     for (size_t r = 0; r < x->n_row; r += step) {
         size_t n = x->n_row - r < step ? x->n_row - r : step;
+        struct q8_rows q8 = q8_rows_from(&x->q8, n_term * r, 0);
         if (path == PATH_Q8X2) {
-            product_q8_rows(d, m, &x->q8, 2 * r, 2 * n, g0, g1, pairs, TILE_COLS);
+            product_q8_rows(d, m, &q8, 2 * n, g0, g1, pairs, TILE_COLS);
             add_pairs(y + r * ldy, ldy, pairs, n, g1 - g0);
         } else {
-            product_q8_rows(d, m, &x->q8, r, n, g0, g1, y + r * ldy, ldy);
+            product_q8_rows(d, m, &q8, n, g0, g1, y + r * ldy, ldy);
         }
     }
 }
@@ -165,7 +171,7 @@ void cpu_product(const struct dev *d, enum cpu_path path, const struct dev_mat *
 {
     assert(g1 - g0 <= TILE_GROUPS && (!add || path == PATH_BF16));
     if (path == PATH_Q8 || path == PATH_Q8X2) {
-        product_q8(d, path, m, x, g0, g1, y, ldy, carve_take(&c, (size_t)2 * ROW_BLOCK * TILE_COLS * sizeof(float)));
+        product_q8(d, path, m, x, g0, g1, y, ldy, carve_take(&c, (size_t)Q8_ROWS * TILE_COLS * sizeof(float)));
         return;
     }
     void *panel = carve_take(&c, cpu_product_bytes(m->n_in));

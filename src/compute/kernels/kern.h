@@ -81,8 +81,14 @@ struct q8_rows {
     float *d;       /* [n_row][n_k / 32] */
     int32_t *sum;   /* [n_row][n_k / 32] */
     int32_t *sum16; /* [n_row][n_k / 16] */
-    size_t n_k;
+    size_t n_k;     /* from one row to the next; a product may read less of them */
 };
+/* The same from a row and an input on; k a multiple of 32. */
+static inline struct q8_rows q8_rows_from(const struct q8_rows *x, size_t row, size_t k)
+{
+    size_t block = row * (x->n_k / KERN_K) + k / KERN_K;
+    return (struct q8_rows){x->q + row * x->n_k + k, x->d + block, x->sum + block, x->sum16 + 2 * block, x->n_k};
+}
 
 /* Readers of one quantization. `packed` points at the first packed block wanted; the blocks of one group of 16 rows
  * are consecutive along k; n_block counts packed blocks, of packed_k inputs each. */
@@ -96,10 +102,11 @@ struct kern_quant {
      * panel_bf16[n_block * packed_k / 2][16][2] (k pairs), rows_bf16: out[8][ld][2] (row pairs; 32 columns written) */
     void (*panel_bf16)(uint16_t *panel, const void *packed, size_t n_block);
     void (*rows_bf16)(uint16_t *out, size_t ld, const void *packed, size_t part);
-    /* y[n_row][ldy] (16 columns written) = x . W^T for one group of 16 rows; x has n_block * packed_k inputs.
-     * NULL for float types. x rows start at row x_row of x. */
-    void (*gemm_q8)(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
-                    size_t n_block);
+    /* y[n_row][ldy] (16 * n_group columns) = x . W^T for groups of 16 rows that lie group_bytes apart, over
+     * n_block * packed_k inputs of x; accumulate: the sums go on from y, and cutting them between blocks changes no
+     * bits. NULL for float types. */
+    void (*gemm_q8)(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group,
+                    const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate);
 };
 
 /* y[r][c] (= or +=) sum_k x[r * x_row + k * x_k] * p[k * ldp + c],  r < n_row, c < n_col, k < n_k.

@@ -158,20 +158,20 @@ ALWAYS_INLINE void part_product(v16 acc[TILE], const void *packed, size_t part, 
     }
 }
 
-/* n_row <= TILE activation rows. The first tile brings the weights into the caches. */
+/* n_row <= TILE activation rows from x_row on. The first tile brings the weights into the caches. */
 ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q8_rows *rows, size_t x_row,
-                        size_t n_row, size_t n_block, bool first, const enum quant_type t)
+                        size_t n_row, size_t n_block, bool accumulate, const enum quant_type t)
 {
     const size_t n_part = type_n_part(t), part_bytes = type_packed_bytes(t) / n_part;
     const size_t n_k = rows->n_k, at = x_row * (n_k / KERN_K);
     struct x_part x = {rows->q + x_row * n_k, rows->d + at, rows->sum + at, rows->sum16 + 2 * at};
     v16 acc[TILE];
     for (size_t r = 0; r < n_row; r++) {
-        acc[r] = v16_set(0);
+        acc[r] = accumulate ? v16_load(y + r * ldy) : v16_set(0);
     }
     for (size_t b = 0; b < n_block; b++, packed += type_packed_bytes(t)) {
         for (size_t part = 0; part < n_part; part++) {
-            if (first) {
+            if (x_row == 0) {
                 prefetch_ahead(packed + part * part_bytes, part_bytes);
             }
             part_product(acc, packed, part, x, n_k, n_row, t);
@@ -183,24 +183,33 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
     }
 }
 
-ALWAYS_INLINE void type_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row,
-                                size_t n_row, size_t n_block, const enum quant_type t)
+ALWAYS_INLINE void group_gemm_q8(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t n_row,
+                                 size_t n_block, bool accumulate, const enum quant_type t)
 {
     if (n_row == 1) {
-        tile(y, ldy, packed, x, x_row, 1, n_block, true, t);
+        tile(y, ldy, packed, x, 0, 1, n_block, accumulate, t);
         return;
     }
     for (size_t r = 0; r < n_row; r += TILE) {
         size_t n = n_row - r < TILE ? n_row - r : TILE;
-        tile(y + r * ldy, ldy, packed, x, x_row + r, n, n_block, r == 0, t);
+        tile(y + r * ldy, ldy, packed, x, r, n, n_block, accumulate, t);
     }
 }
 
-#define GEMM_Q8(TYPE, name)                                                                                     \
-    static void name##_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, \
-                               size_t n_row, size_t n_block)                                                    \
-    {                                                                                                           \
-        type_gemm_q8(y, ldy, packed, x, x_row, n_row, n_block, QUANT_##TYPE);                                   \
+ALWAYS_INLINE void type_gemm_q8(float *y, size_t ldy, const char *packed, size_t group_bytes, size_t n_group,
+                                const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate,
+                                const enum quant_type t)
+{
+    for (size_t g = 0; g < n_group; g++) {
+        group_gemm_q8(y + g * KERN_ROWS, ldy, packed + g * group_bytes, x, n_row, n_block, accumulate, t);
+    }
+}
+
+#define GEMM_Q8(TYPE, name)                                                                                  \
+    static void name##_gemm_q8(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group, \
+                               const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)       \
+    {                                                                                                        \
+        type_gemm_q8(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, accumulate, QUANT_##TYPE);     \
     }
 QUANT_INTEGERS(GEMM_Q8)
 

@@ -6,16 +6,11 @@
 #include "compute/kernels/intrinsics.h"
 #include "compute/kernels/kern_int.h"
 #include "compute/kernels/lines_vec.h"
+#include "compute/kernels/q8_runs_avx512.h"
 #include "compute/kernels/unroll.h"
 #if defined(__x86_64__)
 
 enum { TILE = 8 };
-
-/* One part of a weight block, ready for the dot products: bytes are unsigned. */
-struct part {
-    i16 w[LINES];
-    struct part_scales s;
-};
 
 /* s + w . q, q the four bytes at `offset` of row r, for every output row at once. Written out because GCC 12 loads and
  * broadcasts in an instruction of its own, and both compilers keep stride + offset for each of the 32 addresses,
@@ -153,9 +148,9 @@ ALWAYS_INLINE void x_advance(struct row_bases *q, struct x_scales *s, const int 
     rows_advance(&s->sum16, 2 * sizeof(int32_t), n_row);
 }
 
-/* n_row activation rows, a constant up to TILE. The first tile brings the weights into the caches. */
+/* n_row activation rows from x_row on, a constant up to TILE. The first tile brings the weights into the caches. */
 ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t x_row,
-                        const int n_row, size_t n_block, bool first, const enum quant_type t)
+                        const int n_row, size_t n_block, bool accumulate, const enum quant_type t)
 {
     const size_t n_part = type_n_part(t), part_bytes = type_packed_bytes(t) / n_part;
     struct row_bases q;
@@ -164,12 +159,12 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
     x_begin(&q, &x_scales, x, x_row, n_row);
     UNROLL
     for (int r = 0; r < n_row; r++) {
-        acc[r] = v16_set(0);
+        acc[r] = accumulate ? v16_load(y + (size_t)r * ldy) : v16_set(0);
     }
     for (size_t b = 0; b < n_block; b++, packed += type_packed_bytes(t)) {
         for (size_t i = 0; i < n_part; i++) {
             struct part p;
-            if (first) {
+            if (x_row == 0) {
                 prefetch_ahead(packed + i * part_bytes, part_bytes);
             }
             unsigned_lines(p.w, packed, i, t);
@@ -184,29 +179,42 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
     }
 }
 
-ALWAYS_INLINE void type_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row,
-                                size_t n_row, size_t n_block, const enum quant_type t)
+ALWAYS_INLINE void few_rows(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t n_row,
+                            size_t n_block, bool accumulate, const enum quant_type t)
 {
     size_t r = 0;
     for (; r + TILE <= n_row; r += TILE) {
-        tile(y + r * ldy, ldy, packed, x, x_row + r, TILE, n_block, r == 0, t);
+        tile(y + r * ldy, ldy, packed, x, r, TILE, n_block, accumulate, t);
     }
     for (; r + 4 <= n_row; r += 4) {
-        tile(y + r * ldy, ldy, packed, x, x_row + r, 4, n_block, r == 0, t);
+        tile(y + r * ldy, ldy, packed, x, r, 4, n_block, accumulate, t);
     }
     for (; r + 2 <= n_row; r += 2) {
-        tile(y + r * ldy, ldy, packed, x, x_row + r, 2, n_block, r == 0, t);
+        tile(y + r * ldy, ldy, packed, x, r, 2, n_block, accumulate, t);
     }
     if (r < n_row) {
-        tile(y + r * ldy, ldy, packed, x, x_row + r, 1, n_block, r == 0, t);
+        tile(y + r * ldy, ldy, packed, x, r, 1, n_block, accumulate, t);
     }
 }
 
-#define GEMM_Q8(TYPE, name)                                                                                     \
-    static void name##_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, \
-                               size_t n_row, size_t n_block)                                                    \
-    {                                                                                                           \
-        type_gemm_q8(y, ldy, packed, x, x_row, n_row, n_block, QUANT_##TYPE);                                   \
+ALWAYS_INLINE void type_gemm_q8(float *y, size_t ldy, const char *packed, size_t group_bytes, size_t n_group,
+                                const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate,
+                                const enum quant_type t)
+{
+    size_t g = 0;
+    for (; n_row >= MANY_ROWS && g + 2 <= n_group; g += 2) {
+        many_rows(y + g * KERN_ROWS, ldy, packed + g * group_bytes, group_bytes, 2, x, n_row, n_block, accumulate, t);
+    }
+    for (; g < n_group; g++) {
+        few_rows(y + g * KERN_ROWS, ldy, packed + g * group_bytes, x, n_row, n_block, accumulate, t);
+    }
+}
+
+#define GEMM_Q8(TYPE, name)                                                                                  \
+    static void name##_gemm_q8(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group, \
+                               const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)       \
+    {                                                                                                        \
+        type_gemm_q8(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, accumulate, QUANT_##TYPE);     \
     }
 QUANT_INTEGERS(GEMM_Q8)
 

@@ -101,7 +101,7 @@ static bool gemm_f16_same(const struct kern *k, const struct kern *s)
 
 /* --- quantizations --- */
 
-enum { Q_ROW = 6, Q_K = 2 * QUANT_K };
+enum { Q_ROW = 14, Q_K = 2 * QUANT_K };
 union packed_any {
     struct packed_32 floats[3];
     uint8_t bytes[2 * sizeof(struct packed_q6_k)]; /* the largest */
@@ -256,12 +256,19 @@ static bool gemm_q8_same(const struct kern *k, const struct kern *s, int type)
 {
     union packed_any packed;
     struct q8_case x;
-    float a[Q_ROW * KERN_ROWS], b[Q_ROW * KERN_ROWS];
+    enum { N_ROW = Q_ROW - 1, N_GROUP = 3, LD = N_GROUP * KERN_ROWS };
+    float many[N_ROW * LD], few[KERN_ROWS], b[N_ROW * KERN_ROWS];
     pack_random(type, &packed);
     q8_quantize(&x, s, n_input(type), SEED + 3);
-    k->quant[type].gemm_q8(a, KERN_ROWS, packed.bytes, &x.rows, 1, Q_ROW - 1, n_block(type));
-    s->quant[type].gemm_q8(b, KERN_ROWS, packed.bytes, &x.rows, 1, Q_ROW - 1, n_block(type));
-    return same_bits(a, b, (Q_ROW - 1) * KERN_ROWS);
+    struct q8_rows rows = q8_rows_from(&x.rows, 1, 0);
+    k->quant[type].gemm_q8(many, LD, packed.bytes, 0, N_GROUP, &rows, N_ROW, n_block(type), false);
+    k->quant[type].gemm_q8(few, KERN_ROWS, packed.bytes, 0, 1, &rows, 1, n_block(type), false);
+    s->quant[type].gemm_q8(b, KERN_ROWS, packed.bytes, 0, 1, &rows, N_ROW, n_block(type), false);
+    bool same = same_bits(few, b, KERN_ROWS);
+    for (size_t i = 0; i < (size_t)N_ROW * N_GROUP && same; i++) { /* every group has the same weights */
+        same = same_bits(many + i * KERN_ROWS, b + i / N_GROUP * KERN_ROWS, KERN_ROWS);
+    }
+    return same;
 }
 
 /* --- conversions --- */

@@ -86,38 +86,41 @@ static inline float part_product(const struct quant_form *f, const struct quant_
 }
 
 static inline void form_gemm_q8(const struct quant_form *f, float *y, size_t ldy, const char *packed,
-                                const struct q8_rows *x, size_t x_row, size_t n_row, size_t n_block)
+                                const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)
 {
     size_t n_part = (size_t)f->quant->packed_k / KERN_K, n_scale = x->n_k / KERN_K;
     struct quant_part p;
     for (size_t b = 0; b < n_block * n_part; b++) { /* the sums wait in y: a float stored is the same float */
         f->part(&p, packed + b / n_part * f->quant->packed_bytes, b % n_part);
         for (size_t r = 0; r < n_row; r++) {
-            size_t at = (x_row + r) * n_scale + b;
+            size_t at = r * n_scale + b;
             for (size_t c = 0; c < KERN_ROWS; c++) {
                 float t = part_product(f, &p, c, x->q + at * KERN_K, x->sum[at], x->sum16 + 2 * at);
-                y[r * ldy + c] = fmaf(t, x->d[at], b == 0 ? 0.0f : y[r * ldy + c]);
+                y[r * ldy + c] = fmaf(t, x->d[at], b == 0 && !accumulate ? 0.0f : y[r * ldy + c]);
             }
         }
     }
 }
 
 /* The three readers of a form, and their table. */
-#define QUANT_READERS(name, form)                                                                               \
-    static void name##_panel(float *panel, const void *packed, size_t n_block)                                  \
-    {                                                                                                           \
-        form_panel(&(form), panel, packed, n_block);                                                            \
-    }                                                                                                           \
-    static void name##_rows(float *out, size_t ld, const void *packed, size_t part)                             \
-    {                                                                                                           \
-        form_rows(&(form), out, ld, packed, part);                                                              \
-    }                                                                                                           \
-    static void name##_gemm_q8(float *y, size_t ldy, const void *packed, const struct q8_rows *x, size_t x_row, \
-                               size_t n_row, size_t n_block)                                                    \
-    {                                                                                                           \
-        form_gemm_q8(&(form), y, ldy, packed, x, x_row, n_row, n_block);                                        \
-    }                                                                                                           \
-    const struct kern_quant quant_##name##_scalar = {                                                           \
+#define QUANT_READERS(name, form)                                                                                    \
+    static void name##_panel(float *panel, const void *packed, size_t n_block)                                       \
+    {                                                                                                                \
+        form_panel(&(form), panel, packed, n_block);                                                                 \
+    }                                                                                                                \
+    static void name##_rows(float *out, size_t ld, const void *packed, size_t part)                                  \
+    {                                                                                                                \
+        form_rows(&(form), out, ld, packed, part);                                                                   \
+    }                                                                                                                \
+    static void name##_gemm_q8(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group,         \
+                               const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)               \
+    {                                                                                                                \
+        for (size_t g = 0; g < n_group; g++) {                                                                       \
+            form_gemm_q8(&(form), y + g * KERN_ROWS, ldy, (const char *)packed + g * group_bytes, x, n_row, n_block, \
+                         accumulate);                                                                                \
+        }                                                                                                            \
+    }                                                                                                                \
+    const struct kern_quant quant_##name##_scalar = {                                                                \
         .panel = name##_panel, .rows = name##_rows, .gemm_q8 = name##_gemm_q8}
 
 #endif

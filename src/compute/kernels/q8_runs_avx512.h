@@ -1,0 +1,229 @@
+/* Products of packed weights with int8 activations for many rows, AVX-512: a run of parts of two groups is unpacked
+ * once, into the first-level cache, and read for all rows, a tile of them at a time. Every activation that is broadcast
+ * serves both groups, since loads are what limits a product of one. Arithmetic and bits are those of few rows. Private
+ * to kernels. */
+#ifndef KERNELS_Q8_RUNS_AVX512_H
+#define KERNELS_Q8_RUNS_AVX512_H
+
+#include <string.h>
+
+#include "compute/kernels/intrinsics.h"
+#include "compute/kernels/kern_int.h"
+#include "compute/kernels/lines_vec.h"
+#include "compute/kernels/unroll.h"
+
+/* One part of a weight block, ready for the dot products: bytes are unsigned. */
+struct part {
+    i16 w[LINES];
+    struct part_scales s;
+};
+
+enum { RUN = 8, RUN_TILE = 6, AHEAD = 2, MANY_ROWS = 2 * RUN_TILE };
+
+struct run {
+    struct part part[RUN][2];
+};
+
+/* What the sums of a tile's rows over a run start from: minus what unsigned bytes will have too much; and the sums of
+ * the activations as floats, for minima. Runs of 16 inputs have two a part. */
+struct run_start {
+    _Alignas(64) int32_t zero[RUN_TILE][2 * RUN];
+    _Alignas(64) float sum[RUN_TILE][2 * RUN];
+};
+
+/* The lines of a later run, asked for a few at a time while this one is worked on: all at once would fill the buffers
+ * that wait for memory, and the core with them (16 rows of
+ * Q4_0 from memory, a core of Emerald Rapids: 257 GOPS, so 335). */
+struct ahead {
+    const char *at, *end;
+    size_t step; /* lines */
+};
+
+ALWAYS_INLINE void ask_ahead(struct ahead *a)
+{
+    for (size_t i = 0; i < a->step && a->at < a->end; i++, a->at += 64) {
+        __builtin_prefetch(a->at);
+    }
+}
+
+/* n parts of group g from part `at` of its blocks on */
+ALWAYS_INLINE void run_unpack(struct run *run, const int g, const char *packed, size_t at, size_t n,
+                              const enum quant_type t)
+{
+    const size_t n_part = type_n_part(t);
+    for (size_t i = 0; i < n; i++) {
+        const char *block = packed + (at + i) / n_part * type_packed_bytes(t);
+        size_t part = (at + i) % n_part;
+        unsigned_lines(run->part[i][g].w, block, part, t);
+        part_scales(&run->part[i][g].s, block, part, t);
+    }
+}
+
+/* n sums of a row; a constant n lets the compiler use vectors */
+ALWAYS_INLINE void run_begin_row(int32_t *restrict zero, float *restrict as_float, const int32_t *restrict sum,
+                                 const size_t n, const enum quant_type t)
+{
+    const int shift = type_zero_shift(t);
+    for (size_t i = 0; shift >= 0 && i < n; i++) {
+        zero[i] = -sum[i] * (1 << (shift < 0 ? 0 : shift));
+    }
+    for (size_t i = 0; type_has_min(t) && i < n; i++) {
+        as_float[i] = (float)sum[i];
+    }
+}
+
+/* n parts of n_row rows of x */
+ALWAYS_INLINE void run_begin(struct run_start *s, const struct q8_rows *x, const int n_row, size_t n,
+                             const enum quant_type t)
+{
+    const size_t n_sum = type_run16(t) ? 2 : 1, ld = x->n_k / KERN_K * n_sum;
+    const int32_t *sum = type_run16(t) ? x->sum16 : x->sum;
+    for (int r = 0; r < n_row; r++, sum += ld) {
+        if (n == RUN) {
+            run_begin_row(s->zero[r], s->sum[r], sum, RUN * n_sum, t);
+        } else {
+            run_begin_row(s->zero[r], s->sum[r], sum, n * n_sum, t);
+        }
+    }
+}
+
+ALWAYS_INLINE i16 broadcast4(const struct row_bases *q, const int r, const int offset)
+{
+    int32_t word;
+    memcpy(&word, (const char *)row_at(q, r) + offset, sizeof(word));
+    return i16_set(word);
+}
+
+/* Exact sums over half a part or a whole one. i: which number of s->zero. */
+ALWAYS_INLINE void run_dots(v16 v[RUN_TILE][2], const struct part p[2], const struct row_bases *q, const int n_row,
+                            const int n_group, const struct run_start *s, size_t i, const int first, const int n,
+                            const enum quant_type t)
+{
+    i16 d[RUN_TILE][2];
+    UNROLL
+    for (int r = 0; r < n_row; r++) {
+        d[r][0] = d[r][1] = i16_set(type_zero_shift(t) >= 0 ? s->zero[r][i] : 0);
+    }
+    UNROLL
+    for (int j = first; j < first + n; j++) {
+        UNROLL
+        for (int r = 0; r < n_row; r++) {
+            i16 x = broadcast4(q, r, 4 * j);
+            UNROLL
+            for (int g = 0; g < n_group; g++) {
+                d[r][g] = _mm512_dpbusd_epi32(d[r][g], p[g].w[j], x);
+            }
+        }
+    }
+    UNROLL
+    for (int r = 0; r < n_row; r++) {
+        UNROLL
+        for (int g = 0; g < n_group; g++) {
+            v[r][g] = i16_to_float(d[r][g]);
+        }
+    }
+}
+
+/* The order of part_product, and its bits. */
+ALWAYS_INLINE void run_part(v16 acc[RUN_TILE][2], const struct part p[2], const struct row_bases *q,
+                            const struct row_bases *d, const int n_row, const int n_group, const struct run_start *s,
+                            size_t i, const enum quant_type t)
+{
+    v16 v[RUN_TILE][2], u[RUN_TILE][2];
+    const size_t at = type_run16(t) ? 2 * i : i;
+    run_dots(v, p, q, n_row, n_group, s, at, 0, type_run16(t) ? LINES / 2 : LINES, t);
+    if (type_run16(t)) {
+        run_dots(u, p, q, n_row, n_group, s, at + 1, LINES / 2, LINES / 2, t);
+    }
+    UNROLL
+    for (int r = 0; r < n_row; r++) {
+        v16 x_d = v16_set(*(const float *)row_at(d, r));
+        UNROLL
+        for (int g = 0; g < n_group; g++) {
+            v16 sum = v16_mul(v[r][g], p[g].s.d[0]);
+            if (type_run16(t)) {
+                sum = v16_fma(u[r][g], p[g].s.d[1], sum);
+            }
+            if (type_has_min(t)) {
+                sum = v16_fma(p[g].s.m[0], v16_set(s->sum[r][at]), sum);
+            }
+            if (type_has_min(t) && type_run16(t)) {
+                sum = v16_fma(p[g].s.m[1], v16_set(s->sum[r][at + 1]), sum);
+            }
+            acc[r][g] = v16_fma(sum, x_d, acc[r][g]);
+        }
+    }
+}
+
+/* n_row <= RUN_TILE rows with n parts, onto y or into it. */
+ALWAYS_INLINE void run_tile(float *y, size_t ldy, const struct run *run, const struct q8_rows *x, const int n_row,
+                            const int n_group, size_t n, bool accumulate, struct ahead *ahead, const enum quant_type t)
+{
+    struct run_start start;
+    struct row_bases q = row_bases(x->q, x->n_k, n_row);
+    struct row_bases d = row_bases(x->d, x->n_k / KERN_K * sizeof(float), n_row);
+    v16 acc[RUN_TILE][2];
+    run_begin(&start, x, n_row, n, t);
+    UNROLL
+    for (int r = 0; r < n_row; r++) {
+        UNROLL
+        for (int g = 0; g < n_group; g++) {
+            acc[r][g] = accumulate ? v16_load(y + (size_t)r * ldy + g * KERN_ROWS) : v16_set(0);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        ask_ahead(&ahead[0]);
+        ask_ahead(&ahead[1]);
+        run_part(acc, run->part[i], &q, &d, n_row, n_group, &start, i, t);
+        rows_advance(&q, KERN_K, n_row);
+        rows_advance(&d, sizeof(float), n_row);
+    }
+    UNROLL
+    for (int r = 0; r < n_row; r++) {
+        UNROLL
+        for (int g = 0; g < n_group; g++) {
+            v16_store(y + (size_t)r * ldy + g * KERN_ROWS, acc[r][g]);
+        }
+    }
+}
+
+ALWAYS_INLINE void run_rows(float *y, size_t ldy, const struct run *run, const struct q8_rows *x, size_t k,
+                            size_t n_row, const int n_group, size_t n, bool accumulate, struct ahead *ahead,
+                            const enum quant_type t)
+{
+    size_t r = 0;
+    for (; r + RUN_TILE <= n_row; r += RUN_TILE) {
+        struct q8_rows at = q8_rows_from(x, r, k);
+        run_tile(y + r * ldy, ldy, run, &at, RUN_TILE, n_group, n, accumulate, ahead, t);
+    }
+    for (; r + 2 <= n_row; r += 2) {
+        struct q8_rows at = q8_rows_from(x, r, k);
+        run_tile(y + r * ldy, ldy, run, &at, 2, n_group, n, accumulate, ahead, t);
+    }
+    if (r < n_row) {
+        struct q8_rows at = q8_rows_from(x, r, k);
+        run_tile(y + r * ldy, ldy, run, &at, 1, n_group, n, accumulate, ahead, t);
+    }
+}
+
+/* n_group is 1 or 2 */
+ALWAYS_INLINE void many_rows(float *y, size_t ldy, const char *packed, size_t group_bytes, const int n_group,
+                             const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate,
+                             const enum quant_type t)
+{
+    const size_t n_part = n_block * type_n_part(t), run_bytes = RUN * type_packed_bytes(t) / type_n_part(t);
+    struct run run;
+    for (size_t at = 0; at < n_part; at += RUN) {
+        size_t n = n_part - at < RUN ? n_part - at : RUN, next = at + AHEAD * RUN;
+        const char *p = next < n_part ? packed + next / RUN * run_bytes
+                                      : packed + 2 * group_bytes + (next - n_part) / RUN * run_bytes;
+        size_t step = run_bytes / 64 / RUN * RUN_TILE / n_row + 1;
+        struct ahead ahead[2] = {{p, p + run_bytes, step}, {p + group_bytes, p + group_bytes + run_bytes, step}};
+        for (int g = 0; g < n_group; g++) {
+            run_unpack(&run, g, packed + (size_t)g * group_bytes, at, n, t);
+        }
+        run_rows(y, ldy, &run, x, at * KERN_K, n_row, n_group, n, accumulate || at > 0, ahead, t);
+    }
+}
+
+#endif
