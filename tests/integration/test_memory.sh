@@ -4,7 +4,7 @@
 TAILOR=${TAILOR:-build/tailor}
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
-unset TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA TAILOR_MEMORY
+unset TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA TAILOR_MEMORY TAILOR_KV_TYPE
 export TAILOR_HOME=$WORK/home LC_ALL=C.UTF-8
 failed=0
 
@@ -67,6 +67,16 @@ else
     rmdir "$group" 2>/dev/null
     echo "skip control_group no control group can be made here"
 fi
+
+# --- keys and values in q8_0: about half the bytes, the same beginning of an answer, not in reference precision
+need() { "$TAILOR" --memory 190MB "${answer[@]}" --ctx 8192 "$@" 2>&1 | grep -o ': [0-9.]* MB needed' | grep -o '[0-9]*' | head -1; }
+f16=$(need) q8=$(need --kv-type q8_0)
+[[ -n $f16 && -n $q8 && $((q8 * 100)) -gt $((f16 * 50)) && $((q8 * 100)) -lt $((f16 * 57)) ]] && echo "ok kv_bytes" || not_ok kv_bytes "$f16 and $q8 MB"
+run 0 kv_q8 '^$' "${answer[@]}" --kv-type q8_0
+TAILOR_KV_TYPE=q8_0 run 0 kv_variable '^$' "${answer[@]}"
+run 2 kv_reference 'cannot use kv_type q8_0 with precision reference: keys and values are float32 there' "${answer[@]}" --kv-type q8_0 --precision reference
+run 2 kv_unknown '"q4" is not one of f16, q8_0' "${answer[@]}" --kv-type q4
+run 2 kv_heads 'cannot keep keys and values in q8_0: heads of [0-9]+ values are no whole blocks of 32' generate tests/data/golden/gguf/llama.gguf --ids 1,2 --kv-type q8_0
 
 # --- tuning plans with the same limits
 printf '{"ids":[1,2,3,4],"labels":[1,2,3,4]}\n' >"$WORK/rows.jsonl"

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "compute/device/cpu_input.h"
+#include "compute/kernels/half.h"
 #include "ground/base/mem.h"
 
 struct attention_in {
@@ -54,6 +55,25 @@ static void project_all(const struct attention_in *p, const struct attention_in_
     }
 }
 
+/* A head of one token in int8 with its scales. */
+static void store_q8(const struct dev *d, const struct dev_kv *kv, void *head, bool is_v, size_t slot, const float *x,
+                     size_t n, void *scratch)
+{
+    struct q8_rows q = {.q = scratch, .n_k = n};
+    q.d = (float *)(void *)(q.q + round_up(n, 64));
+    q.sum = (int32_t *)(void *)(q.d + n / KERN_K);
+    q.sum16 = q.sum + n / KERN_K;
+    d->kern.quantize_q8(&q, x, n, 1, n);
+    int8_t *to = (int8_t *)head + (is_v ? slot * n : slot);
+    uint16_t *scale = kv_scales(kv, head) + (is_v ? slot * (n / KERN_K) : slot);
+    for (size_t i = 0; i < n; i++) {
+        to[i * (is_v ? 1 : DEV_PAGE)] = q.q[i];
+    }
+    for (size_t i = 0; i < n / KERN_K; i++) {
+        scale[i * (is_v ? 1 : DEV_PAGE)] = f16_bits(q.d[i]);
+    }
+}
+
 /* Elements i at dst + i * stride, float32 or float16. */
 static void store_head(const struct dev *d, const struct dev_kv *kv, void *head, size_t offset, size_t stride,
                        const float *x, size_t n, uint16_t *half)
@@ -100,6 +120,10 @@ static void finish_row(const struct attention_in *p, const struct attention_in_b
         }
         void *head = kv_head(p->kv, at->page, p->layer, is_v, (int)kv_idx);
         size_t slot = (size_t)at->slot;
+        if (p->kv->is_q8) {
+            store_q8(p->d, p->kv, head, is_v, slot, x, dh, half);
+            continue;
+        }
         store_head(p->d, p->kv, head, is_v ? slot * dh : slot, is_v ? 1 : DEV_PAGE, x, dh, half);
     }
 }
@@ -108,7 +132,7 @@ static void finish(const struct attention_in *p, const struct attention_in_block
                    struct carve c)
 {
     size_t per_row = (size_t)(p->p->n_head + 2 * p->p->n_kv_head), begin, end;
-    uint16_t *half = carve_take(&c, (size_t)p->p->d_head * sizeof(uint16_t));
+    uint16_t *half = carve_take(&c, cpu_kv_store_bytes((size_t)p->p->d_head));
     pool_share(b->in.rows.n_row * per_row, 1, worker, n_worker, &begin, &end);
     while (begin < end) {
         size_t r = begin / per_row, stop = min_size(end, (r + 1) * per_row);

@@ -58,6 +58,7 @@ struct dev {
     struct scratch shared;  /* for all workers of an operation */
     struct scratch *worker; /* [opt.n_thread] */
     struct rope_cache rope;
+    enum dev_kv_type kv_type;
     uint64_t max_bytes; /* dev_memory_limit */
     uint64_t kv_bytes;  /* of all dev_kv: memory that is promised and perhaps not yet written */
 };
@@ -88,15 +89,17 @@ static inline size_t mat_part(const struct dev_mat *m, size_t k)
 /* Keys and values by page, then layer, then K before V. Within a page a head is contiguous:
  *   K of a head: [d_head][DEV_PAGE], transposed, so that it is the panel of the product with queries as it stands;
  *   V of a head: [DEV_PAGE][d_head], the panel of the product with weights.
- * Elements float32 (is_f16 false) or float16. */
+ * Elements float32 (is_f16 and is_q8 false), float16, or int8, then followed by float16 scales in blocks of 32 along
+ * d_head: of K [d_head / 32][DEV_PAGE], of V [DEV_PAGE][d_head / 32]. */
 struct dev_kv {
     struct dev *dev;
     struct dev_kv_shape shape;
     int n_page;
-    bool is_f16;
+    bool is_f16, is_q8;
     size_t elem_bytes;
-    size_t head_len; /* d_head * DEV_PAGE elements: one head of K or of V */
-    size_t n_bytes;  /* of data, counted in dev->kv_bytes */
+    size_t head_len;   /* d_head * DEV_PAGE elements: one head of K or of V */
+    size_t head_bytes; /* of it, with its scales */
+    size_t n_bytes;    /* of data, counted in dev->kv_bytes */
     uint8_t *data;
 };
 
@@ -136,15 +139,27 @@ void *carve_take(struct carve *c, size_t n_bytes);
 
 /* --- keys and values --- */
 
-/* First element of a head of K ([d_head][DEV_PAGE]) or V ([DEV_PAGE][d_head]) as bytes; float * when !is_f16. */
+/* First element of a head of K ([d_head][DEV_PAGE]) or V ([DEV_PAGE][d_head]) as bytes. */
 static inline size_t kv_offset(const struct dev_kv *kv, int32_t page, int layer, bool is_v, int head)
 {
     size_t plane = ((size_t)page * (size_t)kv->shape.n_layer + (size_t)layer) * 2 + (is_v ? 1 : 0);
-    return (plane * (size_t)kv->shape.n_kv_head + (size_t)head) * kv->head_len * kv->elem_bytes;
+    return (plane * (size_t)kv->shape.n_kv_head + (size_t)head) * kv->head_bytes;
 }
 static inline void *kv_head(const struct dev_kv *kv, int32_t page, int layer, bool is_v, int head)
 {
     return kv->data + kv_offset(kv, page, layer, is_v, head);
+}
+
+/* The scales of a head of int8 elements. */
+static inline uint16_t *kv_scales(const struct dev_kv *kv, void *head)
+{
+    return (uint16_t *)(void *)((uint8_t *)head + kv->head_len);
+}
+
+/* Scratch of a worker that stores a head of one token: its halves, or its int8 form with scales and sums. */
+static inline size_t cpu_kv_store_bytes(size_t d_head)
+{
+    return 2 * d_head + 64 + d_head / KERN_K * 16;
 }
 
 /* Where a token of a batch stands. */

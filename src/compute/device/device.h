@@ -83,11 +83,18 @@ size_t dev_mat_n_in(const struct dev_mat *m);
 enum { DEV_PAGE = 32 }; /* tokens a page */
 
 /* Pages of keys and values: serving's cache (one page holds all layers) and training's tape alike.
- * Elements are float32 in PRECISION_REFERENCE and in DEV_TRAIN, else float16. */
+ * Elements are float32 in PRECISION_REFERENCE and in DEV_TRAIN, else what dev_kv_use said. */
 struct dev_kv;
 struct dev_kv_shape {
     int n_layer, n_kv_head, d_head;
 };
+/* What caches of DEV_SERVE hold from now on where they would hold float16: q8_0 takes 34 bytes for 64 (int8 in blocks
+ * of 32 with a float16 scale, along a head). PRECISION_REFERENCE keeps float32 all the same. */
+enum dev_kv_type { DEV_KV_F16, DEV_KV_Q8_0 };
+void dev_kv_use(struct dev *d, enum dev_kv_type type);
+enum dev_kv_type dev_kv_type(const struct dev *d);
+/* Bytes of a page of a cache that is not there yet. */
+size_t dev_kv_plan_page_bytes(const struct dev *d, const struct dev_kv_shape *shape, enum dev_mode mode);
 int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *shape, enum dev_mode mode, int n_page,
                struct err *e) MUST_CHECK;
 void dev_kv_free(struct dev_kv *kv);

@@ -193,9 +193,8 @@ int model_kv_new(const struct model *m, struct dev_kv **out, int n_page, struct 
 
 size_t model_kv_page_bytes(const struct model *m)
 {
-    size_t elem_bytes = dev_precision(m->dev) == PRECISION_REFERENCE ? sizeof(float) : sizeof(uint16_t);
-    struct dev_kv_shape s = kv_shape(m);
-    return (size_t)s.n_layer * 2 * (size_t)s.n_kv_head * (size_t)s.d_head * DEV_PAGE * elem_bytes;
+    struct dev_kv_shape shape = kv_shape(m);
+    return dev_kv_plan_page_bytes(m->dev, &shape, DEV_SERVE);
 }
 
 /* Where 16 bits of an input are kept in small models. Rounding one kind of input to 8 bits moves the answers of SmolLM2

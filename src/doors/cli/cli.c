@@ -58,5 +58,6 @@ int cli_device(const struct cli *c, struct dev **out, struct err *e)
     const struct dev_options opt = {.n_thread = c->threads, .precision = c->precision, .isa = c->isa};
     int rc = dev_cpu_new(out, &opt, e);
     if (!rc) dev_memory_limit(*out, c->memory_bytes);
+    if (!rc) dev_kv_use(*out, c->kv_type);
     return rc;
 }

@@ -21,6 +21,7 @@ struct cli {
     uint64_t memory_bytes; /* as dev_memory_limit takes it */
     enum packed_cache packed_cache;
     enum precision precision;
+    enum dev_kv_type kv_type;
     enum kern_isa isa; /* what the machine has, at most TAILOR_ISA */
     bool json;
     bool stderr_is_tty;

@@ -31,6 +31,10 @@ const struct param global_params[] = {
                 "every machine (TAILOR_PRECISION)",
      .help_zh = "auto：最快；deterministic：结果与线程数和批次无关，逐位相同；reference：在任何机器上逐位相同"
                 "（TAILOR_PRECISION）"},
+    {.name = "kv_type", .type = PARAM_CHOICE, .choices = "f16|q8_0", .initial = "f16",
+     .help_en = "how serving keeps keys and values: q8_0 takes about half the memory; not with precision reference "
+                "(TAILOR_KV_TYPE)",
+     .help_zh = "推理时 KV 缓存的格式：q8_0 约占一半内存；不能与 precision reference 同用（TAILOR_KV_TYPE）"},
     {.name = "packed_cache", .type = PARAM_CHOICE, .choices = "off|use|write", .initial = "use",
      .help_en = "packed models of `tailor cache`: use those that are there, write those that are not, or neither "
                 "(TAILOR_PACKED_CACHE)",
@@ -49,13 +53,10 @@ const size_t n_global_params = N_ELEM(global_params);
 static const struct {
     const char *variable, *name;
 } environment[] = {
-    {"TAILOR_LANG", "lang"},
-    {"TAILOR_THREADS", "threads"},
-    {"TAILOR_MEMORY", "memory"},
-    {"TAILOR_PACKED_CACHE", "packed_cache"},
-    {"TAILOR_PRECISION", "precision"},
-    {"TAILOR_LOG_LEVEL", "log_level"},
-    {"TAILOR_ISA", "isa"},
+    {"TAILOR_LANG", "lang"},           {"TAILOR_THREADS", "threads"},
+    {"TAILOR_MEMORY", "memory"},       {"TAILOR_PACKED_CACHE", "packed_cache"},
+    {"TAILOR_KV_TYPE", "kv_type"},     {"TAILOR_PRECISION", "precision"},
+    {"TAILOR_LOG_LEVEL", "log_level"}, {"TAILOR_ISA", "isa"},
 };
 
 /* --- the language --- */
@@ -250,10 +251,14 @@ int options_resolve(struct options *o, struct err *e)
         .lang = lang_of(param_str(o->set, "lang")),
         .threads = param_is_set(o->set, "threads") ? (int)param_int(o->set, "threads") : pool_cpus_available(),
         .precision = options_precision(param_str(o->set, "precision")),
+        .kv_type = str_eq(param_str(o->set, "kv_type"), "q8_0") ? DEV_KV_Q8_0 : DEV_KV_F16,
         .packed_cache = packed_cache_of(param_str(o->set, "packed_cache")),
         .json = json,
         .stderr_is_tty = isatty(STDERR_FILENO) == 1,
     };
+    if (o->cli.kv_type == DEV_KV_Q8_0 && o->cli.precision == PRECISION_REFERENCE)
+        return err_set(e, ERR_USAGE, "kv_type",
+                       "cannot use kv_type q8_0 with precision reference: keys and values are float32 there");
     rc = resolve_memory(o, e);
     return rc ? rc : resolve_isa(o, e);
 }
