@@ -19,7 +19,7 @@ def last_json(text): return json.loads([l for l in text.splitlines() if l.starts
 
 
 def tailor(a, env):
-    r = last_json(run([TAILOR, '--json', '--threads', a.threads, 'bench', a.model, '--prefill', a.prefill, '--decode', a.decode, '--repeat', 1], env))
+    r = last_json(run([TAILOR, '--json', '--threads', a.threads, 'bench', a.model, '--prefill', a.prefill, '--decode', a.decode, '--repeat', 1, '--no-scaling'], env))
     return {'prefill_tok_s': r['prefill'][0]['tok_s'], 'decode_tok_s': r['decode'][0]['tok_s'], 'rss_bytes': r['rss_bytes'], 'detail': r}
 
 
