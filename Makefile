@@ -22,7 +22,7 @@ CFLAGS_debug := -O0 -g
 CFLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 CFLAGS_tsan := -O1 -g -fsanitize=thread
 ALL_CFLAGS := $(BASE_CFLAGS) $(CFLAGS_$(MODE)) $(CFLAGS)
-LIBS := -ljansson -lmicrohttpd -lyaml -lcrypto -lm -lpthread
+LIBS := -ljansson -lcurl -lzip -lmicrohttpd -lyaml -lcrypto -lm -lpthread
 
 SRC := $(wildcard src/*/*/*.c src/*/*/*/*.c)
 OBJ := $(SRC:%.c=$(O)/%.o)

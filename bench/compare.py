@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Tailor beside its peers on this machine, in one run: rounds in turn, medians, ratios to the best peer.
-usage: bench/compare.py MODEL.gguf [--rounds 3] [--prefill 512] [--decode 128] [--tune DATA.jsonl] [--isa avx2]
+usage: bench/compare.py MODEL.gguf [--rounds 3] [--prefill 512] [--decode 128] [--batch 8,16] [--tune DATA.jsonl] [--isa avx2]
 PEERS names the directory that bench/peers.sh filled; a peer that is not there is left out and said.
 Writes bench/results/DATE-CPU-ISA-MODEL.json, adds a line a row to bench/results/history.csv and prints a table."""
 import argparse, csv, datetime, json, os, re, statistics, subprocess, sys, tempfile
@@ -19,13 +19,23 @@ def last_json(text): return json.loads([l for l in text.splitlines() if l.starts
 
 
 def tailor(a, env):
-    r = last_json(run([TAILOR, '--json', '--threads', a.threads, 'bench', a.model, '--prefill', a.prefill, '--decode', a.decode, '--repeat', 1, '--no-scaling'], env))
-    return {'prefill_tok_s': r['prefill'][0]['tok_s'], 'decode_tok_s': r['decode'][0]['tok_s'], 'rss_bytes': r['rss_bytes'], 'detail': r}
+    widths = ','.join(map(str, [1] + a.batch))
+    r = last_json(run([TAILOR, '--json', '--threads', a.threads, 'bench', a.model, '--prefill', a.prefill, '--decode', a.decode, '--batch', widths, '--repeat', 1, '--no-scaling'], env))
+    rows = {f'decode_{d["batch"]}_tok_s': d['tok_s'] for d in r['decode'][1:]}
+    return dict(rows, prefill_tok_s=r['prefill'][0]['tok_s'], decode_tok_s=r['decode'][0]['tok_s'], resident_bytes=r['rss_bytes'], load_s=r['load_s'], detail=r)
 
 
 def llama_cpp(a):
     r = json.loads(run([f'{PEERS}/llama-bench', '-m', a.model, '-t', a.threads, '-p', a.prefill, '-n', a.decode, '-r', 1, '-o', 'json']))
-    return {'prefill_tok_s': r[0]['avg_ts'], 'decode_tok_s': r[1]['avg_ts']}
+    return dict(llama_batched(a), prefill_tok_s=r[0]['avg_ts'], decode_tok_s=r[1]['avg_ts'])
+
+
+def llama_batched(a):
+    """Several sequences a step: 16 tokens of prompt each, then a.decode tokens of each."""
+    if not a.batch: return {}
+    out = run([f'{PEERS}/llama-batched-bench', '-m', a.model, '-t', a.threads, '-c', max(a.batch) * (a.decode + 32), '-npp', 16, '-ntg', a.decode,
+               '-npl', ','.join(map(str, a.batch)), '--output-format', 'jsonl'])
+    return {f'decode_{r["pl"]}_tok_s': r['speed_tg'] for r in map(json.loads, (l for l in out.splitlines() if l.startswith('{')))}
 
 
 def openvino(a): return last_json(run([f'{PEERS}/venv/bin/python', 'bench/openvino_peer.py', a.model, a.prefill, a.decode]))
@@ -69,14 +79,15 @@ def add_history(out):
         if new: w.writerow(HISTORY)
         for row, v in out['rows'].items():
             peers = [x for k, x in v.items() if k not in ('tailor', 'ratio')]
-            best = (min if row.endswith('_bytes') else max)(peers) if peers else None
+            best = (min if row.endswith(('_bytes', 'load_s')) else max)(peers) if peers else None
             w.writerow([out[k] for k in HISTORY[:6]] + [row] + ['' if x is None else f'{x:.4g}' for x in (v['tailor'], best, v.get('ratio'))])
 
 
 def main():
     p = argparse.ArgumentParser(); p.add_argument('model'); p.add_argument('--rounds', type=int, default=3); p.add_argument('--prefill', type=int, default=512)
     p.add_argument('--decode', type=int, default=128); p.add_argument('--threads', type=int, default=len(os.sched_getaffinity(0))); p.add_argument('--tune')
-    p.add_argument('--tune-steps', type=int, default=8); p.add_argument('--isa', default=''); p.add_argument('--only-tune', action='store_true'); a = p.parse_args()
+    p.add_argument('--tune-steps', type=int, default=8); p.add_argument('--isa', default=''); p.add_argument('--only-tune', action='store_true')
+    p.add_argument('--batch', type=lambda t: [int(x) for x in t.split(',')], default=[]); a = p.parse_args()
     a.env = {'TAILOR_ISA': a.isa} if a.isa else {}
     have = {'tailor': lambda: tailor(a, a.env)}
     if os.path.exists(f'{PEERS}/llama-bench'): have['llama.cpp'] = lambda: llama_cpp(a)
@@ -92,12 +103,14 @@ def main():
                     have.pop(k)
     out = {'date': datetime.date.today().isoformat(), 'cpu': next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if 'model name' in l), '?'),
            'isa': a.isa or 'best', 'threads': a.threads, 'model': os.path.basename(a.model), 'commit': run(['git', 'rev-parse', '--short', 'HEAD']).strip(), 'rows': {}}
-    for what in ('prefill_tok_s', 'decode_tok_s'):
-        med = {k: statistics.median(r[what] for r in v) for k, v in rounds.items() if v}
+    for what in ['prefill_tok_s', 'decode_tok_s'] + [f'decode_{n}_tok_s' for n in a.batch]:
+        med = {k: statistics.median(r[what] for r in v) for k, v in rounds.items() if v and what in v[0]}
         if med:
             peer = max((v for k, v in med.items() if k != 'tailor'), default=None)
             out['rows'][what] = dict(med, ratio=med['tailor'] / peer if peer else None)
-    if rounds.get('tailor'): out['tailor'] = rounds['tailor'][-1]['detail']
+    if rounds.get('tailor'):
+        out['tailor'] = rounds['tailor'][-1]['detail']
+        for what in ('resident_bytes', 'load_s'): out['rows'][what] = {'tailor': statistics.median(r[what] for r in rounds['tailor'])}
     if a.tune:
         t = [tailor_tune(a, a.tune_steps) for _ in range(a.rounds)]
         out['rows']['tune_examples_s'] = {'tailor': statistics.median(x['examples_s'] for x in t)}

@@ -2,7 +2,7 @@
  */
 #include <stdint.h>
 
-#include "compute/formats/formats_int.h"
+#include "compute/formats/arch_int.h"
 #include "model_input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -16,13 +16,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     char name[LIMIT_NAME_BYTES + 1];
     char text[256] = {0};
     memcpy(text, data, n < sizeof text - 1 ? n : sizeof text - 1);
-    hf_tensor_name(text, name, sizeof name);
+    hf_tensor_name(NULL, text, name, sizeof name);
+    hf_tensor_name(&arch_gemma3, text, name, sizeof name);
     if (json_parse_object(&j, "input", (const char *)data, n, 0, &e)) {
         return 0;
     }
     if (hf_config_params(j, "input", &p, &e) == 0 && params_check(&p, "input", &e) == 0) {
         for (int i = 0; i < p.n_rot / 2; i++) {
-            if (!(p.rope_factor[i] > 0)) {
+            if (!(p.rope[0].factor[i] > 0)) {
                 abort();
             }
         }

@@ -28,7 +28,7 @@ def commands_in(text, known):
         for call in re.findall(r'\btailor\s+((?:--(?:json|lang|home|threads)\b(?:[ =](?:en|zh|\d+))?\s+)*[a-z][a-z-]*.*)', line):
             words = [w for w in call.split() if not w.startswith('--') and w not in ('en', 'zh')]
             name = ' '.join(words[:2]) if ' '.join(words[:2]) in known else words[0]
-            yield name, set(re.findall(r'(?<![\w-])--([a-z][a-z-]*)', re.split(r'[;&|]', call)[0]))
+            yield name, set(re.findall(r'(?<![\w-])--([a-z][a-z0-9-]*)', re.split(r'[;&|]', call)[0]))
 
 
 def shape(text):
@@ -55,7 +55,7 @@ def main():
             named[lang].add(name)
             calls.setdefault((page, lang), set()).update((name, o) for o in options | {''})
             for o in options - own.get(name, every) - common - NOT_OURS: wrong.append(f'{path}: "{name}" has no option --{o}')
-        for o in set(re.findall(r'(?<![\w-])--([a-z][a-z-]*[a-z])(?![a-z-]*\.\.\.)', text)) - every: wrong.append(f'{path}: no command has the option --{o}')
+        for o in set(re.findall(r'(?<![\w-])--([a-z][a-z0-9-]*[a-z0-9])(?![a-z0-9-]*\.\.\.)', text)) - every: wrong.append(f'{path}: no command has the option --{o}')
     for lang in named:
         for n in sorted(known - named[lang] - {n for n in known if n.split()[0] in named[lang]}): wrong.append(f'manual/{lang}: "{n}" is nowhere')
     for page in PAGES:

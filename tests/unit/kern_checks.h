@@ -448,6 +448,9 @@ CHECK_ROWS(rms_norm_in_place, *ret = K->rms_norm(out[0], out[0], c.y, c.n, 1e-5f
 CHECK_ROWS(rms_norm_backward, K->rms_norm_backward(out[0], c.x, c.y, c.z, c.n, 0.37f))
 CHECK_ROWS(swiglu, K->swiglu(out[0], c.x, c.y, c.n))
 CHECK_ROWS(swiglu_backward, K->swiglu_backward(out[0], out[1], c.z, c.x, c.y, c.n))
+CHECK_ROWS(geglu, K->geglu(out[0], c.x, c.y, c.n))
+CHECK_ROWS(geglu_backward, K->geglu_backward(out[0], out[1], c.z, c.x, c.y, c.n))
+CHECK_ROWS(softcap, (memcpy(out[0], c.x, c.n * sizeof(float)), K->softcap(out[0], c.n, 0.125f, 20.0f)))
 CHECK_ROWS(softmax, (memcpy(out[0], c.x, c.n * sizeof(float)), *ret = K->softmax(out[0], c.n, 0.125f)))
 CHECK_ROWS(dot, *ret = K->dot(c.x, c.y, c.n))
 CHECK_ROWS(log_sum_exp, *ret = K->log_sum_exp(c.x, c.n))
@@ -557,15 +560,15 @@ static void check_gemm_bf16(void **state)
 
 /* --- the list --- */
 
-#define KERN_CHECKS(X)                                                                                   \
-    X(gemm_ref)                                                                                          \
-    X(gemm_f32)                                                                                          \
-    X(readers)                                                                                           \
-    X(quantize_q8)                                                                                       \
-    X(gemm_q8)                                                                                           \
-    X(conversions)                                                                                       \
-    X(rms_norm) X(rms_norm_in_place) X(rms_norm_backward) X(swiglu) X(swiglu_backward) X(softmax) X(dot) \
-        X(log_sum_exp) X(cross_entropy_backward) X(add) X(axpy) X(scale) X(adamw) X(rope)
+#define KERN_CHECKS(X)                                                                                            \
+    X(gemm_ref)                                                                                                   \
+    X(gemm_f32)                                                                                                   \
+    X(readers)                                                                                                    \
+    X(quantize_q8)                                                                                                \
+    X(gemm_q8)                                                                                                    \
+    X(conversions)                                                                                                \
+    X(rms_norm) X(rms_norm_in_place) X(rms_norm_backward) X(swiglu) X(swiglu_backward) X(geglu) X(geglu_backward) \
+        X(softcap) X(softmax) X(dot) X(log_sum_exp) X(cross_entropy_backward) X(add) X(axpy) X(scale) X(adamw) X(rope)
 #define BF16_CHECKS(X) X(readers_bf16) X(gemm_bf16)
 
 #endif

@@ -16,6 +16,7 @@
 #include "ground/base/file.h"
 #include "ground/base/mem.h"
 #include "ground/base/rng.h"
+#include "ground/base/attr.h"
 #include "ground/json/json.h"
 
 #define HF   "tests/data/golden/models/llama"
@@ -171,6 +172,41 @@ static void test_row_order(void **state)
     teardown(&g);
 }
 
+/* A base that keeps q, k, v in one matrix, gate and up in another: the file has PEFT's modules, and is the same
+ * adapter. */
+static void test_fused(void **state)
+{
+    (void)state;
+    static const unsigned targets[] = {(1U << SITE_COUNT) - 1, 1U << SITE_K | 1U << SITE_DOWN, 1U << SITE_O};
+    static const int times[] = {3, 1, 1};
+    for (size_t k = 0; k < N_ELEM(targets); k++) {
+        struct err e = {0};
+        struct bench b;
+        struct adapter *back;
+        json_t *config;
+        setup(&b, "tests/data/golden/models/phi3");
+        struct adapter *a = random_adapter(b.m, targets[k], k == 0);
+        must(adapter_save(a, b.place, "x", NULL, &e), &e);
+        must(adapter_load(&back, b.m, b.place, &e), &e);
+        float *x = logits_with(b.m, a), *y = logits_with(b.m, back), *base = logits_with(b.m, NULL);
+        assert_true(worst(x, base) > 0.01);
+        if (!(worst(x, y) < 2e-5)) fail_msg("targets %x: read back it is %g away", targets[k], worst(x, y));
+        char *path = path_join(b.place, "adapter_config.json");
+        must(json_read_file(path, 1 << 20, &config, &e), &e);
+        assert_int_equal(json_integer_value(json_object_get(config, "r")), 4 * times[k]);
+        const char *first = json_string_value(json_array_get(json_object_get(config, "target_modules"), 0));
+        assert_string_equal(first, k == 2 ? "o_proj" : "qkv_proj");
+        json_decref(config);
+        mem_free(path);
+        mem_free(x);
+        mem_free(y);
+        mem_free(base);
+        adapter_free(a);
+        adapter_free(back);
+        teardown(&b);
+    }
+}
+
 static void expect_refused(struct bench *b, int code, const char *part)
 {
     struct err e = {0};
@@ -272,8 +308,8 @@ static void test_options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_row_order), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_place_taken), cmocka_unit_test(test_options),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_fused),       cmocka_unit_test(test_row_order),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_place_taken), cmocka_unit_test(test_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

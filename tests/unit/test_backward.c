@@ -80,7 +80,13 @@ struct ff_case {
     size_t n_tok;
     double *x;
     float *norm, *dact;
+    bool gelu;
 };
+
+static double activation(const struct ff_case *c, double x)
+{
+    return c->gelu ? 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))) : x / (1 + exp(-x));
+}
 
 static double ff_objective(void *arg)
 {
@@ -90,14 +96,31 @@ static double ff_objective(void *arg)
         norm_row(c->x + t * N_EMBD, c->norm, h);
         mat_row(&c->gate, h, g);
         mat_row(&c->up, h, u);
-        for (size_t i = 0; i < 96; i++) sum += g[i] / (1 + exp(-g[i])) * u[i] * (double)c->dact[t * 96 + i];
+        for (size_t i = 0; i < 96; i++) sum += activation(c, g[i]) * u[i] * (double)c->dact[t * 96 + i];
     }
     return sum;
 }
 
-static void ff_case(struct dev *d, enum quant_type type)
+/* The forward step: act = activation(gate) * up. */
+static void check_activation(struct dev *d, const struct ff_case *c, const float *gate_dev, const float *up_dev,
+                             const float *gate, const float *up)
 {
-    struct ff_case c = {.n_tok = 9};
+    size_t n = c->n_tok * 96;
+    float *act = on_device(d, NULL, n), host[9 * 96];
+    dev_glu(d, c->gelu, act, gate_dev, up_dev, c->n_tok, 96);
+    dev_read(d, host, act, n);
+    for (size_t i = 0; i < n; i++) {
+        double want = activation(c, (double)gate[i]) * (double)up[i];
+        if (!(fabs((double)host[i] - want) <= 1e-6 * (1 + fabs(want))))
+            fail_msg("activation %zu of %g, %g: %.9g, not %.9g", i, (double)gate[i], (double)up[i], (double)host[i],
+                     want);
+    }
+    dev_release(d, act);
+}
+
+static void ff_shape(struct dev *d, enum quant_type type, bool gelu)
+{
+    struct ff_case c = {.n_tok = 9, .gelu = gelu};
     struct dev_segment s;
     struct dev_batch b = whole(&s, (int)c.n_tok);
     size_t n_x = c.n_tok * N_EMBD, n_act = c.n_tok * 96;
@@ -124,7 +147,8 @@ static void ff_case(struct dev *d, enum quant_type type)
                     on_device(d, c.norm, N_EMBD)};
     struct dev_gate_up p = {.norm = dev[6], .eps = eps, .gate = proj(&c.gate), .up = proj(&c.up)};
     struct dev_lora_grad g[2] = {{c.gate.da, c.gate.db}, {c.up.da, c.up.db}};
-    dev_swiglu_backward(d, dev[2], dev[3], dev[4], dev[2], dev[3], c.n_tok, 96);
+    check_activation(d, &c, dev[2], dev[3], gate, up);
+    dev_glu_backward(d, gelu, dev[2], dev[3], dev[4], dev[2], dev[3], c.n_tok, 96);
     dev_gate_up_backward(d, &b, &p, g, dev[2], dev[3], dev[0], dev[1], dev[5]);
     double tol = tolerance_of(d, type);
     check_gradient(d, "gate_up dx", ff_objective, &c, c.x, n_x, dev[5], tol);
@@ -133,6 +157,12 @@ static void ff_case(struct dev *d, enum quant_type type)
     for (size_t i = 0; i < N_ELEM(dev); i++) dev_release(d, dev[i]);
     mat_free(d, &c.gate), mat_free(d, &c.up);
     free(x), free(c.x), free(c.norm), free(c.dact), free(h), free(inv), free(gate), free(up);
+}
+
+static void ff_case(struct dev *d, enum quant_type type)
+{
+    ff_shape(d, type, false);
+    if (type == QUANT_F32) ff_shape(d, type, true);
 }
 
 static void test_gate_up(void **state)
@@ -151,7 +181,14 @@ struct head_case {
     float *norm, *weight;
     int32_t row[N_ROW], target[N_ROW];
     double loss[N_ROW];
+    double scale, softcap;
 };
+
+static double finished(const struct head_case *c, double logit)
+{
+    logit *= c->scale;
+    return c->softcap > 0 ? c->softcap * tanh(logit / c->softcap) : logit;
+}
 
 static double head_objective(void *arg)
 {
@@ -163,6 +200,7 @@ static double head_objective(void *arg)
         for (size_t o = 0; o < N_VOCAB; o++) {
             y[o] = 0;
             for (size_t k = 0; k < N_EMBD; k++) y[o] += c->w.wd[o * N_EMBD + k] * h[k];
+            y[o] = finished(c, y[o]);
             total += exp(y[o]);
         }
         c->loss[i] = log(total) - y[c->target[i]];
@@ -171,9 +209,10 @@ static double head_objective(void *arg)
     return sum;
 }
 
-static void head_case(struct dev *d, enum quant_type type)
+static void head_shape(struct dev *d, enum quant_type type, double scale, double softcap)
 {
     static struct head_case c;
+    c = (struct head_case){.scale = scale, .softcap = softcap};
     struct dev_segment s;
     struct dev_batch b = whole(&s, N_HEAD_TOK);
     s.adapter = -1;
@@ -190,7 +229,8 @@ static void head_case(struct dev *d, enum quant_type type)
     reserve(d, N_HEAD_TOK, 1, N_VOCAB);
     float *x_dev = on_device(d, x, N_HEAD_TOK * N_EMBD), *dx = on_device(d, NULL, N_HEAD_TOK * N_EMBD);
     float *norm = on_device(d, c.norm, N_EMBD);
-    struct dev_head p = {.norm = norm, .eps = eps, .out = {.w = c.w.w}};
+    struct dev_head p = {
+        .norm = norm, .eps = eps, .out = {.w = c.w.w}, .scale = (float)scale, .softcap = (float)softcap};
     dev_head_loss(d, &b, &p, x_dev, c.row, c.target, c.weight, N_ROW, loss, correct, dx);
     double tol = tolerance_of(d, type);
     head_objective(&c);
@@ -199,6 +239,66 @@ static void head_case(struct dev *d, enum quant_type type)
     dev_release(d, x_dev), dev_release(d, dx), dev_release(d, norm);
     mat_free(d, &c.w);
     free(x), free(c.x), free(c.norm), free(c.weight);
+}
+
+static void head_case(struct dev *d, enum quant_type type)
+{
+    head_shape(d, type, 1, 0);
+    if (type == QUANT_F32) {
+        head_shape(d, type, 0.4, 0);
+        head_shape(d, type, 1.5, 2);
+    }
+}
+
+/* --- the way a branch joins the residual stream --- */
+
+struct join_case {
+    double *y;
+    float *norm, *dx;
+    double scale;
+};
+
+enum { N_JOIN_TOK = 7 };
+
+static double join_objective(void *arg)
+{
+    const struct join_case *c = arg;
+    double sum = 0, h[N_EMBD];
+    for (int t = 0; t < N_JOIN_TOK; t++) {
+        const double *y = c->y + t * N_EMBD;
+        if (c->norm != NULL) norm_row(y, c->norm, h);
+        for (int i = 0; i < N_EMBD; i++)
+            sum += c->scale * (c->norm != NULL ? h[i] : y[i]) * (double)c->dx[t * N_EMBD + i];
+    }
+    return sum;
+}
+
+static void join_shape(struct dev *d, bool normed, double scale)
+{
+    enum { N = N_JOIN_TOK * N_EMBD };
+    struct dev_segment s;
+    struct dev_batch b = whole(&s, N_JOIN_TOK);
+    float *y = randoms("y", N, 1), *norm = randoms("norm", N_EMBD, 1);
+    struct join_case c = {.y = doubles(y, N), .norm = normed ? norm : NULL, .dx = randoms("dx", N, 1), .scale = scale};
+    float *dev[] = {on_device(d, y, N), on_device(d, norm, N_EMBD), on_device(d, c.dx, N), on_device(d, NULL, N)};
+    struct dev_join j = {.norm = normed ? dev[1] : NULL, .eps = eps, .scale = (float)scale, .y = dev[0]};
+    reserve(d, N_JOIN_TOK, 1, 32);
+    dev_join_backward(d, &b, &j, N_EMBD, dev[2], dev[3]);
+    check_gradient(d, "join dy", join_objective, &c, c.y, N, dev[3], 5e-5);
+    for (size_t i = 0; i < N_ELEM(dev); i++) dev_release(d, dev[i]);
+    free(y), free(norm), free(c.y), free(c.dx);
+}
+
+static void test_join(void **state)
+{
+    (void)state;
+    for (int isa = KERN_SCALAR; isa <= (int)kern_isa_detect(); isa++) {
+        struct dev *d = device(2, PRECISION_REFERENCE, (enum kern_isa)isa);
+        join_shape(d, true, 1);
+        join_shape(d, true, 0.3);
+        join_shape(d, false, 0.3);
+        dev_free(d);
+    }
 }
 
 static void test_head_loss(void **state)
@@ -255,10 +355,8 @@ static void test_adamw(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_gate_up),
-        cmocka_unit_test(test_head_loss),
-        cmocka_unit_test(test_adamw),
+        cmocka_unit_test(test_linear), cmocka_unit_test(test_gate_up), cmocka_unit_test(test_head_loss),
+        cmocka_unit_test(test_join),   cmocka_unit_test(test_adamw),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,9 +48,9 @@ static void compute(struct dev *d, const struct dev_mat *m, size_t n_in, enum de
     struct dev_proj p = {.w = m, .fine = n_tok % 2 != 0};
     int32_t ids[MAX_TOK];
     for (int i = 0; i < MAX_TOK; i++) ids[i] = i;
-    dev_linear_add(d, &b, &p, x, y);
-    dev_embed(d, x, m, ids, n_tok);
-    struct dev_head h = {.norm = dx, .eps = 1e-5f, .out = p};
+    dev_linear_add(d, &b, &p, NULL, x, y);
+    dev_embed(d, x, m, ids, n_tok, 1.0f);
+    struct dev_head h = {.norm = dx, .eps = 1e-5f, .out = p, .scale = 1};
     dev_head(d, &b, &h, x, NULL, n_tok, y);
     dev_release(d, x);
     dev_release(d, y);

@@ -41,13 +41,20 @@ static const int seq_adapter[N_SEQ] = {0, 1, -1};
 struct shape {
     int n_embd, n_head, n_kv, d_head, n_ff, n_vocab, n_rot, window;
     bool halves;
+    /* what single families do */
+    bool gelu, joined; /* joined: the second branch is normed and scaled */
+    double softcap, logit_cap, magnitude;
 };
 static const struct shape shapes[] = {
-    {64, 6, 2, 16, 96, 50, 16, 0, false},
-    {64, 4, 4, 32, 160, 33, 16, 20, true},
+    {64, 6, 2, 16, 96, 50, 16, 0, false, .magnitude = 1},
+    {64, 4, 4, 32, 160, 33, 16, 20, true, .magnitude = 1},
+    {64, 4, 2, 32, 96, 33, 32, 20, true, .gelu = true, .joined = true, .softcap = 1.5, .logit_cap = 2,
+     .magnitude = 1.2},
 };
-static const struct shape wide_shape = {256, 4, 1, 64, 256, 37, 64, 0, true}; /* rows of whole blocks of 256 */
-static const struct shape odd_shape = {40, 3, 1, 10, 72, 37, 10, 0, true};    /* nothing a multiple of 16 or 32 */
+static const struct shape wide_shape = {256, 4,  1, 64,   256,
+                                        37,  64, 0, true, .magnitude = 1}; /* rows of whole blocks of 256 */
+static const struct shape odd_shape = {40, 3,  1, 10,   72,
+                                       37, 10, 0, true, .magnitude = 1}; /* nothing a multiple of 16 or 32 */
 
 /* Everything on the host, as float32; raw: the file format. */
 struct layer {
@@ -145,7 +152,8 @@ static void naive_rope(const struct layer *l, double *head, int pos)
 {
     int half = l->s.n_rot / 2;
     for (int i = 0; i < half; i++) {
-        double angle = (double)((float)pos * l->inv_freq[i]), c = cos(angle), s = sin(angle);
+        double angle = (double)((float)pos * l->inv_freq[i]), c = cos(angle) * l->s.magnitude,
+               s = sin(angle) * l->s.magnitude;
         double *a = head + (l->s.halves ? i : 2 * i), *b = head + (l->s.halves ? i + half : 2 * i + 1), x = *a, y = *b;
         *a = x * c - y * s;
         *b = x * s + y * c;
@@ -162,7 +170,8 @@ static void naive_attend(const struct layer *l, const double *q, const double *k
         for (int t = first; t <= pos; t++) {
             double dot = 0;
             for (int i = 0; i < s->d_head; i++) dot += q[h * s->d_head + i] * k[t * kv_dim + kv + i];
-            sum += p[t] = exp(dot / sqrt(s->d_head));
+            dot /= sqrt(s->d_head);
+            sum += p[t] = exp(s->softcap > 0 ? s->softcap * tanh(dot / s->softcap) : dot);
         }
         for (int i = 0; i < s->d_head; i++) {
             double acc = 0;
@@ -170,6 +179,11 @@ static void naive_attend(const struct layer *l, const double *q, const double *k
             out[h * s->d_head + i] = acc;
         }
     }
+}
+
+static double naive_activation(const struct shape *s, double x)
+{
+    return s->gelu ? 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))) : x / (1 + exp(-x));
 }
 
 /* Logits [len][n_vocab] of one sequence after the layer. */
@@ -194,11 +208,14 @@ static double *naive(const struct layer *l, int seq)
         naive_norm(h, x, l->norm[1], s->n_embd);
         naive_project(l, GATE, ad, h, g);
         naive_project(l, UP, ad, h, y);
-        for (int i = 0; i < s->n_ff; i++) g[i] = g[i] / (1 + exp(-g[i])) * y[i];
+        for (int i = 0; i < s->n_ff; i++) g[i] = naive_activation(s, g[i]) * y[i];
         naive_project(l, DOWN, ad, g, y);
-        for (int i = 0; i < s->n_embd; i++) x[i] += y[i];
+        if (s->joined) naive_norm(y, y, l->norm[0], s->n_embd);
+        for (int i = 0; i < s->n_embd; i++) x[i] += s->joined ? 0.6 * y[i] : y[i];
         naive_norm(h, x, l->norm[2], s->n_embd);
         naive_project(l, HEAD, -1, h, out + t * s->n_vocab);
+        for (int i = 0; i < s->n_vocab && s->logit_cap > 0; i++)
+            out[t * s->n_vocab + i] = s->logit_cap * tanh(0.8 * out[t * s->n_vocab + i] / s->logit_cap);
     }
     mem_free(k);
     mem_free(v);
@@ -216,7 +233,7 @@ struct rig {
     struct dev_kv *kv;
     enum dev_mode mode;
     bool fine;
-    float *x, *q, *att, *act;
+    float *x, *q, *att, *act, *branch;
 };
 
 static float *put(struct dev *d, const float *src, size_t n)
@@ -255,13 +272,14 @@ static void rig_init(struct rig *r, const struct layer *l, const struct dev_opti
         }
     }
     for (int i = 0; i < 3; i++) r->norm[i] = put(r->d, l->norm[i], (size_t)s->n_embd);
-    struct dev_kv_shape shape = {2, s->n_kv, s->d_head};
+    struct dev_kv_shape shape = {.n_layer = 2, .n_kv_head = s->n_kv, .d_head = s->d_head};
     must(dev_kv_new(r->d, &r->kv, &shape, mode, N_PAGE, &e), &e);
     size_t n = N_SEQ * MAX_TOK;
     must(dev_alloc(r->d, &r->x, n * 256, &e), &e);
     must(dev_alloc(r->d, &r->q, n * 256, &e), &e);
     must(dev_alloc(r->d, &r->att, n * 256, &e), &e);
     must(dev_alloc(r->d, &r->act, n * MAX_FF, &e), &e);
+    must(dev_alloc(r->d, &r->branch, n * 256, &e), &e);
 }
 
 static void rig_deinit(struct rig *r)
@@ -281,6 +299,7 @@ static void rig_deinit(struct rig *r)
     dev_release(r->d, r->q);
     dev_release(r->d, r->att);
     dev_release(r->d, r->act);
+    dev_release(r->d, r->branch);
     dev_free(r->d);
 }
 
@@ -296,7 +315,7 @@ static void forward(struct rig *r, const struct layer *l, const struct dev_segme
 {
     const struct shape *s = &l->s;
     struct dev_batch b = {r->mode, n_tok, seg, n_seg};
-    struct dev_rope rope = {s->n_rot, s->halves, l->inv_freq};
+    struct dev_rope rope = {s->n_rot, s->halves, l->inv_freq, (float)s->magnitude};
     struct dev_attn_in in = {.norm = r->norm[0],
                              .eps = 1e-5f,
                              .q = proj(r, Q),
@@ -306,20 +325,32 @@ static void forward(struct rig *r, const struct layer *l, const struct dev_segme
                              .n_head = s->n_head,
                              .n_kv_head = s->n_kv,
                              .d_head = s->d_head};
-    struct dev_attn attn = {s->n_head, s->n_kv, s->d_head, s->window, (float)(1 / sqrt(s->d_head))};
-    struct dev_gate_up gu = {.norm = r->norm[1], .eps = 1e-5f, .gate = proj(r, GATE), .up = proj(r, UP)};
+    struct dev_attn attn = {.n_head = s->n_head,
+                            .n_kv_head = s->n_kv,
+                            .d_head = s->d_head,
+                            .window = s->window,
+                            .scale = (float)(1 / sqrt(s->d_head)),
+                            .softcap = (float)s->softcap};
+    struct dev_gate_up gu = {
+        .norm = r->norm[1], .eps = 1e-5f, .gate = proj(r, GATE), .up = proj(r, UP), .gelu = s->gelu};
+    struct dev_join branch = {.norm = r->norm[0], .eps = 1e-5f, .scale = 0.6f, .y = r->branch};
+    const struct dev_join *join = s->joined ? &branch : NULL;
     struct dev_proj o = proj(r, O), down = proj(r, DOWN);
-    struct dev_head head = {.norm = r->norm[2], .eps = 1e-5f, .out = {.w = r->mat[HEAD]}};
+    struct dev_head head = {.norm = r->norm[2],
+                            .eps = 1e-5f,
+                            .out = {.w = r->mat[HEAD]},
+                            .scale = s->logit_cap > 0 ? 0.8f : 1.0f,
+                            .softcap = (float)s->logit_cap};
     int32_t rows[N_SEQ * MAX_TOK];
     for (int i = 0; i < n_tok; i++) rows[i] = i;
     dev_attention_in(r->d, &b, &in, r->x, r->q, NULL, r->kv, 1);
     dev_attention(r->d, &b, &attn, r->q, r->att, NULL, r->kv, 1);
-    dev_linear_add(r->d, &b, &o, r->att, r->x);
+    dev_linear_add(r->d, &b, &o, NULL, r->att, r->x);
     if (r->mode == DEV_SERVE) {
-        dev_ffn(r->d, &b, &gu, &down, r->act, r->x);
+        dev_ffn(r->d, &b, &gu, &down, join, r->act, r->x);
     } else {
         dev_gate_up(r->d, &b, &gu, r->x, r->act, NULL, NULL, NULL);
-        dev_linear_add(r->d, &b, &down, r->act, r->x);
+        dev_linear_add(r->d, &b, &down, join, r->act, r->x);
     }
     dev_head(r->d, &b, &head, r->x, rows, n_tok, logits);
 }
@@ -551,7 +582,7 @@ static void check_q8_kv(const struct shape *shape, enum kern_isa isa)
         size_t bytes = dev_kv_page_bytes(r.kv);
         assert_int_equal(bytes, (size_t)(2 * 2 * l->s.n_kv * l->s.d_head * DEV_PAGE) * (i ? 34 : 64) / 32);
         assert_int_equal(bytes,
-                         dev_kv_plan_page_bytes(r.d, &(struct dev_kv_shape){2, l->s.n_kv, l->s.d_head}, DEV_SERVE));
+                         dev_kv_plan_page_bytes(r.d, &(struct dev_kv_shape){2, l->s.n_kv, l->s.d_head, 0}, DEV_SERVE));
         got[i] = run(&r, l, MAX_TOK, DEV_PAGE);
         rig_deinit(&r);
     }
@@ -583,7 +614,7 @@ static void test_q8_kv(void **state)
     struct dev_kv *kv;
     must(dev_cpu_new(&d, &(struct dev_options){1, PRECISION_AUTO, KERN_SCALAR}, &e), &e);
     dev_kv_use(d, DEV_KV_Q8_0);
-    assert_int_equal(dev_kv_new(d, &kv, &(struct dev_kv_shape){1, 1, 80}, DEV_SERVE, 2, &e), -ERR_UNSUPPORTED);
+    assert_int_equal(dev_kv_new(d, &kv, &(struct dev_kv_shape){1, 1, 80, 0}, DEV_SERVE, 2, &e), -ERR_UNSUPPORTED);
     assert_string_equal(e.msg, "cannot keep keys and values in q8_0: heads of 80 values are no whole blocks of 32");
     dev_free(d);
 }
@@ -706,7 +737,7 @@ static void test_embed(void **state)
         struct rig r;
         float x[5 * 256];
         rig_init(&r, l, &(struct dev_options){2, PRECISION_AUTO, kern_isa_detect()}, DEV_SERVE);
-        dev_embed(r.d, r.x, r.mat[HEAD], ids, 5);
+        dev_embed(r.d, r.x, r.mat[HEAD], ids, 5, 1);
         dev_read(r.d, x, r.x, 5 * 256);
         for (int i = 0; i < 5; i++) assert_memory_equal(x + i * 256, l->w[HEAD] + ids[i] * 256, 256 * sizeof(float));
         rig_deinit(&r);
@@ -736,7 +767,7 @@ static void test_kept(void **state)
     gu.gate.u = u;
     dev_write(r.d, r.x, l->x, (size_t)(40 * s->n_embd));
     dev_gate_up(r.d, &b, &gu, r.x, r.act, gate, up, inv);
-    dev_swiglu(r.d, act, gate, up, 40, (size_t)s->n_ff);
+    dev_glu(r.d, false, act, gate, up, 40, (size_t)s->n_ff);
     assert_memory_equal(act, r.act, sizeof(float) * (size_t)(40 * s->n_ff));
     for (int t = 0; t < 40; t++) {
         double x[64], h[64], sum = 0;

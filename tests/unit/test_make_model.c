@@ -168,6 +168,45 @@ static void test_models(void **state)
     }
 }
 
+/* A tiny model of every architecture: its tensors are the family's, and nothing of it needs a key of our own. */
+static void test_architectures(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *arch, *tensor;
+    } all[] = {{"qwen3", "blk.1.attn_k_norm.weight"},
+               {"gemma2", "blk.0.post_ffw_norm.weight"},
+               {"gemma3", "blk.0.attn_q_norm.weight"},
+               {"phi3", "blk.1.attn_qkv.weight"},
+               {"olmo2", "blk.1.post_attention_norm.weight"},
+               {"granite", "blk.1.ffn_gate.weight"},
+               {"smollm3", "blk.3.attn_q.weight"},
+               {"qwen3moe", "blk.1.ffn_down_exps.weight"},
+               {"deepseek2", "blk.1.attn_v_b.weight"}};
+    for (size_t i = 0; i < N_ELEM(all); i++) {
+        struct model_file *f;
+        struct model_params p;
+        struct err e = {0};
+        const char *key;
+        json_t *value;
+        char *path = make("model.gguf", all[i].arch, "Q8_0", "1", 1);
+        assert_int_equal(model_file_open(&f, path, &e), 0);
+        if (model_file_params(f, &p, &e)) {
+            fail_msg("%s", e.msg);
+        }
+        assert_string_equal(p.architecture, all[i].arch);
+        assert_non_null(model_file_find(f, all[i].tensor));
+        json_object_foreach((json_t *)(uintptr_t)model_file_metadata(f), key, value)
+        {
+            if (!strncmp(key, "tailor.", 7)) {
+                fail_msg("%s has the key %s", all[i].arch, key);
+            }
+        }
+        model_file_close(f);
+        mem_free(path);
+    }
+}
+
 static void test_unknown_type(void **state)
 {
     (void)state;
@@ -271,8 +310,8 @@ static void test_check_names_tensor(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_models),  cmocka_unit_test(test_unknown_type),       cmocka_unit_test(test_seed),
-        cmocka_unit_test(test_inspect), cmocka_unit_test(test_check_names_tensor),
+        cmocka_unit_test(test_models), cmocka_unit_test(test_architectures), cmocka_unit_test(test_unknown_type),
+        cmocka_unit_test(test_seed),   cmocka_unit_test(test_inspect),       cmocka_unit_test(test_check_names_tensor),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

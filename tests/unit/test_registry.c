@@ -97,6 +97,34 @@ static void content_makes_the_version(void **state)
     registry_close(r);
 }
 
+static void blobs_are_found_by_digest(void **state)
+{
+    (void)state;
+    struct registry *r = fresh();
+    struct registered x;
+    json_t *shown;
+    struct err e = {0};
+    char digest[65];
+    assert_int_equal(registry_import_from(r, HOME "/src/a.gguf", "a", "hf:o/r@c", &x, &e), 0);
+    assert_int_equal(registry_show(r, "a", &shown, &e), 0);
+    const json_t *file = json_array_get(json_object_get(shown, "files"), 0);
+    snprintf(digest, sizeof digest, "%s", json_string_value(json_object_get(file, "digest")));
+    const json_t *row = json_array_get(json_object_get(shown, "history"), 0);
+    assert_string_equal(json_string_value(json_object_get(row, "source")), "hf:o/r@c");
+    json_decref(shown);
+    char *blob = registry_blob(r, digest);
+    assert_non_null(blob);
+    contents(blob, "GGUF one");
+    int fd = open(blob, O_WRONLY);
+    assert_int_equal(pwrite(fd, "x", 1, 3), 1); /* same size, other contents */
+    close(fd);
+    assert_null(registry_blob(r, digest));
+    mem_free(blob);
+    memset(digest, '0', 64);
+    assert_null(registry_blob(r, digest));
+    registry_close(r);
+}
+
 static void directories(void **state)
 {
     (void)state;
@@ -317,6 +345,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(import_once),
                                        cmocka_unit_test(content_makes_the_version),
+                                       cmocka_unit_test(blobs_are_found_by_digest),
                                        cmocka_unit_test(directories),
                                        cmocka_unit_test(digests_follow_changes),
                                        cmocka_unit_test(aliases_are_compare_and_set),

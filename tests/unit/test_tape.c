@@ -1,5 +1,6 @@
-/* The tape on a tiny model: which gradients must be equal bit for bit (threads, recomputation) and which within 1e-6
- * (prefixes shared or repeated, micro-batches split), and that an adapter that is off changes nothing. */
+/* The tape on a tiny model of each family: gradients against finite differences of the loss, which gradients must be
+ * equal bit for bit (threads, recomputation) and which within 1e-6 (prefixes shared or repeated, micro-batches split),
+ * and that an adapter that is off changes nothing. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,11 +12,13 @@
 
 #include <cmocka.h>
 
+#include "compute/model/adapter_int.h"
 #include "compute/model/tape.h"
 #include "ground/base/attr.h"
+#include "ground/base/mem.h"
 #include "ground/base/rng.h"
 
-static const char model_path[] = "tests/data/golden/models/llama";
+static const char *model_path; /* of the family under test */
 
 enum { N_ROW = 6, PREFIX = 40, OWN = 9, ROW_LEN = PREFIX + OWN, MAX_TOK = N_ROW * ROW_LEN, RANK = 4 };
 
@@ -179,9 +182,66 @@ static double distance(const float *x, const float *y, size_t n)
     return sqrt(diff / size);
 }
 
+/* The parameters of the adapter moved by h along `along` in [begin, end); the loss there. */
+static double loss_at(struct bench *b, const struct batch *x, const float *p, const float *along, size_t begin,
+                      size_t end, double h)
+{
+    struct tape *t;
+    struct tape_options opt = {.max_tok = MAX_TOK, .max_segment = N_ROW + 1, .rank = RANK};
+    float *moved = calloc(b->n_param, sizeof(*moved)), loss[MAX_TOK];
+    double sum = 0;
+    memcpy(moved, p, b->n_param * sizeof(*moved));
+    for (size_t i = begin; i < end; i++) moved[i] += (float)(h * (double)along[i]);
+    dev_write(b->d, adapter_params(b->a), moved, b->n_param);
+    adapter_update(b->a);
+    MUST(tape_new(&t, b->m, &opt, e));
+    MUST(tape_step(t, &x->b, b->a, false, loss, NULL, e));
+    for (int i = 0; i < x->b.n_target; i++) sum += (double)x->weight[i] * (double)loss[i];
+    tape_free(t);
+    free(moved);
+    return sum;
+}
+
+/* Along its gradient in one matrix of the adapter, the loss grows by the gradient's length. */
+static void check_matrix(struct bench *b, const struct batch *x, const float *p, const float *g, size_t begin,
+                         size_t end, const char *what)
+{
+    double square = 0;
+    for (size_t i = begin; i < end; i++) square += (double)g[i] * (double)g[i];
+    double length = sqrt(square), h = 0.02; /* the way gone in parameters of about 0.05 each */
+    assert_true(length > 1e-6);
+    double more = loss_at(b, x, p, g, begin, end, h / length), less = loss_at(b, x, p, g, begin, end, -h / length);
+    double slope = (more - less) / (2 * h);
+    if (!(fabs(slope / length - 1) < 0.02))
+        fail_msg("%s %s: the gradient is %g long, the loss grows by %g", model_path, what, length, slope);
+}
+
+static void test_finite_differences(void **state)
+{
+    model_path = *state;
+    static struct batch x;
+    struct bench b = bench_new(2, PRECISION_REFERENCE);
+    struct data d = data_make(&b);
+    float *g, *p = calloc(b.n_param, sizeof(*p));
+    stir(&b);
+    dev_read(b.d, p, adapter_params(b.a), b.n_param);
+    lay_shared(&x, &d, 0.01f);
+    run(&b, &x, true, &g);
+    for (int l = 0; l < model_params(b.m)->n_layer; l += l == 0 ? model_params(b.m)->n_layer - 1 : 1) {
+        for (int s = 0; s < SITE_COUNT; s++) {
+            const struct adapter_view *v = adapter_view_at(b.a, l, (enum adapter_site)s);
+            char what[64];
+            snprintf(what, sizeof(what), "layer %d %s", l, adapter_site_name[s]);
+            check_matrix(&b, &x, p, g, v->a, v->b + (size_t)RANK * v->n_out, what);
+        }
+    }
+    free(g), free(p);
+    bench_free(&b);
+}
+
 static void test_threads_and_recompute(void **state)
 {
-    (void)state;
+    model_path = *state;
     static struct batch x;
     for (int p = PRECISION_AUTO; p <= PRECISION_REFERENCE; p++) {
         float *first = NULL;
@@ -206,7 +266,7 @@ static void test_threads_and_recompute(void **state)
 
 static void test_instruction_sets(void **state)
 {
-    (void)state;
+    model_path = *state;
     static struct batch x;
     float *first = NULL;
     for (int isa = KERN_SCALAR; isa <= (int)kern_isa_detect(); isa++) {
@@ -228,7 +288,7 @@ static void test_instruction_sets(void **state)
 
 static void test_prefix_shared(void **state)
 {
-    (void)state;
+    model_path = *state;
     static struct batch x;
     float *g[2];
     struct bench b = bench_new(2, PRECISION_REFERENCE);
@@ -247,7 +307,7 @@ static void test_prefix_shared(void **state)
 
 static void test_micro_batches(void **state)
 {
-    (void)state;
+    model_path = *state;
     static struct batch x;
     float *g[2];
     struct bench b = bench_new(2, PRECISION_REFERENCE);
@@ -269,7 +329,7 @@ static void test_micro_batches(void **state)
 /* A fresh adapter (B = 0), no adapter, and serving's forward pass: the same loss, bit for bit. */
 static void test_adapter_off(void **state)
 {
-    (void)state;
+    model_path = *state;
     static struct batch x;
     struct bench b = bench_new(2, PRECISION_REFERENCE);
     struct data d = data_make(&b);
@@ -304,7 +364,7 @@ static void test_adapter_off(void **state)
 
 static void test_limits(void **state)
 {
-    (void)state;
+    model_path = *state;
     struct bench b = bench_new(1, PRECISION_AUTO);
     struct tape *t;
     struct err e;
@@ -325,12 +385,29 @@ static void test_limits(void **state)
     bench_free(&b);
 }
 
+/* Every family with a backward pass; limits are the tape's own and need one. */
+static char models[][64] = {
+    "tests/data/golden/models/llama",   "tests/data/golden/models/llama-mqa", "tests/data/golden/models/mistral-swa",
+    "tests/data/golden/models/qwen2",   "tests/data/golden/models/qwen3",     "tests/data/golden/models/gemma2",
+    "tests/data/golden/models/gemma3",  "tests/data/golden/models/phi3",      "tests/data/golden/models/olmo2",
+    "tests/data/golden/models/granite", "tests/data/golden/models/smollm3",
+};
+
+#define EACH(X)                   \
+    X(test_finite_differences)    \
+    X(test_threads_and_recompute) \
+    X(test_instruction_sets) X(test_prefix_shared) X(test_micro_batches) X(test_adapter_off)
+#define TEST(f) {.name = #f, .test_func = f},
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_threads_and_recompute), cmocka_unit_test(test_instruction_sets),
-        cmocka_unit_test(test_prefix_shared),         cmocka_unit_test(test_micro_batches),
-        cmocka_unit_test(test_adapter_off),           cmocka_unit_test(test_limits),
-    };
+    static const struct CMUnitTest each[] = {EACH(TEST)};
+    enum { N_EACH = N_ELEM(each), N_MODEL = N_ELEM(models) };
+    struct CMUnitTest tests[N_EACH * N_MODEL + 1];
+    for (int i = 0; i < N_EACH * N_MODEL; i++) {
+        tests[i] = each[i % N_EACH];
+        tests[i].initial_state = models[i / N_EACH];
+    }
+    tests[N_EACH * N_MODEL] = (struct CMUnitTest)cmocka_unit_test_prestate(test_limits, models[0]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

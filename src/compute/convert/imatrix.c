@@ -10,14 +10,14 @@
 
 enum { STEP_TOK = 256, INPUT_COUNT = 4 /* inputs of a layer that differ */ };
 
-/* Sites that the tap names, and the tensors that have this input. */
+/* Sites that the tap names, and the tensors that have this input; fused: the one that holds them all, where it does. */
 static const struct {
     enum adapter_site site;
-    const char *tensor[3];
-} inputs[INPUT_COUNT] = {{SITE_Q, {"attn_q", "attn_k", "attn_v"}},
-                         {SITE_O, {"attn_output"}},
-                         {SITE_GATE, {"ffn_gate", "ffn_up"}},
-                         {SITE_DOWN, {"ffn_down"}}};
+    const char *tensor[3], *fused;
+} inputs[INPUT_COUNT] = {{SITE_Q, {"attn_q", "attn_k", "attn_v"}, "attn_qkv"},
+                         {SITE_O, {"attn_output"}, NULL},
+                         {SITE_GATE, {"ffn_gate", "ffn_up"}, "ffn_up"},
+                         {SITE_DOWN, {"ffn_down"}, NULL}};
 
 struct input {
     double *sum;
@@ -75,6 +75,7 @@ int imatrix_collector_new(struct imatrix_collector **out, struct model *m, int n
     int n_page = (n_ctx + DEV_PAGE - 1) / DEV_PAGE;
     c->model = m;
     c->n_ctx = n_ctx;
+    model_set_context(m, n_ctx);
     c->n_layer = model_params(m)->n_layer;
     c->tap = (struct model_tap){add_row, c};
     c->block = mem_try_array((size_t)n_page, sizeof *c->block);
@@ -171,10 +172,13 @@ static void add_sum(struct names *s, const struct imatrix_collector *c, const ch
 static void list_sums(struct names *s, const struct imatrix_collector *c)
 {
     char name[64];
+    bool fused = model_params(c->model)->fused;
     for (int layer = 0; layer < c->n_layer; layer++) {
         for (int i = 0; i < INPUT_COUNT; i++) {
-            for (int k = 0; k < 3 && inputs[i].tensor[k]; k++) {
-                snprintf(name, sizeof name, "blk.%d.%s.weight", layer, inputs[i].tensor[k]);
+            const char *one[] = {inputs[i].fused, NULL, NULL};
+            const char *const *tensor = fused && inputs[i].fused ? one : inputs[i].tensor;
+            for (int k = 0; k < 3 && tensor[k]; k++) {
+                snprintf(name, sizeof name, "blk.%d.%s.weight", layer, tensor[k]);
                 add_sum(s, c, name, &c->input[layer * INPUT_COUNT + i]);
             }
         }

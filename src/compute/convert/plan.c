@@ -26,10 +26,11 @@ static void count_fallback(struct quantize_result *r, enum quant_type from, enum
     }
 }
 
-/* GGUF wants pairs for what Hugging Face keeps in halves: queries and keys of the llama architecture. */
+/* GGUF wants pairs for what Hugging Face keeps in halves: queries and keys of the llama architecture and some others.
+ */
 static uint64_t head_to_reorder(const struct model_file *f, const struct model_params *p, const char *name)
 {
-    bool reorder = !model_file_is_gguf(f) && str_eq(p->architecture, "llama");
+    bool reorder = !model_file_is_gguf(f) && model_architecture_permutes(p->architecture);
     return reorder && (strstr(name, ".attn_q.") || strstr(name, ".attn_k.")) ? (uint64_t)p->d_head : 0;
 }
 
@@ -84,22 +85,33 @@ static int plan_tensor(struct planned *t, const struct model_file *f, const stru
     return rc;
 }
 
-/* Factors that differ from frequency to frequency (llama3 scaling) have no key in GGUF, but a tensor. */
+static void add_rope(struct plan *plan, const char *name, const float *factor)
+{
+    plan->rope[plan->n_rope_tensor].name = name;
+    memcpy(plan->rope[plan->n_rope_tensor++].factor, factor, sizeof plan->rope[0].factor);
+}
+
+/* Factors that differ from frequency to frequency have no key in GGUF, but tensors: one (llama3 scaling), or two
+ * (longrope). */
 static void plan_rope(struct plan *plan, const struct model_params *p)
 {
+    const struct model_rope *r = &p->rope[0];
     bool same = true;
     for (int i = 1; i < p->n_rot / 2; i++) {
-        same = same && p->rope_factor[i] == p->rope_factor[0];
+        same = same && r->factor[i] == r->factor[0];
     }
-    if (!same) {
-        plan->n_rope = (uint64_t)p->n_rot / 2;
-        memcpy(plan->rope_factor, p->rope_factor, sizeof plan->rope_factor);
+    plan->n_rope = (uint64_t)p->n_rot / 2;
+    if (r->n_ctx_short > 0) {
+        add_rope(plan, "rope_factors_long.weight", r->long_factor);
+        add_rope(plan, "rope_factors_short.weight", r->factor);
+    } else if (!same && r->yarn.factor == 0) {
+        add_rope(plan, "rope_freqs.weight", r->factor);
     }
 }
 
 static int check_layout(const struct model_file *f, const struct model_params *p, struct err *e)
 {
-    if (str_eq(p->architecture, "llama") && p->n_rot != p->d_head) {
+    if (model_architecture_permutes(p->architecture) && p->n_rot != p->d_head) {
         return err_set(e, ERR_UNSUPPORTED, model_file_path(f),
                        "cannot write \"%s\" as a GGUF: %d of %d values of a head are rotated, all would be right",
                        model_file_path(f), p->n_rot, p->d_head);
@@ -146,7 +158,7 @@ void plan_deinit(struct plan *plan)
 }
 
 int plan_declare(const struct plan *plan, const struct model_file *f, const struct mix *mix, struct gguf_writer *w,
-                 struct err *e)
+                 size_t *n_own_key, struct err *e)
 {
     static const char *const replaced[] = {file_type_key, version_key, NULL};
     int rc = gguf_put_metadata(w, f, replaced, e);
@@ -162,8 +174,9 @@ int plan_declare(const struct plan *plan, const struct model_file *f, const stru
         rc = gguf_put_tensor(w, src->name, plan->tensor[i].type, src->n_dim ? src->shape : &one,
                              src->n_dim ? src->n_dim : 1);
     }
-    if (!rc && plan->n_rope) {
-        rc = gguf_put_tensor(w, "rope_freqs.weight", TENSOR_F32, &plan->n_rope, 1);
+    for (int i = 0; !rc && i < plan->n_rope_tensor; i++) {
+        rc = gguf_put_tensor(w, plan->rope[i].name, TENSOR_F32, &plan->n_rope, 1);
     }
+    *n_own_key = gguf_n_own_key(w);
     return 0;
 }

@@ -20,7 +20,12 @@ struct planned {
 struct plan {
     struct planned *tensor;
     size_t n_tensor;
-    float rope_factor[512]; /* n_rope > 0: written as rope_freqs.weight behind the others */
+    /* Factors of frequencies, written behind the others as tensors of n_rope values. */
+    struct {
+        const char *name;
+        float factor[MODEL_MAX_FREQ];
+    } rope[2];
+    int n_rope_tensor;
     uint64_t n_rope;
     double n_value; /* of all tensors */
     uint64_t max_n_in;
@@ -30,8 +35,8 @@ struct plan {
 int plan_init(struct plan *plan, const struct model_file *f, const struct quantize_options *opt,
               struct quantize_result *result, struct err *e) MUST_CHECK;
 void plan_deinit(struct plan *plan);
-/* Declare all keys and tensors in w. */
+/* Declare all keys and tensors in w; how many keys are our own. */
 int plan_declare(const struct plan *plan, const struct model_file *f, const struct mix *mix, struct gguf_writer *w,
-                 struct err *e) MUST_CHECK;
+                 size_t *n_own_key, struct err *e) MUST_CHECK;
 
 #endif

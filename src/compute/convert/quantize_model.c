@@ -194,16 +194,16 @@ static void work_deinit(struct work *k)
     mem_free(k->n_bad);
 }
 
-static int write_all(struct work *k, const struct plan *plan, const char *path, struct err *e)
+static int write_all(struct work *k, const struct plan *plan, const char *path, size_t *n_own_key, struct err *e)
 {
     int rc = gguf_writer_new(&k->w, path, e);
-    rc = rc ? rc : plan_declare(plan, k->f, k->opt->mix, k->w, e);
+    rc = rc ? rc : plan_declare(plan, k->f, k->opt->mix, k->w, n_own_key, e);
     rc = rc ? rc : gguf_writer_begin(k->w, e);
     for (size_t i = 0; !rc && i < plan->n_tensor; i++) {
         rc = write_tensor(k, &plan->tensor[i], e);
     }
-    if (!rc && plan->n_rope) {
-        rc = gguf_write_data(k->w, plan->rope_factor, (size_t)plan->n_rope * sizeof(float), e);
+    for (int i = 0; !rc && i < plan->n_rope_tensor; i++) {
+        rc = gguf_write_data(k->w, plan->rope[i].factor, (size_t)plan->n_rope * sizeof(float), e);
     }
     return rc ? rc : gguf_writer_commit(k->w, e);
 }
@@ -225,7 +225,7 @@ int quantize_model(const struct model_file *f, const char *path, const struct qu
     struct work k = {.f = f, .opt = opt};
     int rc = plan_init(&plan, f, opt, out, e);
     rc = rc ? rc : work_init(&k, &plan, e);
-    rc = rc ? rc : write_all(&k, &plan, path, e);
+    rc = rc ? rc : write_all(&k, &plan, path, &out->n_own_key, e);
     rc = rc ? rc : size_of(path, &out->bytes, e);
     out->rmse = k.n_error > 0 ? sqrt(k.sum_error / k.n_error) : 0;
     work_deinit(&k);

@@ -40,6 +40,7 @@ struct quantize_result {
     struct quantize_fallback fallback[QUANTIZE_MAX_FALLBACK];
     size_t n_fallback;
     size_t n_again;      /* matrices that had been quantized before, to another type */
+    size_t n_own_key;    /* metadata keys under tailor.: what GGUF has none for, and other programs will not see */
     size_t n_unweighted; /* matrices that the importance matrix does not have */
 };
 

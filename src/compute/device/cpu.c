@@ -44,7 +44,9 @@ void dev_free(struct dev *d)
     }
     mem_free(d->worker);
     mem_free(d->shared.base);
-    mem_free(d->rope.cos);
+    for (int i = 0; i < ROPE_KINDS; i++) {
+        mem_free(d->rope[i].cos);
+    }
     pool_free(d->pool);
     mem_free(d);
 }
@@ -163,11 +165,12 @@ int cpu_limits_grow(struct dev *d, const struct cpu_limits *l, struct err *e)
         .n_pos = max_size(d->limits.n_pos, l->n_pos),
         .d_head = max_size(d->limits.d_head, l->d_head),
         .n_kv_dim = max_size(d->limits.n_kv_dim, l->n_kv_dim),
+        .n_latent = max_size(d->limits.n_latent, l->n_latent),
     };
     size_t worker = max_size(cpu_linear_worker_bytes(&n), cpu_attention_worker_bytes(d, &n));
     int rc = cpu_reserve(d, cpu_linear_shared_bytes(&n), worker, e);
-    if (!rc) {
-        rc = rope_grow(&d->rope, n.d_head, e);
+    for (int i = 0; !rc && i < ROPE_KINDS; i++) {
+        rc = rope_grow(&d->rope[i], n.d_head, e);
     }
     if (!rc) {
         d->limits = n;

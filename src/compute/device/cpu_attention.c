@@ -43,7 +43,8 @@ size_t cpu_attention_worker_bytes(const struct dev *d, const struct cpu_limits *
     if (d->opt.precision == PRECISION_REFERENCE) {
         floats += l->n_pos * l->d_head;
     }
-    return floats * sizeof(float) + cpu_attention_bf16_bytes(MAX_ROWS, l->d_head) + 6 * 64;
+    size_t latent = l->n_latent > 0 ? cpu_attention_latent_bytes(MAX_ROWS, l->d_head) : 0;
+    return floats * sizeof(float) + cpu_attention_bf16_bytes(MAX_ROWS, l->d_head) + latent + 6 * 64;
 }
 
 /* Rows that an item over n_pos positions may have. */
@@ -58,11 +59,19 @@ static int max_rows(int n_pos)
 
 typedef void (*item_fn)(void *arg, const struct item *it);
 
+/* Heads of an item, of a group of n that would make n_item items in a step: fewer where threads would have none. */
+static int split_heads(const struct attention *p, int n, int n_item)
+{
+    int pieces = (p->d->opt.n_thread + n_item - 1) / n_item;
+    return max_int(1, (n + pieces - 1) / pieces);
+}
+
 static void each_item_of_segment(const struct attention *p, const struct dev_segment *s, item_fn fn, void *arg)
 {
     int group = p->p->n_head / p->p->n_kv_head;
     int cap = cpu_attention_takes_bf16(p, s) ? MAX_ROWS : max_rows(s->first_pos + s->n_tok);
-    int heads = min_int(group, cap), toks = max_int(1, cap / group);
+    int toks = max_int(1, cap / group), n_block = (s->n_tok + toks - 1) / toks;
+    int heads = min_int(split_heads(p, group, n_block * p->p->n_kv_head * p->b->n_segment), cap);
     for (int t = 0; t < s->n_tok; t += toks) {
         for (int h = 0; h < p->p->n_kv_head; h++) {
             for (int g = 0; g < group; g += heads) {
@@ -227,6 +236,16 @@ static void gather_span(const struct attention *p, const struct item *it, struct
     memcpy(w->v_all + (size_t)(at->pos - w->base) * dh, v + (size_t)at->slot * dh, (size_t)at->n * dh * sizeof(float));
 }
 
+/* Scores of n positions as softmax sees them, and the scale that is left to apply. */
+static float cap_scores(const struct attention *p, float *score, size_t n)
+{
+    if (p->p->softcap <= 0) {
+        return p->p->scale;
+    }
+    p->d->kern.softcap(score, n, p->p->scale, p->p->softcap);
+    return 1.0f;
+}
+
 /* Softmax of every row over the positions it sees; weights of the others are 0. */
 static void soften(const struct attention *p, const struct item *it, struct work *w)
 {
@@ -234,10 +253,11 @@ static void soften(const struct attention *p, const struct item *it, struct work
         int t = it->tok0 + (int)r / it->n_head, pos = it->s->first_pos + t, seen = first_seen(p, it->s, t);
         int start = seen / LANES * LANES;
         float *row = w->score + r * w->ld;
+        float scale = cap_scores(p, row + (start - w->base), (size_t)(pos + 1 - start));
         for (int i = start; i < seen; i++) {
             row[i - w->base] = MASKED;
         }
-        float lse = p->d->kern.softmax(row + (start - w->base), (size_t)(pos + 1 - start), p->p->scale);
+        float lse = p->d->kern.softmax(row + (start - w->base), (size_t)(pos + 1 - start), scale);
         memset(row, 0, (size_t)(start - w->base) * sizeof(float));
         memset(row + (pos + 1 - w->base), 0, (size_t)(w->end - pos - 1) * sizeof(float));
         if (p->lse) {
@@ -249,7 +269,7 @@ static void soften(const struct attention *p, const struct item *it, struct work
 
 static void store_output(const struct attention *p, const struct item *it, const struct work *w)
 {
-    size_t dh = (size_t)p->p->d_head, width = (size_t)p->p->n_head * dh, n = (size_t)it->n_head * dh;
+    size_t dh = kv_value_len(&p->kv->shape), width = (size_t)p->p->n_head * dh, n = (size_t)it->n_head * dh;
     for (int t = 0; t < it->n_tok; t++) {
         size_t row = (size_t)(it->s->first_tok + it->tok0 + t);
         memcpy(p->out + row * width + (size_t)it->head0 * dh, w->out + (size_t)t * n, n * sizeof(float));
@@ -276,19 +296,30 @@ static struct work work_begin(const struct attention *p, const struct item *it, 
     if (bf16) {
         cpu_attention_bf16_begin(p, &w, &c);
     }
+    if (p->kv->shape.n_latent > 0) {
+        cpu_attention_latent_begin(p, &w, &c);
+    }
     return w;
 }
 
 static void weigh_values(const struct attention *p, const struct item *it, struct work *w)
 {
-    if (w->v_all) {
-        size_t dh = (size_t)p->p->d_head;
-        cpu_attention_each_span(p, it, w, gather_span);
-        p->d->kern.gemm_ref(w->out, dh, w->score, w->ld, 1, w->v_all, dh, w->n_row, dh, (size_t)(w->end - w->base),
-                            false);
-    } else {
-        cpu_attention_each_span(p, it, w, value_span);
+    bool latent = p->kv->shape.n_latent > 0;
+    if (!w->v_all && latent) {
+        cpu_attention_latent_values(p, it, w);
+        return;
     }
+    if (!w->v_all) {
+        cpu_attention_each_span(p, it, w, value_span);
+        return;
+    }
+    size_t dh = kv_value_len(&p->kv->shape);
+    if (latent) {
+        cpu_attention_latent_gather(p, it, w);
+    } else {
+        cpu_attention_each_span(p, it, w, gather_span);
+    }
+    p->d->kern.gemm_ref(w->out, dh, w->score, w->ld, 1, w->v_all, dh, w->n_row, dh, (size_t)(w->end - w->base), false);
 }
 
 static void attend(const struct attention *p, const struct item *it, int worker)
@@ -298,7 +329,11 @@ static void attend(const struct attention *p, const struct item *it, int worker)
     if (w.bf16.q) {
         cpu_attention_bf16(p, it, &w);
     } else {
-        cpu_attention_each_span(p, it, &w, score_span);
+        if (p->kv->shape.n_latent > 0) {
+            cpu_attention_latent_scores(p, it, &w);
+        } else {
+            cpu_attention_each_span(p, it, &w, score_span);
+        }
         soften(p, it, &w);
         weigh_values(p, it, &w);
     }

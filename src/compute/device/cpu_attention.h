@@ -32,15 +32,26 @@ struct work_bf16 {
     size_t run_row0; /* first row that sees any position of the run */
 };
 
+/* What a compressed cache needs besides; positions are taken in runs. NULL where there is none. */
+struct work_latent {
+    float *q;     /* [d_head][ld] queries, transposed: the panel of a product with rows of latents and keys */
+    float *rows;  /* [run][d_head] latents and keys of the run in float32 */
+    float *score; /* [run][ld] */
+    size_t ld;
+    int run_pos, run_n;
+    size_t run_row0; /* first row that sees any position of the run */
+};
+
 /* Scratch of an item. */
 struct work {
-    float *q, *out; /* [n_row][d_head], row = token * n_head + head */
+    float *q, *out; /* [n_row][d_head], [n_row][values of a head], row = token * n_head + head */
     float *score;   /* [n_row][ld] from position base */
     float *k, *v;   /* converted pages: [d_head][DEV_PAGE], [DEV_PAGE][d_head] */
     float *v_all;   /* PRECISION_REFERENCE: [end - base][d_head] */
     int base, end;  /* positions that any row sees; base a multiple of 16 */
     size_t ld, n_row;
     struct work_bf16 bf16;
+    struct work_latent latent;
 };
 
 /* Positions [pos, pos + n) are slots [slot, slot + n) of a page. */
@@ -53,8 +64,12 @@ struct span {
 /* First position that token t of a segment sees. */
 static inline int first_seen(const struct attention *p, const struct dev_segment *s, int t)
 {
-    int seen = s->first_pos + t - p->p->window + 1;
-    return p->p->window > 0 && seen > 0 ? seen : 0;
+    int pos = s->first_pos + t, seen = p->p->window > 0 ? pos - p->p->window + 1 : 0;
+    if (p->p->chunk > 0) {
+        int start = pos - pos % p->p->chunk;
+        seen = start > seen ? start : seen;
+    }
+    return seen > 0 ? seen : 0;
 }
 
 /* Every run of an item's visible positions that lies in one page, ascending. */
@@ -70,5 +85,13 @@ size_t cpu_attention_bf16_bytes(size_t n_row, size_t d_head);
 void cpu_attention_bf16_begin(const struct attention *p, struct work *w, struct carve *c);
 /* w->out from w->q. */
 void cpu_attention_bf16(const struct attention *p, const struct item *it, struct work *w);
+
+/* Compressed caches. Scratch for n_row rows; laying it out; scores of all positions from w->q; weights times values of
+ * all into w->out; values of all into w->v_all. */
+size_t cpu_attention_latent_bytes(size_t n_row, size_t d_head);
+void cpu_attention_latent_begin(const struct attention *p, struct work *w, struct carve *c);
+void cpu_attention_latent_scores(const struct attention *p, const struct item *it, struct work *w);
+void cpu_attention_latent_values(const struct attention *p, const struct item *it, struct work *w);
+void cpu_attention_latent_gather(const struct attention *p, const struct item *it, struct work *w);
 
 #endif

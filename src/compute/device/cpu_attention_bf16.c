@@ -18,8 +18,9 @@ enum {
 
 bool cpu_attention_takes_bf16(const struct attention *p, const struct dev_segment *s)
 {
-    return p->d->opt.precision == PRECISION_AUTO && p->d->kern.gemm_bf16 && p->kv->is_f16 && p->lse == NULL &&
-           s->n_tok * (p->p->n_head / p->p->n_kv_head) >= MIN_ROWS && p->p->d_head % KERN_K == 0;
+    return p->d->opt.precision == PRECISION_AUTO && p->d->kern.gemm_bf16 && p->kv->is_f16 &&
+           p->kv->shape.n_latent == 0 && p->lse == NULL && s->n_tok * (p->p->n_head / p->p->n_kv_head) >= MIN_ROWS &&
+           p->p->d_head % KERN_K == 0;
 }
 
 size_t cpu_attention_bf16_bytes(size_t n_row, size_t d_head)
@@ -53,7 +54,12 @@ static void weigh(const struct attention *p, struct work *w, size_t row, size_t 
         return;
     }
     float old = b->max[row];
-    float sum = p->d->kern.exp_bf16(weight + from, w->score + row * LD + from, to - from, p->p->scale, &b->max[row]);
+    float *score = w->score + row * LD + from, scale = p->p->scale;
+    if (p->p->softcap > 0) {
+        p->d->kern.softcap(score, to - from, scale, p->p->softcap);
+        scale = 1.0f;
+    }
+    float sum = p->d->kern.exp_bf16(weight + from, score, to - from, scale, &b->max[row]);
     float shrink = kmath_expf(old - b->max[row]);
     b->sum[row] = b->sum[row] * shrink + sum;
     if (b->run_pos > w->base && shrink < 1.0f) {

@@ -4,6 +4,7 @@
 
 #include "compute/device/cpu_input.h"
 #include "compute/kernels/half.h"
+#include "compute/kernels/kmath.h"
 #include "ground/base/mem.h"
 
 struct attention_in {
@@ -96,6 +97,55 @@ static void store_head(const struct dev *d, const struct dev_kv *kv, void *head,
     }
 }
 
+/* Values of q and k before their norms, where the backward pass wants them. */
+static void keep_raw(const struct attention_in *p, const struct attention_in_block *b, size_t begin, size_t end)
+{
+    const struct dev_attn_in *a = p->p;
+    size_t n_q = a->q.w->n_out, n_k = a->k.w->n_out, row0 = b->in.row0;
+    if (a->q_raw && begin < end) {
+        memcpy(a->q_raw + (row0 + begin) * n_q, p->q + (row0 + begin) * n_q, (end - begin) * n_q * sizeof(float));
+        memcpy(a->k_raw + (row0 + begin) * n_k, b->k + begin * n_k, (end - begin) * n_k * sizeof(float));
+    }
+}
+
+/* Norms of q and k: of whole rows, or of each head. Each worker its rows; others read them after a barrier. */
+static void norm_rows(const struct attention_in *p, const struct attention_in_block *b, int worker, int n_worker)
+{
+    const struct dev_attn_in *a = p->p;
+    size_t n_q = a->q.w->n_out, n_k = a->k.w->n_out, begin, end, step_q = a->full_norm ? n_q : (size_t)a->d_head,
+           step_k = a->full_norm ? n_k : (size_t)a->d_head;
+    pool_share(b->in.rows.n_row, 1, worker, n_worker, &begin, &end);
+    keep_raw(p, b, begin, end);
+    for (size_t r = begin; r < end; r++) {
+        float *q = p->q + (b->in.row0 + r) * n_q, *k = b->k + r * n_k;
+        for (size_t i = 0; i < n_q; i += step_q) {
+            p->d->kern.rms_norm(q + i, q + i, a->q_norm, step_q, a->eps);
+        }
+        for (size_t i = 0; i < n_k; i += step_k) {
+            p->d->kern.rms_norm(k + i, k + i, a->k_norm, step_k, a->eps);
+        }
+    }
+}
+
+static void rotate(const struct attention_in *p, float *x, size_t n_head, const float *cos, const float *sin)
+{
+    const struct dev_rope *rope = p->p->rope;
+    if (rope) {
+        p->d->kern.rope(x, n_head, (size_t)p->p->d_head, (size_t)rope->n_rot, cos, sin, rope->halves, 1.0f);
+    }
+    for (size_t h = 0; h < n_head && p->p->rotated_norm; h++) {
+        float *head = x + h * (size_t)p->p->d_head;
+        p->d->kern.rms_norm(head, head, p->p->rotated_norm, (size_t)p->p->d_head, p->p->eps);
+    }
+}
+
+/* What queries are multiplied by at a position. */
+static float temperature(const struct dev_attn_in *a, int32_t pos)
+{
+    float step = (float)((pos + 1) / a->temperature_floor);
+    return 1.0f + a->temperature_scale * kmath_logf(step + 1.0f);
+}
+
 /* Heads [begin, end) of one row, counted over q, then k, then v: rotated, and k and v stored. */
 static void finish_row(const struct attention_in *p, const struct attention_in_block *b, size_t r, size_t begin,
                        size_t end, uint16_t *half)
@@ -105,18 +155,22 @@ static void finish_row(const struct attention_in *p, const struct attention_in_b
     const struct row_place *at = &b->place[r];
     const float *cos = NULL, *sin = NULL;
     assert(at->page >= 0); /* every token of a batch lies in a segment, and its blocks cover it */
-    cpu_rope_row(p->d, b->in.row0 + r, at->pos, &cos, &sin);
-    size_t n_rot = (size_t)a->rope->n_rot;
+    if (a->rope) {
+        cpu_rope_row(p->d, b->in.row0 + r, at->pos, &cos, &sin);
+    }
     if (begin < n_q) {
         float *q = p->q + ((b->in.row0 + r) * n_q + begin) * dh;
-        p->d->kern.rope(q, min_size(end, n_q) - begin, dh, n_rot, cos, sin, a->rope->halves, 1.0f);
+        rotate(p, q, min_size(end, n_q) - begin, cos, sin);
+        if (a->temperature_floor > 0) {
+            p->d->kern.scale(q, temperature(a, at->pos), (min_size(end, n_q) - begin) * dh);
+        }
     }
     for (size_t h = begin > n_q ? begin : n_q; h < end; h++) {
         bool is_v = h >= n_q + n_kv;
         size_t kv_idx = h - n_q - (is_v ? n_kv : 0);
         float *x = (is_v ? b->v : b->k) + (r * n_kv + kv_idx) * dh;
         if (!is_v) {
-            p->d->kern.rope(x, 1, dh, n_rot, cos, sin, a->rope->halves, 1.0f);
+            rotate(p, x, 1, cos, sin);
         }
         void *head = kv_head(p->kv, at->page, p->layer, is_v, (int)kv_idx);
         size_t slot = (size_t)at->slot;
@@ -149,7 +203,7 @@ static void place_rows(const struct attention_in *p, const struct attention_in_b
     if (begin < end) {
         cpu_row_places(p->in.b, (int)(b->in.row0 + begin), (int)(end - begin), b->place + begin);
     }
-    for (size_t r = begin; r < end; r++) {
+    for (size_t r = begin; r < end && p->p->rope; r++) {
         const float *cos, *sin;
         cpu_rope_row(p->d, b->in.row0 + r, b->place[r].pos, &cos, &sin);
     }
@@ -168,6 +222,10 @@ static void attention_in_run(void *arg, int worker, int n_worker)
         place_rows(p, &b, worker, n_worker);
         project_all(p, &b, worker, own);
         pool_barrier(p->d->pool);
+        if (p->p->q_norm) {
+            norm_rows(p, &b, worker, n_worker);
+            pool_barrier(p->d->pool);
+        }
         finish(p, &b, worker, n_worker, own);
         if (row + TOK_BLOCK < p->n_tok) {
             pool_barrier(p->d->pool);

@@ -246,10 +246,16 @@ static struct back_linear linear_begin(struct dev *d, const struct dev_batch *b,
     return (struct back_linear){.d = d, .n_tok = (size_t)b->n_tok, .n_in = first->w->n_in};
 }
 
-/* Scratch for the normalized input and its gradient. */
-static void linear_take_norm(struct back_linear *w, const float *norm, float eps, const float *x, const float *inv_rms,
-                             float *dx, struct carve *c)
+/* Scratch for the normalized input and its gradient; without a norm x is the input and dx its gradient. */
+static void linear_take_input(struct back_linear *w, const float *norm, float eps, const float *x, const float *inv_rms,
+                              float *dx, struct carve *c)
 {
+    if (norm == NULL) {
+        w->input = x;
+        w->dinput = dx;
+        w->accumulate = true;
+        return;
+    }
     w->norm = (struct back_norm){.x = x, .w = norm, .inv_rms = inv_rms, .eps = eps, .dx = dx};
     w->h = carve_take(c, w->n_tok * w->n_in * sizeof(float));
     w->dinput = carve_take(c, w->n_tok * w->n_in * sizeof(float));
@@ -277,8 +283,45 @@ void dev_gate_up_backward(struct dev *d, const struct dev_batch *b, const struct
     w.n_proj = 2;
     back_proj_init(&w, 0, b, &p->gate, &g[0], dgate, &c);
     back_proj_init(&w, 1, b, &p->up, &g[1], dup, &c);
-    linear_take_norm(&w, p->norm, p->eps, x, inv_rms, dx, &c);
+    linear_take_input(&w, p->norm, p->eps, x, inv_rms, dx, &c);
     back_linear_run(&w);
+}
+
+/* --- the residual stream --- */
+
+struct join_back {
+    struct dev *d;
+    const struct dev_join *join;
+    size_t n_tok, n;
+    const float *dx;
+    float *dy;
+};
+
+static void join_worker(void *arg, int worker, int n_worker)
+{
+    const struct join_back *w = arg;
+    const struct kern *k = &w->d->kern;
+    struct carve c = carve_begin(&w->d->worker[worker]);
+    float *scaled = carve_take(&c, w->n * sizeof(float));
+    size_t begin, end, n = w->n;
+    pool_share(w->n_tok, 1, worker, n_worker, &begin, &end);
+    for (size_t i = begin; i < end; i++) {
+        const float *y = w->join->y + i * n;
+        float *dy = w->dy + i * n, *g = w->join->norm ? scaled : dy;
+        memcpy(g, w->dx + i * n, n * sizeof(float));
+        k->scale(g, w->join->scale, n);
+        if (w->join->norm) {
+            memset(dy, 0, n * sizeof(float));
+            k->rms_norm_backward(dy, g, y, w->join->norm, n, back_inv_rms(k, y, n, w->join->eps));
+        }
+    }
+}
+
+void dev_join_backward(struct dev *d, const struct dev_batch *b, const struct dev_join *join, size_t n_embd,
+                       const float *dx, float *dy)
+{
+    struct join_back w = {d, join, (size_t)b->n_tok, n_embd, dx, dy};
+    pool_run(d->pool, join_worker, &w);
 }
 
 /* --- what stands before and after attention --- */
@@ -293,29 +336,49 @@ struct unrotate {
     float *dq, *dk, *dv;
 };
 
-static void unrotate_row(const struct unrotate *u, size_t row, const struct row_place *at)
+/* Gradients of n heads (or of all at once) after their norm become those before it, in place; raw: what was normed. */
+static void unnorm(const struct unrotate *u, float *dy, const float *raw, const float *norm, size_t n, float *tmp)
+{
+    const struct kern *k = &u->d->kern;
+    size_t step = u->p->full_norm ? n : (size_t)u->p->d_head;
+    for (size_t i = 0; i < n; i += step) {
+        memcpy(tmp, dy + i, step * sizeof(float));
+        memset(dy + i, 0, step * sizeof(float));
+        k->rms_norm_backward(dy + i, tmp, raw + i, norm, step, back_inv_rms(k, raw + i, step, u->p->eps));
+    }
+}
+
+static void unrotate_row(const struct unrotate *u, size_t row, const struct row_place *at, float *tmp)
 {
     const struct dev_attn_in *p = u->p;
     const struct kern *k = &u->d->kern;
-    size_t d_head = (size_t)p->d_head, n_kv = (size_t)p->n_kv_head, n_rot = (size_t)p->rope->n_rot;
-    const float *cos, *sin;
-    float *dk = u->dk + row * n_kv * d_head, *dv = u->dv + row * n_kv * d_head;
-    cpu_rope_row(u->d, row, at->pos, &cos, &sin);
+    size_t d_head = (size_t)p->d_head, n_kv = (size_t)p->n_kv_head, n_q = (size_t)p->n_head * d_head;
+    float *dk = u->dk + row * n_kv * d_head, *dv = u->dv + row * n_kv * d_head, *dq = u->dq + row * n_q;
     for (size_t h = 0; h < n_kv; h++) {
         const float *from_k = kv_head(u->dkv, at->page, u->layer, false, (int)h);
         const float *from_v = kv_head(u->dkv, at->page, u->layer, true, (int)h);
         memcpy(dk + h * d_head, from_k + (size_t)at->slot * d_head, d_head * sizeof(float));
         memcpy(dv + h * d_head, from_v + (size_t)at->slot * d_head, d_head * sizeof(float));
     }
-    k->rope(dk, n_kv, d_head, n_rot, cos, sin, p->rope->halves, -1.0f);
-    k->rope(u->dq + row * (size_t)p->n_head * d_head, (size_t)p->n_head, d_head, n_rot, cos, sin, p->rope->halves,
-            -1.0f);
+    if (p->rope) {
+        const float *cos, *sin;
+        size_t n_rot = (size_t)p->rope->n_rot;
+        cpu_rope_row(u->d, row, at->pos, &cos, &sin);
+        k->rope(dk, n_kv, d_head, n_rot, cos, sin, p->rope->halves, -1.0f);
+        k->rope(dq, (size_t)p->n_head, d_head, n_rot, cos, sin, p->rope->halves, -1.0f);
+    }
+    if (p->q_norm) {
+        unnorm(u, dq, p->q_raw + row * n_q, p->q_norm, n_q, tmp);
+        unnorm(u, dk, p->k_raw + row * n_kv * d_head, p->k_norm, n_kv * d_head, tmp);
+    }
 }
 
 static void unrotate_worker(void *arg, int worker, int n_worker)
 {
     const struct unrotate *u = arg;
     size_t n_tok = (size_t)u->b->n_tok, begin, end;
+    struct carve c = carve_begin(&u->d->worker[worker]);
+    float *tmp = carve_take(&c, (size_t)(u->p->n_head * u->p->d_head) * sizeof(float));
     /* the cache of rotary tables holds ROPE_SLOTS rows, one slot each: not more at a time */
     for (size_t row0 = 0; row0 < n_tok; row0 += ROPE_SLOTS) {
         size_t n = n_tok - row0 < ROPE_SLOTS ? n_tok - row0 : ROPE_SLOTS;
@@ -323,7 +386,7 @@ static void unrotate_worker(void *arg, int worker, int n_worker)
         for (size_t i = row0 + begin; i < row0 + end; i++) {
             struct row_place at;
             cpu_row_places(u->b, (int)i, 1, &at);
-            unrotate_row(u, i, &at);
+            unrotate_row(u, i, &at, tmp);
         }
         if (row0 + n < n_tok) pool_barrier(u->d->pool);
     }
@@ -346,33 +409,36 @@ void dev_attention_in_backward(struct dev *d, const struct dev_batch *b, const s
     back_proj_init(&w, 0, b, &p->q, &g[0], dq, &c);
     back_proj_init(&w, 1, b, &p->k, &g[1], u.dk, &c);
     back_proj_init(&w, 2, b, &p->v, &g[2], u.dv, &c);
-    linear_take_norm(&w, p->norm, p->eps, x, inv_rms, dx, &c);
+    linear_take_input(&w, p->norm, p->eps, x, inv_rms, dx, &c);
     back_linear_run(&w);
 }
 
 /* --- the gated product --- */
 
-struct swiglu_back {
+struct glu_back {
     struct dev *d;
+    bool gelu;
     float *dgate, *dup;
     const float *dact, *gate, *up;
     size_t n_tok, n_ff;
 };
 
-static void swiglu_worker(void *arg, int worker, int n_worker)
+static void glu_worker(void *arg, int worker, int n_worker)
 {
-    const struct swiglu_back *s = arg;
+    const struct glu_back *s = arg;
+    const struct kern *k = &s->d->kern;
     size_t begin, end;
     pool_share(s->n_tok, 1, worker, n_worker, &begin, &end);
     for (size_t i = begin * s->n_ff; i < end * s->n_ff; i += s->n_ff)
-        s->d->kern.swiglu_backward(s->dgate + i, s->dup + i, s->dact + i, s->gate + i, s->up + i, s->n_ff);
+        (s->gelu ? k->geglu_backward : k->swiglu_backward)(s->dgate + i, s->dup + i, s->dact + i, s->gate + i,
+                                                           s->up + i, s->n_ff);
 }
 
-void dev_swiglu_backward(struct dev *d, float *dgate, float *dup, const float *dact, const float *gate, const float *up,
-                         size_t n_tok, size_t n_ff)
+void dev_glu_backward(struct dev *d, bool gelu, float *dgate, float *dup, const float *dact, const float *gate,
+                      const float *up, size_t n_tok, size_t n_ff)
 {
-    struct swiglu_back s = {d, dgate, dup, dact, gate, up, n_tok, n_ff};
-    pool_run(d->pool, swiglu_worker, &s);
+    struct glu_back s = {d, gelu, dgate, dup, dact, gate, up, n_tok, n_ff};
+    pool_run(d->pool, glu_worker, &s);
 }
 
 /* --- scratch --- */
@@ -400,8 +466,10 @@ static size_t shared_bytes(const struct dev *d, const struct dev_train_shape *s)
 
 static size_t worker_bytes(const struct dev_train_shape *s)
 {
-    size_t widest = (size_t)(s->n_ff > s->n_embd ? s->n_ff : s->n_embd);
-    return max_size(back_columns_bytes(), max_size(back_attention_worker_bytes(s), cpu_product_bytes(widest)));
+    size_t widest = max_size((size_t)(s->n_ff > s->n_embd ? s->n_ff : s->n_embd), (size_t)(s->n_head * s->d_head));
+    size_t row = round_up((size_t)s->n_vocab * sizeof(float), 64); /* of logits */
+    return max_size(max_size(back_columns_bytes(), row),
+                    max_size(back_attention_worker_bytes(s), cpu_product_bytes(widest)));
 }
 
 int dev_train_reserve(struct dev *d, const struct dev_train_shape *s, struct err *e)

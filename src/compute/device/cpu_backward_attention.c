@@ -110,14 +110,35 @@ static void turn_page(const struct attn_back *w, int32_t page, int h)
     transpose(w->v_cols + at, DEV_PAGE, kv_head(w->kv, page, w->layer, true, h), d_head, DEV_PAGE, d_head);
 }
 
+/* First position that a position sees. */
+static int first_visible(const struct attn_back *w, int pos)
+{
+    int seen = w->p->window > 0 ? pos - w->p->window + 1 : 0;
+    if (w->p->chunk > 0 && pos - pos % w->p->chunk > seen) seen = pos - pos % w->p->chunk;
+    return seen > 0 ? seen : 0;
+}
+
 /* Row i of a tile: columns [*lo, *hi) are visible to it. */
 static void visible(const struct attn_back *w, const struct tile *t, int i, int *lo, int *hi)
 {
     int pos = w->pos[t->row0 + i] - t->first_pos;
     *hi = pos + 1 < t->n_pos ? pos + 1 : t->n_pos;
     if (*hi < 0) *hi = 0;
-    *lo = w->p->window > 0 && pos - w->p->window + 1 > 0 ? pos - w->p->window + 1 : 0;
+    *lo = first_visible(w, t->first_pos + pos) - t->first_pos;
+    if (*lo < 0) *lo = 0;
     if (*lo > *hi) *lo = *hi;
+}
+
+/* Scores as the softmax saw them; with a cap their slope by the scaled scores goes to slope. */
+static void make_scores(const struct attn_back *w, float *s, float *slope, int n)
+{
+    float cap = w->p->softcap;
+    if (cap <= 0) {
+        w->d->kern.scale(s, w->p->scale, (size_t)n);
+        return;
+    }
+    w->d->kern.softcap(s, (size_t)n, w->p->scale, cap);
+    for (int c = 0; c < n; c++) slope[c] = 1.0f - (s[c] / cap) * (s[c] / cap);
 }
 
 /* s: scores -> P; ds: dout V^T -> dS; both 0 where the row does not look. The exponential is the one of the loss
@@ -126,14 +147,16 @@ static void finish_row(const struct attn_back *w, const struct tile *t, int i)
 {
     const struct kern *k = &w->d->kern;
     float *s = t->s + (size_t)i * ATTN_LD, *ds = t->ds + (size_t)i * ATTN_LD, scale = w->p->scale;
+    float slope[DEV_PAGE];
     size_t at = (size_t)(t->row0 + i) * (size_t)w->p->n_head + (size_t)t->head;
     float lse = w->lse[at], delta = w->delta[at];
     int lo, hi;
     visible(w, t, i, &lo, &hi);
-    k->scale(s, scale, (size_t)t->n_pos);
+    make_scores(w, s, slope, t->n_pos);
     s[t->n_pos] = lse;
     k->cross_entropy_backward(s, s, (size_t)t->n_pos + 1, lse, (size_t)t->n_pos, 1.0f);
     for (int c = 0; c < t->n_pos; c++) ds[c] = s[c] * (ds[c] - delta) * scale;
+    for (int c = 0; c < t->n_pos && w->p->softcap > 0; c++) ds[c] *= slope[c];
     for (int c = 0; c < lo; c++) s[c] = ds[c] = 0.0f;
     for (int c = hi; c < t->n_pos; c++) s[c] = ds[c] = 0.0f;
 }
@@ -176,7 +199,7 @@ static void segment_rows(const struct attn_back *w, const struct dev_segment *s,
 {
     int last_pos = w->pos[t->row0 + t->n_row - 1], first_pos = w->pos[t->row0], at = 0;
     for (int i = 0; i < s->n_block && at <= last_pos; at += s->block[i++].n_tok) {
-        if (w->p->window > 0 && at + s->block[i].n_tok <= first_pos - w->p->window + 1) continue;
+        if (at + s->block[i].n_tok <= first_visible(w, first_pos)) continue;
         t->page = s->block[i].page;
         t->n_pos = s->block[i].n_tok;
         t->first_pos = at;

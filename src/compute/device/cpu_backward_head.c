@@ -12,6 +12,7 @@ struct head_loss {
     const float *x;
     float *dx;
     size_t n_embd, n_vocab, ld_logits;
+    float scale;
     enum cpu_path path, back; /* forward and transposed product */
     /* the chunk in hand */
     const int32_t *rows, *target;
@@ -60,19 +61,44 @@ static bool is_most_likely(const float *logits, size_t n, size_t target)
     return true;
 }
 
+/* Logits as the loss sees them. */
+static void finish_logits(const struct head_loss *w, float *logits)
+{
+    const struct kern *k = &w->d->kern;
+    if (w->p->out.bias != NULL) k->add(logits, w->p->out.bias, w->n_vocab);
+    if (w->p->softcap > 0)
+        k->softcap(logits, w->n_vocab, w->scale, w->p->softcap);
+    else if (w->scale != 1.0f)
+        k->scale(logits, w->scale, w->n_vocab);
+}
+
+/* Gradient of the finished logits, in place, then of the raw ones. finished: scratch for a row. */
+static void logits_back(const struct head_loss *w, float *logits, float lse, size_t target, float weight,
+                        float *finished)
+{
+    const struct kern *k = &w->d->kern;
+    float cap = w->p->softcap;
+    if (cap > 0) memcpy(finished, logits, w->n_vocab * sizeof(float));
+    k->cross_entropy_backward(logits, logits, w->n_vocab, lse, target, weight);
+    for (size_t i = 0; i < w->n_vocab && cap > 0; i++) logits[i] *= 1.0f - (finished[i] / cap) * (finished[i] / cap);
+    if (w->scale != 1.0f) k->scale(logits, w->scale, w->n_vocab);
+}
+
 static void take_loss(const struct head_loss *w, int worker, int n_worker)
 {
     const struct kern *k = &w->d->kern;
+    struct carve c = carve_begin(&w->d->worker[worker]);
+    float *row = w->dx != NULL && w->p->softcap > 0 ? carve_take(&c, w->n_vocab * sizeof(float)) : NULL;
     size_t begin, end;
     pool_share(w->n_row, 1, worker, n_worker, &begin, &end);
     for (size_t i = begin; i < end; i++) {
         float *logits = w->logits + i * w->ld_logits;
         size_t target = (size_t)w->target[i];
-        if (w->p->out.bias != NULL) k->add(logits, w->p->out.bias, w->n_vocab);
+        finish_logits(w, logits);
         float lse = k->log_sum_exp(logits, w->n_vocab);
         if (w->loss != NULL) w->loss[i] = lse - logits[target];
         if (w->correct != NULL) w->correct[i] = is_most_likely(logits, w->n_vocab, target);
-        if (w->dx != NULL) k->cross_entropy_backward(logits, logits, w->n_vocab, lse, target, w->weight[i]);
+        if (w->dx != NULL) logits_back(w, logits, lse, target, w->weight[i], row);
     }
 }
 
@@ -129,6 +155,7 @@ void dev_head_loss(struct dev *d, const struct dev_batch *b, const struct dev_he
     const struct dev_mat *m = p->out.w;
     assert(cpu_lora(&p->out, &b->segment[0]) == NULL);
     struct head_loss w = {.d = d, .p = p, .x = x, .dx = dx, .n_embd = m->n_in, .n_vocab = m->n_out};
+    w.scale = p->scale > 0 ? p->scale : 1.0f;
     w.ld_logits = m->n_group * KERN_ROWS;
     w.path = cpu_path_choose(d, DEV_TRAIN, m->type, false, (size_t)n_row);
     w.back = back_path(d, m, (size_t)n_row);

@@ -3,6 +3,8 @@
 #ifndef DEVICE_CPU_BACKWARD_INT_H
 #define DEVICE_CPU_BACKWARD_INT_H
 
+#include <math.h>
+
 #include "compute/device/cpu_int.h"
 
 enum {
@@ -67,6 +69,11 @@ struct back_linear {
     bool accumulate;
     struct back_norm norm;
 };
+/* What rms_norm returned for a row, again. */
+static inline float back_inv_rms(const struct kern *k, const float *x, size_t n, float eps)
+{
+    return 1.0f / sqrtf(k->dot(x, x, n) / (float)n + eps);
+}
 /* Fill in proj[idx] for a batch, taking scratch from c. */
 void back_proj_init(struct back_linear *w, int idx, const struct dev_batch *b, const struct dev_proj *p,
                     const struct dev_lora_grad *g, const float *dy, struct carve *c);

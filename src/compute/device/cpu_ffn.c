@@ -15,8 +15,14 @@ struct gate_up {
     struct cpu_input in;
     float *act, *gate, *up; /* [n_tok][n_ff], each may be NULL */
     uint16_t *act_bf16;     /* instead of act, or NULL */
+    bool gelu;
     size_t n_tok, n_ff;
 };
+
+static kern_glu_fn cpu_glu(const struct dev *d, bool gelu)
+{
+    return gelu ? d->kern.geglu : d->kern.swiglu;
+}
 
 /* What becomes of n_col values of gate and up at `at` of the outputs. */
 static void activate(const struct gate_up *p, size_t at, const float *gate, const float *up, size_t n_col)
@@ -30,7 +36,7 @@ static void activate(const struct gate_up *p, size_t at, const float *gate, cons
     if (p->act_bf16) {
         p->d->kern.swiglu_bf16(p->act_bf16 + at, gate, up, n_col);
     } else if (p->act) {
-        p->d->kern.swiglu(p->act + at, gate, up, n_col);
+        cpu_glu(p->d, p->gelu)(p->act + at, gate, up, n_col);
     }
 }
 
@@ -78,6 +84,7 @@ static struct gate_up gate_up_begin(struct dev *d, const struct dev_batch *b, co
 {
     struct gate_up p = {.d = d,
                         .in = {.b = b, .x = x, .norm = gu->norm, .eps = gu->eps},
+                        .gelu = gu->gelu,
                         .n_tok = (size_t)b->n_tok,
                         .n_ff = gu->gate.w->n_out};
     cpu_input_init(d, &p.in, (const struct dev_proj *[]){&gu->gate, &gu->up}, 2, p.n_tok);
@@ -100,6 +107,7 @@ void dev_gate_up(struct dev *d, const struct dev_batch *b, const struct dev_gate
 struct ffn {
     struct gate_up gate_up;
     struct cpu_input down;
+    const struct dev_join *join;
     float *x;
 };
 
@@ -130,8 +138,13 @@ static void ffn_run(void *arg, int worker, int n_worker)
         gate_up_block(gu, row, worker, n_worker);
         pool_barrier(gu->d->pool); /* the activation is whole, and nobody reads x any more */
         prepare_down(p, row, worker, n_worker, &own, &in);
+        float *out = (p->join ? p->join->y : p->x) + row * w->n_out;
         while (pool_take(gu->d->pool, w->n_group, TILE_GROUPS, worker, &begin, &end)) {
-            cpu_project_out(gu->d, &p->down, &in, 0, begin, end, p->x + row * w->n_out, true, own);
+            cpu_project_out(gu->d, &p->down, &in, 0, begin, end, out, !p->join, own);
+        }
+        if (p->join) {
+            pool_barrier(gu->d->pool);
+            cpu_join_rows(gu->d, p->join, w->n_out, row, in.rows.n_row, worker, n_worker, p->x);
         }
         if (row + TOK_BLOCK < gu->n_tok) {
             pool_barrier(gu->d->pool);
@@ -140,11 +153,11 @@ static void ffn_run(void *arg, int worker, int n_worker)
 }
 
 void dev_ffn(struct dev *d, const struct dev_batch *b, const struct dev_gate_up *gu, const struct dev_proj *down,
-             float *act, float *x)
+             const struct dev_join *join, float *act, float *x)
 {
-    struct ffn p = {.gate_up = gate_up_begin(d, b, gu, x), .down = {.b = b, .x = act}, .x = x};
+    struct ffn p = {.gate_up = gate_up_begin(d, b, gu, x), .down = {.b = b, .x = act}, .join = join, .x = x};
     cpu_input_init(d, &p.down, &down, 1, p.gate_up.n_tok);
-    bool as_bf16 = p.down.path[0] == PATH_BF16 && p.down.ld_u == 0 && p.gate_up.n_ff % KERN_K == 0;
+    bool as_bf16 = !gu->gelu && p.down.path[0] == PATH_BF16 && p.down.ld_u == 0 && p.gate_up.n_ff % KERN_K == 0;
     p.gate_up.act = act;
     p.gate_up.act_bf16 = as_bf16 ? (uint16_t *)(void *)act : NULL; /* memory of ours, seen as what is put there */
     pool_run(d->pool, ffn_run, &p);
@@ -152,24 +165,25 @@ void dev_ffn(struct dev *d, const struct dev_batch *b, const struct dev_gate_up 
 
 /* --- the activation alone --- */
 
-struct swiglu {
+struct glu {
     struct dev *d;
+    bool gelu;
     float *act;
     const float *gate, *up;
     size_t n_tok, n_ff;
 };
 
-static void swiglu_run(void *arg, int worker, int n_worker)
+static void glu_run(void *arg, int worker, int n_worker)
 {
-    const struct swiglu *p = arg;
+    const struct glu *p = arg;
     size_t begin, end;
     pool_share(p->n_tok, 1, worker, n_worker, &begin, &end);
     for (size_t r = begin; r < end; r++) {
-        p->d->kern.swiglu(p->act + r * p->n_ff, p->gate + r * p->n_ff, p->up + r * p->n_ff, p->n_ff);
+        cpu_glu(p->d, p->gelu)(p->act + r * p->n_ff, p->gate + r * p->n_ff, p->up + r * p->n_ff, p->n_ff);
     }
 }
 
-void dev_swiglu(struct dev *d, float *act, const float *gate, const float *up, size_t n_tok, size_t n_ff)
+void dev_glu(struct dev *d, bool gelu, float *act, const float *gate, const float *up, size_t n_tok, size_t n_ff)
 {
-    pool_run(d->pool, swiglu_run, &(struct swiglu){d, act, gate, up, n_tok, n_ff});
+    pool_run(d->pool, glu_run, &(struct glu){d, gelu, act, gate, up, n_tok, n_ff});
 }

@@ -105,6 +105,20 @@ static void fill_x(const struct dev *d, const struct cpu_input *in, struct cpu_p
     }
 }
 
+struct cpu_rows cpu_rows_from(const struct cpu_input *in, const struct cpu_prepared *p, size_t row, size_t n_row)
+{
+    struct cpu_rows part = p->rows;
+    part.x += row * part.ldx;
+    part.n_row = n_row;
+    if (in->need_q8) {
+        part.q8 = q8_rows_from(&p->rows.q8, in->need_rest ? 2 * row : row, 0);
+    }
+    if (in->need_bf16) {
+        part.bf16 += row * part.ld_bf16;
+    }
+    return part;
+}
+
 /* What rounding to int8 left of a row. */
 static void subtract_q8(float *restrict left, const float *restrict x, const struct q8_rows *q8, size_t n)
 {

@@ -35,6 +35,8 @@ struct cpu_prepared {
 /* Lay the forms out in scratch. */
 void cpu_prepared_carve(const struct cpu_input *in, size_t row0, size_t n_row, struct carve *c, struct cpu_prepared *p);
 size_t cpu_prepared_bytes(size_t n_row, size_t n_in, size_t rank);
+/* Rows [row, row + n_row) of a prepared block in its forms. */
+struct cpu_rows cpu_rows_from(const struct cpu_input *in, const struct cpu_prepared *p, size_t row, size_t n_row);
 /* Fill rows [begin, end) of the block. keep: also write inv_rms and proj.u. own: scratch for one row. */
 void cpu_prepared_fill(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin,
                        size_t end, bool keep, struct carve own);

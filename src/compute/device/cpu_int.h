@@ -22,10 +22,11 @@ enum {
     TOK_BLOCK = 256, /* rows of a batch that an operation prepares at a time */
     TILE_GROUPS = 8, /* groups of 16 outputs that a worker computes before it finishes them */
     TILE_COLS = TILE_GROUPS * KERN_ROWS,
-    PANEL_K = 512,    /* inputs of a dequantized panel: 8 groups x 512 x 16 floats = 256 KiB stay in L2 */
-    FEW_ROWS = 4,     /* up to so many rows every worker prepares the input itself: cheaper than a barrier */
-    MAX_PROJ = 3,     /* projections of one input */
-    ROPE_SLOTS = 1024 /* rows whose rotary tables are kept from layer to layer */
+    PANEL_K = 512,     /* inputs of a dequantized panel: 8 groups x 512 x 16 floats = 256 KiB stay in L2 */
+    FEW_ROWS = 4,      /* up to so many rows every worker prepares the input itself: cheaper than a barrier */
+    MAX_PROJ = 4,      /* projections of one input */
+    ROPE_SLOTS = 1024, /* rows whose rotary tables are kept from layer to layer */
+    ROPE_KINDS = 2     /* different ropes of one model */
 };
 
 /* The largest shapes that operations were promised; scratch is reserved for them. */
@@ -34,6 +35,7 @@ struct cpu_limits {
     size_t rank;             /* of any adapter */
     size_t n_pos;            /* positions of a segment: at most all pages of the largest dev_kv */
     size_t d_head, n_kv_dim; /* n_kv_dim = n_kv_head * d_head */
+    size_t n_latent;         /* of a compressed cache, 0: there is none */
 };
 
 struct scratch {
@@ -41,9 +43,10 @@ struct scratch {
     size_t size_bytes;
 };
 
-/* Rotary tables of the rows of the last batch: slot = row % ROPE_SLOTS, valid where pos agrees. */
+/* Rotary tables of one kind for the rows of the last batch: slot = row % ROPE_SLOTS, valid where pos agrees. */
 struct rope_cache {
     int n_rot; /* 0: empty */
+    float magnitude;
     float inv_freq[512];
     int32_t pos[ROPE_SLOTS]; /* -1: empty */
     float *cos, *sin;        /* [ROPE_SLOTS][n_rot / 2] in one allocation of ROPE_SLOTS * d_head floats */
@@ -57,7 +60,8 @@ struct dev {
     struct cpu_limits limits;
     struct scratch shared;  /* for all workers of an operation */
     struct scratch *worker; /* [opt.n_thread] */
-    struct rope_cache rope;
+    struct rope_cache rope[ROPE_KINDS];
+    struct rope_cache *rope_now; /* that of the operation in hand */
     enum dev_kv_type kv_type;
     uint64_t max_bytes; /* dev_memory_limit */
     uint64_t kv_bytes;  /* of all dev_kv: memory that is promised and perhaps not yet written */
@@ -80,6 +84,9 @@ static inline const uint8_t *mat_block(const struct dev_mat *m, size_t group, si
     const struct quant *q = quants[m->type];
     return m->packed + group * m->group_bytes + k / (size_t)q->packed_k * q->packed_bytes;
 }
+/* A matrix of this shape without its memory; raises the limits to it. */
+int cpu_mat_shape(struct dev_mat *m, struct dev *d, enum quant_type type, size_t n_out, size_t n_in,
+                  struct err *e) MUST_CHECK;
 /* The part of its block in which input k lies. */
 static inline size_t mat_part(const struct dev_mat *m, size_t k)
 {
@@ -89,6 +96,7 @@ static inline size_t mat_part(const struct dev_mat *m, size_t k)
 /* Keys and values by page, then layer, then K before V. Within a page a head is contiguous:
  *   K of a head: [d_head][DEV_PAGE], transposed, so that it is the panel of the product with queries as it stands;
  *   V of a head: [DEV_PAGE][d_head], the panel of the product with weights.
+ * A compressed cache has one plane a layer, [DEV_PAGE][d_head]: a token is a row, the latent and then the key.
  * Elements float32 (is_f16 and is_q8 false), float16, or int8, then followed by float16 scales in blocks of 32 along
  * d_head: of K [d_head / 32][DEV_PAGE], of V [DEV_PAGE][d_head / 32]. */
 struct dev_kv {
@@ -139,10 +147,19 @@ void *carve_take(struct carve *c, size_t n_bytes);
 
 /* --- keys and values --- */
 
+static inline size_t kv_planes(const struct dev_kv_shape *s)
+{
+    return s->n_latent > 0 ? 1 : 2;
+}
+/* Values of a head's output. */
+static inline size_t kv_value_len(const struct dev_kv_shape *s)
+{
+    return (size_t)(s->n_latent > 0 ? s->n_latent : s->d_head);
+}
 /* First element of a head of K ([d_head][DEV_PAGE]) or V ([DEV_PAGE][d_head]) as bytes. */
 static inline size_t kv_offset(const struct dev_kv *kv, int32_t page, int layer, bool is_v, int head)
 {
-    size_t plane = ((size_t)page * (size_t)kv->shape.n_layer + (size_t)layer) * 2 + (is_v ? 1 : 0);
+    size_t plane = ((size_t)page * (size_t)kv->shape.n_layer + (size_t)layer) * kv_planes(&kv->shape) + (is_v ? 1 : 0);
     return (plane * (size_t)kv->shape.n_kv_head + (size_t)head) * kv->head_bytes;
 }
 static inline void *kv_head(const struct dev_kv *kv, int32_t page, int layer, bool is_v, int head)
@@ -210,9 +227,16 @@ static inline const struct dev_lora *cpu_lora(const struct dev_proj *p, const st
     return s->adapter >= 0 && s->adapter < p->n_lora ? p->lora[s->adapter] : NULL;
 }
 
+/* --- the residual stream --- */
+
+/* A worker's share of rows [row0, row0 + n_row) of join->y joins x: [n_tok][n]. Every worker's products are done; uses
+ * its scratch. */
+void cpu_join_rows(const struct dev *d, const struct dev_join *join, size_t n, size_t row0, size_t n_row, int worker,
+                   int n_worker, float *x);
+
 /* --- rotary tables --- */
 
-/* Make the cache hold tables of this rope (empties it when it held another). Before workers start. */
+/* Make a cache hold tables of this rope (empties one when none did). NULL: nothing. Before workers start. */
 void cpu_rope_begin(struct dev *d, const struct dev_rope *rope);
 /* cos and sin [n_rot / 2] of position pos, kept in the slot of a batch row. Different rows from different workers only.
  */

@@ -47,6 +47,11 @@ int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *sh
     *kv = kv_form(d, shape, mode);
     kv->dev = d;
     kv->n_page = n_page;
+    if (kv->is_q8 && shape->n_latent > 0) {
+        mem_free(kv);
+        return err_set(e, ERR_UNSUPPORTED, "kv_type",
+                       "cannot keep keys and values in q8_0: this model keeps a compressed form of them already");
+    }
     if (kv->is_q8 && shape->d_head % KERN_K != 0) {
         mem_free(kv);
         return err_set(e, ERR_UNSUPPORTED, "kv_type",
@@ -65,7 +70,8 @@ int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *sh
     rc = cpu_limits_grow(d,
                          &(struct cpu_limits){.n_pos = (size_t)n_page * DEV_PAGE,
                                               .d_head = (size_t)shape->d_head,
-                                              .n_kv_dim = (size_t)shape->n_kv_head * (size_t)shape->d_head},
+                                              .n_kv_dim = (size_t)shape->n_kv_head * (size_t)shape->d_head,
+                                              .n_latent = (size_t)shape->n_latent},
                          e);
     if (rc) {
         goto out;
@@ -90,7 +96,7 @@ void dev_kv_free(struct dev_kv *kv)
 
 size_t dev_kv_page_bytes(const struct dev_kv *kv)
 {
-    return (size_t)kv->shape.n_layer * 2 * (size_t)kv->shape.n_kv_head * kv->head_bytes;
+    return (size_t)kv->shape.n_layer * kv_planes(&kv->shape) * (size_t)kv->shape.n_kv_head * kv->head_bytes;
 }
 
 static void copy_tokens(uint8_t *dst, const uint8_t *src, size_t n_line, size_t line_bytes, size_t n_bytes)
@@ -105,6 +111,10 @@ void dev_kv_copy(struct dev *d, struct dev_kv *kv, int dst_page, int src_page, i
     (void)d;
     size_t d_head = (size_t)kv->shape.d_head, n = (size_t)n_tok * kv->elem_bytes, n_scale = d_head / KERN_K;
     for (int l = 0; l < kv->shape.n_layer; l++) {
+        if (kv->shape.n_latent > 0) {
+            memcpy(kv_head(kv, dst_page, l, false, 0), kv_head(kv, src_page, l, false, 0), n * d_head);
+            continue;
+        }
         for (int h = 0; h < kv->shape.n_kv_head; h++) {
             uint8_t *k = kv_head(kv, dst_page, l, false, h), *v = kv_head(kv, dst_page, l, true, h);
             const uint8_t *from_k = kv_head(kv, src_page, l, false, h), *from_v = kv_head(kv, src_page, l, true, h);

@@ -25,9 +25,31 @@ static size_t min_size(size_t a, size_t b)
 
 /* --- residual projection --- */
 
+void cpu_join_rows(const struct dev *d, const struct dev_join *join, size_t n, size_t row0, size_t n_row, int worker,
+                   int n_worker, float *x)
+{
+    struct carve own = carve_begin(&d->worker[worker]);
+    float *h = carve_take(&own, n * sizeof(float));
+    size_t begin, end;
+    pool_share(n_row, 1, worker, n_worker, &begin, &end);
+    for (size_t r = row0 + begin; r < row0 + end; r++) {
+        const float *y = join->y + r * n;
+        if (join->norm) {
+            d->kern.rms_norm(h, y, join->norm, n, join->eps);
+            y = h;
+        }
+        if (join->scale == 1.0f) {
+            d->kern.add(x + r * n, y, n);
+        } else {
+            d->kern.axpy(x + r * n, join->scale, y, n);
+        }
+    }
+}
+
 struct linear_add {
     struct dev *d;
     struct cpu_input in;
+    const struct dev_join *join;
     float *x;
     size_t n_tok;
 };
@@ -35,13 +57,18 @@ struct linear_add {
 static void linear_add_run(void *arg, int worker, int n_worker)
 {
     const struct linear_add *p = arg;
-    size_t n_group = p->in.proj[0]->w->n_group, begin, end;
+    size_t n_group = p->in.proj[0]->w->n_group, n_out = p->in.proj[0]->w->n_out, begin, end;
+    float *out = p->join ? p->join->y : p->x;
     for (size_t row = 0; row < p->n_tok; row += TOK_BLOCK) {
         struct carve shared = carve_begin(&p->d->shared), own = carve_begin(&p->d->worker[worker]);
         struct cpu_prepared in;
         cpu_prepare(p->d, &p->in, row, min_size(TOK_BLOCK, p->n_tok - row), worker, n_worker, &shared, &own, &in);
         while (pool_take(p->d->pool, n_group, TILE_GROUPS, worker, &begin, &end)) {
-            cpu_project_out(p->d, &p->in, &in, 0, begin, end, p->x + row * p->in.proj[0]->w->n_out, true, own);
+            cpu_project_out(p->d, &p->in, &in, 0, begin, end, out + row * n_out, !p->join, own);
+        }
+        if (p->join) {
+            pool_barrier(p->d->pool);
+            cpu_join_rows(p->d, p->join, n_out, row, in.rows.n_row, worker, n_worker, p->x);
         }
         if (row + TOK_BLOCK < p->n_tok) {
             pool_barrier(p->d->pool); /* the shared block is written again */
@@ -49,9 +76,10 @@ static void linear_add_run(void *arg, int worker, int n_worker)
     }
 }
 
-void dev_linear_add(struct dev *d, const struct dev_batch *b, const struct dev_proj *proj, const float *y, float *x)
+void dev_linear_add(struct dev *d, const struct dev_batch *b, const struct dev_proj *proj, const struct dev_join *join,
+                    const float *y, float *x)
 {
-    struct linear_add p = {.d = d, .in = {.b = b, .x = y}, .x = x, .n_tok = (size_t)b->n_tok};
+    struct linear_add p = {.d = d, .in = {.b = b, .x = y}, .join = join, .x = x, .n_tok = (size_t)b->n_tok};
     cpu_input_init(d, &p.in, &proj, 1, p.n_tok);
     pool_run(d->pool, linear_add_run, &p);
 }
@@ -65,18 +93,33 @@ struct head {
     struct cpu_input in;
     float *logits; /* [n_row][n_vocab] */
     size_t n_row;
+    float scale, softcap;
 };
+
+/* Columns [begin, end) of a block of rows, scaled and capped. */
+static void finish_logits(const struct head *p, size_t row, size_t n_row, size_t begin, size_t end)
+{
+    for (size_t r = row; r < row + n_row && begin < end; r++) {
+        float *logits = p->logits + r * p->in.proj[0]->w->n_out + begin;
+        if (p->softcap > 0) {
+            p->d->kern.softcap(logits, end - begin, p->scale, p->softcap);
+        } else if (p->scale != 1.0f) {
+            p->d->kern.scale(logits, p->scale, end - begin);
+        }
+    }
+}
 
 static void head_run(void *arg, int worker, int n_worker)
 {
     const struct head *p = arg;
-    size_t n_group = p->in.proj[0]->w->n_group, begin, end;
+    size_t n_group = p->in.proj[0]->w->n_group, n_vocab = p->in.proj[0]->w->n_out, begin, end;
     for (size_t row = 0; row < p->n_row; row += TOK_BLOCK) {
         struct carve shared = carve_begin(&p->d->shared), own = carve_begin(&p->d->worker[worker]);
         struct cpu_prepared in;
         cpu_prepare(p->d, &p->in, row, min_size(TOK_BLOCK, p->n_row - row), worker, n_worker, &shared, &own, &in);
         while (pool_take(p->d->pool, n_group, HEAD_GROUPS, worker, &begin, &end)) {
-            cpu_project_out(p->d, &p->in, &in, 0, begin, end, p->logits + row * p->in.proj[0]->w->n_out, false, own);
+            cpu_project_out(p->d, &p->in, &in, 0, begin, end, p->logits + row * n_vocab, false, own);
+            finish_logits(p, row, in.rows.n_row, begin * KERN_ROWS, min_size(end * KERN_ROWS, n_vocab));
         }
         if (row + TOK_BLOCK < p->n_row) {
             pool_barrier(p->d->pool);
@@ -90,6 +133,8 @@ void dev_head(struct dev *d, const struct dev_batch *b, const struct dev_head *h
     struct head p = {.d = d,
                      .in = {.b = b, .x = x, .norm = h->norm, .eps = h->eps, .pick = rows},
                      .logits = logits,
+                     .scale = h->scale > 0 ? h->scale : 1.0f,
+                     .softcap = h->softcap,
                      .n_row = (size_t)n_row};
     const struct dev_proj *proj = &h->out;
     cpu_input_init(d, &p.in, &proj, 1, p.n_row);

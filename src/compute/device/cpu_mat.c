@@ -7,50 +7,45 @@
 
 #include "ground/base/mem.h"
 
-/* A matrix without its blocks; *n_bytes: of them. NULL: out of memory, *n_bytes SIZE_MAX when no memory holds it. */
-static struct dev_mat *mat_shape(struct dev *d, enum quant_type type, size_t n_out, size_t n_in, size_t *n_bytes)
+int cpu_mat_shape(struct dev_mat *m, struct dev *d, enum quant_type type, size_t n_out, size_t n_in, struct err *e)
 {
     assert(n_in % (size_t)quants[type]->block_len == 0);
-    size_t packed_k = (size_t)quants[type]->packed_k, group_bytes;
+    size_t packed_k = (size_t)quants[type]->packed_k;
     size_t n_group = (n_out + KERN_ROWS - 1) / KERN_ROWS, n_block = (n_in + packed_k - 1) / packed_k;
-    if (!mul_size(n_block, quants[type]->packed_bytes, &group_bytes) || !mul_size(n_group, group_bytes, n_bytes)) {
-        *n_bytes = SIZE_MAX;
-        return NULL;
+    size_t group_bytes, n_bytes;
+    if (!mul_size(n_block, quants[type]->packed_bytes, &group_bytes) || !mul_size(n_group, group_bytes, &n_bytes)) {
+        return err_set(e, ERR_NOMEM, NULL, "cannot hold a %zu x %zu matrix of type %s: %zu bytes wanted", n_out, n_in,
+                       quants[type]->name, SIZE_MAX);
     }
-    struct dev_mat *m = mem_try_alloc(sizeof(*m));
-    if (m) {
-        *m = (struct dev_mat){.dev = d,
-                              .type = type,
-                              .n_out = n_out,
-                              .n_in = n_in,
-                              .n_group = n_group,
-                              .n_block = n_block,
-                              .group_bytes = group_bytes};
-    }
-    return m;
+    *m = (struct dev_mat){.dev = d,
+                          .type = type,
+                          .n_out = n_out,
+                          .n_in = n_in,
+                          .n_group = n_group,
+                          .n_block = n_block,
+                          .group_bytes = group_bytes};
+    return cpu_limits_grow(d, &(struct cpu_limits){.n_in = n_in, .n_out = n_out}, e);
 }
 
 /* packed NULL: memory of its own. */
 static int mat_make(struct dev *d, struct dev_mat **out, enum quant_type type, size_t n_out, size_t n_in, void *packed,
                     struct err *e)
 {
-    size_t n_bytes;
-    struct dev_mat *m = mat_shape(d, type, n_out, n_in, &n_bytes);
     *out = NULL;
-    if (m) {
-        m->is_borrowed = packed != NULL;
-        m->packed = packed ? packed : mem_try_aligned(n_bytes);
-    }
-    if (!m || !m->packed) {
-        mem_free(m);
-        return err_set(e, ERR_NOMEM, NULL, "cannot hold a %zu x %zu matrix of type %s: %zu bytes wanted", n_out, n_in,
-                       quants[type]->name, n_bytes);
-    }
-    int rc = cpu_limits_grow(d, &(struct cpu_limits){.n_in = n_in, .n_out = n_out}, e);
+    struct dev_mat shape;
+    int rc = cpu_mat_shape(&shape, d, type, n_out, n_in, e);
     if (rc) {
-        dev_mat_free(m);
         return rc;
     }
+    struct dev_mat *m = mem_try_alloc(sizeof(*m));
+    shape.is_borrowed = packed != NULL;
+    shape.packed = packed || !m ? packed : mem_try_aligned(dev_mat_bytes(&shape));
+    if (!m || !shape.packed) {
+        mem_free(m);
+        return err_set(e, ERR_NOMEM, NULL, "cannot hold a %zu x %zu matrix of type %s: %zu bytes wanted", n_out, n_in,
+                       quants[type]->name, dev_mat_bytes(&shape));
+    }
+    *m = shape;
     *out = m;
     return 0;
 }
@@ -187,6 +182,7 @@ struct embed {
     const struct dev_mat *m;
     const int32_t *ids;
     size_t n_tok;
+    float scale;
 };
 
 /* A packed block holds 16 rows: all are read, one is kept. Cheap beside the products of a token. */
@@ -206,13 +202,17 @@ static void embed_run(void *arg, int worker, int n_worker)
     size_t begin, end;
     pool_share(p->n_tok, 1, worker, n_worker, &begin, &end);
     for (size_t i = begin; i < end; i++) {
-        embed_row(p->d, p->x + i * p->m->n_in, p->m, (size_t)p->ids[i]);
+        float *x = p->x + i * p->m->n_in;
+        embed_row(p->d, x, p->m, (size_t)p->ids[i]);
+        if (p->scale != 1.0f) {
+            p->d->kern.scale(x, p->scale, p->m->n_in);
+        }
     }
 }
 
-void dev_embed(struct dev *d, float *x, const struct dev_mat *embedding, const int32_t *ids, int n_tok)
+void dev_embed(struct dev *d, float *x, const struct dev_mat *embedding, const int32_t *ids, int n_tok, float scale)
 {
-    struct embed p = {d, x, embedding, ids, (size_t)n_tok};
+    struct embed p = {d, x, embedding, ids, (size_t)n_tok, scale};
     if (n_tok == 1) {
         embed_run(&p, 0, 1);
     } else {

@@ -87,6 +87,9 @@ enum { DEV_PAGE = 32 }; /* tokens a page */
 struct dev_kv;
 struct dev_kv_shape {
     int n_layer, n_kv_head, d_head;
+    /* > 0: a compressed cache. n_kv_head is 1, and of the d_head values of a token the first n_latent are its value and
+     * all are its key, so that they are kept once (latent.h). */
+    int n_latent;
 };
 /* What caches of DEV_SERVE hold from now on where they would hold float16: q8_0 takes 34 bytes for 64 (int8 in blocks
  * of 32 with a float16 scale, along a head). PRECISION_REFERENCE keeps float32 all the same. */
@@ -153,53 +156,74 @@ struct dev_proj {
 
 /* --- forward --- */
 
-/* x[n_tok][n_embd] = rows ids of the embedding. ids: host memory, checked by the caller. */
-void dev_embed(struct dev *d, float *x, const struct dev_mat *embedding, const int32_t *ids, int n_tok);
+/* x[n_tok][n_embd] = rows ids of the embedding, times scale. ids: host memory, checked by the caller. */
+void dev_embed(struct dev *d, float *x, const struct dev_mat *embedding, const int32_t *ids, int n_tok, float scale);
 
 /* Rotary tables: inv_freq[n_rot/2] host memory, frequency i already divided by its scaling factor. */
 struct dev_rope {
     int n_rot;
     bool halves; /* pairs (i, i + n_rot/2), else (2i, 2i+1) */
     const float *inv_freq;
+    float magnitude; /* of cos and sin; 0: 1 */
 };
 
-/* h = rms_norm(x) * norm; q, k, v = projections of h; q and k rotated by position; k, v stored in kv at layer.
- * q: [n_tok][n_head * d_head] out. inv_rms: [n_tok] out, or NULL. */
+/* h = rms_norm(x) * norm; q, k, v = projections of h; q and k normed and rotated by position; k, v stored in kv at
+ * layer. q: [n_tok][n_head * d_head] out. inv_rms: [n_tok] out, or NULL. */
 struct dev_attn_in {
-    const float *norm;
+    const float *norm; /* NULL: h = x */
     float eps;
     struct dev_proj q, k, v;
-    const struct dev_rope *rope;
+    const float *q_norm, *k_norm; /* both NULL: none; [d_head] for each head, or, when full, [n_head * d_head] */
+    bool full_norm;               /* and [n_kv_head * d_head] for all heads at once */
+    const struct dev_rope *rope;  /* NULL: none */
+    const float *rotated_norm;    /* [d_head] of each head of q and k after the rotation, forward alone; NULL: none */
+    int temperature_floor; /* f > 0: q of position p times 1 + scale * ln(floor((p + 1) / f) + 1), forward alone */
+    float temperature_scale;
     int n_head, n_kv_head, d_head;
+    float *q_raw, *k_raw; /* [n_tok][n_head * d_head], [n_tok][n_kv_head * d_head]: q and k before their norms, kept for
+                             the backward pass, or NULL */
 };
 void dev_attention_in(struct dev *d, const struct dev_batch *b, const struct dev_attn_in *p, const float *x, float *q,
                       float *inv_rms, struct dev_kv *kv, int layer);
 
-/* out[n_tok][n_head * d_head] = softmax(q K^T * scale, causal, within window when > 0) V over each segment's blocks.
+/* out[n_tok][n_head * d_head] = softmax(scores, causal, within window or chunk when > 0) V over each segment's blocks;
+ * scores are s = q K^T * scale, or softcap * tanh(s / softcap) where that is > 0.
+ * With a compressed cache out is [n_tok][n_head * n_latent].
  * lse: [n_tok][n_head] log-sum-exp of the scaled scores, kept for the backward pass, or NULL. */
 struct dev_attn {
-    int n_head, n_kv_head, d_head, window;
-    float scale;
+    int n_head, n_kv_head, d_head;
+    int window; /* a position sees so many, itself the last */
+    int chunk;  /* a position sees its own chunk of so many */
+    float scale, softcap;
 };
 void dev_attention(struct dev *d, const struct dev_batch *b, const struct dev_attn *p, const float *q, float *out,
                    float *lse, const struct dev_kv *kv, int layer);
 
-/* x[n_tok][n_out] += w y (residual connection). */
-void dev_linear_add(struct dev *d, const struct dev_batch *b, const struct dev_proj *p, const float *y, float *x);
+/* How a branch y joins the residual stream: x += scale * rms_norm(y) * norm. */
+struct dev_join {
+    const float *norm; /* NULL: x += scale * y */
+    float eps, scale;
+    float *y; /* [n_tok][n_embd]: y, kept */
+};
+/* x[n_tok][n_out] += w y (residual connection); w y joins it as join says, when not NULL. */
+void dev_linear_add(struct dev *d, const struct dev_batch *b, const struct dev_proj *p, const struct dev_join *join,
+                    const float *y, float *x);
 
-/* h = rms_norm(x) * norm; gate, up = projections of h; act = silu(gate) * up. gate_out, up_out: [n_tok][n_ff] kept for
- * the backward pass, or NULL. act may be NULL when both are kept (dev_swiglu makes it later). */
+/* h = rms_norm(x) * norm; gate, up = projections of h; act = silu(gate) * up, or gelu (with tanh). gate_out, up_out:
+ * [n_tok][n_ff] kept for the backward pass, or NULL. act may be NULL when both are kept (dev_glu makes it later). */
 struct dev_gate_up {
-    const float *norm;
+    const float *norm; /* NULL: h = x */
     float eps;
     struct dev_proj gate, up;
+    bool gelu;
 };
 void dev_gate_up(struct dev *d, const struct dev_batch *b, const struct dev_gate_up *p, const float *x, float *act,
                  float *gate_out, float *up_out, float *inv_rms);
-/* x[n_tok][n_embd] += w_down act, act as above: the whole of a layer after attention. act: [n_tok][n_ff] scratch. */
+/* x[n_tok][n_embd] += w_down act, act as above: the whole of a layer after attention. act: [n_tok][n_ff] scratch.
+ * join: as in dev_linear_add. */
 void dev_ffn(struct dev *d, const struct dev_batch *b, const struct dev_gate_up *p, const struct dev_proj *down,
-             float *act, float *x);
-void dev_swiglu(struct dev *d, float *act, const float *gate, const float *up, size_t n_tok, size_t n_ff);
+             const struct dev_join *join, float *act, float *x);
+void dev_glu(struct dev *d, bool gelu, float *act, const float *gate, const float *up, size_t n_tok, size_t n_ff);
 
 /* x[i] = x[rows[i]] for rows of width values; rows: host memory, ascending. */
 void dev_take_rows(struct dev *d, float *x, size_t width, const int32_t *rows, int n_row);
@@ -210,6 +234,8 @@ struct dev_head {
     const float *norm;
     float eps;
     struct dev_proj out;
+    float scale;   /* of the logits; 0: 1 */
+    float softcap; /* c > 0: then l becomes c * tanh(l / c) */
 };
 void dev_head(struct dev *d, const struct dev_batch *b, const struct dev_head *p, const float *x, const int32_t *rows,
               int n_row, float *logits);
@@ -243,9 +269,13 @@ void dev_head_loss(struct dev *d, const struct dev_batch *b, const struct dev_he
 void dev_linear_backward(struct dev *d, const struct dev_batch *b, const struct dev_proj *p,
                          const struct dev_lora_grad *g, const float *dy, const float *y, float *dx);
 
+/* dx, the gradient of the residual stream -> dy (out), that of the branch y as join kept it. */
+void dev_join_backward(struct dev *d, const struct dev_batch *b, const struct dev_join *join, size_t n_embd,
+                       const float *dx, float *dy);
+
 /* dact -> dgate, dup (out; may overwrite gate and up). */
-void dev_swiglu_backward(struct dev *d, float *dgate, float *dup, const float *dact, const float *gate, const float *up,
-                         size_t n_tok, size_t n_ff);
+void dev_glu_backward(struct dev *d, bool gelu, float *dgate, float *dup, const float *dact, const float *gate,
+                      const float *up, size_t n_tok, size_t n_ff);
 
 /* dx += through gate and up and the norm before them. h is recomputed from x and inv_rms. */
 void dev_gate_up_backward(struct dev *d, const struct dev_batch *b, const struct dev_gate_up *p,
@@ -258,7 +288,7 @@ void dev_attention_backward(struct dev *d, const struct dev_batch *b, const stru
                             const float *out, const float *q, const float *lse, const struct dev_kv *kv,
                             struct dev_kv *dkv, int layer, int dkv_layer, float *dq);
 
-/* dq and dkv -> dx: inverse rotation, projections, norm. dq is overwritten. */
+/* dq and dkv -> dx: inverse rotation, norms of q and k (from q_raw and k_raw), projections, norm. dq is overwritten. */
 void dev_attention_in_backward(struct dev *d, const struct dev_batch *b, const struct dev_attn_in *p,
                                const struct dev_lora_grad g[3], float *dq, const struct dev_kv *dkv, int dkv_layer,
                                const float *x, const float *inv_rms, float *dx);

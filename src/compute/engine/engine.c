@@ -119,6 +119,7 @@ int engine_new(struct engine **out, struct model *m, const struct tokenizer *tok
     g->tok = tok;
     g->token_bytes = longest_token(tok);
     set_limits(g, opt, p, &n_page);
+    model_set_context(m, g->n_ctx);
     rc = init_lock(g) ? err_set(e, ERR_INTERNAL, NULL, "cannot make a lock for the engine") : 0;
     if (!rc) rc = check_memory(g, opt, n_page, e);
     if (!rc) rc = page_pool_init(&g->pages, n_page, opt->prefix_cache, e);

@@ -27,8 +27,7 @@ static float f32_from_f16(uint16_t h)
     return f32_from_bits(sign | (exponent == 31 ? 0x7f800000u : (exponent + 112) << 23) | fraction << 13);
 }
 
-/* n values of a float type at raw, in float32. */
-static void to_f32(enum tensor_type type, const unsigned char *raw, float *p, size_t n)
+void float_values(enum tensor_type type, const unsigned char *raw, float *p, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         uint16_t h;
@@ -70,7 +69,7 @@ int safetensors_read_f32(const struct safetensors *s, const struct tensor_info *
         if (rc) {
             return rc;
         }
-        to_f32(t->type, raw, p + i, part);
+        float_values(t->type, raw, p + i, part);
     }
     return 0;
 }
@@ -136,7 +135,7 @@ static bool block_is_bad(enum tensor_type t, struct scale_place place, const uns
     case TENSOR_F32:
     case TENSOR_BF16:
     case TENSOR_F64:
-        to_f32(t, p, &f, 1);
+        float_values(t, p, &f, 1);
         return !isfinite(f);
     case TENSOR_F8_E4M3:
         return (p[0] & 0x7f) == 0x7f;

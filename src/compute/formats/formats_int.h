@@ -32,6 +32,8 @@ enum {
 /* ggml's number of a type and back; -1 when there is none. */
 int tensor_type_to_ggml(enum tensor_type t);
 int tensor_type_from_ggml(uint32_t ggml);
+/* n values of a float type (F32, F16, BF16, F64) at raw, in float32. */
+void float_values(enum tensor_type type, const unsigned char *raw, float *p, size_t n);
 /* safetensors spelling of a type; NULL when that container has none. */
 const char *tensor_type_to_safetensors(enum tensor_type t);
 /* Bytes of a tensor; false when the product passes LIMIT_TENSOR_VALUES or the last dimension is no whole block. */
@@ -88,11 +90,15 @@ struct gguf_kv {
 
 /* A tensor and where its bytes are. */
 struct hf_packed;
+struct hf_made;
 struct stored_tensor {
     struct tensor_info info; /* first: callers hold a pointer to it */
     uint32_t part;
     uint64_t offset;                /* in the file of the part */
     const struct hf_packed *packed; /* the rows are made from these when they are read; NULL: the bytes are the rows */
+    const struct hf_made *made;     /* the same (hf_made.h) */
+    bool plus_one;                  /* a float vector of type stored_type: read as F32, one added to each value */
+    enum tensor_type stored_type;
 };
 
 /* The parsed header of one GGUF file. Strings live in mem. */
@@ -213,9 +219,12 @@ int hf_vocab_parse(struct hf_vocab *h, const char *path, const json_t *tokenizer
 int hf_vocab_load(struct hf_vocab *h, const char *dir, const json_t *config, struct err *e) MUST_CHECK;
 /* GGUF pre-tokenizer name of the pre_tokenizer of a tokenizer.json; NULL when unknown. */
 const char *hf_pre_tokenizer_name(const json_t *tokenizer, bool *byte_level, bool *prefix_space);
-/* GGUF name of a tensor of the llama family in out, or false when it has none. */
-bool hf_tensor_name(const char *hf, char *out, size_t size);
+/* GGUF name of a tensor in out, or false when it has none. a: the architecture of the directory, NULL when unknown. */
+struct arch;
+bool hf_tensor_name(const struct arch *a, const char *hf, char *out, size_t size);
 
+/* Ranges of the sizes alone: after it loops over layers and frequencies stay within their arrays. */
+int params_check_sizes(const struct model_params *p, const char *path, struct err *e) MUST_CHECK;
 /* Ranges and divisibility that every family needs. */
 int params_check(const struct model_params *p, const char *path, struct err *e) MUST_CHECK;
 /* Shapes of the tensors against the hyper-parameters: embedding, norms, projections of every layer. */

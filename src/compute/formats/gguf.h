@@ -49,6 +49,10 @@ int gguf_put_tensor(struct gguf_writer *w, const char *name, enum tensor_type ty
  * -ERR_UNSUPPORTED for a tokenizer that GGUF cannot describe. */
 int gguf_put_metadata(struct gguf_writer *w, const struct model_file *f, const char *const *skip,
                       struct err *e) MUST_CHECK;
+/* The keys of hyper-parameters alone; name: general.name. -ERR_NOMEM. */
+int gguf_put_params(struct gguf_writer *w, const struct model_params *p, const char *name) MUST_CHECK;
+/* Declared keys of our own, under "tailor.". */
+size_t gguf_n_own_key(const struct gguf_writer *w);
 /* Write the header. A name declared twice is -ERR_INPUT. */
 int gguf_writer_begin(struct gguf_writer *w, struct err *e) MUST_CHECK;
 /* The next n bytes of tensor data (padding between tensors is written by itself). */

@@ -8,6 +8,7 @@
 #include "compute/formats/formats_int.h"
 #include "ground/base/buf.h"
 #include "ground/base/file.h"
+#include "ground/base/str.h"
 
 enum { ALIGNMENT = 32 };
 
@@ -102,6 +103,15 @@ static int add_key(struct gguf_writer *w, const char *key, uint32_t type)
     }
     w->key[w->n_kv++] = arena_strndup(&w->mem, key, strlen(key));
     return w->key[w->n_kv - 1] ? 0 : fail(w, -ERR_NOMEM, key, "is too much for the header");
+}
+
+size_t gguf_n_own_key(const struct gguf_writer *w)
+{
+    size_t n = 0;
+    for (uint64_t i = 0; i < w->n_kv; i++) {
+        n += str_starts(w->key[i], "tailor.");
+    }
+    return n;
 }
 
 static int put(struct gguf_writer *w, const char *key, enum gguf_value_type type, const void *p, size_t n)

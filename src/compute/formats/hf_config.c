@@ -1,8 +1,7 @@
-/* config.json of the llama family as hyper-parameters, and the names of its tensors. Owns nothing.
- * Understands transformers 5 (`rope_parameters`) and the older `rope_theta` with `rope_scaling`. What is absent gets
- * the default of the model's configuration class in transformers; what would change the computation and is not
- * understood is refused. */
-#include "compute/formats/formats_int.h"
+/* config.json as hyper-parameters: what families share; theirs are in arch_*.c. And the names of tensors. Owns nothing.
+ * What is absent gets the default of the model's configuration class in transformers; what would change the computation
+ * and is not understood is refused. */
+#include "compute/formats/arch_int.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -10,23 +9,15 @@
 
 #include "ground/base/str.h"
 
-struct reader {
-    const json_t *config;
-    const char *path;
-    struct err *e;
-};
-
-/* A member that is there and not null. */
-static const json_t *member(const json_t *object, const char *key)
+const json_t *config_member(const json_t *object, const char *key)
 {
     const json_t *j = json_object_get(object, key);
     return json_is_null(j) ? NULL : j;
 }
 
-/* initial < 0: it must be there. */
-static int read_int(const struct reader *r, const char *key, int initial, int *out)
+int config_read_int(const struct config_reader *r, const char *key, int initial, int *out)
 {
-    const json_t *j = member(r->config, key);
+    const json_t *j = config_member(r->config, key);
     if (!j && initial >= 0) {
         *out = initial;
         return 0;
@@ -40,9 +31,9 @@ static int read_int(const struct reader *r, const char *key, int initial, int *o
     return 0;
 }
 
-static int read_float(const struct reader *r, const json_t *object, const char *key, double initial, double *out)
+int config_read_float(const struct config_reader *r, const json_t *object, const char *key, double initial, double *out)
 {
-    const json_t *j = member(object, key);
+    const json_t *j = config_member(object, key);
     *out = j ? json_number_value(j) : initial;
     if ((j && !json_is_number(j)) || !isfinite(*out) || *out <= 0) {
         return err_set(r->e, ERR_INPUT, r->path, "cannot use \"%s\": config.json needs a number \"%s\" above 0",
@@ -51,95 +42,88 @@ static int read_float(const struct reader *r, const json_t *object, const char *
     return 0;
 }
 
-static int refuse(const struct reader *r, const char *key, const char *why)
+int config_read_scale(const struct config_reader *r, const char *key, float *out)
+{
+    double v = (double)*out;
+    int rc = config_member(r->config, key) ? config_read_float(r, r->config, key, 1, &v) : 0;
+    *out = (float)v;
+    return rc;
+}
+
+int config_refuse(const struct config_reader *r, const char *key, const char *why)
 {
     return err_set(r->e, ERR_UNSUPPORTED, r->path, "cannot use \"%s\": config.json \"%s\" %s", r->path, key, why);
 }
 
-static int read_sizes(const struct reader *r, struct model_params *p, int n_ctx_default)
+static int read_sizes(const struct config_reader *r, struct model_params *p, int n_ctx_default)
 {
-    int rc = read_int(r, "num_hidden_layers", -1, &p->n_layer);
-    rc = rc ? rc : read_int(r, "hidden_size", -1, &p->n_embd);
-    rc = rc ? rc : read_int(r, "intermediate_size", -1, &p->n_ff);
-    rc = rc ? rc : read_int(r, "vocab_size", -1, &p->n_vocab);
-    rc = rc ? rc : read_int(r, "num_attention_heads", -1, &p->n_head);
-    rc = rc ? rc : read_int(r, "num_key_value_heads", p->n_head, &p->n_kv_head);
-    rc = rc ? rc : read_int(r, "max_position_embeddings", n_ctx_default, &p->n_ctx_train);
-    rc = rc ? rc : read_int(r, "head_dim", p->n_head > 0 ? p->n_embd / p->n_head : 0, &p->d_head);
+    int rc = config_read_int(r, "num_hidden_layers", -1, &p->n_layer);
+    rc = rc ? rc : config_read_int(r, "hidden_size", -1, &p->n_embd);
+    rc = rc ? rc : config_read_int(r, "intermediate_size", -1, &p->n_ff);
+    rc = rc ? rc : config_read_int(r, "vocab_size", -1, &p->n_vocab);
+    rc = rc ? rc : config_read_int(r, "num_attention_heads", -1, &p->n_head);
+    rc = rc ? rc : config_read_int(r, "num_key_value_heads", p->n_head, &p->n_kv_head);
+    rc = rc ? rc : config_read_int(r, "max_position_embeddings", n_ctx_default, &p->n_ctx_train);
+    rc = rc ? rc : config_read_int(r, "head_dim", p->n_head > 0 ? p->n_embd / p->n_head : 0, &p->d_head);
     double eps = 0;
-    rc = rc ? rc : read_float(r, r->config, "rms_norm_eps", 1e-6, &eps);
+    rc = rc ? rc : config_read_float(r, r->config, "rms_norm_eps", 1e-6, &eps);
     p->rms_eps = (float)eps;
     return rc;
 }
 
-/* llama3 scaling: wavelengths above orig/low are stretched by factor, below orig/high kept, between them blended. */
-static int llama3_factors(const struct reader *r, const json_t *rope, struct model_params *p)
+int config_read_layer_types(const struct config_reader *r, struct model_params *p, int window, int chunk)
 {
-    double factor;
-    double low;
-    double high;
-    double orig;
-    int rc = read_float(r, rope, "factor", -1, &factor);
-    rc = rc ? rc : read_float(r, rope, "low_freq_factor", -1, &low);
-    rc = rc ? rc : read_float(r, rope, "high_freq_factor", -1, &high);
-    rc = rc ? rc : read_float(r, rope, "original_max_position_embeddings", -1, &orig);
-    if (rc) {
-        return rc;
-    }
-    if (high <= low) {
+    const json_t *list = config_member(r->config, "layer_types");
+    if (list && json_array_size(list) != (size_t)p->n_layer) {
         return err_set(r->e, ERR_INPUT, r->path,
-                       "cannot use \"%s\": config.json high_freq_factor %g must be above low_freq_factor %g", r->path,
-                       high, low);
+                       "cannot use \"%s\": config.json \"layer_types\" has %zu entries, %d would be right", r->path,
+                       json_array_size(list), p->n_layer);
     }
-    for (int i = 0; i < p->n_rot / 2; i++) {
-        double wavelength = 2 * M_PI * pow(p->rope_theta, 2.0 * i / p->n_rot);
-        double s = (orig / wavelength - low) / (high - low);
-        double f = wavelength < orig / high ? 1 : wavelength > orig / low ? factor : 1 / ((1 - s) / factor + s);
-        p->rope_factor[i] = (float)f;
+    for (int i = 0; list && i < p->n_layer; i++) {
+        const char *type = json_string_value(json_array_get(list, (size_t)i));
+        bool slides = type && str_eq(type, "sliding_attention"), full = type && str_eq(type, "full_attention");
+        bool chunked = type && str_eq(type, "chunked_attention") && chunk > 0;
+        if (!slides && !full && !chunked) {
+            return err_set(r->e, ERR_UNSUPPORTED, r->path,
+                           "cannot use \"%s\": config.json \"layer_types\" has \"%.64s\", which is not supported",
+                           r->path, type ? type : "");
+        }
+        p->layer[i].window = slides ? window : 0;
+        p->layer[i].chunk = chunked ? chunk : 0;
     }
     return 0;
 }
 
-static int read_rope(const struct reader *r, struct model_params *p)
+int config_read_no_rope(const struct config_reader *r, struct model_params *p, int interval)
 {
-    const json_t *rope = member(r->config, "rope_parameters");
-    const json_t *base = rope && member(rope, "rope_theta") ? rope : r->config;
-    rope = rope ? rope : member(r->config, "rope_scaling");
-    const json_t *kind = member(rope, "rope_type");
-    const char *type = json_string_value(kind ? kind : member(rope, "type"));
-    double linear = 1;
-    double partial = 1;
-    int rc = read_float(r, base, "rope_theta", 10000, &p->rope_theta);
-    rc = rc ? rc
-            : read_float(r, member(rope, "partial_rotary_factor") ? rope : r->config, "partial_rotary_factor", 1,
-                         &partial);
-    if (rc) {
-        return rc;
+    const json_t *list = config_member(r->config, "no_rope_layers");
+    int every, rc = config_read_int(r, "no_rope_layer_interval", interval, &every);
+    if (rc || every < 1) {
+        return rc ? rc : config_refuse(r, "no_rope_layer_interval", "is 0");
     }
-    if (p->d_head > 2 * (int)N_ELEM(p->rope_factor) || partial > 1) {
-        return refuse(r, "head_dim", "is above 1024, or more than all of a head is rotated");
+    if (json_array_size(list) > 0 && json_array_size(list) != (size_t)p->n_layer) {
+        return err_set(r->e, ERR_INPUT, r->path,
+                       "cannot use \"%s\": config.json \"no_rope_layers\" has %zu entries, %d would be right", r->path,
+                       json_array_size(list), p->n_layer);
     }
-    p->n_rot = (int)(p->d_head * partial);
-    if (type && str_eq(type, "linear")) {
-        rc = read_float(r, rope, "factor", -1, &linear);
-    } else if (type && !str_eq(type, "llama3") && !str_eq(type, "default")) {
-        return refuse(r, "rope_type", "is not one of default, linear, llama3");
+    for (int i = 0; i < p->n_layer; i++) {
+        bool rotates =
+            json_array_size(list) ? json_integer_value(json_array_get(list, (size_t)i)) != 0 : (i + 1) % every != 0;
+        p->layer[i].rope = rotates ? 0 : -1;
     }
-    for (size_t i = 0; i < N_ELEM(p->rope_factor); i++) {
-        p->rope_factor[i] = (float)linear;
-    }
-    return rc || !type || !str_eq(type, "llama3") ? rc : llama3_factors(r, rope, p);
+    return 0;
 }
 
-/* mistral: one window for all layers, 4096 when the key is absent, none when it is null. qwen2: none. */
-static int read_window(const struct reader *r, const char *type, struct model_params *p)
+/* The activation is the family's own, whatever key says so; another would be another model. */
+static int check_activation(const struct config_reader *r, const struct model_params *p)
 {
-    if (str_eq(type, "mistral")) {
-        bool null = json_is_null(json_object_get(r->config, "sliding_window"));
-        return null ? 0 : read_int(r, "sliding_window", 4096, &p->sliding_window);
-    }
-    if (str_eq(type, "qwen2") && json_is_true(json_object_get(r->config, "use_sliding_window"))) {
-        return refuse(r, "use_sliding_window", "is true: windows that differ by layer are not supported");
+    const char *key = config_member(r->config, "hidden_activation") ? "hidden_activation" : "hidden_act";
+    const char *act = json_string_value(config_member(r->config, key));
+    const char *own = p->activation == ACTIVATION_SILU ? "silu" : "gelu_pytorch_tanh";
+    if (act && !str_eq(act, own)) {
+        return err_set(r->e, ERR_UNSUPPORTED, r->path,
+                       "cannot use \"%s\": config.json \"%s\" is \"%.64s\", %s would be right for %s", r->path, key,
+                       act, own, p->architecture);
     }
     return 0;
 }
@@ -152,42 +136,62 @@ static int token_id(const json_t *j)
     return id >= 0 && id <= INT32_MAX ? (int)id : -1;
 }
 
-/* The families: by model_type, what GGUF calls them and the default context of their configuration class. */
-static const struct {
-    const char *model_type, *arch;
-    int n_ctx_default;
-} families[] = {{"llama", "llama", 2048}, {"mistral", "llama", 131072}, {"qwen2", "qwen2", 32768}};
+static int find_arch(const json_t *config, const char *path, const struct arch **out, struct err *e)
+{
+    char known[256];
+    const char *type = json_string_value(json_object_get(config, "model_type"));
+    *out = arch_find_model_type(type);
+    if (!*out) {
+        return err_set(e, ERR_UNSUPPORTED, path, "cannot use \"%s\": model_type \"%.64s\" is not supported, %s are",
+                       path, type ? type : "", arch_model_types(known, sizeof known));
+    }
+    return 0;
+}
+
+/* Rotated values of a head, and the rotary positions of families that have one kind of them. */
+static int read_ropes(const struct config_reader *r, struct model_params *p)
+{
+    const json_t *rope = config_member(r->config, "rope_parameters");
+    rope = rope ? rope : config_member(r->config, "rope_scaling");
+    double partial = 1;
+    const json_t *holder = config_member(rope, "partial_rotary_factor") ? rope : r->config;
+    int rc = config_read_float(r, holder, "partial_rotary_factor", 1, &partial);
+    if (!rc && partial > 1) {
+        rc = config_refuse(r, "partial_rotary_factor", "is above 1: more than all of a head is rotated");
+    }
+    p->n_rot = rc ? 0 : (int)(p->d_head * partial);
+    return rc || p->n_rope > 1 ? rc : config_read_rope(r, rope, "rope_theta", 10000, p, &p->rope[0]);
+}
 
 int hf_config_params(const json_t *config, const char *path, struct model_params *p, struct err *e)
 {
-    struct reader r = {config, path, e};
-    const char *type = json_string_value(json_object_get(config, "model_type"));
-    const char *act = json_string_value(json_object_get(config, "hidden_act"));
-    size_t i = 0;
-    while (i < N_ELEM(families) && !str_eq(type, families[i].model_type)) {
-        i++;
-    }
-    if (i == N_ELEM(families)) {
-        return err_set(e, ERR_UNSUPPORTED, path,
-                       "cannot use \"%s\": model_type \"%.64s\" is not supported, llama, mistral and qwen2 are", path,
-                       type ? type : "");
-    }
-    if (act && !str_eq(act, "silu")) {
-        return refuse(&r, "hidden_act", "is not silu");
-    }
+    const struct arch *a;
     struct hf_quant quant; /* its tensors were bound when the directory was opened */
-    int rc = hf_quant_parse(config, path, &quant, e);
+    int rc = find_arch(config, path, &a, e);
     if (rc) {
         return rc;
     }
-    snprintf(p->architecture, sizeof p->architecture, "%s", families[i].arch);
+    struct config_reader r = {.arch = a,
+                              .config = config,
+                              .path = path,
+                              .model_type = json_string_value(json_object_get(config, "model_type")),
+                              .e = e};
+    arch_init(a, p);
+    rc = check_activation(&r, p);
+    rc = rc ? rc : hf_quant_parse(config, path, &quant, e);
     p->rope_halves = true;
     p->tied_head = json_is_true(json_object_get(config, "tie_word_embeddings"));
     p->bos_id = token_id(json_object_get(config, "bos_token_id"));
     p->eos_id = token_id(json_object_get(config, "eos_token_id"));
-    rc = read_sizes(&r, p, families[i].n_ctx_default);
-    rc = rc ? rc : read_rope(&r, p);
-    return rc ? rc : read_window(&r, type, p);
+    rc = rc ? rc : read_sizes(&r, p, a->n_ctx_default);
+    rc = rc ? rc : params_check_sizes(p, path, e);
+    rc = rc ? rc : read_ropes(&r, p);
+    if (rc) {
+        return rc;
+    }
+    p->attn_scale = 1.0f / sqrtf((float)p->d_head);
+    arch_layers(a, p, 0);
+    return a->from_config ? a->from_config(&r, p) : 0;
 }
 
 int hf_params(const struct model_file *f, struct model_params *p, struct err *e)
@@ -199,6 +203,9 @@ int hf_params(const struct model_file *f, struct model_params *p, struct err *e)
                        f->path);
     }
     int rc = hf_config_params(f->config, f->path, p, e);
+    if (!config_member(f->config, "tie_word_embeddings")) { /* some classes tie by default, and files leave it out */
+        p->tied_head = !model_file_find(f, "output.weight");
+    }
     if (!rc && f->vocab_rc == 0 && f->vocab.model) {
         p->bos_id = f->vocab.bos_id >= 0 ? f->vocab.bos_id : p->bos_id;
         p->eos_id = f->vocab.eos_id >= 0 ? f->vocab.eos_id : p->eos_id;
@@ -206,16 +213,35 @@ int hf_params(const struct model_file *f, struct model_params *p, struct err *e)
     return rc;
 }
 
-bool hf_tensor_name(const char *hf, char *out, size_t size)
+/* The GGUF name of a part of a layer: "self_attn.q_proj.weight" -> "attn_q.weight". */
+static bool part_name(const char *const (*names)[2], const char *hf, char *out, size_t size)
+{
+    for (; names && (*names)[0]; names++) {
+        size_t n = strlen((*names)[0]);
+        const char *kind = hf + n;
+        if (str_eq(hf, (*names)[0])) { /* a whole name */
+            return snprintf(out, size, "%s", (*names)[1]) > 0;
+        }
+        if (!strncmp(hf, (*names)[0], n) && (str_eq(kind, ".weight") || str_eq(kind, ".bias"))) {
+            return snprintf(out, size, "%s%s", (*names)[1], kind) > 0;
+        }
+    }
+    return false;
+}
+
+bool hf_tensor_name(const struct arch *a, const char *hf, char *out, size_t size)
 {
     static const char *const top[][2] = {{"embed_tokens.weight", "token_embd.weight"},
                                          {"norm.weight", "output_norm.weight"},
                                          {"lm_head.weight", "output.weight"}};
-    static const char *const part[][2] = {{"input_layernorm", "attn_norm"}, {"post_attention_layernorm", "ffn_norm"},
-                                          {"self_attn.q_proj", "attn_q"},   {"self_attn.k_proj", "attn_k"},
-                                          {"self_attn.v_proj", "attn_v"},   {"self_attn.o_proj", "attn_output"},
-                                          {"mlp.gate_proj", "ffn_gate"},    {"mlp.up_proj", "ffn_up"},
-                                          {"mlp.down_proj", "ffn_down"}};
+    static const char *const common[][2] = {
+        {"input_layernorm", "attn_norm"},    {"post_attention_layernorm", "ffn_norm"},
+        {"self_attn.q_proj", "attn_q"},      {"self_attn.k_proj", "attn_k"},
+        {"self_attn.v_proj", "attn_v"},      {"self_attn.o_proj", "attn_output"},
+        {"self_attn.q_norm", "attn_q_norm"}, {"self_attn.k_norm", "attn_k_norm"},
+        {"mlp.gate_proj", "ffn_gate"},       {"mlp.up_proj", "ffn_up"},
+        {"mlp.down_proj", "ffn_down"},       {NULL, NULL}};
+    char part[LIMIT_NAME_BYTES];
     int layer;
     int used = 0;
     hf = str_starts(hf, "model.") ? hf + strlen("model.") : hf;
@@ -227,12 +253,7 @@ bool hf_tensor_name(const char *hf, char *out, size_t size)
     if (sscanf(hf, "layers.%5d.%n", &layer, &used) != 1 || used == 0 || layer < 0) {
         return false;
     }
-    for (size_t i = 0; i < N_ELEM(part); i++) {
-        size_t n = strlen(part[i][0]);
-        const char *kind = hf + used + n;
-        if (!strncmp(hf + used, part[i][0], n) && (str_eq(kind, ".weight") || str_eq(kind, ".bias"))) {
-            return snprintf(out, size, "blk.%d.%s%s", layer, part[i][1], kind) > 0;
-        }
-    }
-    return false;
+    bool known = part_name(a ? a->hf_name : NULL, hf + used, part, sizeof part) ||
+                 part_name(common, hf + used, part, sizeof part);
+    return known && snprintf(out, size, "blk.%d.%s", layer, part) > 0;
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "compute/formats/formats_int.h"
+#include "compute/formats/arch_int.h"
 #include "compute/kernels/half.h"
 #include "ground/base/str.h"
 
@@ -239,6 +239,11 @@ static int int4_type(struct binder *b, const struct hf_packed *x, enum tensor_ty
     return rc;
 }
 
+static const struct arch *arch_of(const struct model_file *f)
+{
+    return arch_find_model_type(json_string_value(json_object_get(f->config, "model_type")));
+}
+
 /* The matrix in the place of its part at idx. hf_name: "model.layers.0.self_attn.q_proj.weight". */
 static int put_matrix(struct binder *b, size_t idx, const char *hf_name, const struct hf_packed *x,
                       enum tensor_type type)
@@ -246,7 +251,7 @@ static int put_matrix(struct binder *b, size_t idx, const char *hf_name, const s
     char name[LIMIT_NAME_BYTES + 16];
     struct stored_tensor *t = &b->made[idx];
     struct hf_packed *kept = arena_alloc(&b->f->names, sizeof *kept);
-    if (!hf_tensor_name(hf_name, name, sizeof name)) {
+    if (!hf_tensor_name(arch_of(b->f), hf_name, name, sizeof name)) {
         snprintf(name, sizeof name, "%s", hf_name);
     }
     *t = (struct stored_tensor){.info = {.type = type, .n_dim = 2, .shape = {x->n_out, x->n_in}}, .packed = kept};
@@ -282,7 +287,7 @@ static int bind_fp8(struct binder *b, size_t idx)
     const struct tensor_info scale = b->f->tensor[idx].info;
     struct hf_packed x = {.quant = b->quant};
     snprintf(hf_name, sizeof hf_name, "%.*s", (int)(strlen(scale.name) - strlen(end)), scale.name);
-    if (!hf_tensor_name(hf_name, name, sizeof name)) {
+    if (!hf_tensor_name(arch_of(b->f), hf_name, name, sizeof name)) {
         snprintf(name, sizeof name, "%s", hf_name);
     }
     size_t at = name_index_find(&b->index, b->f->tensor, name_at, name);

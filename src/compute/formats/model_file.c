@@ -3,10 +3,12 @@
  * model_hf.c and the files beside them. Immutable after open, so threads share it. */
 #include "compute/formats/model_file.h"
 
+#include <assert.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "compute/formats/formats_int.h"
+#include "compute/formats/hf_made.h"
 #include "ground/base/file.h"
 #include "ground/base/str.h"
 
@@ -153,6 +155,32 @@ const struct tensor_info *model_file_find(const struct model_file *f, const char
     return i < f->n_tensor ? &f->tensor[i].info : NULL;
 }
 
+/* Values [offset / 4, ...) of a float vector, as F32 with one added. */
+static int read_plus_one(const struct model_file *f, const struct stored_tensor *s, void *p, uint64_t offset, size_t n,
+                         struct err *e)
+{
+    enum { CHUNK = 1024 };
+    const struct model_part *part = &f->part[s->part];
+    unsigned char raw[CHUNK * sizeof(float)];
+    float value[CHUNK];
+    size_t size = tensor_type_info(s->stored_type)->block_bytes;
+    assert(offset % sizeof(float) == 0 && n % sizeof(float) == 0);
+    for (uint64_t at = offset / sizeof(float), end = (offset + n) / sizeof(float); at < end;) {
+        size_t m = end - at < CHUNK ? (size_t)(end - at) : CHUNK;
+        int rc = file_pread(part->fd, part->path, raw, m * size, s->offset + at * size, e);
+        if (rc) {
+            return err_wrap(e, rc, "tensor \"%s\"", s->info.name);
+        }
+        float_values(s->stored_type, raw, value, m);
+        for (size_t i = 0; i < m; i++) {
+            value[i] += 1;
+        }
+        memcpy((char *)p + (at * sizeof(float) - offset), value, m * sizeof(float));
+        at += m;
+    }
+    return 0;
+}
+
 int model_file_read(const struct model_file *f, const struct tensor_info *t, void *p, uint64_t offset, size_t n,
                     struct err *e)
 {
@@ -164,6 +192,12 @@ int model_file_read(const struct model_file *f, const struct tensor_info *t, voi
     if (s->packed) {
         int bad = hf_packed_read(f, s, p, offset, n, e);
         return bad ? err_wrap(e, bad, "tensor \"%s\"", t->name) : 0;
+    }
+    if (s->made) {
+        return hf_made_read(f, s, p, offset, n, e);
+    }
+    if (s->plus_one) {
+        return read_plus_one(f, s, p, offset, n, e);
     }
     const struct model_part *part = &f->part[s->part];
     int rc = file_pread(part->fd, part->path, p, n, s->offset + offset, e);

@@ -77,18 +77,87 @@ struct tensor_info {
     uint64_t n_bytes;
 };
 
-/* Hyper-parameters of the families that Tailor computes. */
+enum { MODEL_MAX_LAYER = 1024, MODEL_MAX_FREQ = 512, MODEL_MAX_ROPE = 2 };
+
+/* Rotary positions: frequency i is theta^(-2i/n_rot) / factor[i]; cos and sin are multiplied by magnitude. */
+struct model_rope {
+    double theta;
+    float factor[MODEL_MAX_FREQ]; /* [n_rot/2] from scaling of any kind; 1 when unscaled */
+    float magnitude;              /* 1 but for YaRN and longrope */
+    /* How factors of YaRN came about; factor 0: they did not. */
+    struct {
+        double factor, n_ctx_orig, beta_fast, beta_slow;
+    } yarn;
+    /* Longrope: beyond n_ctx_short positions these factors instead of the others; 0: there are none. */
+    int n_ctx_short;
+    float long_factor[MODEL_MAX_FREQ];
+};
+
+/* What differs from layer to layer. */
+struct model_layer_params {
+    int window;   /* > 0: a token sees so many positions, its own among them */
+    int chunk;    /* > 0: positions are cut into chunks of so many, a token sees its own */
+    int rope;     /* index into rope[], -1: no rotation */
+    bool experts; /* a mixture of experts in place of the feed-forward part */
+};
+
+enum activation { ACTIVATION_SILU, ACTIVATION_GELU_TANH };
+enum qk_norm {
+    QK_NORM_NONE,
+    QK_NORM_HEAD,   /* of each head of q and k, before the rotation; weights [d_head] */
+    QK_NORM_FULL,   /* of all of q and all of k */
+    QK_NORM_ROTATED /* of each head after the rotation, where there is one; without weights */
+};
+
+/* Mixtures of experts, of the layers that have one (device/experts.h says how a router chooses). */
+struct model_experts {
+    int n_expert;     /* 0: there are none */
+    int n_used, n_ff; /* chosen for a token; width of one */
+    int n_shared;     /* width of the one that every token uses besides, 0: none */
+    bool shared_gate; /* its output is multiplied by a sigmoid of its input */
+    int n_group, n_group_used;
+    bool sigmoid, has_bias, renormalize, weighs_input;
+    float scale;
+};
+
+/* A compressed cache of keys and values (device/latent.h). */
+struct model_latent {
+    int n_latent;        /* 0: keys and values are kept as they are */
+    int q_rank;          /* queries come from a latent of their own; 0: from the input */
+    int d_nope, d_value; /* values of a query head that are not rotated (d_head = d_nope + n_rot); of a value head */
+};
+
+/* Hyper-parameters of the families that Tailor computes: everything that the forward pass must know. */
 struct model_params {
     char architecture[32]; /* GGUF's name: "llama", "qwen2" ...; HF model_type is mapped to it */
     int n_layer, n_embd, n_head, n_kv_head, d_head, n_ff, n_vocab, n_ctx_train;
     int n_rot; /* rotated values of a head */
     float rms_eps;
-    double rope_theta;
-    bool rope_halves;       /* pairs (i, i + n_rot/2) as Hugging Face stores them; false: (2i, 2i+1), GGUF llama */
-    float rope_factor[512]; /* [n_rot/2] divide frequency i by this (llama3 scaling, linear scaling); 1 when unscaled */
-    bool tied_head;         /* the output matrix is the embedding */
-    int sliding_window;     /* 0: none */
-    int bos_id, eos_id;     /* -1: none */
+    bool rope_halves;   /* pairs (i, i + n_rot/2) as Hugging Face stores them; false: (2i, 2i+1), GGUF llama */
+    bool tied_head;     /* the output matrix is the embedding */
+    int bos_id, eos_id; /* -1: none */
+
+    bool norm_before, norm_after; /* of attention and feed-forward: their input, their output */
+    enum qk_norm qk_norm;
+    enum activation activation;
+    bool fused;            /* q, k, v are the rows of one tensor; gate, up of another */
+    float embedding_scale; /* embeddings are multiplied by it */
+    float residual_scale;  /* both branches are, before they join the residual stream */
+    float attn_scale;      /* scores are */
+    float logit_scale;     /* logits are */
+    float attn_softcap;    /* c > 0: scores s become c tanh(s / c) */
+    float logit_softcap;   /* the same of logits */
+
+    /* Queries of layers without rotation are multiplied by 1 + scale * ln(floor((pos + 1) / floor) + 1). */
+    int temperature_floor; /* 0: they are not */
+    float temperature_scale;
+
+    struct model_experts experts;
+    struct model_latent latent;
+
+    int n_rope;
+    struct model_rope rope[MODEL_MAX_ROPE];
+    struct model_layer_params layer[MODEL_MAX_LAYER]; /* [n_layer] */
 };
 
 struct model_file;
@@ -112,6 +181,30 @@ bool model_file_is_gguf(const struct model_file *f); /* else a Hugging Face dire
 int model_file_params(const struct model_file *f, struct model_params *p, struct err *e) MUST_CHECK;
 /* Whether there is a forward pass for this architecture (GGUF's name). */
 bool model_architecture_known(const char *name);
+/* The names of all that there are, "llama, qwen2 ...": for messages. */
+const char *model_architectures(char *out, size_t size);
+/* A tensor "blk.N.PART.weight" that a layer has. */
+struct layer_tensor {
+    const char *part;
+    int n_dim;
+    uint64_t shape[3]; /* row-major, outermost first */
+    bool has_bias;     /* it may have a bias of shape[0] values */
+    bool only_bias;    /* "blk.N.PART.bias" alone is there, of this shape */
+};
+struct layer_tensors {
+    struct layer_tensor at[32];
+    size_t n;
+};
+/* The tensors of a layer of a model with these hyper-parameters. */
+void model_layer_tensors(const struct model_params *p, int layer, struct layer_tensors *l);
+/* Hyper-parameters of a model that is made, not read: what is true of every model of an architecture (false: it is not
+ * known); when the sizes are filled in, the layers as the architecture has them, window being that of layers that slide
+ * (0: none), with the usual scale of scores. */
+bool model_params_begin(struct model_params *p, const char *architecture);
+void model_params_layers(struct model_params *p, int window);
+/* Whether a GGUF of this architecture keeps the rows of q and k in rotary pairs (2i, 2i+1), where Hugging Face keeps
+ * halves. */
+bool model_architecture_permutes(const char *name);
 /* GGUF metadata, or config.json, as JSON (borrowed). Arrays longer than 64 elements
  * stand there as {"array": true, "type": "string", "n": 49152}; bytes that are not UTF-8 as U+FFFD. */
 const json_t *model_file_metadata(const struct model_file *f);

@@ -1,7 +1,8 @@
 /* A Hugging Face directory as a model: config.json, model.safetensors or the files of its index, tokenizer files.
  * Fills a struct model_file; tensors get their GGUF names here, data stays as it is (rotary pairs in halves).
  * Other files of the directory are ignored; a path in the index that leaves the directory is refused. */
-#include "compute/formats/formats_int.h"
+#include "compute/formats/arch_int.h"
+#include "compute/formats/hf_made.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,10 +21,25 @@ static bool is_dropped(const struct model_file *f, const char *gguf_name, const 
     return str_eq(gguf_name, "output.weight") && json_is_true(json_object_get(f->config, "tie_word_embeddings"));
 }
 
+/* Where norm weights lack the 1 that they are used with, it is added when they are read; in float32, because bfloat16
+ * has no room for small weights beside it. */
+static void add_one(struct stored_tensor *s)
+{
+    struct tensor_info *t = &s->info;
+    bool is_float = t->type == TENSOR_F32 || t->type == TENSOR_F16 || t->type == TENSOR_BF16;
+    if (t->n_dim == 1 && is_float && str_ends(t->name, "_norm.weight")) {
+        s->plus_one = true;
+        s->stored_type = t->type;
+        t->type = TENSOR_F32;
+        t->n_bytes = t->shape[0] * sizeof(float);
+    }
+}
+
 static int take_tensor(struct model_file *f, const struct tensor_info *t, uint64_t offset, struct err *e)
 {
     char name[LIMIT_NAME_BYTES + 1];
-    if (!hf_tensor_name(t->name, name, sizeof name)) {
+    const struct arch *a = arch_find_model_type(json_string_value(json_object_get(f->config, "model_type")));
+    if (!hf_tensor_name(a, t->name, name, sizeof name)) {
         snprintf(name, sizeof name, "%s", t->name);
     }
     if (is_dropped(f, name, t->name)) {
@@ -34,6 +50,9 @@ static int take_tensor(struct model_file *f, const struct tensor_info *t, uint64
     s->info.name = arena_strndup(&f->names, name, strlen(name));
     s->part = (uint32_t)f->n_part;
     s->offset = offset;
+    if (s->info.name && a && a->plus_one) {
+        add_one(s);
+    }
     f->n_tensor += s->info.name != NULL;
     return s->info.name ? 0 : err_set(e, ERR_NOMEM, f->path, "cannot open \"%s\": out of memory", f->path);
 }
@@ -161,6 +180,7 @@ int model_open_hf(struct model_file *f, const char *path, struct err *e)
         f->metadata = json_incref(f->config);
         rc = rc ? rc : open_weights(f, e);
         rc = rc ? rc : hf_quant_bind(f, e);
+        rc = rc ? rc : hf_made_bind(f, e);
         rc = rc ? rc : check_parts(f, file_exists(tokenizer), e);
     } else if (!file_exists(tokenizer)) {
         rc = err_set(e, ERR_NOT_FOUND, path,

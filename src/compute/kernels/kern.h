@@ -114,6 +114,9 @@ struct kern_quant {
 typedef void (*kern_gemm_fn)(float *y, size_t ldy, const float *x, size_t x_row, size_t x_k, const float *p, size_t ldp,
                              size_t n_row, size_t n_col, size_t n_k, bool accumulate);
 
+/* y = activation(gate) * up. */
+typedef void (*kern_glu_fn)(float *y, const float *gate, const float *up, size_t n);
+
 /* Loops that measure what the machine can do at this level (compute/measure/floors.h). Each does n rounds on registers
  * and returns the number of operations done, a multiply-add counting two. bf16 is NULL where there is no instruction.
  */
@@ -178,6 +181,11 @@ struct kern {
     /* y = silu(gate) * up */
     void (*swiglu)(float *y, const float *gate, const float *up, size_t n);
     void (*swiglu_backward)(float *dgate, float *dup, const float *dy, const float *gate, const float *up, size_t n);
+    /* y = gelu(gate) * up, the form with tanh: gelu(x) = x / (1 + exp(-t)), t = 2 sqrt(2 / pi) (x + 0.044715 x^3) */
+    void (*geglu)(float *y, const float *gate, const float *up, size_t n);
+    void (*geglu_backward)(float *dgate, float *dup, const float *dy, const float *gate, const float *up, size_t n);
+    /* x = cap * tanh(x * scale / cap) in place */
+    void (*softcap)(float *x, size_t n, float scale, float cap);
     /* x = softmax(x * scale) in place over n values; returns log(sum(exp(x * scale))) */
     float (*softmax)(float *x, size_t n, float scale);
     /* sum in the 16-lane order: of x, of x * y */

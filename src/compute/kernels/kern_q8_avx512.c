@@ -179,21 +179,37 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
     }
 }
 
+/* Nearly every number of rows has a tile of its own: as two smaller ones they would take as long as more rows. */
+ALWAYS_INLINE size_t one_tile(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t r, size_t left,
+                              size_t n_block, bool accumulate, const enum quant_type t)
+{
+#define TILE_OF(n)                                         \
+    tile(y, ldy, packed, x, r, n, n_block, accumulate, t); \
+    return n
+    switch (left) {
+    case 1:
+        TILE_OF(1);
+    case 2:
+        TILE_OF(2);
+    case 3:
+        TILE_OF(3);
+    case 4:
+    case 5:
+        TILE_OF(4);
+    case 6:
+    case 7:
+        TILE_OF(6);
+    default:
+        TILE_OF(TILE);
+    }
+#undef TILE_OF
+}
+
 ALWAYS_INLINE void few_rows(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t n_row,
                             size_t n_block, bool accumulate, const enum quant_type t)
 {
-    size_t r = 0;
-    for (; r + TILE <= n_row; r += TILE) {
-        tile(y + r * ldy, ldy, packed, x, r, TILE, n_block, accumulate, t);
-    }
-    for (; r + 4 <= n_row; r += 4) {
-        tile(y + r * ldy, ldy, packed, x, r, 4, n_block, accumulate, t);
-    }
-    for (; r + 2 <= n_row; r += 2) {
-        tile(y + r * ldy, ldy, packed, x, r, 2, n_block, accumulate, t);
-    }
-    if (r < n_row) {
-        tile(y + r * ldy, ldy, packed, x, r, 1, n_block, accumulate, t);
+    for (size_t r = 0; r < n_row;) {
+        r += one_tile(y + r * ldy, ldy, packed, x, r, n_row - r, n_block, accumulate, t);
     }
 }
 
@@ -203,7 +219,7 @@ ALWAYS_INLINE void type_gemm_q8(float *y, size_t ldy, const char *packed, size_t
 {
     size_t g = 0;
     for (; n_row >= MANY_ROWS && g + 2 <= n_group; g += 2) {
-        many_rows(y + g * KERN_ROWS, ldy, packed + g * group_bytes, group_bytes, 2, x, n_row, n_block, accumulate, t);
+        many_rows(y + g * KERN_ROWS, ldy, packed + g * group_bytes, group_bytes, x, n_row, n_block, accumulate, t);
     }
     for (; g < n_group; g++) {
         few_rows(y + g * KERN_ROWS, ldy, packed + g * group_bytes, x, n_row, n_block, accumulate, t);

@@ -4,6 +4,7 @@
 
 #include "compute/kernels/kern_int.h"
 #include "compute/kernels/kmath.h"
+#include "compute/kernels/kmath_const.h"
 
 static float dot(const float *x, const float *y, size_t n)
 {
@@ -28,6 +29,25 @@ static void swiglu(float *y, const float *gate, const float *up, size_t n)
     for (size_t i = 0; i < n; i++) {
         float sigmoid = 1.0f / (1.0f + kmath_expf(-gate[i]));
         y[i] = gate[i] * sigmoid * up[i];
+    }
+}
+
+static void geglu(float *y, const float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float t = gate[i] * (GELU_A + GELU_B * (gate[i] * gate[i]));
+        float sigmoid = 1.0f / (1.0f + kmath_expf(-t));
+        y[i] = gate[i] * sigmoid * up[i];
+    }
+}
+
+/* tanh(z) = 2 / (1 + exp(-2 z)) - 1 */
+static void softcap(float *x, size_t n, float scale, float cap)
+{
+    float by = 2.0f * scale / cap;
+    for (size_t i = 0; i < n; i++) {
+        float sigmoid = 1.0f / (1.0f + kmath_expf(-(x[i] * by)));
+        x[i] = (sigmoid + sigmoid - 1.0f) * cap;
     }
 }
 
@@ -115,6 +135,8 @@ void kern_rows_fill_scalar(struct kern *k)
 {
     k->rms_norm = rms_norm;
     k->swiglu = swiglu;
+    k->geglu = geglu;
+    k->softcap = softcap;
     k->softmax = softmax;
     k->dot = dot;
     k->log_sum_exp = log_sum_exp;

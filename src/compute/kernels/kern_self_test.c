@@ -403,6 +403,37 @@ static bool swiglu_backward_same(const struct kern *k, const struct kern *s)
     return rows_equal(&c);
 }
 
+static bool geglu_same(const struct kern *k, const struct kern *s)
+{
+    struct rows_case c;
+    rows_begin(&c);
+    k->geglu(c.a[0], c.x, c.y, N);
+    s->geglu(c.b[0], c.x, c.y, N);
+    return rows_equal(&c);
+}
+
+static bool geglu_backward_same(const struct kern *k, const struct kern *s)
+{
+    struct rows_case c;
+    rows_begin(&c);
+    k->geglu_backward(c.a[0], c.a[1], c.z, c.y, c.w, N);
+    s->geglu_backward(c.b[0], c.b[1], c.z, c.y, c.w, N);
+    return rows_equal(&c);
+}
+
+static bool softcap_same(const struct kern *k, const struct kern *s)
+{
+    struct rows_case c;
+    rows_begin(&c);
+    memcpy(c.a[1], c.x, sizeof c.x);
+    memcpy(c.b[1], c.x, sizeof c.x);
+    for (int i = 0; i < 2; i++) {
+        k->softcap(c.a[i], N, 0.7f, 30);
+        s->softcap(c.b[i], N, 0.7f, 30);
+    }
+    return rows_equal(&c);
+}
+
 static bool softmax_same(const struct kern *k, const struct kern *s)
 {
     struct rows_case c;
@@ -544,6 +575,9 @@ const struct kern_entry kern_entries[] = {
     ENTRY(rms_norm_backward, KERN_SCALAR),
     ENTRY(swiglu, KERN_SCALAR),
     ENTRY(swiglu_backward, KERN_SCALAR),
+    ENTRY(geglu, KERN_SCALAR),
+    ENTRY(geglu_backward, KERN_SCALAR),
+    ENTRY(softcap, KERN_SCALAR),
     ENTRY(softmax, KERN_SCALAR),
     ENTRY(dot, KERN_SCALAR),
     ENTRY(log_sum_exp, KERN_SCALAR),

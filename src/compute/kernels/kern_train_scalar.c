@@ -3,6 +3,7 @@
 
 #include "compute/kernels/kern_int.h"
 #include "compute/kernels/kmath.h"
+#include "compute/kernels/kmath_const.h"
 
 /* With y = x r w, r = (mean(x^2) + eps)^(-1/2):  dx += r (dy w) - x r^3 sum(dy w x) / n */
 static void rms_norm_backward(float *dx, const float *dy, const float *x, const float *w, size_t n, float inv_rms)
@@ -25,6 +26,17 @@ static void swiglu_backward(float *dgate, float *dup, const float *dy, const flo
         float s = 1.0f / (1.0f + kmath_expf(-g));
         dup[i] = d * (g * s);
         dgate[i] = d * u * (s * (1.0f + g * (1.0f - s)));
+    }
+}
+
+static void geglu_backward(float *dgate, float *dup, const float *dy, const float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float g = gate[i], u = up[i], d = dy[i], square = g * g;
+        float sigmoid = 1.0f / (1.0f + kmath_expf(-(g * (GELU_A + GELU_B * square))));
+        float dt = GELU_A + 3.0f * GELU_B * square;
+        dup[i] = d * (g * sigmoid);
+        dgate[i] = d * u * (sigmoid + g * sigmoid * ((1.0f - sigmoid) * dt));
     }
 }
 
@@ -53,6 +65,7 @@ void kern_train_fill_scalar(struct kern *k)
 {
     k->rms_norm_backward = rms_norm_backward;
     k->swiglu_backward = swiglu_backward;
+    k->geglu_backward = geglu_backward;
     k->cross_entropy_backward = cross_entropy_backward;
     k->adamw = adamw;
 }

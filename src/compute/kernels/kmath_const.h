@@ -19,4 +19,8 @@
 #define EXPF_P4         1.6666665459e-1f
 #define EXPF_P5         5.0000001201e-1f
 
+/* gelu with tanh: t = x (A + B x^2), A = 2 sqrt(2 / pi), B = 0.044715 A */
+#define GELU_A 1.5957691216057308f
+#define GELU_B 0.07135481627159471f
+
 #endif

@@ -18,7 +18,8 @@ struct part {
     struct part_scales s;
 };
 
-enum { RUN = 8, RUN_TILE = 6, AHEAD = 2, MANY_ROWS = 2 * RUN_TILE };
+enum { RUN = 8, RUN_TILE = 6, AHEAD = 2, MANY_ROWS = 9 };
+_Static_assert(MANY_ROWS > RUN_TILE + 2, "no tile has less than four rows");
 
 struct run {
     struct part part[RUN][2];
@@ -96,8 +97,7 @@ ALWAYS_INLINE i16 broadcast4(const struct row_bases *q, const int r, const int o
 
 /* Exact sums over half a part or a whole one. i: which number of s->zero. */
 ALWAYS_INLINE void run_dots(v16 v[RUN_TILE][2], const struct part p[2], const struct row_bases *q, const int n_row,
-                            const int n_group, const struct run_start *s, size_t i, const int first, const int n,
-                            const enum quant_type t)
+                            const struct run_start *s, size_t i, const int first, const int n, const enum quant_type t)
 {
     i16 d[RUN_TILE][2];
     UNROLL
@@ -110,7 +110,7 @@ ALWAYS_INLINE void run_dots(v16 v[RUN_TILE][2], const struct part p[2], const st
         for (int r = 0; r < n_row; r++) {
             i16 x = broadcast4(q, r, 4 * j);
             UNROLL
-            for (int g = 0; g < n_group; g++) {
+            for (int g = 0; g < 2; g++) {
                 d[r][g] = _mm512_dpbusd_epi32(d[r][g], p[g].w[j], x);
             }
         }
@@ -118,7 +118,7 @@ ALWAYS_INLINE void run_dots(v16 v[RUN_TILE][2], const struct part p[2], const st
     UNROLL
     for (int r = 0; r < n_row; r++) {
         UNROLL
-        for (int g = 0; g < n_group; g++) {
+        for (int g = 0; g < 2; g++) {
             v[r][g] = i16_to_float(d[r][g]);
         }
     }
@@ -126,20 +126,20 @@ ALWAYS_INLINE void run_dots(v16 v[RUN_TILE][2], const struct part p[2], const st
 
 /* The order of part_product, and its bits. */
 ALWAYS_INLINE void run_part(v16 acc[RUN_TILE][2], const struct part p[2], const struct row_bases *q,
-                            const struct row_bases *d, const int n_row, const int n_group, const struct run_start *s,
-                            size_t i, const enum quant_type t)
+                            const struct row_bases *d, const int n_row, const struct run_start *s, size_t i,
+                            const enum quant_type t)
 {
     v16 v[RUN_TILE][2], u[RUN_TILE][2];
     const size_t at = type_run16(t) ? 2 * i : i;
-    run_dots(v, p, q, n_row, n_group, s, at, 0, type_run16(t) ? LINES / 2 : LINES, t);
+    run_dots(v, p, q, n_row, s, at, 0, type_run16(t) ? LINES / 2 : LINES, t);
     if (type_run16(t)) {
-        run_dots(u, p, q, n_row, n_group, s, at + 1, LINES / 2, LINES / 2, t);
+        run_dots(u, p, q, n_row, s, at + 1, LINES / 2, LINES / 2, t);
     }
     UNROLL
     for (int r = 0; r < n_row; r++) {
         v16 x_d = v16_set(*(const float *)row_at(d, r));
         UNROLL
-        for (int g = 0; g < n_group; g++) {
+        for (int g = 0; g < 2; g++) {
             v16 sum = v16_mul(v[r][g], p[g].s.d[0]);
             if (type_run16(t)) {
                 sum = v16_fma(u[r][g], p[g].s.d[1], sum);
@@ -157,7 +157,7 @@ ALWAYS_INLINE void run_part(v16 acc[RUN_TILE][2], const struct part p[2], const 
 
 /* n_row <= RUN_TILE rows with n parts, onto y or into it. */
 ALWAYS_INLINE void run_tile(float *y, size_t ldy, const struct run *run, const struct q8_rows *x, const int n_row,
-                            const int n_group, size_t n, bool accumulate, struct ahead *ahead, const enum quant_type t)
+                            size_t n, bool accumulate, struct ahead *ahead, const enum quant_type t)
 {
     struct run_start start;
     struct row_bases q = row_bases(x->q, x->n_k, n_row);
@@ -167,49 +167,47 @@ ALWAYS_INLINE void run_tile(float *y, size_t ldy, const struct run *run, const s
     UNROLL
     for (int r = 0; r < n_row; r++) {
         UNROLL
-        for (int g = 0; g < n_group; g++) {
+        for (int g = 0; g < 2; g++) {
             acc[r][g] = accumulate ? v16_load(y + (size_t)r * ldy + g * KERN_ROWS) : v16_set(0);
         }
     }
     for (size_t i = 0; i < n; i++) {
         ask_ahead(&ahead[0]);
         ask_ahead(&ahead[1]);
-        run_part(acc, run->part[i], &q, &d, n_row, n_group, &start, i, t);
+        run_part(acc, run->part[i], &q, &d, n_row, &start, i, t);
         rows_advance(&q, KERN_K, n_row);
         rows_advance(&d, sizeof(float), n_row);
     }
     UNROLL
     for (int r = 0; r < n_row; r++) {
         UNROLL
-        for (int g = 0; g < n_group; g++) {
+        for (int g = 0; g < 2; g++) {
             v16_store(y + (size_t)r * ldy + g * KERN_ROWS, acc[r][g]);
         }
     }
 }
 
+/* All rows, at least MANY_ROWS, in tiles of nearly the same size. */
 ALWAYS_INLINE void run_rows(float *y, size_t ldy, const struct run *run, const struct q8_rows *x, size_t k,
-                            size_t n_row, const int n_group, size_t n, bool accumulate, struct ahead *ahead,
-                            const enum quant_type t)
+                            size_t n_row, size_t n, bool accumulate, struct ahead *ahead, const enum quant_type t)
 {
-    size_t r = 0;
-    for (; r + RUN_TILE <= n_row; r += RUN_TILE) {
+    size_t n_tile = (n_row + RUN_TILE - 1) / RUN_TILE, size;
+    for (size_t r = 0; n_tile > 0; n_tile--, r += size) {
         struct q8_rows at = q8_rows_from(x, r, k);
-        run_tile(y + r * ldy, ldy, run, &at, RUN_TILE, n_group, n, accumulate, ahead, t);
-    }
-    for (; r + 2 <= n_row; r += 2) {
-        struct q8_rows at = q8_rows_from(x, r, k);
-        run_tile(y + r * ldy, ldy, run, &at, 2, n_group, n, accumulate, ahead, t);
-    }
-    if (r < n_row) {
-        struct q8_rows at = q8_rows_from(x, r, k);
-        run_tile(y + r * ldy, ldy, run, &at, 1, n_group, n, accumulate, ahead, t);
+        size = (n_row - r + n_tile - 1) / n_tile;
+        if (size == RUN_TILE) {
+            run_tile(y + r * ldy, ldy, run, &at, RUN_TILE, n, accumulate, ahead, t);
+        } else if (size == 5) {
+            run_tile(y + r * ldy, ldy, run, &at, 5, n, accumulate, ahead, t);
+        } else {
+            run_tile(y + r * ldy, ldy, run, &at, 4, n, accumulate, ahead, t);
+        }
     }
 }
 
-/* n_group is 1 or 2 */
-ALWAYS_INLINE void many_rows(float *y, size_t ldy, const char *packed, size_t group_bytes, const int n_group,
-                             const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate,
-                             const enum quant_type t)
+/* Two groups. */
+ALWAYS_INLINE void many_rows(float *y, size_t ldy, const char *packed, size_t group_bytes, const struct q8_rows *x,
+                             size_t n_row, size_t n_block, bool accumulate, const enum quant_type t)
 {
     const size_t n_part = n_block * type_n_part(t), run_bytes = RUN * type_packed_bytes(t) / type_n_part(t);
     struct run run;
@@ -219,10 +217,10 @@ ALWAYS_INLINE void many_rows(float *y, size_t ldy, const char *packed, size_t gr
                                       : packed + 2 * group_bytes + (next - n_part) / RUN * run_bytes;
         size_t step = run_bytes / 64 / RUN * RUN_TILE / n_row + 1;
         struct ahead ahead[2] = {{p, p + run_bytes, step}, {p + group_bytes, p + group_bytes + run_bytes, step}};
-        for (int g = 0; g < n_group; g++) {
+        for (int g = 0; g < 2; g++) {
             run_unpack(&run, g, packed + (size_t)g * group_bytes, at, n, t);
         }
-        run_rows(y, ldy, &run, x, at * KERN_K, n_row, n_group, n, accumulate || at > 0, ahead, t);
+        run_rows(y, ldy, &run, x, at * KERN_K, n_row, n, accumulate || at > 0, ahead, t);
     }
 }
 

@@ -53,6 +53,41 @@ static void swiglu(float *y, const float *gate, const float *up, size_t n)
     }
 }
 
+static inline v16 geglu_16(v16 gate, v16 up)
+{
+    v16 t = v16_mul(gate, v16_add(v16_set(GELU_A), v16_mul(v16_set(GELU_B), v16_mul(gate, gate))));
+    return v16_mul(v16_mul(gate, v16_sigmoid(t)), up);
+}
+
+static void geglu(float *y, const float *gate, const float *up, size_t n)
+{
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        v16_store(y + i, geglu_16(v16_load(gate + i), v16_load(up + i)));
+    }
+    if (i < n) {
+        v16_store_n(y + i, geglu_16(v16_load_n(gate + i, n - i), v16_load_n(up + i, n - i)), n - i);
+    }
+}
+
+static inline v16 softcap_16(v16 x, v16 by, v16 cap)
+{
+    v16 s = v16_sigmoid(v16_mul(x, by));
+    return v16_mul(v16_sub(v16_add(s, s), v16_set(1.0f)), cap);
+}
+
+static void softcap(float *x, size_t n, float scale_by, float cap)
+{
+    v16 by = v16_set(2.0f * scale_by / cap), c = v16_set(cap);
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        v16_store(x + i, softcap_16(v16_load(x + i), by, c));
+    }
+    if (i < n) {
+        v16_store_n(x + i, softcap_16(v16_load_n(x + i, n - i), by, c), n - i);
+    }
+}
+
 static float scaled_max(const float *x, size_t n, float scale_by)
 {
     v16 s = v16_set(scale_by), max = v16_set(-INFINITY);
@@ -190,6 +225,8 @@ static inline void rows_fill(struct kern *k)
 {
     k->rms_norm = rms_norm;
     k->swiglu = swiglu;
+    k->geglu = geglu;
+    k->softcap = softcap;
     k->softmax = softmax;
     k->dot = dot;
     k->log_sum_exp = log_sum_exp;

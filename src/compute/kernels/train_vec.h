@@ -70,6 +70,34 @@ static void swiglu_backward(float *dgate, float *dup, const float *dy, const flo
     }
 }
 
+static inline void geglu_backward_16(v16 *gate, v16 *up, v16 dy)
+{
+    v16 g = *gate, u = *up, square = v16_mul(g, g);
+    v16 s = v16_sigmoid(v16_mul(g, v16_add(v16_set(GELU_A), v16_mul(v16_set(GELU_B), square))));
+    v16 dt = v16_add(v16_set(GELU_A), v16_mul(v16_set(3.0f * GELU_B), square)), gs = v16_mul(g, s);
+    *up = v16_mul(dy, gs);
+    v16 slope = v16_add(s, v16_mul(gs, v16_mul(v16_sub(v16_set(1.0f), s), dt)));
+    *gate = v16_mul(v16_mul(dy, u), slope);
+}
+
+static void geglu_backward(float *dgate, float *dup, const float *dy, const float *gate, const float *up, size_t n)
+{
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        v16 g = v16_load(gate + i), u = v16_load(up + i);
+        geglu_backward_16(&g, &u, v16_load(dy + i));
+        v16_store(dgate + i, g);
+        v16_store(dup + i, u);
+    }
+    if (i < n) {
+        size_t m = n - i;
+        v16 g = v16_load_n(gate + i, m), u = v16_load_n(up + i, m);
+        geglu_backward_16(&g, &u, v16_load_n(dy + i, m));
+        v16_store_n(dgate + i, g, m);
+        v16_store_n(dup + i, u, m);
+    }
+}
+
 static void cross_entropy_backward(float *g, const float *x, size_t n, float lse, size_t target, float weight)
 {
     float at_target = (kmath_expf(x[target] - lse) - 1.0f) * weight;
@@ -124,6 +152,7 @@ static inline void train_fill(struct kern *k)
 {
     k->rms_norm_backward = rms_norm_backward;
     k->swiglu_backward = swiglu_backward;
+    k->geglu_backward = geglu_backward;
     k->cross_entropy_backward = cross_entropy_backward;
     k->adamw = adamw;
 }

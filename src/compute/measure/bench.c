@@ -102,7 +102,8 @@ int bench_prefill(struct engine *g, int n_vocab, int n, int repeat, bool (*stop)
     return rc;
 }
 
-static int run_decode(struct bench *b, int batch, int context, int n, int run, double *tok_s, struct err *e)
+static int run_decode(struct bench *b, const struct model *m, int batch, int context, int n, int run, double *tok_s,
+                      double *step_bytes, struct err *e)
 {
     int rc = 0;
     b->hold = true;
@@ -110,23 +111,28 @@ static int run_decode(struct bench *b, int batch, int context, int n, int run, d
     if (!rc) rc = step_until(b, 1, e);
     b->hold = false;
     for (int i = 0; i < b->n_sequence; i++) engine_resume(b->g, b->sequence[i]);
+    uint64_t read = model_expert_bytes_read(m);
     double begin = clock_s();
     if (!rc) rc = step_until(b, (size_t)n + 1, e);
     *tok_s = (double)batch * n / (clock_s() - begin);
+    *step_bytes = (double)model_common_step_bytes(m) + (double)(model_expert_bytes_read(m) - read) / n;
     release_all(b);
     return rc;
 }
 
-int bench_decode(struct engine *g, int n_vocab, int batch, int context, int n, int repeat, bool (*stop)(void),
-                 double *tok_s, struct err *e)
+int bench_decode(struct engine *g, const struct model *m, int batch, int context, int n, int repeat, bool (*stop)(void),
+                 double *tok_s, double *step_bytes, struct err *e)
 {
-    double rate[BENCH_MAX_REPEAT + 1];
-    struct bench b = {
-        .g = g, .n_vocab = n_vocab, .stop = stop, .sequence = mem_alloc((size_t)batch * sizeof(b.sequence))};
+    double rate[BENCH_MAX_REPEAT + 1], bytes = 0;
+    struct bench b = {.g = g,
+                      .n_vocab = model_params(m)->n_vocab,
+                      .stop = stop,
+                      .sequence = mem_alloc((size_t)batch * sizeof(b.sequence))};
     int rc = 0;
     repeat = repeat > BENCH_MAX_REPEAT ? BENCH_MAX_REPEAT : repeat;
-    for (int i = 0; i <= repeat && !rc; i++) rc = run_decode(&b, batch, context, n, i, &rate[i], e);
+    for (int i = 0; i <= repeat && !rc; i++) rc = run_decode(&b, m, batch, context, n, i, &rate[i], &bytes, e);
     if (!rc) *tok_s = median(rate + 1, repeat);
+    if (step_bytes) *step_bytes = bytes;
     mem_free(b.sequence);
     return rc;
 }

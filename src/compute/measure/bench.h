@@ -12,8 +12,9 @@ enum { BENCH_MAX_REPEAT = 100 };
  * The engine must have no prefix cache. Looks at stop (may be NULL) between steps: -ERR_INTERRUPTED. */
 int bench_prefill(struct engine *g, int n_vocab, int n, int repeat, bool (*stop)(void), double *tok_s,
                   struct err *e) MUST_CHECK;
-/* Tokens a second of `batch` sequences together, each after a prompt of `context` tokens, over n tokens a sequence. */
-int bench_decode(struct engine *g, int n_vocab, int batch, int context, int n, int repeat, bool (*stop)(void),
-                 double *tok_s, struct err *e) MUST_CHECK;
+/* Tokens a second of `batch` sequences together, each after a prompt of `context` tokens, over n tokens a sequence.
+ * step_bytes (may be NULL): weight bytes that a step read, counted where experts are chosen. m: the engine's model. */
+int bench_decode(struct engine *g, const struct model *m, int batch, int context, int n, int repeat, bool (*stop)(void),
+                 double *tok_s, double *step_bytes, struct err *e) MUST_CHECK;
 
 #endif

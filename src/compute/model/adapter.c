@@ -70,10 +70,30 @@ static int make_loras(struct adapter *a, struct err *e)
     return rc;
 }
 
+/* Matrices that the layers of a model do not have: experts stand in their place, or a compressed cache. */
+static int check_sites(const struct model *m, const struct adapter_options *opt, struct err *e)
+{
+    for (int i = 0; i < m->params.n_layer; i++) {
+        for (int s = 0; s < SITE_COUNT; s++) {
+            bool there = m->layer[i].w[s] && !m->layer[i].latent;
+            if (opt->sites & 1U << s && !there) {
+                return err_set(e, ERR_UNSUPPORTED, adapter_site_name[s],
+                               "cannot use an adapter on %s: layer %d of this %s model has no such matrix",
+                               adapter_site_name[s], i, m->params.architecture);
+            }
+        }
+    }
+    return 0;
+}
+
 int adapter_make(struct adapter **out, const struct model *m, const struct adapter_options *opt, struct err *e)
 {
     *out = NULL;
     int rc = check_options(opt, e);
+    if (rc) {
+        return rc;
+    }
+    rc = check_sites(m, opt, e);
     if (rc) {
         return rc;
     }

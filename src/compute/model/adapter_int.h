@@ -33,7 +33,23 @@ int adapter_make(struct adapter **out, const struct model *m, const struct adapt
 /* Rows of B of q and k between Hugging Face's halves and the base's order; same-size copy where nothing is permuted. */
 void adapter_rows_to_hf(const struct adapter *a, enum adapter_site site, float *dst, const float *src);
 void adapter_rows_from_hf(const struct adapter *a, enum adapter_site site, float *dst, const float *src);
+/* A matrix as Hugging Face's model has it: that of one site, or, fused, the rows of several in order. */
+struct adapter_module {
+    const char *name; /* as target_modules spells it */
+    enum adapter_site first;
+    int n; /* sites from first on */
+};
+enum { ADAPTER_MAX_MODULE = 8 };
+/* The modules of a base; *n of them, at most ADAPTER_MAX_MODULE. */
+const struct adapter_module *adapter_modules(const struct model_params *p, int *n);
+/* The sites of a module, as bits. */
+static inline unsigned adapter_module_sites(const struct adapter_module *m)
+{
+    return ((1U << m->n) - 1) << m->first;
+}
+/* Outputs of all its sites, and its inputs. */
+void adapter_module_shape(const struct model_params *p, const struct adapter_module *m, size_t *n_out, size_t *n_in);
 /* PEFT's key of a factor: "base_model.model.model.layers.N.self_attn.q_proj.lora_A.weight". */
-void adapter_key(char *out, size_t size, int layer, enum adapter_site site, bool is_b);
+void adapter_key(char *out, size_t size, int layer, const struct adapter_module *m, bool is_b);
 
 #endif

@@ -4,11 +4,33 @@
 #include <string.h>
 
 #include "compute/model/adapter_int.h"
+#include "ground/base/mem.h"
 
-void adapter_key(char *out, size_t size, int layer, enum adapter_site site, bool is_b)
+const struct adapter_module *adapter_modules(const struct model_params *p, int *n)
+{
+    static const struct adapter_module single[] = {
+        {"q_proj", SITE_Q, 1},       {"k_proj", SITE_K, 1},   {"v_proj", SITE_V, 1},      {"o_proj", SITE_O, 1},
+        {"gate_proj", SITE_GATE, 1}, {"up_proj", SITE_UP, 1}, {"down_proj", SITE_DOWN, 1}};
+    static const struct adapter_module fused[] = {
+        {"qkv_proj", SITE_Q, 3}, {"o_proj", SITE_O, 1}, {"gate_up_proj", SITE_GATE, 2}, {"down_proj", SITE_DOWN, 1}};
+    *n = p->fused ? (int)N_ELEM(fused) : (int)N_ELEM(single);
+    return p->fused ? fused : single;
+}
+
+void adapter_module_shape(const struct model_params *p, const struct adapter_module *m, size_t *n_out, size_t *n_in)
+{
+    *n_out = 0;
+    for (int i = 0; i < m->n; i++) {
+        size_t n;
+        model_site_shape(p, m->first + (enum adapter_site)i, &n, n_in);
+        *n_out += n;
+    }
+}
+
+void adapter_key(char *out, size_t size, int layer, const struct adapter_module *m, bool is_b)
 {
     snprintf(out, size, "base_model.model.model.layers.%d.%s.%s.lora_%c.weight", layer,
-             site <= SITE_O ? "self_attn" : "mlp", adapter_site_name[site], is_b ? 'B' : 'A');
+             m->first <= SITE_O ? "self_attn" : "mlp", m->name, is_b ? 'B' : 'A');
 }
 
 /* Row of the base's order where row r of Hugging Face's stands. */

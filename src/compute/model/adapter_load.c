@@ -75,7 +75,21 @@ static int check_kind(const json_t *config, const char *path, struct err *e)
     return refuse_unknown(config, path, e);
 }
 
-static int read_targets(const json_t *config, const char *path, unsigned *sites, struct err *e)
+/* The module of a base that target_modules names, or NULL. */
+static const struct adapter_module *find_module(const struct model_params *p, const char *name)
+{
+    int n;
+    const struct adapter_module *m = adapter_modules(p, &n);
+    for (int i = 0; i < n; i++) {
+        if (str_eq(m[i].name, name)) {
+            return &m[i];
+        }
+    }
+    return NULL;
+}
+
+static int read_targets(const json_t *config, const struct model_params *p, const char *path, unsigned *sites,
+                        struct err *e)
 {
     const json_t *list = json_object_get(config, "target_modules");
     if (str_eq(json_string_value(list), "all-linear")) {
@@ -85,20 +99,20 @@ static int read_targets(const json_t *config, const char *path, unsigned *sites,
     int rc = json_get_array(config, "target_modules", &list, path, e);
     for (size_t i = 0; !rc && i < json_array_size(list); i++) {
         const char *name = json_string_value(json_array_get(list, i));
-        int site = name ? adapter_site_find(name) : -1;
-        if (site < 0) {
-            return err_set(
-                e, ERR_UNSUPPORTED, path,
-                "cannot use adapter \"%s\": target module \"%s\" cannot carry one; q_proj, k_proj, v_proj, o_proj, "
-                "gate_proj, up_proj and down_proj can",
-                path, name ? name : json_kind(json_array_get(list, i)));
+        const struct adapter_module *m = name ? find_module(p, name) : NULL;
+        if (!m) {
+            return err_set(e, ERR_UNSUPPORTED, path,
+                           "cannot use adapter \"%s\": target module \"%s\" cannot carry one; %s can", path,
+                           name ? name : json_kind(json_array_get(list, i)),
+                           p->fused ? "qkv_proj, o_proj, gate_up_proj and down_proj"
+                                    : "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj");
         }
-        *sites |= 1U << site;
+        *sites |= adapter_module_sites(m);
     }
     return rc;
 }
 
-static int read_config(const char *dir, struct adapter_options *opt, struct err *e)
+static int read_config(const char *dir, const struct model_params *p, struct adapter_options *opt, struct err *e)
 {
     char *path = path_join(dir, "adapter_config.json");
     json_t *config = NULL;
@@ -119,7 +133,7 @@ static int read_config(const char *dir, struct adapter_options *opt, struct err 
         rc = json_opt_bool(config, "use_rslora", &opt->use_rslora, path, e);
     }
     if (!rc) {
-        rc = read_targets(config, path, &opt->sites, e);
+        rc = read_targets(config, p, path, &opt->sites, e);
     }
     opt->rank = (int)rank;
     opt->alpha = (float)alpha;
@@ -129,13 +143,13 @@ static int read_config(const char *dir, struct adapter_options *opt, struct err 
 }
 
 static int check_factor(const struct model_params *p, const struct adapter_options *opt, const struct safetensors *s,
-                        int layer, enum adapter_site site, bool is_b, const char *path, struct err *e)
+                        int layer, const struct adapter_module *m, bool is_b, const char *path, struct err *e)
 {
     char key[KEY_BYTES];
     size_t n_out, n_in;
-    model_site_shape(p, site, &n_out, &n_in);
+    adapter_module_shape(p, m, &n_out, &n_in);
     size_t n_row = is_b ? n_out : (size_t)opt->rank, n_col = is_b ? (size_t)opt->rank : n_in;
-    adapter_key(key, sizeof(key), layer, site, is_b);
+    adapter_key(key, sizeof(key), layer, m, is_b);
     const struct tensor_info *t = safetensors_find(s, key);
     if (!t) {
         return err_set(e, ERR_INPUT, path, "cannot use adapter \"%s\": tensor \"%s\" is missing", path, key);
@@ -154,34 +168,44 @@ static int check_factor(const struct model_params *p, const struct adapter_optio
 static int check_tensors(const struct model_params *p, const struct adapter_options *opt, const struct safetensors *s,
                          const char *path, struct err *e)
 {
-    int rc = 0;
+    int rc = 0, n;
+    const struct adapter_module *m = adapter_modules(p, &n);
     for (int i = 0; !rc && i < p->n_layer; i++) {
-        for (int k = 0; !rc && k < 2 * SITE_COUNT; k++) {
-            if (opt->sites & 1U << (k / 2)) {
-                rc = check_factor(p, opt, s, i, (enum adapter_site)(k / 2), k % 2, path, e);
+        for (int k = 0; !rc && k < 2 * n; k++) {
+            if (opt->sites & adapter_module_sites(&m[k / 2])) {
+                rc = check_factor(p, opt, s, i, &m[k / 2], k % 2, path, e);
             }
         }
     }
     return rc;
 }
 
-/* One factor into the flat array. buf holds the file's order, perm (B only) the base's. */
-static int read_factor(struct adapter *a, const struct safetensors *s, int layer, enum adapter_site site, bool is_b,
-                       float *buf, float *perm, struct err *e)
+/* Rows of a factor's part for one site: buf holds the file's order, perm (B only) the base's. */
+static void put_factor(struct adapter *a, int layer, enum adapter_site site, bool is_b, const float *buf, float *perm)
 {
-    char key[KEY_BYTES];
     const struct adapter_view *v = adapter_view_at(a, layer, site);
-    size_t rank = (size_t)a->opt.rank, n_row = is_b ? v->n_out : rank, n_col = is_b ? rank : v->n_in;
-    adapter_key(key, sizeof(key), layer, site, is_b);
-    int rc = safetensors_read_f32(s, safetensors_find(s, key), buf, n_row * n_col, e);
-    if (rc) {
-        return rc;
-    }
+    size_t rank = (size_t)a->opt.rank;
     if (is_b) {
         adapter_rows_from_hf(a, site, perm, buf);
     }
-    dev_write(a->dev, a->param + (is_b ? v->b : v->a), is_b ? perm : buf, n_row * n_col);
-    return 0;
+    dev_write(a->dev, a->param + (is_b ? v->b : v->a), is_b ? perm : buf, rank * (is_b ? v->n_out : v->n_in));
+}
+
+/* One factor into the flat array. The sites of a fused module have their A in common and rows of B of their own. */
+static int read_factor(struct adapter *a, const struct safetensors *s, int layer, const struct adapter_module *m,
+                       bool is_b, float *buf, float *perm, struct err *e)
+{
+    char key[KEY_BYTES];
+    size_t n_out, n_in, rank = (size_t)a->opt.rank, at = 0;
+    adapter_module_shape(&a->params, m, &n_out, &n_in);
+    adapter_key(key, sizeof(key), layer, m, is_b);
+    int rc = safetensors_read_f32(s, safetensors_find(s, key), buf, rank * (is_b ? n_out : n_in), e);
+    for (int i = 0; !rc && i < m->n; i++) {
+        enum adapter_site site = m->first + (enum adapter_site)i;
+        put_factor(a, layer, site, is_b, buf + (is_b ? at : 0), perm);
+        at += rank * adapter_view_at(a, layer, site)->n_out;
+    }
+    return rc;
 }
 
 /* The number at the start of s; -1 when it is none that a layer could have. The whole name is compared afterwards. */
@@ -194,6 +218,8 @@ static int layer_of(const char *s)
 /* The first tensor that is none of the adapter's, or NULL. */
 static const char *stranger(const struct adapter *a, const struct safetensors *s)
 {
+    int n;
+    const struct adapter_module *m = adapter_modules(&a->params, &n);
     for (size_t i = 0; i < safetensors_n_tensor(s); i++) {
         const char *name = safetensors_tensor(s, i)->name;
         bool known = false;
@@ -201,10 +227,10 @@ static const char *stranger(const struct adapter *a, const struct safetensors *s
         if (str_starts(name, "base_model.model.model.layers.")) {
             layer = layer_of(name + strlen("base_model.model.model.layers."));
         }
-        for (int k = 0; layer >= 0 && layer < a->params.n_layer && k < 2 * SITE_COUNT && !known; k++) {
+        for (int k = 0; layer >= 0 && layer < a->params.n_layer && k < 2 * n && !known; k++) {
             char key[KEY_BYTES];
-            adapter_key(key, sizeof(key), layer, (enum adapter_site)(k / 2), k % 2);
-            known = (a->opt.sites & 1U << (k / 2)) && str_eq(key, name);
+            adapter_key(key, sizeof(key), layer, &m[k / 2], k % 2);
+            known = (a->opt.sites & adapter_module_sites(&m[k / 2])) && str_eq(key, name);
         }
         if (!known) {
             return name;
@@ -222,18 +248,21 @@ static int read_tensors(struct adapter *a, const struct safetensors *s, const ch
                        other);
     }
     size_t max = 0;
-    for (int i = 0; i < SITE_COUNT; i++) {
-        const struct adapter_view *v = adapter_view_at(a, 0, (enum adapter_site)i);
-        size_t widest = v->n_in > v->n_out ? v->n_in : v->n_out;
-        max = widest > max ? widest : max;
+    int n;
+    const struct adapter_module *m = adapter_modules(&a->params, &n);
+    for (int i = 0; i < n; i++) {
+        size_t n_out, n_in;
+        adapter_module_shape(&a->params, &m[i], &n_out, &n_in);
+        max = n_out > max ? n_out : max;
+        max = n_in > max ? n_in : max;
     }
     float *buf = mem_try_array(max * (size_t)a->opt.rank, sizeof(float));
     float *perm = mem_try_array(max * (size_t)a->opt.rank, sizeof(float));
     int rc = buf && perm ? 0 : err_set(e, ERR_NOMEM, path, "cannot read adapter \"%s\": out of memory", path);
     for (int i = 0; !rc && i < a->params.n_layer; i++) {
-        for (int k = 0; !rc && k < 2 * SITE_COUNT; k++) {
-            if (a->opt.sites & 1U << (k / 2)) {
-                rc = read_factor(a, s, i, (enum adapter_site)(k / 2), k % 2, buf, perm, e);
+        for (int k = 0; !rc && k < 2 * n; k++) {
+            if (a->opt.sites & adapter_module_sites(&m[k / 2])) {
+                rc = read_factor(a, s, i, &m[k / 2], k % 2, buf, perm, e);
             }
         }
     }
@@ -249,7 +278,7 @@ int adapter_load(struct adapter **out, const struct model *m, const char *dir, s
     struct safetensors *s = NULL;
     struct adapter *a = NULL;
     char *path = path_join(dir, "adapter_model.safetensors");
-    int rc = read_config(dir, &opt, e);
+    int rc = read_config(dir, model_params(m), &opt, e);
     if (!rc) {
         rc = safetensors_open(&s, path, e);
     }

@@ -2,6 +2,7 @@
  * rename (or one exchange with an older adapter), so that a reader sees the old one, the new one, or none. */
 #include <fcntl.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,12 +15,34 @@
 
 enum { KEY_BYTES = 96 };
 
+/* How many times the rank of the adapter the file's is: sites that the base keeps in one matrix stand beside each other
+ * in its factors, each with columns of its own. 1 where nothing is fused. */
+static size_t widening(const struct adapter *a)
+{
+    int n, widest = 1;
+    const struct adapter_module *m = adapter_modules(&a->params, &n);
+    for (int i = 0; i < n; i++) {
+        int targeted = __builtin_popcount(a->opt.sites & adapter_module_sites(&m[i]));
+        widest = targeted > widest ? targeted : widest;
+    }
+    return (size_t)widest;
+}
+
+/* The alpha with which a wider rank gives the same scale. */
+static double file_alpha(const struct adapter *a)
+{
+    double times = (double)widening(a);
+    return (double)a->opt.alpha * (a->opt.use_rslora ? sqrt(times) : times);
+}
+
 static json_t *config_json(const struct adapter *a, const char *base_name, const char *const *metadata)
 {
     json_t *targets = json_array(), *own = json_object();
-    for (int s = 0; s < SITE_COUNT; s++) {
-        if (a->opt.sites & 1U << s) {
-            json_array_append_new(targets, json_string(adapter_site_name[s]));
+    int n;
+    const struct adapter_module *m = adapter_modules(&a->params, &n);
+    for (int i = 0; i < n; i++) {
+        if (a->opt.sites & adapter_module_sites(&m[i])) {
+            json_array_append_new(targets, json_string(m[i].name));
         }
     }
     for (size_t i = 0; metadata && metadata[i]; i += 2) {
@@ -27,47 +50,86 @@ static json_t *config_json(const struct adapter *a, const char *base_name, const
     }
     return json_pack("{s:s, s:s, s:s, s:b, s:i, s:o, s:f, s:s, s:o, s:b, s:b, s:n, s:b, s:b, s:o}", "peft_type", "LORA",
                      "task_type", "CAUSAL_LM", "base_model_name_or_path", base_name ? base_name : "", "inference_mode",
-                     1, "r", a->opt.rank, "lora_alpha", json_finite((double)a->opt.alpha), "lora_dropout", 0.0, "bias",
-                     "none", "target_modules", targets, "use_rslora", a->opt.use_rslora, "use_dora", 0,
+                     1, "r", (int)widening(a) * a->opt.rank, "lora_alpha", json_finite(file_alpha(a)), "lora_dropout",
+                     0.0, "bias", "none", "target_modules", targets, "use_rslora", a->opt.use_rslora, "use_dora", 0,
                      "modules_to_save", "fan_in_fan_out", 0, "init_lora_weights", 1, "tailor", own);
 }
 
-/* One factor as an item; its values are copied to *at, which moves on. */
-static void add_item(const struct adapter *a, int layer, enum adapter_site site, bool is_b,
-                     struct safetensors_item *item, char *key, float *host, float **at)
+/* Factor A of a site: its rows from row0 on. Factor B: its rows of B in columns from col0 on. */
+static void place_factor(const struct adapter *a, int layer, enum adapter_site site, bool is_b, const float *host,
+                         float *to, size_t row0, size_t col0, size_t n_col, float *rows)
 {
     const struct adapter_view *v = adapter_view_at(a, layer, site);
-    size_t rank = (size_t)a->opt.rank, n = rank * (is_b ? v->n_out : v->n_in);
-    const float *src = host + (is_b ? v->b : v->a);
-    if (is_b) {
-        adapter_rows_to_hf(a, site, *at, src);
-    } else {
-        memcpy(*at, src, n * sizeof(float));
+    size_t rank = (size_t)a->opt.rank;
+    if (!is_b) {
+        memcpy(to + row0 * n_col, host + v->a, rank * v->n_in * sizeof(float));
+        return;
     }
-    adapter_key(key, KEY_BYTES, layer, site, is_b);
+    adapter_rows_to_hf(a, site, rows, host + v->b);
+    for (size_t r = 0; r < v->n_out; r++) {
+        memcpy(to + (row0 + r) * n_col + col0, rows + r * rank, rank * sizeof(float));
+    }
+}
+
+/* One factor of a module as an item; its values are put at *at, which moves on. rows: scratch for B of a site. */
+static void add_item(const struct adapter *a, int layer, const struct adapter_module *m, bool is_b,
+                     struct safetensors_item *item, char *key, const float *host, float **at, float *rows)
+{
+    size_t n_out, n_in, rank = (size_t)a->opt.rank, wide = widening(a) * rank, row = 0, taken = 0;
+    adapter_module_shape(&a->params, m, &n_out, &n_in);
+    size_t n_row = is_b ? n_out : wide, n_col = is_b ? wide : n_in;
+    memset(*at, 0, n_row * n_col * sizeof(float));
+    for (int i = 0; i < m->n; i++) {
+        enum adapter_site site = m->first + (enum adapter_site)i;
+        if (a->opt.sites & 1U << site) {
+            place_factor(a, layer, site, is_b, host, *at, is_b ? row : taken, taken, n_col, rows);
+            taken += rank;
+        }
+        row += adapter_view_at(a, layer, site)->n_out;
+    }
+    adapter_key(key, KEY_BYTES, layer, m, is_b);
     *item = (struct safetensors_item){.name = key, .type = TENSOR_F32, .n_dim = 2, .data = *at};
-    item->shape[0] = is_b ? v->n_out : rank;
-    item->shape[1] = is_b ? rank : v->n_in;
-    *at += n;
+    item->shape[0] = n_row;
+    item->shape[1] = n_col;
+    *at += n_row * n_col;
+}
+
+/* Values of the file; the largest B of a site. */
+static size_t file_values(const struct adapter *a, size_t *max_b)
+{
+    int n;
+    size_t total = 0, wide = widening(a) * (size_t)a->opt.rank;
+    const struct adapter_module *m = adapter_modules(&a->params, &n);
+    *max_b = 0;
+    for (int i = 0; i < n; i++) {
+        size_t n_out, n_in;
+        adapter_module_shape(&a->params, &m[i], &n_out, &n_in);
+        total += a->opt.sites & adapter_module_sites(&m[i]) ? wide * (n_out + n_in) : 0;
+        *max_b = n_out * (size_t)a->opt.rank > *max_b ? n_out * (size_t)a->opt.rank : *max_b;
+    }
+    return total * (size_t)a->params.n_layer;
 }
 
 static int save_tensors(const struct adapter *a, const char *path, struct err *e)
 {
-    size_t max_item = (size_t)a->params.n_layer * SITE_COUNT * 2, n = 0;
-    float *host = mem_try_array(a->n_param, sizeof(float)), *hf = mem_try_array(a->n_param, sizeof(float)), *at = hf;
+    size_t max_item = (size_t)a->params.n_layer * SITE_COUNT * 2, n = 0, max_b, n_value = file_values(a, &max_b);
+    float *host = mem_try_array(a->n_param, sizeof(float)), *hf = mem_try_array(n_value, sizeof(float)), *at = hf;
+    float *rows = mem_try_array(max_b, sizeof(float));
+    int n_module;
+    const struct adapter_module *m = adapter_modules(&a->params, &n_module);
     struct safetensors_item *item = mem_try_array(max_item, sizeof(*item));
     char(*key)[KEY_BYTES] = mem_try_array(max_item, KEY_BYTES);
     static const char *const metadata[] = {"format", "pt", NULL};
     int rc;
-    if (!host || !hf || !item || !key) {
+    if (!host || !hf || !rows || !item || !key) {
         rc = err_set(e, ERR_NOMEM, path, "cannot save adapter \"%s\": out of memory", path);
         goto out;
     }
     dev_read(a->dev, host, a->param, a->n_param);
     for (int i = 0; i < a->params.n_layer; i++) {
-        for (int s = 0; s < SITE_COUNT; s++) {
-            for (int b = 0; b < 2 && a->opt.sites & 1U << s; b++, n++) {
-                add_item(a, i, (enum adapter_site)s, b == 1, &item[n], key[n], host, &at);
+        for (int k = 0; k < n_module; k++) {
+            for (int b = 0; b < 2 && a->opt.sites & adapter_module_sites(&m[k]); b++, n++) {
+                add_item(a, i, &m[k], b == 1, &item[n], key[n], host, &at, rows);
             }
         }
     }
@@ -75,6 +137,7 @@ static int save_tensors(const struct adapter *a, const char *path, struct err *e
 out:
     mem_free(host);
     mem_free(hf);
+    mem_free(rows);
     mem_free(item);
     mem_free(key);
     return rc;

@@ -31,11 +31,20 @@ struct dev *model_dev(const struct model *m);
 /* Memory that loading a file takes, before it is done. */
 uint64_t model_plan_bytes(const struct model_file *f);
 uint64_t model_weight_bytes(const struct model *m); /* packed, in memory */
-/* Weight bytes that one decode step of one sequence reads (the embedding counts one row, a tied head counts whole). */
+/* Weight bytes that one decode step of one sequence reads (the embedding counts one row, a tied head counts whole; of
+ * experts those chosen for one token count). */
 uint64_t model_step_bytes(const struct model *m);
-/* Parameters of matrix products a token: layers only, and the head. */
+/* The same without experts, and what was read of experts in all steps so far: several sequences may share some. */
+uint64_t model_common_step_bytes(const struct model *m);
+uint64_t model_expert_bytes_read(const struct model *m);
+/* Parameters of matrix products a token: layers only (of experts those chosen for it), and the head. */
 uint64_t model_n_layer_param(const struct model *m);
 uint64_t model_n_head_param(const struct model *m);
+
+/* Say how long sequences may become, before any is computed: models with two sets of rotary frequencies (longrope) take
+ * that for long contexts where n_ctx is beyond the short one, for all positions, so that what is stored stays right.
+ * Without this call they take the short one. */
+void model_set_context(struct model *m, int n_ctx);
 
 /* Keys and values for serving: n_page pages of DEV_PAGE tokens. */
 int model_kv_new(const struct model *m, struct dev_kv **out, int n_page, struct err *e) MUST_CHECK;

@@ -18,20 +18,23 @@ static void shape_text(const struct tensor_info *t, char *out, size_t size)
     }
 }
 
-/* The tensor with its kernel type; n_in 0: a vector of n_out values. */
-static int find_tensor(const struct model_file *f, const char *name, size_t n_out, size_t n_in,
-                       const struct tensor_info **out, enum quant_type *type, struct err *e)
+int bind_find(const struct model_file *f, const char *name, int n_dim, const size_t *shape,
+              const struct tensor_info **out, enum quant_type *type, struct err *e)
 {
     const struct tensor_info *t = model_file_find(f, name);
     if (!t) {
         return err_set(e, ERR_INPUT, name, "cannot bind tensor \"%s\": the file has none of this name", name);
     }
-    bool fits =
-        n_in ? t->n_dim == 2 && t->shape[0] == n_out && t->shape[1] == n_in : t->n_dim == 1 && t->shape[0] == n_out;
+    struct tensor_info wanted = {.n_dim = n_dim};
+    bool fits = t->n_dim == n_dim;
+    for (int i = 0; i < n_dim; i++) {
+        wanted.shape[i] = shape[i];
+        fits = fits && t->shape[i] == shape[i];
+    }
     if (!fits) {
-        char have[96], want[48];
+        char have[96], want[96];
         shape_text(t, have, sizeof(have));
-        snprintf(want, sizeof(want), n_in ? "%zu x %zu" : "%zu", n_out, n_in);
+        shape_text(&wanted, want, sizeof(want));
         return err_set(e, ERR_INPUT, name, "cannot bind tensor \"%s\": its shape is %s, the hyper-parameters want %s",
                        name, have, want);
     }
@@ -48,10 +51,19 @@ static int find_tensor(const struct model_file *f, const char *name, size_t n_ou
     return 0;
 }
 
-static int read_rows(struct dev *d, const struct model_file *f, const struct tensor_info *t, struct dev_mat *mat,
-                     struct err *e)
+/* n_in 0: a vector of n_out values. */
+static int find_tensor(const struct model_file *f, const char *name, size_t n_out, size_t n_in,
+                       const struct tensor_info **out, enum quant_type *type, struct err *e)
 {
-    size_t n_out = dev_mat_n_out(mat), row_bytes = (size_t)(t->n_bytes / n_out);
+    const size_t shape[] = {n_out, n_in};
+    return bind_find(f, name, n_in ? 2 : 1, shape, out, type, e);
+}
+
+/* Rows of t from row0 on, as many as the matrix has. */
+static int read_rows(struct dev *d, const struct model_file *f, const struct tensor_info *t, size_t row0,
+                     struct dev_mat *mat, struct err *e)
+{
+    size_t n_out = dev_mat_n_out(mat), row_bytes = (size_t)(t->n_bytes / t->shape[0]);
     size_t piece = PIECE_BYTES / row_bytes / KERN_ROWS * KERN_ROWS;
     piece = piece < KERN_ROWS ? KERN_ROWS : piece > n_out ? n_out : piece;
     void *rows = mem_try_array(piece, row_bytes);
@@ -62,7 +74,7 @@ static int read_rows(struct dev *d, const struct model_file *f, const struct ten
     int rc = 0;
     for (size_t r = 0; !rc && r < n_out; r += piece) {
         size_t n = n_out - r < piece ? n_out - r : piece;
-        rc = model_file_read(f, t, rows, (uint64_t)r * row_bytes, n * row_bytes, e);
+        rc = model_file_read(f, t, rows, (uint64_t)(row0 + r) * row_bytes, n * row_bytes, e);
         if (!rc) {
             dev_mat_put(d, mat, rows, r, n);
         }
@@ -82,30 +94,55 @@ static int note_bound(struct model *m, const char *name, const struct dev_mat *m
     return 0;
 }
 
-int bind_mat(struct model *m, const struct model_file *f, const char *name, size_t n_out, size_t n_in,
-             struct dev_mat **out, struct err *e)
+/* The name under which a matrix is kept packed: of its tensor, or of a part of it. */
+static void bound_name(const char *tensor, const struct bind_part *part, char *out, size_t size)
+{
+    if (part->n_out == part->n_row) {
+        snprintf(out, size, "%s", tensor);
+    } else {
+        snprintf(out, size, "%s rows %zu+%zu", tensor, part->row0, part->n_out);
+    }
+}
+
+int bind_mat_part(struct model *m, const struct model_file *f, const char *name, const struct bind_part *part,
+                  size_t n_in, struct dev_mat **out, struct err *e)
 {
     const struct tensor_info *t;
     enum quant_type type;
-    int rc = find_tensor(f, name, n_out, n_in, &t, &type, e);
+    int rc = find_tensor(f, name, part->n_row, n_in, &t, &type, e);
     if (rc) {
         return rc;
     }
-    void *packed = m->packed ? packed_file_find(m->packed, name, type, n_out, n_in) : NULL;
-    rc = packed ? dev_mat_borrow(m->dev, out, type, n_out, n_in, packed, e)
-                : dev_mat_new(m->dev, out, type, n_out, n_in, e);
+    char key[256];
+    bound_name(name, part, key, sizeof(key));
+    void *packed = m->packed ? packed_file_find(m->packed, key, type, part->n_out, n_in) : NULL;
+    rc = packed ? dev_mat_borrow(m->dev, out, type, part->n_out, n_in, packed, e)
+                : dev_mat_new(m->dev, out, type, part->n_out, n_in, e);
     if (rc) {
         return err_wrap(e, rc, "cannot load tensor \"%s\"", name);
     }
     if (!packed) {
-        rc = read_rows(m->dev, f, t, *out, e);
+        rc = read_rows(m->dev, f, t, part->row0, *out, e);
     }
-    return rc ? rc : note_bound(m, name, *out, e);
+    return rc ? rc : note_bound(m, key, *out, e);
+}
+
+int bind_mat(struct model *m, const struct model_file *f, const char *name, size_t n_out, size_t n_in,
+             struct dev_mat **out, struct err *e)
+{
+    return bind_mat_part(m, f, name, &(struct bind_part){.n_row = n_out, .n_out = n_out}, n_in, out, e);
 }
 
 int bind_vec(struct model *m, const struct model_file *f, const char *name, size_t n, bool must, float **out,
              struct err *e)
 {
+    return bind_vec_part(m, f, name, &(struct bind_part){.n_row = n, .n_out = n}, must, out, e);
+}
+
+int bind_vec_part(struct model *m, const struct model_file *f, const char *name, const struct bind_part *part,
+                  bool must, float **out, struct err *e)
+{
+    size_t n = part->n_row;
     *out = NULL;
     if (!must && !model_file_find(f, name)) {
         return 0;
@@ -121,12 +158,12 @@ int bind_vec(struct model *m, const struct model_file *f, const char *name, size
     rc = raw && value ? model_file_read(f, t, raw, 0, (size_t)t->n_bytes, e)
                       : err_set(e, ERR_NOMEM, name, "cannot read tensor \"%s\": out of memory", name);
     if (!rc) {
-        rc = dev_alloc(m->dev, out, n, e);
+        rc = dev_alloc(m->dev, out, part->n_out, e);
     }
     if (!rc) {
         quants[type]->dequantize(value, raw, n);
-        dev_write(m->dev, *out, value, n);
-        m->vector_bytes += n * sizeof(float);
+        dev_write(m->dev, *out, value + part->row0, part->n_out);
+        m->vector_bytes += part->n_out * sizeof(float);
     }
     mem_free(raw);
     mem_free(value);

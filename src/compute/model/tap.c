@@ -39,6 +39,10 @@ void model_tap_normed(const struct model *m, const struct model_batch *b, int la
     if (!b->tap) {
         return;
     }
+    if (!norm) {
+        model_tap_rows(m, b, layer, site, x, (size_t)m->params.n_embd);
+        return;
+    }
     size_t n = (size_t)m->params.n_embd;
     float *row = mem_alloc(n * sizeof *row), *w = mem_alloc(n * sizeof *w);
     dev_read(m->dev, w, norm, n);

@@ -19,7 +19,9 @@ static int each(array_fn fn, void *arg, float **p, size_t n_tok, size_t width, s
 static int layer_arrays(const struct model_params *p, size_t n_tok, int rank, struct tape_layer *k, array_fn fn,
                         void *arg, struct err *e)
 {
-    size_t n_q = (size_t)p->n_head * (size_t)p->d_head;
+    size_t n_q = (size_t)p->n_head * (size_t)p->d_head, n_kv = (size_t)p->n_kv_head * (size_t)p->d_head;
+    size_t n_branch = model_has_join(p) ? (size_t)p->n_embd : 0;
+    bool normed = p->qk_norm != QK_NORM_NONE;
     const struct {
         float **p;
         size_t width;
@@ -30,7 +32,11 @@ static int layer_arrays(const struct model_params *p, size_t n_tok, int rank, st
                 {&k->att, n_q},
                 {&k->lse, (size_t)p->n_head},
                 {&k->gate, (size_t)p->n_ff},
-                {&k->up, (size_t)p->n_ff}};
+                {&k->up, (size_t)p->n_ff},
+                {&k->q_raw, normed ? n_q : 0},
+                {&k->k_raw, normed ? n_kv : 0},
+                {&k->y_attn, n_branch},
+                {&k->y_ffn, n_branch}};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < N_ELEM(part); i++) rc = each(fn, arg, part[i].p, n_tok, part[i].width, e);
     for (int s = 0; rc == 0 && s < SITE_COUNT; s++) rc = each(fn, arg, &k->u[s], n_tok, (size_t)rank, e);
@@ -50,7 +56,8 @@ static int all_arrays(const struct model_params *p, const struct tape_options *o
                 {&t->dx, (size_t)p->n_embd},
                 {&t->dact, (size_t)p->n_ff},
                 {&t->datt, n_q},
-                {&t->dq, n_q}};
+                {&t->dq, n_q},
+                {&t->dbranch, model_has_join(p) ? (size_t)p->n_embd : 0}};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < N_ELEM(part); i++) rc = each(fn, arg, part[i].p, n_tok, part[i].width, e);
     for (int l = 0; rc == 0 && l < p->n_layer; l++) {
@@ -155,7 +162,8 @@ static int take_memory(struct tape *t, struct err *e)
     if (t->layer == NULL || t->segment == NULL || t->n_pos == NULL)
         return err_set(e, ERR_NOMEM, NULL, "cannot make a tape: out of memory");
     int rc = all_arrays(p, &t->opt, t->rank, t, alloc_array, d, e);
-    struct dev_kv_shape shape = {t->opt.recompute ? 1 : p->n_layer, p->n_kv_head, p->d_head};
+    struct dev_kv_shape shape = {
+        .n_layer = t->opt.recompute ? 1 : p->n_layer, .n_kv_head = p->n_kv_head, .d_head = p->d_head};
     if (rc == 0) rc = dev_kv_new(d, &t->kv, &shape, DEV_TRAIN, t->n_page, e);
     shape.n_layer = 1;
     if (rc == 0) rc = dev_kv_new(d, &t->dkv, &shape, DEV_TRAIN, t->n_page, e);
@@ -169,6 +177,10 @@ int tape_new(struct tape **out, struct model *m, const struct tape_options *opt,
     if (m->family->tape_backward == NULL)
         return err_set(e, ERR_UNSUPPORTED, m->params.architecture,
                        "cannot train architecture \"%s\": it has no backward pass", m->params.architecture);
+    if (m->params.experts.n_expert > 0)
+        return err_set(e, ERR_UNSUPPORTED, m->params.architecture,
+                       "cannot train a model with %d experts a layer: mixtures of experts have no backward pass",
+                       m->params.experts.n_expert);
     int rc = check_memory(m, opt, e);
     if (rc != 0) return rc;
     struct tape *t = mem_try_alloc(sizeof(*t));
@@ -279,6 +291,10 @@ void tape_layer_ops(const struct tape *t, int layer, struct layer_ops *ops)
     struct dev_proj *const at[SITE_COUNT] = {&ops->in.q,         &ops->in.k,       &ops->in.v, &ops->o,
                                              &ops->gate_up.gate, &ops->gate_up.up, &ops->down};
     for (int s = 0; s < SITE_COUNT; s++) at[s]->u = at[s]->n_lora > 0 ? k->u[s] : NULL;
+    ops->in.q_raw = k->q_raw;
+    ops->in.k_raw = k->k_raw;
+    ops->join[0].y = k->y_attn;
+    ops->join[1].y = k->y_ffn;
 }
 
 /* Without recompute every layer keeps its own; with it, all use the memory of the first. */
@@ -314,7 +330,7 @@ int tape_step(struct tape *t, const struct tape_batch *b, struct adapter *a, boo
     if (rc == 0) rc = lay_segments(t, b, e);
     if (rc != 0) return rc;
     if (t->opt.recompute) share_layers(t);
-    dev_embed(d, t->layer[0].x, t->m->embedding, b->ids, b->n_tok);
+    dev_embed(d, t->layer[0].x, t->m->embedding, b->ids, b->n_tok, t->m->params.embedding_scale);
     for (int l = 0; l < t->m->params.n_layer; l++) t->m->family->tape_forward(t, l);
     struct dev_head head = model_head(t->m);
     if (back) dev_zero(d, t->dx, (size_t)b->n_tok * (size_t)t->m->params.n_embd);

@@ -10,10 +10,12 @@ struct tape_layer {
     float *x;     /* [n_embd] input of the layer */
     float *x_mid; /* [n_embd] after attention */
     float *inv_rms, *inv_rms_mid;
-    float *q, *att;       /* [n_head * d_head] */
-    float *lse;           /* [n_head] */
-    float *gate, *up;     /* [n_ff]; the way back overwrites them */
-    float *u[SITE_COUNT]; /* [rank] */
+    float *q, *att;        /* [n_head * d_head] */
+    float *lse;            /* [n_head] */
+    float *gate, *up;      /* [n_ff]; the way back overwrites them */
+    float *q_raw, *k_raw;  /* [n_head * d_head], [n_kv_head * d_head] before their norms; NULL without such norms */
+    float *y_attn, *y_ffn; /* [n_embd] branches before they join otherwise than by addition; NULL where they do not */
+    float *u[SITE_COUNT];  /* [rank] */
 };
 
 struct tape {
@@ -27,6 +29,7 @@ struct tape {
     float *dx;                /* [n_embd] */
     float *dact;              /* [n_ff] */
     float *datt, *dq;         /* [n_head * d_head] */
+    float *dbranch;           /* [n_embd]; NULL where branches are added as they are */
     struct dev_kv *kv, *dkv;  /* kv: all layers, or one with recompute; dkv: one */
     /* the step in hand */
     struct dev_batch batch;

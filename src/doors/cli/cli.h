@@ -25,6 +25,9 @@ struct cli {
     enum kern_isa isa; /* what the machine has, at most TAILOR_ISA */
     bool json;
     bool stderr_is_tty;
+    /* What config.yaml and the environment say for options that only some commands have (hf_endpoint ...); the
+     * command's own option of that name goes before it. */
+    const struct param_set *settings;
 };
 
 /* Exit statuses of interface.md. */

@@ -84,6 +84,19 @@ static const char *file_type(const struct model_file *f)
     return main_type(f);
 }
 
+/* Values that take part in one token: of the experts, those that a token uses. */
+static uint64_t n_active(const struct model_file *f, const struct model_params *p)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < model_file_n_tensor(f); i++) {
+        const struct tensor_info *t = model_file_tensor(f, i);
+        uint64_t n = str_eq(t->name, "rope_freqs.weight") ? 0 : n_value(t);
+        bool chosen = t->n_dim == 3 && strstr(t->name, "_exps.") && p->experts.n_expert > 0;
+        sum += chosen ? n / (uint64_t)p->experts.n_expert * (uint64_t)p->experts.n_used : n;
+    }
+    return sum;
+}
+
 static void set_if_null(json_t *out, const char *name, json_int_t value)
 {
     if (json_is_null(json_object_get(out, name)) && value > 0) {
@@ -227,7 +240,9 @@ static void print_check(const struct cli *c, const json_t *check)
 
 static void print_text(const struct cli *c, const struct model_file *f, const json_t *result)
 {
-    static const char *const first[][2] = {{"architecture", "架构"}, {"n_params", "参数量"}, {"file_type", "文件类型"}};
+    static const char *const first[][2] = {{"architecture", "架构"},          {"n_params", "参数量"},
+                                           {"n_params_active", "激活参数量"}, {"n_expert", "专家数"},
+                                           {"n_expert_used", "每词元专家数"}, {"file_type", "文件类型"}};
     char size[16];
     str_format_bytes(model_file_size(f), size, sizeof size);
     for (size_t i = 0; i < N_ELEM(first) + N_ELEM(fields); i++) {
@@ -277,6 +292,11 @@ static int inspect(const struct cli *c, const struct model_file *f, bool check, 
     bool bad = problem || json_array_size(json_object_get(found, "bad")) > 0;
     const char *type = file_type(f);
     json_object_set_new(out, "n_params", json_integer((json_int_t)sum));
+    if (!params_rc && p.experts.n_expert > 0) {
+        json_object_set_new(out, "n_params_active", json_integer((json_int_t)n_active(f, &p)));
+        json_object_set_new(out, "n_expert", json_integer(p.experts.n_expert));
+        json_object_set_new(out, "n_expert_used", json_integer(p.experts.n_used));
+    }
     json_object_set_new(out, "file_type", type ? json_string(type) : json_null());
     json_object_set_new(out, "tensors", tensors_json(f));
     json_object_set_new(out, "metadata", json_deep_copy(model_file_metadata(f)));

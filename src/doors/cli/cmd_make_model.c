@@ -10,6 +10,7 @@
 #include "compute/kernels/kern.h"
 #include "doors/cli/cli.h"
 #include "doors/cli/progress.h"
+#include "doors/cli/random_shapes.h"
 #include "doors/cli/random_vocab.h"
 #include "ground/base/file.h"
 #include "ground/base/mem.h"
@@ -17,34 +18,17 @@
 #include "ground/base/rng.h"
 #include "ground/base/str.h"
 
-/* Sizes from the config.json of the models named. */
-struct preset {
-    const char *arch, *name;
-    int n_layer, n_embd, n_head, n_kv_head, n_ff, n_vocab, n_ctx;
-    bool tied;
-    double rope_theta, rms_eps;
-    bool rope_freqs; /* the model has a table of frequency factors (llama3 scaling); it is written as ones */
-};
-static const struct preset presets[] = {
-    {"llama", "tiny", 2, 64, 4, 2, 160, 512, 512, true, 1e4, 1e-5, false},
-    {"llama", "135m", 30, 576, 9, 3, 1536, 49152, 8192, true, 1e5, 1e-5, false},      /* SmolLM2-135M */
-    {"llama", "360m", 32, 960, 15, 5, 2560, 49152, 8192, true, 1e5, 1e-5, false},     /* SmolLM2-360M */
-    {"llama", "1b", 16, 2048, 32, 8, 8192, 128256, 131072, true, 5e5, 1e-5, true},    /* Llama-3.2-1B */
-    {"llama", "1.7b", 24, 2048, 32, 32, 8192, 49152, 8192, true, 1.3e5, 1e-5, false}, /* SmolLM2-1.7B */
-    {"llama", "8b", 32, 4096, 32, 8, 14336, 128256, 131072, false, 5e5, 1e-5, true},  /* Llama-3.1-8B */
-    {"qwen2", "tiny", 2, 64, 4, 2, 160, 512, 512, true, 1e6, 1e-6, false},
-    {"qwen2", "0.5b", 24, 896, 14, 2, 4864, 151936, 32768, true, 1e6, 1e-6, false},  /* Qwen2.5-0.5B */
-    {"qwen2", "1.5b", 28, 1536, 12, 2, 8960, 151936, 32768, true, 1e6, 1e-6, false}, /* Qwen2.5-1.5B */
-    {"qwen2", "3b", 36, 2048, 16, 2, 11008, 151936, 32768, true, 1e6, 1e-6, false},  /* Qwen2.5-3B */
-    {"qwen2", "7b", 28, 3584, 28, 4, 18944, 152064, 32768, false, 1e6, 1e-6, false}, /* Qwen2.5-7B */
-};
-
 static const struct param params[] = {
     {"out", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "OUT.gguf", "file to write",
      "要写入的文件"},
-    {"arch", PARAM_CHOICE, 0, NULL, 0, 0, "llama|qwen2", "llama", NULL, "architecture", "模型架构"},
-    {"preset", PARAM_CHOICE, PARAM_REQUIRED, NULL, 0, 0, "tiny|135m|360m|0.5b|1b|1.5b|1.7b|3b|7b|8b", NULL, NULL,
-     "size: those of SmolLM2, Llama 3 and Qwen2.5", "规模：取自 SmolLM2、Llama 3 与 Qwen2.5"},
+    {"arch", PARAM_CHOICE, 0, NULL, 0, 0,
+     "llama|qwen2|qwen3|gemma2|gemma3|phi3|olmo2|granite|smollm3|qwen3moe|deepseek2", "llama", NULL, "architecture",
+     "模型架构"},
+    {"preset", PARAM_CHOICE, PARAM_REQUIRED, NULL, 0, 0,
+     "tiny|135m|270m|360m|0.5b|0.6b|1b|1.5b|1.7b|2b|3b|4b|7b|8b|9b|30b-a3b|v2-lite", NULL, NULL,
+     "size: that of a model of the architecture", "规模：取自该架构的真实模型"},
+    {"layers", PARAM_INT, 0, NULL, 0, 1024, NULL, "0", "N", "fewer layers than the preset has; 0: all of them",
+     "层数，少于该规模原有的层数；0 为全部"},
     {"type", PARAM_STRING, 0, NULL, 0, 0, NULL, "Q4_0", "T",
      "type of the matrices: F32, F16, BF16, Q8_0, Q4_0, Q4_K ...",
      "矩阵的数据类型：F32、F16、BF16、Q8_0、Q4_0、Q4_K ……"},
@@ -53,30 +37,18 @@ static const struct param params[] = {
 
 enum { TABLE_BITS = 12, TABLE_LEN = 1 << TABLE_BITS, CHUNK_VALUES = 1 << 21 };
 
-/* A tensor as it will be written. std 0: all ones (norm weights). */
-struct plan {
-    char name[64];
-    const struct quant *quant;
-    uint64_t n_row, n_col;
-    int n_dim;
-    uint16_t scale[2]; /* of blocks of random codes, where the type has no quantizer */
-    float std;
-};
-
 struct maker {
-    const struct preset *preset;
+    struct random_model model;
     const struct quant *quant;
     uint64_t seed;
     struct gguf_writer *w;
     struct pool *pool;
-    struct plan *plan;
-    size_t n_plan, cap_plan;
-    float normal[TABLE_LEN]; /* quantiles of the standard normal: a draw is 12 random bits */
-    unsigned char *out;      /* one chunk of rows, quantized */
-    float *row;              /* [n_worker][widest row] */
-    size_t max_col;
+    struct random_list list;
+    float normal[TABLE_LEN];   /* quantiles of the standard normal: a draw is 12 random bits */
+    unsigned char *out;        /* one chunk of rows, quantized */
+    float *row;                /* [n_worker][widest row] */
     uint64_t first_row, n_row; /* of the chunk */
-    const struct plan *at;
+    const struct random_tensor *at;
 };
 
 /* Inverse of the normal distribution by bisection of erf; 4096 values once a run. */
@@ -91,143 +63,11 @@ static double quantile(double p)
     return (low + high) / 2;
 }
 
-static int add_plan(struct maker *m, const char *name, const struct quant *quant, uint64_t n_row, uint64_t n_col,
-                    float std)
-{
-    if (m->n_plan == m->cap_plan) {
-        m->cap_plan = m->cap_plan ? 2 * m->cap_plan : 512;
-        struct plan *grown = mem_try_realloc(m->plan, m->cap_plan * sizeof *m->plan);
-        if (!grown) {
-            return -ERR_NOMEM;
-        }
-        m->plan = grown;
-    }
-    struct plan *t = &m->plan[m->n_plan++];
-    *t = (struct plan){.quant = quant, .n_row = n_row, .n_col = n_col, .n_dim = n_row ? 2 : 1, .std = std};
-    snprintf(t->name, sizeof t->name, "%s", name);
-    if (!quant->quantize) {
-        quant_scales_for((enum quant_type)quant_find(quant->name), std, t->scale);
-    }
-    t->n_row = n_row ? n_row : 1;
-    m->max_col = n_col > m->max_col ? n_col : m->max_col;
-    uint64_t shape[] = {t->n_row, n_col};
-    int type = tensor_type_find(quant->name);
-    return gguf_put_tensor(m->w, name, (enum tensor_type)type, t->n_dim == 2 ? shape : shape + 1, t->n_dim);
-}
-
-/* The type that llama.cpp's quantizer takes for rows that are no whole blocks. */
-static const struct quant *shorter_blocks(const struct quant *q)
-{
-    static const struct {
-        enum quant_type of, instead;
-    } rule[] = {{QUANT_Q2_K, QUANT_IQ4_NL},   {QUANT_Q3_K, QUANT_IQ4_NL}, {QUANT_Q4_K, QUANT_Q5_0},
-                {QUANT_IQ4_XS, QUANT_IQ4_NL}, {QUANT_Q5_K, QUANT_Q5_1},   {QUANT_Q6_K, QUANT_Q8_0}};
-    for (size_t i = 0; i < N_ELEM(rule); i++) {
-        if (q == quants[rule[i].of]) {
-            return quants[rule[i].instead];
-        }
-    }
-    return quants[QUANT_F16];
-}
-
-/* A matrix in the wanted type, or in another where its rows are no whole blocks. */
-static int add_matrix(struct maker *m, const char *name, int n_out, int n_in, float std)
-{
-    const struct quant *q = m->quant;
-    while (n_in % q->block_len) {
-        q = shorter_blocks(q);
-    }
-    return add_plan(m, name, q, (uint64_t)n_out, (uint64_t)n_in, std);
-}
-
-/* Weights of deviation 0.02; what adds to the residual stream is divided by sqrt(2 n_layer), as in GPT-2, so that
- * activations of any depth stay of one size. */
-static int add_layer(struct maker *m, int layer)
-{
-    const struct preset *p = m->preset;
-    int n_kv = p->n_embd / p->n_head * p->n_kv_head;
-    bool bias = str_eq(p->arch, "qwen2");
-    float out_std = 0.02f / sqrtf(2.0f * (float)p->n_layer);
-    const struct {
-        const char *name;
-        int n_out, n_in;
-        float std;
-        bool bias;
-    } matrix[] = {
-        {"attn_q", p->n_embd, p->n_embd, 0.02f, bias},   {"attn_k", n_kv, p->n_embd, 0.02f, bias},
-        {"attn_v", n_kv, p->n_embd, 0.02f, bias},        {"attn_output", p->n_embd, p->n_embd, out_std, false},
-        {"ffn_gate", p->n_ff, p->n_embd, 0.02f, false},  {"ffn_up", p->n_ff, p->n_embd, 0.02f, false},
-        {"ffn_down", p->n_embd, p->n_ff, out_std, false}};
-    static const char *const norm[] = {"attn_norm", "ffn_norm"};
-    char name[64];
-    int rc = 0;
-    for (size_t i = 0; !rc && i < N_ELEM(norm); i++) {
-        snprintf(name, sizeof name, "blk.%d.%s.weight", layer, norm[i]);
-        rc = add_plan(m, name, quants[QUANT_F32], 0, (uint64_t)p->n_embd, 0);
-    }
-    for (size_t i = 0; !rc && i < N_ELEM(matrix); i++) {
-        snprintf(name, sizeof name, "blk.%d.%s.weight", layer, matrix[i].name);
-        rc = add_matrix(m, name, matrix[i].n_out, matrix[i].n_in, matrix[i].std);
-        snprintf(name, sizeof name, "blk.%d.%s.bias", layer, matrix[i].name);
-        rc = rc || !matrix[i].bias ? rc : add_plan(m, name, quants[QUANT_F32], 0, (uint64_t)matrix[i].n_out, 0.02f);
-    }
-    return rc;
-}
-
-static int add_tensors(struct maker *m)
-{
-    const struct preset *p = m->preset;
-    int rc = add_matrix(m, "token_embd.weight", p->n_vocab, p->n_embd, 0.02f);
-    for (int layer = 0; !rc && layer < p->n_layer; layer++) {
-        rc = add_layer(m, layer);
-    }
-    rc = rc ? rc : add_plan(m, "output_norm.weight", quants[QUANT_F32], 0, (uint64_t)p->n_embd, 0);
-    if (!rc && p->rope_freqs) {
-        rc = add_plan(m, "rope_freqs.weight", quants[QUANT_F32], 0, (uint64_t)(p->n_embd / p->n_head / 2), 0);
-    }
-    return rc || p->tied ? rc : add_matrix(m, "output.weight", p->n_vocab, p->n_embd, 0.02f);
-}
-
-static int put_keys(struct maker *m)
-{
-    static const struct {
-        const char *type;
-        uint32_t code;
-    } file_type[] = {
-        {"F32", 0},     {"F16", 1},     {"Q4_0", 2},  {"Q4_1", 3},  {"Q8_0", 7},  {"Q5_0", 8},
-        {"Q5_1", 9},    {"Q2_K", 10},   {"Q3_K", 11}, {"Q4_K", 14}, {"Q5_K", 16}, {"Q6_K", 18},
-        {"IQ4_NL", 25}, {"IQ4_XS", 30}, {"BF16", 32}, {"MXFP4", 38}}; /* pure ones: Q3_K_S, Q4_K_S, Q5_K_S */
-    const struct preset *p = m->preset;
-    const struct {
-        const char *name;
-        int value;
-    } number[] = {{"block_count", p->n_layer},         {"context_length", p->n_ctx},
-                  {"embedding_length", p->n_embd},     {"feed_forward_length", p->n_ff},
-                  {"attention.head_count", p->n_head}, {"attention.head_count_kv", p->n_kv_head},
-                  {"vocab_size", p->n_vocab},          {"rope.dimension_count", p->n_embd / p->n_head}};
-    char text[96];
-    int n = snprintf(text, sizeof text, "random %s %s", p->arch, p->name);
-    int rc = gguf_put_str(m->w, "general.architecture", p->arch, strlen(p->arch));
-    rc = rc ? rc : gguf_put_str(m->w, "general.name", text, (size_t)n);
-    for (size_t i = 0; !rc && i < N_ELEM(number); i++) {
-        snprintf(text, sizeof text, "%s.%s", p->arch, number[i].name);
-        rc = gguf_put_u32(m->w, text, (uint32_t)number[i].value);
-    }
-    snprintf(text, sizeof text, "%s.rope.freq_base", p->arch);
-    rc = rc ? rc : gguf_put_f32(m->w, text, (float)p->rope_theta);
-    snprintf(text, sizeof text, "%s.attention.layer_norm_rms_epsilon", p->arch);
-    rc = rc ? rc : gguf_put_f32(m->w, text, (float)p->rms_eps);
-    for (size_t i = 0; !rc && i < N_ELEM(file_type); i++) {
-        rc = str_eq(file_type[i].type, m->quant->name) ? gguf_put_u32(m->w, "general.file_type", file_type[i].code) : 0;
-    }
-    return rc ? rc : gguf_put_u32(m->w, "general.quantization_version", 2);
-}
-
 /* Row `row` of the tensor in hand, in float32. */
 static void fill_row(const struct maker *m, uint64_t row, float *x)
 {
-    const struct plan *t = m->at;
-    uint64_t stream = (uint64_t)(t - m->plan);
+    const struct random_tensor *t = m->at;
+    uint64_t stream = (uint64_t)(t - m->list.at);
     uint64_t bits = 0;
     for (uint64_t k = 0; k < t->n_col; k++) {
         if (k % 5 == 0) { /* 60 of 64 bits: five values a draw */
@@ -241,10 +81,10 @@ static void fill_row(const struct maker *m, uint64_t row, float *x)
 /* Row `row` of the tensor in hand as blocks of random codes. */
 static void fill_codes(const struct maker *m, uint64_t row, uint8_t *out, size_t row_bytes)
 {
-    const struct plan *t = m->at;
+    const struct random_tensor *t = m->at;
     enum quant_type type = (enum quant_type)quant_find(t->quant->name);
     for (size_t i = 0; i < row_bytes; i += sizeof(uint64_t)) {
-        uint64_t bits = rng_u64(m->seed, (uint64_t)(t - m->plan), row << 32 | i);
+        uint64_t bits = rng_u64(m->seed, (uint64_t)(t - m->list.at), row << 32 | i);
         memcpy(out + i, &bits, row_bytes - i < sizeof bits ? row_bytes - i : sizeof bits);
     }
     for (size_t i = 0; i < row_bytes; i += t->quant->block_bytes) {
@@ -257,7 +97,7 @@ static void fill_chunk(void *arg, int worker, int n_worker)
     struct maker *m = arg;
     size_t begin;
     size_t end;
-    float *x = m->row + (size_t)worker * m->max_col;
+    float *x = m->row + (size_t)worker * m->list.max_col;
     const struct quant *q = m->at->quant;
     size_t row_bytes = (size_t)m->at->n_col / (size_t)q->block_len * q->block_bytes;
     pool_share((size_t)m->n_row, 1, worker, n_worker, &begin, &end);
@@ -273,7 +113,7 @@ static void fill_chunk(void *arg, int worker, int n_worker)
 
 static int write_tensor(struct maker *m, struct progress *p, double *done, struct err *e)
 {
-    const struct plan *t = m->at;
+    const struct random_tensor *t = m->at;
     size_t row_bytes = (size_t)t->n_col / (size_t)t->quant->block_len * t->quant->block_bytes;
     uint64_t step = CHUNK_VALUES / t->n_col ? CHUNK_VALUES / t->n_col : 1;
     for (m->first_row = 0; m->first_row < t->n_row; m->first_row += m->n_row) {
@@ -297,43 +137,25 @@ static int write_all(struct maker *m, const struct cli *c, struct err *e)
     struct progress p;
     double total = 0;
     double done = 0;
-    for (size_t i = 0; i < m->n_plan; i++) {
-        total += (double)m->plan[i].n_row * (double)m->plan[i].n_col;
+    for (size_t i = 0; i < m->list.n; i++) {
+        total += (double)m->list.at[i].n_row * (double)m->list.at[i].n_col;
     }
     for (int i = 0; i < TABLE_LEN; i++) {
         m->normal[i] = (float)quantile((i + 0.5) / TABLE_LEN);
     }
-    m->row = mem_try_array((size_t)pool_size(m->pool) * m->max_col, sizeof *m->row);
-    m->out = mem_try_array((size_t)CHUNK_VALUES + m->max_col, sizeof(float));
+    m->row = mem_try_array((size_t)pool_size(m->pool) * m->list.max_col, sizeof *m->row);
+    m->out = mem_try_array((size_t)CHUNK_VALUES + m->list.max_col, sizeof(float));
     if (!m->row || !m->out) {
         return err_set(e, ERR_NOMEM, NULL, "cannot make a model: out of memory for its rows");
     }
     progress_begin(&p, c, cli_text(c, "weights", "权重"), cli_text(c, "values", "个"), 0, total);
     int rc = gguf_writer_begin(m->w, e);
-    for (size_t i = 0; !rc && i < m->n_plan; i++) {
-        m->at = &m->plan[i];
+    for (size_t i = 0; !rc && i < m->list.n; i++) {
+        m->at = &m->list.at[i];
         rc = write_tensor(m, &p, &done, e);
     }
     progress_end(&p);
     return rc ? rc : gguf_writer_commit(m->w, e);
-}
-
-static const struct preset *find_preset(const struct param_set *args, struct err *e)
-{
-    char known[128] = "";
-    for (size_t i = 0; i < N_ELEM(presets); i++) {
-        if (!str_eq(presets[i].arch, param_str(args, "arch"))) {
-            continue;
-        }
-        if (str_eq(presets[i].name, param_str(args, "preset"))) {
-            return &presets[i];
-        }
-        size_t n = strlen(known);
-        snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", presets[i].name);
-    }
-    err_set(e, ERR_USAGE, "preset", "cannot make a model: %s has no preset \"%s\", it has %s", param_str(args, "arch"),
-            param_str(args, "preset"), known);
-    return NULL;
 }
 
 static const struct quant *find_type(const char *name, struct err *e)
@@ -354,14 +176,15 @@ static int make(struct maker *m, const struct cli *c, const char *path, struct e
 {
     int rc = gguf_writer_new(&m->w, path, e);
     rc = rc ? rc : pool_new(&m->pool, c->threads, e);
-    if (!rc && (put_keys(m) || add_tensors(m))) {
+    if (!rc &&
+        (random_list_init(&m->list, &m->model, m->quant) || random_put_header(m->w, &m->model, m->quant, &m->list))) {
         rc = err_set(e, ERR_NOMEM, path, "cannot write \"%s\": out of memory for its header", path);
     }
-    rc = rc ? rc : random_vocab_put(m->w, (size_t)m->preset->n_vocab, e);
+    rc = rc ? rc : random_vocab_put(m->w, (size_t)m->model.params.n_vocab, e);
     rc = rc ? rc : write_all(m, c, e);
     gguf_writer_free(m->w);
     pool_free(m->pool);
-    mem_free(m->plan);
+    random_list_deinit(&m->list);
     mem_free(m->row);
     mem_free(m->out);
     return rc;
@@ -373,9 +196,10 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
     const char *path = param_str(args, "out");
     int fd;
     uint64_t size_bytes = 0;
-    m->preset = find_preset(args, e);
-    m->quant = m->preset ? find_type(param_str(args, "type"), e) : NULL;
-    int rc = m->quant ? 0 : -ERR_USAGE;
+    int n_layer = (int)param_int(args, "layers");
+    int rc = random_model_find(param_str(args, "arch"), param_str(args, "preset"), n_layer, &m->model, e);
+    m->quant = rc ? NULL : find_type(param_str(args, "type"), e);
+    rc = rc || m->quant ? rc : -ERR_USAGE;
     m->seed = (uint64_t)param_int(args, "seed");
     rc = rc ? rc : make(m, c, path, e);
     mem_free(m);
@@ -398,7 +222,7 @@ const struct command cmd_make_model = {
     .name = "make-model",
     .summary_en = "write a model with random weights in real shapes, for measurements",
     .summary_zh = "按真实规模写出随机权重的模型，用于测速",
-    .usage = "OUT.gguf --arch A --preset SIZE [--type T] [--seed N]",
+    .usage = "OUT.gguf --arch A --preset SIZE [--layers N] [--type T] [--seed N]",
     .example = "tailor make-model --arch qwen2 --preset 0.5b --type Q4_0 /tmp/random.gguf",
     .params = params,
     .n_param = N_ELEM(params),

@@ -71,6 +71,12 @@ static void print_notes(const struct cli *c, const struct quantize_result *r)
                          "注意：%zu 个矩阵此前已量化：以 F16 或 BF16 为源损失更小\n"),
                 r->n_again);
     }
+    if (r->n_own_key) {
+        fprintf(stderr,
+                cli_text(c, "note: %zu facts of this model have no key in GGUF: other programs will not see them\n",
+                         "注意：此模型有 %zu 项参数在 GGUF 中没有对应的键：其他程序读不到它们\n"),
+                r->n_own_key);
+    }
     if (r->n_unweighted) {
         fprintf(stderr,
                 cli_text(c, "note: the importance matrix does not have %zu of the matrices\n",
@@ -92,9 +98,9 @@ static json_t *result_json(const char *type, const struct quantize_result *r)
                               json_pack("{s:s, s:s, s:I}", "from", quants[r->fallback[i].from]->name, "to",
                                         quants[r->fallback[i].to]->name, "n", (json_int_t)r->fallback[i].n_tensor));
     }
-    return json_pack("{s:s, s:I, s:o, s:o, s:o, s:I}", "type", type, "bytes", (json_int_t)r->bytes, "rmse",
+    return json_pack("{s:s, s:I, s:o, s:o, s:o, s:I, s:I}", "type", type, "bytes", (json_int_t)r->bytes, "rmse",
                      json_finite(r->rmse), "matrices", types, "fallback", fallback, "requantized",
-                     (json_int_t)r->n_again);
+                     (json_int_t)r->n_again, "own_keys", (json_int_t)r->n_own_key);
 }
 
 static void print_result(const struct cli *c, const char *path, const struct mix *mix, const struct quantize_result *r)

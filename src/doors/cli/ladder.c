@@ -126,7 +126,7 @@ static int speed(struct cli_engine *x, json_t *row, struct err *e)
     int n_vocab = model_params(x->model.model)->n_vocab;
     double prefill = 0, decode = 0;
     int rc = bench_prefill(x->engine, n_vocab, N_PREFILL, N_REPEAT, cli_interrupted, &prefill, e);
-    if (!rc) rc = bench_decode(x->engine, n_vocab, 1, 16, N_DECODE, N_REPEAT, cli_interrupted, &decode, e);
+    if (!rc) rc = bench_decode(x->engine, x->model.model, 1, 16, N_DECODE, N_REPEAT, cli_interrupted, &decode, NULL, e);
     json_object_set_new(row, "prefill_tok_s", json_finite(prefill));
     json_object_set_new(row, "decode_tok_s", json_finite(decode));
     return rc;

@@ -46,17 +46,40 @@ const struct param global_params[] = {
      .help_zh = "允许使用的最高指令集（TAILOR_ISA；本机所支持的）"},
     {.name = "json", .type = PARAM_BOOL, .initial = "false",
      .help_en = "the result as one JSON object on stdout", .help_zh = "结果以一个 JSON 对象输出到 stdout"},
+
+    /* from here on: no options of every command, but what config.yaml and the environment say for those that have them */
+    {.name = "hf_endpoint", .type = PARAM_STRING, .initial = "https://huggingface.co"},
+    {.name = "ms_endpoint", .type = PARAM_STRING, .initial = "https://modelscope.cn"},
+    {.name = "hf_token_file", .type = PARAM_STRING},
+    {.name = "ms_token_file", .type = PARAM_STRING},
+    {.name = "ca_file", .type = PARAM_STRING},
+    {.name = "hf_token", .type = PARAM_STRING},
+    {.name = "ms_token", .type = PARAM_STRING},
 };
 /* clang-format on */
-const size_t n_global_params = N_ELEM(global_params);
+enum { N_SETTINGS = 7 };
+const size_t n_global_params = N_ELEM(global_params) - N_SETTINGS;
 
 static const struct {
     const char *variable, *name;
 } environment[] = {
-    {"TAILOR_LANG", "lang"},           {"TAILOR_THREADS", "threads"},
-    {"TAILOR_MEMORY", "memory"},       {"TAILOR_PACKED_CACHE", "packed_cache"},
-    {"TAILOR_KV_TYPE", "kv_type"},     {"TAILOR_PRECISION", "precision"},
-    {"TAILOR_LOG_LEVEL", "log_level"}, {"TAILOR_ISA", "isa"},
+    {"TAILOR_LANG", "lang"},
+    {"TAILOR_THREADS", "threads"},
+    {"TAILOR_MEMORY", "memory"},
+    {"TAILOR_PACKED_CACHE", "packed_cache"},
+    {"TAILOR_KV_TYPE", "kv_type"},
+    {"TAILOR_PRECISION", "precision"},
+    {"TAILOR_LOG_LEVEL", "log_level"},
+    {"TAILOR_ISA", "isa"},
+    /* names that others gave; ours go before them */
+    {"HF_ENDPOINT", "hf_endpoint"},
+    {"TAILOR_HF_ENDPOINT", "hf_endpoint"},
+    {"TAILOR_MS_ENDPOINT", "ms_endpoint"},
+    {"TAILOR_CA_FILE", "ca_file"},
+    {"TAILOR_HF_TOKEN_FILE", "hf_token_file"},
+    {"TAILOR_MS_TOKEN_FILE", "ms_token_file"},
+    {"HF_TOKEN", "hf_token"},
+    {"MODELSCOPE_API_TOKEN", "ms_token"},
 };
 
 /* --- the language --- */
@@ -131,7 +154,7 @@ static int split_one(struct options *o, int n_left, char *const *argv)
 
 int options_split(struct options *o, int argc, char *const *argv, struct err *e)
 {
-    *o = (struct options){.set = param_set_new(global_params, n_global_params)};
+    *o = (struct options){.set = param_set_new(global_params, N_ELEM(global_params))};
     o->global = mem_alloc((size_t)(argc + 1) * sizeof *o->global);
     o->rest = mem_alloc((size_t)(argc + 1) * sizeof *o->rest);
     int i = 0;
@@ -160,7 +183,7 @@ static char *default_home(void)
 
 static int find_home(struct options *o, struct err *e)
 {
-    struct param_set *line = param_set_new(global_params, n_global_params);
+    struct param_set *line = param_set_new(global_params, N_ELEM(global_params));
     int rc = param_set_args(line, o->n_global, o->global, e);
     const char *given = rc ? NULL : param_str(line, "home"), *variable = getenv("TAILOR_HOME");
     if (given)
@@ -181,6 +204,11 @@ static int read_config(struct options *o, struct err *e)
     if (rc == 0 && (param_is_set(o->set, "home") || param_is_set(o->set, "json")))
         rc =
             err_set(e, ERR_INPUT, path, "cannot read \"%s\": home and json are options of the command line only", path);
+    if (rc == 0 && (param_is_set(o->set, "hf_token") || param_is_set(o->set, "ms_token")))
+        rc = err_set(
+            e, ERR_INPUT, path,
+            "cannot read \"%s\": a token does not belong there; hf_token_file and ms_token_file name a file with one",
+            path);
     mem_free(path);
     return rc;
 }
@@ -254,6 +282,7 @@ int options_resolve(struct options *o, struct err *e)
         .kv_type = str_eq(param_str(o->set, "kv_type"), "q8_0") ? DEV_KV_Q8_0 : DEV_KV_F16,
         .packed_cache = packed_cache_of(param_str(o->set, "packed_cache")),
         .json = json,
+        .settings = o->set,
         .stderr_is_tty = isatty(STDERR_FILENO) == 1,
     };
     if (o->cli.kv_type == DEV_KV_Q8_0 && o->cli.precision == PRECISION_REFERENCE)

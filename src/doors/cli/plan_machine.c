@@ -36,7 +36,7 @@ static int main_type(const struct model_file *f, const struct plan_quant **out, 
     size_t best = 0;
     for (size_t i = 0; i < model_file_n_tensor(f); i++) {
         const struct tensor_info *t = model_file_tensor(f, i);
-        if (strncmp(t->name, "blk.", 4) == 0 && t->n_dim == 2) bytes[t->type] += t->n_bytes;
+        if (strncmp(t->name, "blk.", 4) == 0 && t->n_dim >= 2) bytes[t->type] += t->n_bytes;
     }
     for (size_t i = 0; i < TENSOR_TYPE_COUNT; i++) best = bytes[i] > bytes[best] ? i : best;
     const char *name = tensor_type_info((enum tensor_type)best)->name;
@@ -62,7 +62,8 @@ static int time_model(struct cli_engine *x, struct plan_measured *m, struct err 
     int rc = cli_engine_start(x, &opt, e);
     if (rc == 0) rc = bench_prefill(x->engine, n_vocab, m->n_prompt, REPEAT, cli_interrupted, &m->prefill_tok_s, e);
     if (rc == 0)
-        rc = bench_decode(x->engine, n_vocab, 1, m->context, n_answer, REPEAT, cli_interrupted, &m->decode_tok_s, e);
+        rc = bench_decode(x->engine, x->model.model, 1, m->context, n_answer, REPEAT, cli_interrupted, &m->decode_tok_s,
+                          NULL, e);
     return rc;
 }
 

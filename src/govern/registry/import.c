@@ -172,9 +172,14 @@ static void name_of_path(const char *path, char *out, size_t size)
 
 int registry_import(struct registry *r, const char *path, const char *name, struct registered *out, struct err *e)
 {
+    return registry_import_from(r, path, name, path_base(path), out, e);
+}
+
+int registry_import_from(struct registry *r, const char *path, const char *name, const char *source,
+                         struct registered *out, struct err *e)
+{
     struct file_set s;
     char from_path[128];
-    const char *source = path_base(path);
     json_t *files = json_array(), *manifest = NULL;
     int fd;
     if (!name) {

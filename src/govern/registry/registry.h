@@ -38,6 +38,12 @@ struct registered {
  * A version is its contents: what a GGUF file is called where it lies makes no other one. */
 int registry_import(struct registry *r, const char *path, const char *name, struct registered *out,
                     struct err *e) MUST_CHECK;
+/* The same, noting where it came from ("hf:org/repo@commit") instead of the last component of path. */
+int registry_import_from(struct registry *r, const char *path, const char *name, const char *source,
+                         struct registered *out, struct err *e) MUST_CHECK;
+/* Where contents that the registry holds already lie: a file (mem_free), read to see that it has its digest still;
+ * NULL: it holds none. digest: 64 lower-case digits. */
+char *registry_blob(struct registry *r, const char *digest) MUST_CHECK;
 /* Store an object (dataset, evaluation ...) under a name: it becomes the next version unless one is the same already.
  * manifest must hold "kind"; the same name may not change its kind. */
 int registry_put(struct registry *r, const char *name, const json_t *manifest, struct registered *out,

@@ -125,6 +125,14 @@ int store_blob(struct registry *r, const char *path, bool share, char digest[DIG
     return rc;
 }
 
+char *registry_blob(struct registry *r, const char *digest)
+{
+    char found[DIGEST_HEX_SIZE], *path = store_path(r, "blobs", digest, "");
+    if (file_exists(path) && digest_file(path, found, NULL, NULL) == 0 && str_eq(found, digest)) return path;
+    mem_free(path);
+    return NULL;
+}
+
 int store_object(struct registry *r, const json_t *manifest, char digest[DIGEST_HEX_SIZE], struct err *e)
 {
     struct buf text;

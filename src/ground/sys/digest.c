@@ -1,8 +1,10 @@
-/* SHA-256 through OpenSSL's EVP interface. Owns the context between begin and end. OpenSSL appears in this file only.
+/* SHA-256 (and git's SHA-1) through OpenSSL's EVP interface. Owns the context between begin and end. OpenSSL appears in
+ * this file only.
  */
 #include "ground/sys/digest.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
@@ -12,17 +14,17 @@
 
 enum { READ_BYTES = 1 << 18 };
 
-static int fail(struct err *e)
+static int begin(struct digest *d, const EVP_MD *kind, const char *name, struct err *e)
 {
-    return err_set(e, ERR_INTERNAL, "sha256", "cannot compute SHA-256: the OpenSSL library refuses it");
+    d->state = EVP_MD_CTX_new();
+    if (d->state && EVP_DigestInit_ex(d->state, kind, NULL) == 1) return 0;
+    digest_end(d, NULL);
+    return err_set(e, ERR_INTERNAL, name, "cannot compute %s: the OpenSSL library refuses it", name);
 }
 
 int digest_begin(struct digest *d, struct err *e)
 {
-    d->state = EVP_MD_CTX_new();
-    if (d->state && EVP_DigestInit_ex(d->state, EVP_sha256(), NULL) == 1) return 0;
-    digest_end(d, NULL);
-    return fail(e);
+    return begin(d, EVP_sha256(), "SHA-256", e);
 }
 
 void digest_add(struct digest *d, const void *p, size_t n)
@@ -30,20 +32,26 @@ void digest_add(struct digest *d, const void *p, size_t n)
     EVP_DigestUpdate(d->state, p, n); /* cannot fail after a successful init */
 }
 
-void digest_end(struct digest *d, char hex[DIGEST_HEX_SIZE])
+static void end(struct digest *d, char *hex)
 {
     static const char digit[] = "0123456789abcdef";
     unsigned char sum[EVP_MAX_MD_SIZE] = {0};
+    unsigned n = 0;
     if (hex) {
-        EVP_DigestFinal_ex(d->state, sum, NULL);
-        for (size_t i = 0; i < 32; i++) {
+        EVP_DigestFinal_ex(d->state, sum, &n);
+        for (size_t i = 0; i < n; i++) {
             hex[2 * i] = digit[sum[i] >> 4];
             hex[2 * i + 1] = digit[sum[i] & 15];
         }
-        hex[64] = '\0';
+        hex[2 * n] = '\0';
     }
     EVP_MD_CTX_free(d->state);
     d->state = NULL;
+}
+
+void digest_end(struct digest *d, char hex[DIGEST_HEX_SIZE])
+{
+    end(d, hex);
 }
 
 int digest_memory(const void *p, size_t n, char hex[DIGEST_HEX_SIZE], struct err *e)
@@ -84,6 +92,24 @@ int digest_file(const char *path, char hex[DIGEST_HEX_SIZE], uint64_t *size_byte
     if (rc == 0) {
         rc = add_fd(&d, fd, path, size_bytes, e);
         digest_end(&d, rc ? NULL : hex);
+    }
+    close(fd);
+    return rc;
+}
+
+int digest_git_blob(const char *path, char hex[DIGEST_GIT_HEX_SIZE], struct err *e)
+{
+    struct digest d;
+    char head[40];
+    int fd;
+    uint64_t size, n_read;
+    int rc = file_open_read(path, &fd, &size, e);
+    if (rc) return rc;
+    rc = begin(&d, EVP_sha1(), "SHA-1", e);
+    if (rc == 0) {
+        digest_add(&d, head, (size_t)snprintf(head, sizeof head, "blob %llu", (unsigned long long)size) + 1);
+        rc = add_fd(&d, fd, path, &n_read, e);
+        end(&d, rc ? NULL : hex);
     }
     close(fd);
     return rc;

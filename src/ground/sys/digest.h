@@ -1,4 +1,5 @@
-/* SHA-256 of memory, streams and files, by OpenSSL (hardware speed), as lower-case hex. */
+/* SHA-256 of memory, streams and files, by OpenSSL (hardware speed), as lower-case hex; and git's SHA-1 of a file, by
+ * which hubs name files that are not large. */
 #ifndef SYS_DIGEST_H
 #define SYS_DIGEST_H
 
@@ -24,5 +25,9 @@ void digest_end(struct digest *d, char hex[DIGEST_HEX_SIZE]);
 int digest_memory(const void *p, size_t n, char hex[DIGEST_HEX_SIZE], struct err *e) MUST_CHECK;
 /* Digest of a regular file, read to its end; *size_bytes (when not NULL) is what was read. */
 int digest_file(const char *path, char hex[DIGEST_HEX_SIZE], uint64_t *size_bytes, struct err *e) MUST_CHECK;
+
+enum { DIGEST_GIT_HEX_SIZE = 41 }; /* 40 digits and the NUL */
+/* The id that git gives a file of these contents: SHA-1 of "blob SIZE", a NUL and the bytes. */
+int digest_git_blob(const char *path, char hex[DIGEST_GIT_HEX_SIZE], struct err *e) MUST_CHECK;
 
 #endif

@@ -115,7 +115,8 @@ void shape_of_params(const struct model_params *p, const char *name, struct mode
                               .n_ff = p->n_ff,
                               .n_vocab = p->n_vocab,
                               .n_ctx_train = p->n_ctx_train,
-                              .tied_head = p->tied_head};
+                              .tied_head = p->tied_head,
+                              .n_latent = p->latent.n_latent ? p->latent.n_latent + p->n_rot : 0};
     snprintf(s->name, sizeof s->name, "%.63s", name);
     snprintf(s->architecture, sizeof s->architecture, "%s", p->architecture);
 }

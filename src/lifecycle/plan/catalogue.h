@@ -14,6 +14,7 @@ struct model_shape {
     char architecture[32], pre_tokenizer[32]; /* as GGUF names them; "": not said */
     int n_layer, n_embd, n_head, n_kv_head, d_head, n_ff, n_vocab, n_ctx_train;
     bool tied_head;
+    int n_latent; /* values that a layer keeps of a token instead of keys and values; 0: it keeps these */
 };
 
 struct catalogue {

@@ -45,7 +45,8 @@ void plan_work(const struct model_shape *s, const struct plan_quant *q, struct p
 
 uint64_t plan_kv_token_bytes(const struct model_shape *s)
 {
-    return 2ull * 2ull * (uint64_t)s->n_layer * (uint64_t)s->n_kv_head * (uint64_t)s->d_head;
+    uint64_t n = s->n_latent ? (uint64_t)s->n_latent : 2ull * (uint64_t)s->n_kv_head * (uint64_t)s->d_head;
+    return 2ull * (uint64_t)s->n_layer * n;
 }
 
 static uint64_t weights_by_shape(const struct model_shape *s, const struct plan_quant *q)

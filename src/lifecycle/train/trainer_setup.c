@@ -20,6 +20,7 @@ static int load_rows(struct trainer *t, const char *path, struct train_rows *out
                                   .renderer = {t->rq->tmpl, t->rq->tok},
                                   .drop_too_long = c->drop_too_long};
     s.max_length = (size_t)(c->max_length > 0 ? c->max_length : p->n_ctx_train);
+    model_set_context(t->rq->model, (int)s.max_length);
     if (s.is_chat && (t->rq->tok == NULL || t->rq->tmpl == NULL))
         return err_set(e, ERR_UNSUPPORTED, c->base, "cannot tune \"%s\" with data_format chat: it has no %s", c->base,
                        t->rq->tok == NULL ? "tokenizer" : "chat template");

@@ -1,8 +1,9 @@
-/* The llama family with a tape: a layer that keeps what its way back needs, and the way back. The gradient of the
+/* Dense families with a tape: a layer that keeps what its way back needs, and the way back. The gradient of the
  * residual stream stays in dx; each branch adds its own. */
+#include "compute/model/dense.h"
 #include "compute/model/tape_int.h"
 
-void llama_tape_forward(struct tape *t, int layer)
+void dense_tape_forward(struct tape *t, int layer)
 {
     struct dev *d = t->m->dev;
     const struct dev_batch *b = &t->batch;
@@ -15,10 +16,18 @@ void llama_tape_forward(struct tape *t, int layer)
     dev_attention_in(d, b, &ops.in, k->x, k->q, k->inv_rms, t->kv, kv_layer);
     dev_attention(d, b, &ops.attn, k->q, k->att, k->lse, t->kv, kv_layer);
     dev_copy(d, k->x_mid, k->x, n);
-    dev_linear_add(d, b, &ops.o, k->att, k->x_mid);
+    dev_linear_add(d, b, &ops.o, ops.attn_join, k->att, k->x_mid);
     dev_gate_up(d, b, &ops.gate_up, k->x_mid, t->act, k->gate, k->up, k->inv_rms_mid);
     dev_copy(d, out, k->x_mid, n);
-    dev_linear_add(d, b, &ops.down, t->act, out);
+    dev_linear_add(d, b, &ops.down, ops.ffn_join, t->act, out);
+}
+
+/* The gradient of a branch: that of the residual stream, or taken back through the way it joined. */
+static const float *branch_gradient(struct tape *t, const struct dev_join *join)
+{
+    if (join == NULL) return t->dx;
+    dev_join_backward(t->m->dev, &t->batch, join, (size_t)t->m->params.n_embd, t->dx, t->dbranch);
+    return t->dbranch;
 }
 
 static void feed_forward_back(struct tape *t, int layer, const struct layer_ops *ops)
@@ -29,10 +38,11 @@ static void feed_forward_back(struct tape *t, int layer, const struct layer_ops 
     const struct dev_lora_grad g[2] = {adapter_grad(t->adapter, layer, SITE_GATE),
                                        adapter_grad(t->adapter, layer, SITE_UP)};
     const struct dev_lora_grad g_down = adapter_grad(t->adapter, layer, SITE_DOWN);
-    dev_swiglu(d, t->act, k->gate, k->up, n_tok, n_ff);
+    bool gelu = ops->gate_up.gelu;
+    dev_glu(d, gelu, t->act, k->gate, k->up, n_tok, n_ff);
     dev_zero(d, t->dact, n_tok * n_ff);
-    dev_linear_backward(d, &t->batch, &ops->down, &g_down, t->dx, t->act, t->dact);
-    dev_swiglu_backward(d, k->gate, k->up, t->dact, k->gate, k->up, n_tok, n_ff);
+    dev_linear_backward(d, &t->batch, &ops->down, &g_down, branch_gradient(t, ops->ffn_join), t->act, t->dact);
+    dev_glu_backward(d, gelu, k->gate, k->up, t->dact, k->gate, k->up, n_tok, n_ff);
     dev_gate_up_backward(d, &t->batch, &ops->gate_up, g, k->gate, k->up, k->x_mid, k->inv_rms_mid, t->dx);
 }
 
@@ -46,14 +56,14 @@ static void attention_back(struct tape *t, int layer, const struct layer_ops *op
                                        adapter_grad(t->adapter, layer, SITE_V)};
     const struct dev_lora_grad g_o = adapter_grad(t->adapter, layer, SITE_O);
     dev_zero(d, t->datt, n_q);
-    dev_linear_backward(d, &t->batch, &ops->o, &g_o, t->dx, k->att, t->datt);
+    dev_linear_backward(d, &t->batch, &ops->o, &g_o, branch_gradient(t, ops->attn_join), k->att, t->datt);
     dev_kv_zero(d, t->dkv);
     dev_attention_backward(d, &t->batch, &ops->attn, t->datt, k->att, k->q, k->lse, t->kv, t->dkv,
                            tape_kv_layer(t, layer), 0, t->dq);
     dev_attention_in_backward(d, &t->batch, &ops->in, g, t->dq, t->dkv, 0, k->x, k->inv_rms, t->dx);
 }
 
-void llama_tape_backward(struct tape *t, int layer)
+void dense_tape_backward(struct tape *t, int layer)
 {
     struct layer_ops ops;
     tape_layer_ops(t, layer, &ops);
