@@ -58,12 +58,16 @@ real_embeddings() {
     make -s build/tests/unit/test_embedder && build/tests/unit/test_embedder >/dev/null
 }
 
+# beside a process that burns a core: figures for people, and that decode and prefill come to their end
+busy_neighbour() { python3 bench/neighbour.py "$MODEL" --pairs 3; }
+
 need_model
 MODEL=$(realpath "$MODEL") # the checks work in copies elsewhere
 check "tokenizer vectors on real vocabularies" real_vocabularies
 check "vectors of a real embedding model" real_embeddings
 check "50 kills during tune" python3 tests/kill_tune.py 50
 check "auto within its bounds in every quantization" python3 tests/precision_bounds.py "$MODEL"
+check "a busy neighbour (figures above, no claim)" busy_neighbour
 check "quickstart in a clean copy, again, and in Chinese" clean_quickstart
 check "quickstart killed six times and run again" interrupted_quickstart
 exit $failed

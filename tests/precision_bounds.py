@@ -30,4 +30,11 @@ with tempfile.TemporaryDirectory() as tmp:
         missed += not ok
         print(f"{'ok' if ok else 'not ok'} auto of {t}: mean KL divergence {auto['mean_kld']:.1e}, perplexity x {ratio:.4f}, {auto['n_predicted']} tokens", flush=True)
         os.remove(out)
+    # keys and values in q8_0 stay within the bounds too
+    args = ('perplexity', model, '--file', rows, '--field', 'text')
+    short, exact = result(*args, '--kv-type', 'q8_0', '--against-precision', 'reference'), result(*args, '--precision', 'reference')
+    ratio = short['perplexity'] / exact['perplexity']
+    ok = short['mean_kld'] < 2e-3 and abs(ratio - 1) < 5e-3
+    missed += not ok
+    print(f"{'ok' if ok else 'not ok'} keys and values in q8_0: mean KL divergence {short['mean_kld']:.1e}, perplexity x {ratio:.4f}", flush=True)
 sys.exit(missed > 0)

@@ -74,6 +74,12 @@ run logits_alone 0 '' '' logits "$WORK/no_tokenizer.gguf" --ids 1,2,3 --out "$WO
 holds logits_alone_shape 'd=={"n_tok":3,"n_vocab":288}'
 run bench_alone 0 '' '' bench "$WORK/no_tokenizer.gguf" --prefill 4 --decode 2 --batch 1 --context 4 --repeat 1 --json
 printf '{"prefill":[{"n":4,"tok_s":1e9}],"decode":[{"batch":1,"context":5,"tok_s":1}]}' >"$WORK/earlier.json"
+holds bench_starts 'all(s is None or 0 < s["load_s"] < s["first_token_s"] for s in d["start"].values()) and d["start"]["warm"]'
+holds bench_memory 'd["memory"]["rss_bytes"] == d["rss_bytes"] and d["memory"]["budget_bytes"] == d["file_bytes"] + d["file_bytes"] // 10 + d["memory"]["kv_bytes"] + 100000000 and d["memory"]["kv_bytes"] > 0'
+run bench_scaling 0 '' '' bench "$WORK/no_tokenizer.gguf" --prefill 4 --decode 2 --context 4 --repeat 1 --threads 2 --json
+holds bench_scaling 'd["threads"] == 2 and [r["threads"] for r in d["scaling"]] == [1, 2] and d["scaling"][0]["decode_ratio"] == 1 and d["scaling"][1]["prefill_tok_s"] == d["prefill"][0]["tok_s"]'
+run bench_no_scaling 0 '' '' bench "$WORK/no_tokenizer.gguf" --prefill 4 --decode 2 --context 4 --repeat 1 --threads 2 --no-scaling --json
+holds bench_no_scaling 'd["scaling"] == []'
 run bench_compare 0 '' '' bench "$WORK/no_tokenizer.gguf" --prefill 4,5 --decode 2 --context 4 --repeat 1 --json --compare "$WORK/earlier.json"
 holds bench_change '[r.get("earlier_tok_s") for r in d["prefill"]+d["decode"]]==[1e9,None,None] and -1<d["prefill"][0]["change"]<0'
 echo "{}" >"$WORK/no_result.json"

@@ -63,4 +63,19 @@ run 2 wrong_field imatrix "$WORK/m.gguf" "$WORK/x.gguf" --file "$WORK/t.jsonl" -
 for d in gptq-sym gptq-asym gptq-order awq fp8; do
     run 0 "packed_$d" --json generate "tests/data/packed/$d" --ids 1,2,3 --max-tokens 4 --greedy --ignore-eos && holds "packed_$d" 'len(d["ids"]) == 4'
 done
+# --- scales that are no numbers: found with tensor and block, and computed without a crash
+run 0 check_good --json inspect "$WORK/q.gguf" --check && holds check_good 'd["check"]["bad"] == []'
+for type in F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K; do
+    "$TAILOR" make-model --arch llama --preset tiny --type $type "$WORK/bad.gguf" >/dev/null || { echo "not ok bad_$type"; failed=1; continue; }
+    is=$(python3 tests/integration/poke_scale.py "$WORK/bad.gguf" blk.1.ffn_down.weight 3)
+    run 1 bad_$type --json inspect "$WORK/bad.gguf" --check &&
+        holds "bad_${type}_is_$is" '[(b["name"], b["n_bad"], b["first_block"]) for b in d["check"]["bad"]] == [("blk.1.ffn_down.weight", 1, 3)]'
+    for precision in auto reference; do
+        "$TAILOR" generate "$WORK/bad.gguf" --ids 1,2,3,4,5,6,7,8,9 --max-tokens 4 --precision $precision >"$WORK/out" 2>&1
+        status=$?
+        if [[ $status -le 2 ]]; then echo "ok bad_${type}_computes_$precision"; else echo "not ok bad_${type}_computes_$precision exit status $status"; failed=1; fi
+    done
+done
+run 1 bad_text inspect "$WORK/bad.gguf" --check
+if [[ $out =~ blk.1.ffn_down.weight:\ 1\ of\ [0-9]+\ blocks,\ the\ first\ is\ number\ 3 ]]; then echo "ok bad_text"; else echo "not ok bad_text $out"; failed=1; fi
 exit $failed

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@
 #include "ground/base/wrap.h"
 #include "ground/sys/digest.h"
 #include "ground/sys/machine.h"
+#include "ground/sys/memory.h"
 
 /* --- errors --- */
 
@@ -548,6 +550,50 @@ static void machine_is_described(void **state)
     assert_true(machine_peak_rss_bytes() > 1 << 16 && machine_rss_bytes() > 1 << 16);
 }
 
+/* The address space that is left is seen, and a limit that is far away changes nothing. */
+static void free_memory_is_below_every_limit(void **state)
+{
+    (void)state;
+    enum { ROOM = 64 << 20 };
+    struct rlimit old, now;
+    struct memory_room m, limited;
+    memory_room_read(&m);
+    assert_true(m.total_bytes > 1 << 20 && m.free_bytes <= m.physical_bytes && m.physical_bytes <= m.total_bytes);
+    assert_int_equal(getrlimit(RLIMIT_AS, &old), 0);
+    FILE *f = fopen("/proc/self/statm", "r");
+    unsigned long long pages = 0;
+    assert_true(f && fscanf(f, "%llu", &pages) == 1);
+    fclose(f);
+    now = (struct rlimit){.rlim_cur = pages * (rlim_t)sysconf(_SC_PAGESIZE) + ROOM, .rlim_max = old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_AS, &now), 0);
+    memory_room_read(&limited);
+    assert_int_equal(setrlimit(RLIMIT_AS, &old), 0);
+    assert_int_equal(limited.limit, MEMORY_OF_ADDRESSES);
+    assert_true(limited.free_bytes <= ROOM && limited.free_bytes > ROOM / 2);
+    assert_string_equal(memory_limit_name(limited.limit), "below ulimit -v");
+}
+
+static void sizes_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } good[] = {{"0", 0},         {"4096", 4096},     {"8GB", 8000000000}, {"8gb", 8000000000}, {"1.5 MB", 1500000},
+                {"2KiB", 2048},   {"1G", 1073741824}, {"3k", 3072},        {"12 B", 12},        {"1TiB", 1099511627776},
+                {"0.5 M", 524288}};
+    static const char *const bad[] = {"", "GB", "8 XB", "8GBs", "-1", "1e3", "1..2", "9999999999TB", "8 G B", " 8"};
+    for (size_t i = 0; i < N_ELEM(good); i++) {
+        uint64_t n = 1;
+        if (!str_to_bytes(good[i].text, &n) || n != good[i].bytes)
+            fail_msg("\"%s\" became %llu", good[i].text, (unsigned long long)n);
+    }
+    for (size_t i = 0; i < N_ELEM(bad); i++) {
+        uint64_t n;
+        if (str_to_bytes(bad[i], &n)) fail_msg("\"%s\" was taken for %llu", bad[i], (unsigned long long)n);
+    }
+}
+
 static void count_group(const char *dir, bool v2, void *arg)
 {
     (void)v2;
@@ -591,6 +637,8 @@ int main(void)
         cmocka_unit_test(shuffle_is_a_permutation_of_its_seed),
         cmocka_unit_test(digests_are_sha256),
         cmocka_unit_test(machine_is_described),
+        cmocka_unit_test(free_memory_is_below_every_limit),
+        cmocka_unit_test(sizes_are_read),
         cmocka_unit_test(control_groups_are_walked_to_the_mount),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,12 @@
 /* The kernel tables of every instruction set this CPU has against scalar, and what happens when an entry is wrong. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "kern_checks.h"
+
+#include "ground/base/file.h"
+#include "ground/base/mem.h"
 
 enum { MAX_TESTS = 128 };
 
@@ -70,6 +75,69 @@ static void test_wrong_entry_is_named_and_replaced(void **state)
     }
 }
 
+static int does_nothing(void)
+{
+    return 0;
+}
+
+static void set_entry(struct kern *k, const struct kern_entry *entry, int (*fn)(void))
+{
+    memcpy((char *)k + entry->offset, &fn, sizeof(fn)); /* of another type: what is called with arguments takes none */
+}
+
+static bool same_entry(const struct kern *a, const struct kern *b, const struct kern_entry *entry)
+{
+    return memcmp((const char *)a + entry->offset, (const char *)b + entry->offset, sizeof(void (*)(void))) == 0;
+}
+
+/* What kern_choose says on stderr (mem_free). */
+static char *choose_aloud(struct kern *k, const struct kern *level, enum kern_isa isa)
+{
+    char path[] = "/tmp/tailor-kern-XXXXXX", *text;
+    size_t n;
+    struct err e;
+    int file = mkstemp(path), kept = dup(STDERR_FILENO);
+    assert_true(file >= 0 && kept >= 0);
+    fflush(stderr);
+    dup2(file, STDERR_FILENO);
+    kern_choose(k, level, isa);
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    close(file);
+    if (file_read_all(path, 1 << 20, &text, &n, &e)) fail_msg("%s", e.msg);
+    unlink(path);
+    return text;
+}
+
+/* Every entry of every level in turn does nothing at all: the self-test finds it, a warning names it, and the entry of
+ * the next lower level is used (or of the one below that, when it is the same function), the others stay. */
+static void test_every_broken_entry_falls_back(void **state)
+{
+    (void)state;
+    for (int isa = KERN_AVX2; isa <= (int)kern_isa_detect(); isa++) {
+        for (size_t i = 0; i < kern_n_entry; i++) {
+            const struct kern_entry *entry = &kern_entries[i];
+            struct kern level[KERN_AMX + 1], k;
+            memcpy(level, levels, sizeof(level));
+            if ((int)entry->since > isa || same_entry(&level[isa], &(struct kern){.isa = KERN_SCALAR}, entry)) {
+                continue; /* this CPU has none */
+            }
+            set_entry(&level[isa], entry, does_nothing);
+            const char *found = kern_self_test(&level[isa]);
+            if (!found || strcmp(found, entry->name) != 0) {
+                fail_msg("%s of %s: the self-test found %s", entry->name, kern_isa_name((enum kern_isa)isa),
+                         found ? found : "nothing");
+            }
+            char want[160], *said = choose_aloud(&k, level, (enum kern_isa)isa);
+            snprintf(want, sizeof(want), "kernel %s of %s gives wrong results on this CPU: using %s", entry->name,
+                     kern_isa_name((enum kern_isa)isa), kern_isa_name((enum kern_isa)(isa - 1)));
+            if (!strstr(said, want) || kern_self_test(&k)) fail_msg("wanted \"%s\", got \"%s\"", want, said);
+            assert_true(entry->since == KERN_AVX512 || same_entry(&k, &levels[isa - 1], entry));
+            mem_free(said);
+        }
+    }
+}
+
 static void test_init_takes_the_level(void **state)
 {
     (void)state;
@@ -100,6 +168,8 @@ static void test_names(void **state)
 
 int main(void)
 {
+    kern_fill(&levels[KERN_SCALAR], KERN_SCALAR);
+    test_add("every broken entry falls back", "any", test_every_broken_entry_falls_back, NULL);
     test_add("a wrong entry is named and replaced", "any", test_wrong_entry_is_named_and_replaced, NULL);
     test_add("init takes the level asked for", "any", test_init_takes_the_level, NULL);
     test_add("names of instruction sets", "any", test_names, NULL);

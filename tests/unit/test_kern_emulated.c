@@ -12,6 +12,7 @@ void kern_convert_fill_avx512_emulated(struct kern *k);
 void kern_gemm_fill_amx_emulated(struct kern *k);
 void kern_gemm_fill_avx512bf16_emulated(struct kern *k);
 void kern_gemm_f16_fill_avx512_emulated(struct kern *k);
+void kern_kv_fill_avx512_emulated(struct kern *k);
 void kern_panel_fill_avx512bf16_emulated(struct kern *k);
 void kern_rows_fill_avx512bf16_emulated(struct kern *k);
 
@@ -85,6 +86,7 @@ int main(void)
     kern_gemm_fill_avx512_emulated(&emulated);
     kern_q8_fill_avx512_emulated(&emulated);
     kern_gemm_f16_fill_avx512_emulated(&emulated);
+    kern_kv_fill_avx512_emulated(&emulated);
     kern_panel_fill_avx512_emulated(&emulated);
     kern_rows_fill_avx512_emulated(&emulated);
     kern_train_fill_avx512_emulated(&emulated);

@@ -553,12 +553,56 @@ static void test_count_bad(void **state)
     float f[4] = {0, INFINITY, NAN, 1};
     unsigned char q4[36] = {0};
     unsigned char q6[210] = {0};
-    assert_int_equal(tensor_count_bad(TENSOR_F32, f, sizeof f), 2);
-    assert_int_equal(tensor_count_bad(TENSOR_Q4_0, q4, sizeof q4), 0);
+    assert_int_equal(tensor_count_bad(TENSOR_F32, f, sizeof f, NULL), 2);
+    assert_int_equal(tensor_count_bad(TENSOR_Q4_0, q4, sizeof q4, NULL), 0);
     q4[18 + 1] = 0x7c; /* infinity */
-    assert_int_equal(tensor_count_bad(TENSOR_Q4_0, q4, sizeof q4), 1);
+    assert_int_equal(tensor_count_bad(TENSOR_Q4_0, q4, sizeof q4, NULL), 1);
     q6[209] = 0xfe; /* NaN */
-    assert_int_equal(tensor_count_bad(TENSOR_Q6_K, q6, sizeof q6), 1);
+    assert_int_equal(tensor_count_bad(TENSOR_Q6_K, q6, sizeof q6, NULL), 1);
+}
+
+/* Every type that has scales: where they are in a block, and how many bytes; blocks are numbered. */
+static void test_bad_scale_of_every_type(void **state)
+{
+    (void)state;
+    static const struct {
+        enum tensor_type type;
+        int at[2];
+    } c[] = {{TENSOR_Q4_0, {0, 0}},   {TENSOR_Q4_1, {0, 2}},    {TENSOR_Q5_0, {0, 0}},     {TENSOR_Q5_1, {0, 2}},
+             {TENSOR_Q8_0, {0, 0}},   {TENSOR_Q8_1, {0, 2}},    {TENSOR_Q2_K, {80, 82}},   {TENSOR_Q3_K, {108, 108}},
+             {TENSOR_Q4_K, {0, 2}},   {TENSOR_Q5_K, {0, 2}},    {TENSOR_Q6_K, {208, 208}}, {TENSOR_IQ4_NL, {0, 0}},
+             {TENSOR_IQ4_XS, {0, 0}}, {TENSOR_IQ2_XXS, {0, 0}}, {TENSOR_IQ2_XS, {0, 0}},   {TENSOR_IQ2_S, {0, 0}},
+             {TENSOR_IQ1_S, {0, 0}},  {TENSOR_IQ3_XXS, {0, 0}}, {TENSOR_IQ3_S, {0, 0}},    {TENSOR_TQ1_0, {52, 52}},
+             {TENSOR_TQ2_0, {64, 64}}};
+    for (size_t i = 0; i < sizeof c / sizeof c[0]; i++) {
+        const struct tensor_type_info *info = tensor_type_info(c[i].type);
+        unsigned char block[5][300] = {{0}};
+        size_t n = info->block_bytes;
+        uint64_t first = 77;
+        unsigned char *data = block[0];
+        assert_true(n <= sizeof block[0]);
+        for (size_t b = 0; b < 5 * n; b++) data[b] = 0x3b; /* codes of any kind, scales of about 1 */
+        assert_int_equal(tensor_count_bad(c[i].type, data, 5 * n, &first), 0);
+        assert_int_equal(first, 77);
+        for (int s = 0; s < 2; s++) {
+            data[3 * n + (size_t)c[i].at[s] + 1] = s ? 0xfd : 0x7c; /* NaN, infinity */
+            data[4 * n + (size_t)c[i].at[s] + 1] = 0x7c;
+            if (tensor_count_bad(c[i].type, data, 5 * n, &first) != 2 || first != 3)
+                fail_msg("%s: scale %d is not found", info->name, s);
+            data[3 * n + (size_t)c[i].at[s] + 1] = data[4 * n + (size_t)c[i].at[s] + 1] = 0x7b;
+            assert_int_equal(tensor_count_bad(c[i].type, data, 5 * n, NULL), 0);
+        }
+    }
+    unsigned char iq1_m[56] = {0}, mxfp4[17] = {0xfe}, e4m3[2] = {0x7e, 0xff}, e5m2[2] = {0x7b, 0xfc};
+    iq1_m[55] = 0x70;
+    assert_int_equal(tensor_count_bad(TENSOR_IQ1_M, iq1_m, sizeof iq1_m, NULL), 0);
+    iq1_m[53] = 0xc0;
+    assert_int_equal(tensor_count_bad(TENSOR_IQ1_M, iq1_m, sizeof iq1_m, NULL), 1);
+    assert_int_equal(tensor_count_bad(TENSOR_MXFP4, mxfp4, sizeof mxfp4, NULL), 0);
+    mxfp4[0] = 0xff;
+    assert_int_equal(tensor_count_bad(TENSOR_MXFP4, mxfp4, sizeof mxfp4, NULL), 1);
+    assert_int_equal(tensor_count_bad(TENSOR_F8_E4M3, e4m3, sizeof e4m3, NULL), 1);
+    assert_int_equal(tensor_count_bad(TENSOR_F8_E5M2, e5m2, sizeof e5m2, NULL), 1);
 }
 
 int main(void)
@@ -576,6 +620,7 @@ int main(void)
         cmocka_unit_test(test_directory_without_a_model),
         cmocka_unit_test(test_index),
         cmocka_unit_test(test_count_bad),
+        cmocka_unit_test(test_bad_scale_of_every_type),
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_dense_json),
     };

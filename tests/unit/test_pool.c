@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "ground/base/pool.h"
@@ -144,16 +146,77 @@ static void at_least_one_cpu(void **state)
     assert_true(pool_cpus_available() >= 1);
 }
 
+enum { ITEMS_MAX = 403, ROUNDS = 20 };
+
+struct takes {
+    struct pool *pool;
+    size_t n, step;
+    bool by_hand;
+    int by[2][ITEMS_MAX]; /* times that an item was taken, of even and odd rounds */
+    int wrong;            /* parts that are too large or lie in two shares */
+    int slow;             /* this worker takes nothing before the others are done: they take its share */
+    _Atomic int n_done;
+};
+
+static void take_by_hand(struct takes *t, int worker, int n_worker, int *by)
+{
+    for (int i = 0; i < n_worker; i++) {
+        int w = (worker + i) % n_worker;
+        size_t from, to;
+        pool_share(t->n, 1, w, n_worker, &from, &to);
+        for (size_t k = pool_take_part(t->pool, w); k < to - from; k = pool_take_part(t->pool, w)) by[from + k]++;
+    }
+}
+
+static void take_all(void *arg, int worker, int n_worker)
+{
+    struct takes *t = arg;
+    for (int round = 0; round < ROUNDS; round++) {
+        int *by = t->by[round & 1];
+        size_t begin, end;
+        while (worker == t->slow && t->n_done < (round + 1) * (n_worker - 1)) sched_yield();
+        if (t->by_hand) take_by_hand(t, worker, n_worker, by);
+        while (!t->by_hand && pool_take(t->pool, t->n, t->step, worker, &begin, &end)) {
+            if (worker == t->slow || begin >= end || end > t->n || end - begin > t->step) t->wrong++;
+            for (size_t i = begin; i < end; i++) by[i]++;
+        }
+        t->n_done += worker != t->slow;
+        pool_barrier(t->pool);
+    }
+}
+
+/* Every item is taken once a round, by whoever is free: a worker that does not come leaves its share to the others. */
+static void every_item_is_taken_once(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 7, 64, ITEMS_MAX}, steps[] = {1, 8, 1000};
+    for (int n_thread = 1; n_thread <= 5; n_thread++)
+        for (int variant = 0; variant < 3 * 5 * 2; variant++) {
+            struct takes t = {.pool = new_pool(n_thread),
+                              .n = sizes[variant % 5],
+                              .step = steps[variant / 5 % 3],
+                              .by_hand = variant >= 15 && n_thread != 3,
+                              .slow = variant >= 15 && n_thread == 3 ? 1 : -1};
+            for (int again = 0; again < 2; again++) {
+                t.n_done = 0;
+                pool_run(t.pool, take_all, &t);
+            }
+            for (size_t i = 0; i < t.n; i++)
+                if (t.by[0][i] != ROUNDS || t.by[1][i] != ROUNDS)
+                    fail_msg("%d threads, %zu items by %zu: item %zu was taken %d and %d times", n_thread, t.n, t.step,
+                             i, t.by[0][i], t.by[1][i]);
+            assert_int_equal(t.wrong, 0);
+            pool_free(t.pool);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_worker_runs_once),
-        cmocka_unit_test(barriers_separate_phases),
-        cmocka_unit_test(the_caller_may_change),
-        cmocka_unit_test(an_unused_pool_ends),
-        cmocka_unit_test(impossible_sizes_are_refused),
-        cmocka_unit_test(shares_cover_evenly),
-        cmocka_unit_test(at_least_one_cpu),
+        cmocka_unit_test(every_worker_runs_once),       cmocka_unit_test(barriers_separate_phases),
+        cmocka_unit_test(the_caller_may_change),        cmocka_unit_test(an_unused_pool_ends),
+        cmocka_unit_test(impossible_sizes_are_refused), cmocka_unit_test(shares_cover_evenly),
+        cmocka_unit_test(every_item_is_taken_once),     cmocka_unit_test(at_least_one_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

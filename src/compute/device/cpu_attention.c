@@ -5,6 +5,7 @@
  * and the sum over V ascends (PRECISION_REFERENCE: 16 lanes by position). So no bit depends on blocks, runs or batch.
  * Items that take bfloat16, in PRECISION_AUTO alone, are the matter of cpu_attention_bf16.c. */
 #include "compute/device/cpu_attention.h"
+#include "compute/kernels/half.h"
 
 #include <assert.h>
 #include <string.h>
@@ -124,11 +125,29 @@ void cpu_attention_each_span(const struct attention *p, const struct item *it, s
     }
 }
 
+/* A head of int8 elements times their scales: exact. n_tok: tokens of V that are wanted, from the page's first on. */
+static const float *widen_q8(const struct attention *p, void *head, bool is_v, int n_tok, float *out)
+{
+    size_t dh = (size_t)p->p->d_head, width = is_v ? dh : DEV_PAGE, n_row = is_v ? (size_t)n_tok : dh;
+    const int8_t *q = head;
+    const uint16_t *scale = kv_scales(p->kv, head);
+    for (size_t i = 0; i < n_row; i++) {
+        for (size_t c = 0; c < width; c++) {
+            size_t at = is_v ? i * (dh / KERN_K) + c / KERN_K : i / KERN_K * DEV_PAGE + c;
+            out[i * width + c] = (float)q[i * width + c] * f16_value(scale[at]);
+        }
+    }
+    return out;
+}
+
 /* The panel of a head of K or V: the page itself, or converted into scratch. */
 static const float *load_head(const struct attention *p, const struct item *it, const struct span *at, bool is_v,
                               float *scratch)
 {
-    const void *head = kv_head(p->kv, at->page, p->layer, is_v, it->kv_head);
+    void *head = kv_head(p->kv, at->page, p->layer, is_v, it->kv_head);
+    if (p->kv->is_q8) {
+        return widen_q8(p, head, is_v, at->slot + at->n, scratch);
+    }
     if (!p->kv->is_f16) {
         return head;
     }
@@ -142,18 +161,34 @@ static bool takes_f16(const struct attention *p, const struct work *w, size_t n_
 {
     return p->kv->is_f16 && w->n_row <= FEW_QUERY_ROWS && n_col % LANES == 0;
 }
+static bool takes_q8(const struct attention *p, const struct work *w, size_t n_col)
+{
+    return p->kv->is_q8 && w->n_row <= FEW_QUERY_ROWS && n_col % LANES == 0;
+}
 
 /* A head of a page is too short for the processor's own prefetcher to get going: ask for the next while this one is
  * worked on. */
-static const uint16_t *f16_head(const struct attention *p, const struct item *it, const struct span *at, bool is_v)
+static void *short_head(const struct attention *p, const struct item *it, const struct span *at, bool is_v)
 {
     if (at->next_page >= 0) {
         const char *next = kv_head(p->kv, at->next_page, p->layer, is_v, it->kv_head);
-        for (size_t i = 0; i < p->kv->head_len * sizeof(uint16_t); i += 64) {
+        for (size_t i = 0; i < p->kv->head_bytes; i += 64) {
             __builtin_prefetch(next + i, 0, 2);
         }
     }
     return kv_head(p->kv, at->page, p->layer, is_v, it->kv_head);
+}
+
+/* The span of a head in int8 as it stands. */
+static struct kern_kv_panel q8_panel(const struct attention *p, const struct item *it, const struct span *at, bool is_v)
+{
+    size_t dh = (size_t)p->p->d_head, slot = (size_t)at->slot;
+    void *head = short_head(p, it, at, is_v);
+    const uint16_t *scale = kv_scales(p->kv, head);
+    if (is_v) {
+        return (struct kern_kv_panel){(int8_t *)head + slot * dh, dh, scale + slot * (dh / KERN_K), dh / KERN_K, false};
+    }
+    return (struct kern_kv_panel){(int8_t *)head + slot, DEV_PAGE, scale + slot, DEV_PAGE, true};
 }
 
 static void score_span(const struct attention *p, const struct item *it, struct work *w, const struct span *at)
@@ -162,8 +197,13 @@ static void score_span(const struct attention *p, const struct item *it, struct 
     float *score = w->score + at->row0 * w->ld + (at->pos - w->base);
     const float *q = w->q + at->row0 * dh;
     if (takes_f16(p, w, n_col)) { /* up to 15 columns past the span: of the next one, or of the padding */
-        const uint16_t *page = f16_head(p, it, at, false);
+        const uint16_t *page = short_head(p, it, at, false);
         p->d->kern.gemm_f16(score, w->ld, q, dh, 1, page + at->slot, DEV_PAGE, n_row, n_col, dh, false);
+        return;
+    }
+    if (takes_q8(p, w, n_col)) {
+        struct kern_kv_panel page = q8_panel(p, it, at, false);
+        p->d->kern.gemm_kv(score, w->ld, q, dh, 1, &page, n_row, n_col, dh, false);
         return;
     }
     const float *k = load_head(p, it, at, false, w->k);
@@ -176,8 +216,13 @@ static void value_span(const struct attention *p, const struct item *it, struct 
     float *out = w->out + at->row0 * dh;
     const float *weight = w->score + at->row0 * w->ld + (at->pos - w->base);
     if (takes_f16(p, w, dh)) {
-        const uint16_t *page = f16_head(p, it, at, true);
+        const uint16_t *page = short_head(p, it, at, true);
         p->d->kern.gemm_f16(out, dh, weight, w->ld, 1, page + slot * dh, dh, n_row, dh, n, at->pos > w->base);
+        return;
+    }
+    if (takes_q8(p, w, dh)) {
+        struct kern_kv_panel page = q8_panel(p, it, at, true);
+        p->d->kern.gemm_kv(out, dh, weight, w->ld, 1, &page, n_row, dh, n, at->pos > w->base);
         return;
     }
     const float *v = load_head(p, it, at, true, w->v);
@@ -301,6 +346,8 @@ struct walk {
     const struct attention *p;
     int worker, n_worker;
     uint64_t total, done;
+    int share;         /* whose items are looked at */
+    size_t part, mine; /* number of the next item of that share, and of the one that this worker has taken */
 };
 
 static void add_cost(void *arg, const struct item *it)
@@ -309,13 +356,14 @@ static void add_cost(void *arg, const struct item *it)
     w->total += item_cost(w->p, it);
 }
 
-/* An item belongs to the worker in whose share of the total cost its middle lies. */
+/* An item belongs to the share in whose part of the total cost its middle lies. */
 static void attend_if_mine(void *arg, const struct item *it)
 {
     struct walk *w = arg;
     uint64_t cost = item_cost(w->p, it), middle = w->done + cost / 2;
-    if ((int)(middle * (uint64_t)w->n_worker / w->total) == w->worker) {
+    if ((int)(middle * (uint64_t)w->n_worker / w->total) == w->share && w->part++ == w->mine) {
         attend(w->p, it, w->worker);
+        w->mine = pool_take_part(w->p->d->pool, w->share);
     }
     w->done += cost;
 }
@@ -324,7 +372,12 @@ static void attention_run(void *arg, int worker, int n_worker)
 {
     struct walk w = {.p = arg, .worker = worker, .n_worker = n_worker};
     each_item(w.p, add_cost, &w);
-    each_item(w.p, attend_if_mine, &w);
+    for (int i = 0; i < n_worker; i++) { /* its own share, then what slower workers have not begun */
+        w.done = w.part = 0;
+        w.share = (worker + i) % n_worker;
+        w.mine = pool_take_part(w.p->d->pool, w.share);
+        each_item(w.p, attend_if_mine, &w);
+    }
 }
 
 void dev_attention(struct dev *d, const struct dev_batch *b, const struct dev_attn *a, const float *q, float *out,

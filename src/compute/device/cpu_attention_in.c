@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "compute/device/cpu_input.h"
+#include "compute/kernels/half.h"
 #include "compute/kernels/kmath.h"
 #include "ground/base/mem.h"
 
@@ -28,15 +29,11 @@ static size_t min_size(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* The groups of q, k and v are one list; each worker takes a contiguous share of it. */
-static void project_all(const struct attention_in *p, const struct attention_in_block *b, int worker, int n_worker,
-                        struct carve c)
+/* Groups [begin, end) of q, k and v, which are one list. */
+static void project_part(const struct attention_in *p, const struct attention_in_block *b, size_t begin, size_t end,
+                         struct carve c)
 {
-    size_t total = 0, first = 0, begin, end;
-    for (int i = 0; i < 3; i++) {
-        total += p->in.proj[i]->w->n_group;
-    }
-    pool_share(total, 1, worker, n_worker, &begin, &end);
+    size_t first = 0;
     float *out[] = {p->q + b->in.row0 * p->in.proj[0]->w->n_out, b->k, b->v};
     for (int i = 0; i < 3; i++) {
         size_t n = p->in.proj[i]->w->n_group;
@@ -45,6 +42,36 @@ static void project_all(const struct attention_in *p, const struct attention_in_
             cpu_project_out(p->d, &p->in, &b->in, i, from, to, out[i], false, c);
         }
         first += n;
+    }
+}
+
+static void project_all(const struct attention_in *p, const struct attention_in_block *b, int worker, struct carve c)
+{
+    size_t total = 0, begin, end;
+    for (int i = 0; i < 3; i++) {
+        total += p->in.proj[i]->w->n_group;
+    }
+    while (pool_take(p->d->pool, total, TILE_GROUPS, worker, &begin, &end)) {
+        project_part(p, b, begin, end, c);
+    }
+}
+
+/* A head of one token in int8 with its scales. */
+static void store_q8(const struct dev *d, const struct dev_kv *kv, void *head, bool is_v, size_t slot, const float *x,
+                     size_t n, void *scratch)
+{
+    struct q8_rows q = {.q = scratch, .n_k = n};
+    q.d = (float *)(void *)(q.q + round_up(n, 64));
+    q.sum = (int32_t *)(void *)(q.d + n / KERN_K);
+    q.sum16 = q.sum + n / KERN_K;
+    d->kern.quantize_q8(&q, x, n, 1, n);
+    int8_t *to = (int8_t *)head + (is_v ? slot * n : slot);
+    uint16_t *scale = kv_scales(kv, head) + (is_v ? slot * (n / KERN_K) : slot);
+    for (size_t i = 0; i < n; i++) {
+        to[i * (is_v ? 1 : DEV_PAGE)] = q.q[i];
+    }
+    for (size_t i = 0; i < n / KERN_K; i++) {
+        scale[i * (is_v ? 1 : DEV_PAGE)] = f16_bits(q.d[i]);
     }
 }
 
@@ -147,6 +174,10 @@ static void finish_row(const struct attention_in *p, const struct attention_in_b
         }
         void *head = kv_head(p->kv, at->page, p->layer, is_v, (int)kv_idx);
         size_t slot = (size_t)at->slot;
+        if (p->kv->is_q8) {
+            store_q8(p->d, p->kv, head, is_v, slot, x, dh, half);
+            continue;
+        }
         store_head(p->d, p->kv, head, is_v ? slot * dh : slot, is_v ? 1 : DEV_PAGE, x, dh, half);
     }
 }
@@ -155,7 +186,7 @@ static void finish(const struct attention_in *p, const struct attention_in_block
                    struct carve c)
 {
     size_t per_row = (size_t)(p->p->n_head + 2 * p->p->n_kv_head), begin, end;
-    uint16_t *half = carve_take(&c, (size_t)p->p->d_head * sizeof(uint16_t));
+    uint16_t *half = carve_take(&c, cpu_kv_store_bytes((size_t)p->p->d_head));
     pool_share(b->in.rows.n_row * per_row, 1, worker, n_worker, &begin, &end);
     while (begin < end) {
         size_t r = begin / per_row, stop = min_size(end, (r + 1) * per_row);
@@ -189,7 +220,7 @@ static void attention_in_run(void *arg, int worker, int n_worker)
         b.v = carve_take(&shared, kv_bytes);
         cpu_prepare(p->d, &p->in, row, min_size(TOK_BLOCK, p->n_tok - row), worker, n_worker, &shared, &own, &b.in);
         place_rows(p, &b, worker, n_worker);
-        project_all(p, &b, worker, n_worker, own);
+        project_all(p, &b, worker, own);
         pool_barrier(p->d->pool);
         if (p->p->q_norm) {
             norm_rows(p, &b, worker, n_worker);

@@ -56,15 +56,16 @@ static void gate_up_tiles(const struct gate_up *p, const struct cpu_prepared *in
     }
 }
 
-/* The block of rows from `row` on: every worker its share of the outputs. */
+/* The block of rows from `row` on: every worker parts of the outputs. */
 static void gate_up_block(const struct gate_up *p, size_t row, int worker, int n_worker)
 {
     struct carve shared = carve_begin(&p->d->shared), own = carve_begin(&p->d->worker[worker]);
     struct cpu_prepared in;
     size_t begin, end;
-    pool_share(p->in.proj[0]->w->n_group, 1, worker, n_worker, &begin, &end);
     cpu_prepare(p->d, &p->in, row, min_size(TOK_BLOCK, p->n_tok - row), worker, n_worker, &shared, &own, &in);
-    gate_up_tiles(p, &in, begin, end, own);
+    while (pool_take(p->d->pool, p->in.proj[0]->w->n_group, TILE_GROUPS, worker, &begin, &end)) {
+        gate_up_tiles(p, &in, begin, end, own);
+    }
 }
 
 static void gate_up_run(void *arg, int worker, int n_worker)
@@ -131,15 +132,16 @@ static void ffn_run(void *arg, int worker, int n_worker)
     const struct gate_up *gu = &p->gate_up;
     const struct dev_mat *w = p->down.proj[0]->w;
     size_t begin, end;
-    pool_share(w->n_group, 1, worker, n_worker, &begin, &end);
     for (size_t row = 0; row < gu->n_tok; row += TOK_BLOCK) {
         struct carve own = carve_begin(&gu->d->worker[worker]);
         struct cpu_prepared in;
         gate_up_block(gu, row, worker, n_worker);
         pool_barrier(gu->d->pool); /* the activation is whole, and nobody reads x any more */
         prepare_down(p, row, worker, n_worker, &own, &in);
-        cpu_project_out(gu->d, &p->down, &in, 0, begin, end, (p->join ? p->join->y : p->x) + row * w->n_out, !p->join,
-                        own);
+        float *out = (p->join ? p->join->y : p->x) + row * w->n_out;
+        while (pool_take(gu->d->pool, w->n_group, TILE_GROUPS, worker, &begin, &end)) {
+            cpu_project_out(gu->d, &p->down, &in, 0, begin, end, out, !p->join, own);
+        }
         if (p->join) {
             pool_barrier(gu->d->pool);
             cpu_join_rows(gu->d, p->join, w->n_out, row, in.rows.n_row, worker, n_worker, p->x);

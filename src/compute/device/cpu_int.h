@@ -62,6 +62,9 @@ struct dev {
     struct scratch *worker; /* [opt.n_thread] */
     struct rope_cache rope[ROPE_KINDS];
     struct rope_cache *rope_now; /* that of the operation in hand */
+    enum dev_kv_type kv_type;
+    uint64_t max_bytes; /* dev_memory_limit */
+    uint64_t kv_bytes;  /* of all dev_kv: memory that is promised and perhaps not yet written */
 };
 
 /* Packed blocks: groups of 16 output rows, each n_block blocks along the inputs; padded with zeros. */
@@ -72,6 +75,7 @@ struct dev_mat {
     size_t n_group, n_block; /* ceil(n_out / 16), ceil(n_in / packed_k) */
     size_t group_bytes;      /* n_block * packed_bytes */
     uint8_t *packed;         /* [n_group][n_block] packed blocks; QUANT_F32: the panel [n_block * 32][16] itself */
+    bool is_borrowed;        /* packed belongs to somebody else and is only read */
 };
 
 /* The packed block of a group in which input k lies. */
@@ -93,14 +97,17 @@ static inline size_t mat_part(const struct dev_mat *m, size_t k)
  *   K of a head: [d_head][DEV_PAGE], transposed, so that it is the panel of the product with queries as it stands;
  *   V of a head: [DEV_PAGE][d_head], the panel of the product with weights.
  * A compressed cache has one plane a layer, [DEV_PAGE][d_head]: a token is a row, the latent and then the key.
- * Elements float32 (is_f16 false) or float16. */
+ * Elements float32 (is_f16 and is_q8 false), float16, or int8, then followed by float16 scales in blocks of 32 along
+ * d_head: of K [d_head / 32][DEV_PAGE], of V [DEV_PAGE][d_head / 32]. */
 struct dev_kv {
     struct dev *dev;
     struct dev_kv_shape shape;
     int n_page;
-    bool is_f16;
+    bool is_f16, is_q8;
     size_t elem_bytes;
-    size_t head_len; /* d_head * DEV_PAGE elements: one head of K or of V */
+    size_t head_len;   /* d_head * DEV_PAGE elements: one head of K or of V */
+    size_t head_bytes; /* of it, with its scales */
+    size_t n_bytes;    /* of data, counted in dev->kv_bytes */
     uint8_t *data;
 };
 
@@ -149,15 +156,27 @@ static inline size_t kv_value_len(const struct dev_kv_shape *s)
 {
     return (size_t)(s->n_latent > 0 ? s->n_latent : s->d_head);
 }
-/* First element of a head of K ([d_head][DEV_PAGE]) or V ([DEV_PAGE][d_head]) as bytes; float * when !is_f16. */
+/* First element of a head of K ([d_head][DEV_PAGE]) or V ([DEV_PAGE][d_head]) as bytes. */
 static inline size_t kv_offset(const struct dev_kv *kv, int32_t page, int layer, bool is_v, int head)
 {
     size_t plane = ((size_t)page * (size_t)kv->shape.n_layer + (size_t)layer) * kv_planes(&kv->shape) + (is_v ? 1 : 0);
-    return (plane * (size_t)kv->shape.n_kv_head + (size_t)head) * kv->head_len * kv->elem_bytes;
+    return (plane * (size_t)kv->shape.n_kv_head + (size_t)head) * kv->head_bytes;
 }
 static inline void *kv_head(const struct dev_kv *kv, int32_t page, int layer, bool is_v, int head)
 {
     return kv->data + kv_offset(kv, page, layer, is_v, head);
+}
+
+/* The scales of a head of int8 elements. */
+static inline uint16_t *kv_scales(const struct dev_kv *kv, void *head)
+{
+    return (uint16_t *)(void *)((uint8_t *)head + kv->head_len);
+}
+
+/* Scratch of a worker that stores a head of one token: its halves, or its int8 form with scales and sums. */
+static inline size_t cpu_kv_store_bytes(size_t d_head)
+{
+    return 2 * d_head + 64 + d_head / KERN_K * 16;
 }
 
 /* Where a token of a batch stands. */

@@ -7,9 +7,33 @@
 
 enum { READ_PAST = 64 }; /* bytes that readers of whole vectors may touch past the last page */
 
-static bool kv_is_f16(const struct dev *d, enum dev_mode mode)
+/* The form of a cache, without its pages. */
+static struct dev_kv kv_form(const struct dev *d, const struct dev_kv_shape *shape, enum dev_mode mode)
 {
-    return d->opt.precision != PRECISION_REFERENCE && mode == DEV_SERVE;
+    bool is_short = d->opt.precision != PRECISION_REFERENCE && mode == DEV_SERVE;
+    struct dev_kv kv = {.shape = *shape,
+                        .is_f16 = is_short && d->kv_type == DEV_KV_F16,
+                        .is_q8 = is_short && d->kv_type == DEV_KV_Q8_0,
+                        .head_len = (size_t)shape->d_head * DEV_PAGE};
+    kv.elem_bytes = kv.is_q8 ? 1 : kv.is_f16 ? 2 : 4;
+    kv.head_bytes = kv.head_len * kv.elem_bytes + (kv.is_q8 ? kv.head_len / KERN_K * sizeof(uint16_t) : 0);
+    return kv;
+}
+
+void dev_kv_use(struct dev *d, enum dev_kv_type type)
+{
+    d->kv_type = type;
+}
+
+enum dev_kv_type dev_kv_type(const struct dev *d)
+{
+    return d->kv_type;
+}
+
+size_t dev_kv_plan_page_bytes(const struct dev *d, const struct dev_kv_shape *shape, enum dev_mode mode)
+{
+    struct dev_kv kv = kv_form(d, shape, mode);
+    return dev_kv_page_bytes(&kv);
 }
 
 int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *shape, enum dev_mode mode, int n_page,
@@ -20,13 +44,20 @@ int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *sh
     if (!kv) {
         return err_set(e, ERR_NOMEM, NULL, "cannot make a cache of keys and values: out of memory");
     }
-    bool is_f16 = kv_is_f16(d, mode);
-    *kv = (struct dev_kv){.dev = d,
-                          .shape = *shape,
-                          .n_page = n_page,
-                          .is_f16 = is_f16,
-                          .elem_bytes = is_f16 ? 2 : 4,
-                          .head_len = (size_t)shape->d_head * DEV_PAGE};
+    *kv = kv_form(d, shape, mode);
+    kv->dev = d;
+    kv->n_page = n_page;
+    if (kv->is_q8 && shape->n_latent > 0) {
+        mem_free(kv);
+        return err_set(e, ERR_UNSUPPORTED, "kv_type",
+                       "cannot keep keys and values in q8_0: this model keeps a compressed form of them already");
+    }
+    if (kv->is_q8 && shape->d_head % KERN_K != 0) {
+        mem_free(kv);
+        return err_set(e, ERR_UNSUPPORTED, "kv_type",
+                       "cannot keep keys and values in q8_0: heads of %d values are no whole blocks of %d",
+                       shape->d_head, (int)KERN_K);
+    }
     size_t n_bytes;
     bool fits = mul_size(dev_kv_page_bytes(kv), (size_t)n_page, &n_bytes);
     kv->data = fits ? mem_try_aligned(n_bytes + READ_PAST) : NULL;
@@ -45,6 +76,8 @@ int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *sh
     if (rc) {
         goto out;
     }
+    d->kv_bytes += n_bytes;
+    kv->n_bytes = n_bytes;
     *out = kv;
     kv = NULL;
 out:
@@ -55,6 +88,7 @@ out:
 void dev_kv_free(struct dev_kv *kv)
 {
     if (kv) {
+        kv->dev->kv_bytes -= kv->n_bytes; /* 0 until it was made whole */
         mem_free(kv->data);
         mem_free(kv);
     }
@@ -62,8 +96,7 @@ void dev_kv_free(struct dev_kv *kv)
 
 size_t dev_kv_page_bytes(const struct dev_kv *kv)
 {
-    return (size_t)kv->shape.n_layer * kv_planes(&kv->shape) * (size_t)kv->shape.n_kv_head * kv->head_len *
-           kv->elem_bytes;
+    return (size_t)kv->shape.n_layer * kv_planes(&kv->shape) * (size_t)kv->shape.n_kv_head * kv->head_bytes;
 }
 
 static void copy_tokens(uint8_t *dst, const uint8_t *src, size_t n_line, size_t line_bytes, size_t n_bytes)
@@ -76,16 +109,21 @@ static void copy_tokens(uint8_t *dst, const uint8_t *src, size_t n_line, size_t 
 void dev_kv_copy(struct dev *d, struct dev_kv *kv, int dst_page, int src_page, int n_tok)
 {
     (void)d;
-    size_t d_head = (size_t)kv->shape.d_head, n = (size_t)n_tok * kv->elem_bytes;
+    size_t d_head = (size_t)kv->shape.d_head, n = (size_t)n_tok * kv->elem_bytes, n_scale = d_head / KERN_K;
     for (int l = 0; l < kv->shape.n_layer; l++) {
         if (kv->shape.n_latent > 0) {
             memcpy(kv_head(kv, dst_page, l, false, 0), kv_head(kv, src_page, l, false, 0), n * d_head);
             continue;
         }
         for (int h = 0; h < kv->shape.n_kv_head; h++) {
-            copy_tokens(kv_head(kv, dst_page, l, false, h), kv_head(kv, src_page, l, false, h), d_head,
-                        DEV_PAGE * kv->elem_bytes, n);
-            memcpy(kv_head(kv, dst_page, l, true, h), kv_head(kv, src_page, l, true, h), n * d_head);
+            uint8_t *k = kv_head(kv, dst_page, l, false, h), *v = kv_head(kv, dst_page, l, true, h);
+            const uint8_t *from_k = kv_head(kv, src_page, l, false, h), *from_v = kv_head(kv, src_page, l, true, h);
+            copy_tokens(k, from_k, d_head, DEV_PAGE * kv->elem_bytes, n);
+            memcpy(v, from_v, n * d_head);
+            if (kv->is_q8) {
+                copy_tokens(k + kv->head_len, from_k + kv->head_len, n_scale, DEV_PAGE * 2, (size_t)n_tok * 2);
+                memcpy(v + kv->head_len, from_v + kv->head_len, (size_t)n_tok * n_scale * 2);
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
 /* Coarse linear operations, forward: residual projection and output head. Each is one run of the pool: workers prepare
- * the input, then take contiguous shares of the output groups. */
+ * the input, then take parts of the output groups until none is left. */
 #include <string.h>
 
 #include "compute/device/cpu_input.h"
@@ -15,7 +15,7 @@ size_t cpu_linear_worker_bytes(const struct cpu_limits *l)
 {
     size_t tile = (size_t)TOK_BLOCK * TILE_COLS * sizeof(float);
     return cpu_prepared_bytes(FEW_ROWS, l->n_in, l->rank) + 2 * tile + round_up(cpu_product_bytes(l->n_in), 64) +
-           l->d_head * sizeof(uint16_t) + 256;
+           cpu_kv_store_bytes(l->d_head) + 256;
 }
 
 static size_t min_size(size_t a, size_t b)
@@ -57,14 +57,15 @@ struct linear_add {
 static void linear_add_run(void *arg, int worker, int n_worker)
 {
     const struct linear_add *p = arg;
-    size_t begin, end, n_out = p->in.proj[0]->w->n_out;
+    size_t n_group = p->in.proj[0]->w->n_group, n_out = p->in.proj[0]->w->n_out, begin, end;
     float *out = p->join ? p->join->y : p->x;
-    pool_share(p->in.proj[0]->w->n_group, 1, worker, n_worker, &begin, &end);
     for (size_t row = 0; row < p->n_tok; row += TOK_BLOCK) {
         struct carve shared = carve_begin(&p->d->shared), own = carve_begin(&p->d->worker[worker]);
         struct cpu_prepared in;
         cpu_prepare(p->d, &p->in, row, min_size(TOK_BLOCK, p->n_tok - row), worker, n_worker, &shared, &own, &in);
-        cpu_project_out(p->d, &p->in, &in, 0, begin, end, out + row * n_out, !p->join, own);
+        while (pool_take(p->d->pool, n_group, TILE_GROUPS, worker, &begin, &end)) {
+            cpu_project_out(p->d, &p->in, &in, 0, begin, end, out + row * n_out, !p->join, own);
+        }
         if (p->join) {
             pool_barrier(p->d->pool);
             cpu_join_rows(p->d, p->join, n_out, row, in.rows.n_row, worker, n_worker, p->x);
@@ -84,6 +85,8 @@ void dev_linear_add(struct dev *d, const struct dev_batch *b, const struct dev_p
 }
 
 /* --- output head --- */
+
+enum { HEAD_GROUPS = 8 * TILE_GROUPS }; /* the head has thousands of groups: parts of it may be larger */
 
 struct head {
     struct dev *d;
@@ -109,14 +112,15 @@ static void finish_logits(const struct head *p, size_t row, size_t n_row, size_t
 static void head_run(void *arg, int worker, int n_worker)
 {
     const struct head *p = arg;
-    size_t begin, end, n_vocab = p->in.proj[0]->w->n_out;
-    pool_share(p->in.proj[0]->w->n_group, 1, worker, n_worker, &begin, &end);
+    size_t n_group = p->in.proj[0]->w->n_group, n_vocab = p->in.proj[0]->w->n_out, begin, end;
     for (size_t row = 0; row < p->n_row; row += TOK_BLOCK) {
         struct carve shared = carve_begin(&p->d->shared), own = carve_begin(&p->d->worker[worker]);
         struct cpu_prepared in;
         cpu_prepare(p->d, &p->in, row, min_size(TOK_BLOCK, p->n_row - row), worker, n_worker, &shared, &own, &in);
-        cpu_project_out(p->d, &p->in, &in, 0, begin, end, p->logits + row * n_vocab, false, own);
-        finish_logits(p, row, in.rows.n_row, begin * KERN_ROWS, min_size(end * KERN_ROWS, n_vocab));
+        while (pool_take(p->d->pool, n_group, HEAD_GROUPS, worker, &begin, &end)) {
+            cpu_project_out(p->d, &p->in, &in, 0, begin, end, p->logits + row * n_vocab, false, own);
+            finish_logits(p, row, in.rows.n_row, begin * KERN_ROWS, min_size(end * KERN_ROWS, n_vocab));
+        }
         if (row + TOK_BLOCK < p->n_row) {
             pool_barrier(p->d->pool);
         }

@@ -27,7 +27,9 @@ int cpu_mat_shape(struct dev_mat *m, struct dev *d, enum quant_type type, size_t
     return cpu_limits_grow(d, &(struct cpu_limits){.n_in = n_in, .n_out = n_out}, e);
 }
 
-int dev_mat_new(struct dev *d, struct dev_mat **out, enum quant_type type, size_t n_out, size_t n_in, struct err *e)
+/* packed NULL: memory of its own. */
+static int mat_make(struct dev *d, struct dev_mat **out, enum quant_type type, size_t n_out, size_t n_in, void *packed,
+                    struct err *e)
 {
     *out = NULL;
     struct dev_mat shape;
@@ -36,22 +38,38 @@ int dev_mat_new(struct dev *d, struct dev_mat **out, enum quant_type type, size_
         return rc;
     }
     struct dev_mat *m = mem_try_alloc(sizeof(*m));
-    uint8_t *packed = m ? mem_try_aligned(dev_mat_bytes(&shape)) : NULL;
-    if (!packed) {
+    shape.is_borrowed = packed != NULL;
+    shape.packed = packed || !m ? packed : mem_try_aligned(dev_mat_bytes(&shape));
+    if (!m || !shape.packed) {
         mem_free(m);
         return err_set(e, ERR_NOMEM, NULL, "cannot hold a %zu x %zu matrix of type %s: %zu bytes wanted", n_out, n_in,
                        quants[type]->name, dev_mat_bytes(&shape));
     }
     *m = shape;
-    m->packed = packed;
     *out = m;
     return 0;
+}
+
+int dev_mat_new(struct dev *d, struct dev_mat **out, enum quant_type type, size_t n_out, size_t n_in, struct err *e)
+{
+    return mat_make(d, out, type, n_out, n_in, NULL, e);
+}
+
+int dev_mat_borrow(struct dev *d, struct dev_mat **out, enum quant_type type, size_t n_out, size_t n_in, void *packed,
+                   struct err *e)
+{
+    return mat_make(d, out, type, n_out, n_in, packed, e);
+}
+
+const void *dev_mat_packed(const struct dev_mat *m)
+{
+    return m->packed;
 }
 
 void dev_mat_free(struct dev_mat *m)
 {
     if (m) {
-        mem_free(m->packed);
+        mem_free(m->is_borrowed ? NULL : m->packed);
         mem_free(m);
     }
 }
@@ -59,6 +77,10 @@ void dev_mat_free(struct dev_mat *m)
 size_t dev_mat_bytes(const struct dev_mat *m)
 {
     return m->n_group * m->group_bytes;
+}
+enum quant_type dev_mat_type(const struct dev_mat *m)
+{
+    return m->type;
 }
 size_t dev_mat_n_out(const struct dev_mat *m)
 {
@@ -110,6 +132,48 @@ void dev_mat_put(struct dev *d, struct dev_mat *m, const void *rows, size_t row0
     const struct quant *q = quants[m->type];
     struct put p = {m, rows, row0, n_row, m->n_in / (size_t)q->block_len * q->block_bytes};
     pool_run(d->pool, put_run, &p);
+}
+
+static uint64_t add_bytes(uint64_t h, const uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        h = (h ^ p[i]) * UINT64_C(1099511628211); /* FNV-1a: differences of a few bits count */
+    }
+    return h;
+}
+
+/* A matrix of two groups and two blocks, of bytes that follow a pattern, as it lies in memory. */
+static int layout_of(struct dev *d, enum quant_type type, uint64_t *h, struct err *e)
+{
+    enum { ROWS = KERN_ROWS + 1, MAX_BYTES = ROWS * 2 * QUANT_K * 4 };
+    const struct quant *q = quants[type];
+    size_t n_in = 2 * (size_t)q->packed_k, n = ROWS * n_in / (size_t)q->block_len * q->block_bytes;
+    struct dev_mat *m;
+    uint8_t *rows = mem_try_alloc(MAX_BYTES);
+    if (!rows) {
+        return err_set(e, ERR_NOMEM, NULL, "cannot look at the layout of packed matrices: out of memory");
+    }
+    for (size_t i = 0; i < n; i++) {
+        rows[i] = (uint8_t)(i * 167 + i / 13);
+    }
+    int rc = dev_mat_new(d, &m, type, ROWS, n_in, e);
+    if (!rc) {
+        dev_mat_put(d, m, rows, 0, ROWS);
+        *h = add_bytes(*h, m->packed, m->n_group * m->group_bytes);
+        dev_mat_free(m);
+    }
+    mem_free(rows);
+    return rc;
+}
+
+int dev_layout(struct dev *d, uint64_t *out, struct err *e)
+{
+    *out = UINT64_C(14695981039346656037);
+    int rc = 0;
+    for (int t = 0; t < QUANT_COUNT && !rc; t++) {
+        rc = layout_of(d, (enum quant_type)t, out, e);
+    }
+    return rc;
 }
 
 struct embed {

@@ -39,6 +39,15 @@ enum kern_isa dev_isa(const struct dev *d);
 /* PRECISION_AUTO computes some products in bfloat16: CPUs of one instruction set may or may not. */
 bool dev_uses_bf16(const struct dev *d);
 
+/* How much memory the process of this device may take: 0 (as it starts): what is free; UINT64_MAX: whatever is asked
+ * for; else so many bytes in all. Nothing is kept from allocating: plans ask before they take something large. */
+void dev_memory_limit(struct dev *d, uint64_t max_bytes);
+/* Bytes that may still be taken, UINT64_MAX when nobody looks. Keys and values that were promised and are perhaps not
+ * written yet count as taken: the kernel takes unwritten memory for free, and kills who writes more than there is. */
+uint64_t dev_memory_free(const struct dev *d);
+/* Sets -ERR_NOMEM: "WHAT: 4.1 GB needed, 2.3 GB free in this machine; ADVICE". */
+int dev_memory_lack(const struct dev *d, uint64_t need_bytes, const char *what, const char *advice, struct err *e);
+
 /* Zeroed device memory for n floats; -ERR_NOMEM says how much was wanted. */
 int dev_alloc(struct dev *d, float **out, size_t n, struct err *e) MUST_CHECK;
 void dev_release(struct dev *d, float *p);
@@ -56,8 +65,16 @@ int dev_mat_new(struct dev *d, struct dev_mat **out, enum quant_type type, size_
                 struct err *e) MUST_CHECK;
 /* Pack rows [row0, row0 + n_row) given in the file format (host memory); row0 a multiple of 16. */
 void dev_mat_put(struct dev *d, struct dev_mat *m, const void *rows, size_t row0, size_t n_row);
+/* The same matrix from memory that holds it packed already, as dev_mat_packed gave it: borrowed until dev_mat_free, and
+ * only read. NULL from dev_mat_packed: this device does not show it. */
+int dev_mat_borrow(struct dev *d, struct dev_mat **out, enum quant_type type, size_t n_out, size_t n_in, void *packed,
+                   struct err *e) MUST_CHECK;
+const void *dev_mat_packed(const struct dev_mat *m);
+/* A number that is another one when packed matrices are laid out in another way. -ERR_NOMEM. */
+int dev_layout(struct dev *d, uint64_t *out, struct err *e) MUST_CHECK;
 void dev_mat_free(struct dev_mat *m);
 size_t dev_mat_bytes(const struct dev_mat *m);
+enum quant_type dev_mat_type(const struct dev_mat *m);
 size_t dev_mat_n_out(const struct dev_mat *m);
 size_t dev_mat_n_in(const struct dev_mat *m);
 
@@ -66,7 +83,7 @@ size_t dev_mat_n_in(const struct dev_mat *m);
 enum { DEV_PAGE = 32 }; /* tokens a page */
 
 /* Pages of keys and values: serving's cache (one page holds all layers) and training's tape alike.
- * Elements are float32 in PRECISION_REFERENCE and in DEV_TRAIN, else float16. */
+ * Elements are float32 in PRECISION_REFERENCE and in DEV_TRAIN, else what dev_kv_use said. */
 struct dev_kv;
 struct dev_kv_shape {
     int n_layer, n_kv_head, d_head;
@@ -74,6 +91,13 @@ struct dev_kv_shape {
      * all are its key, so that they are kept once (latent.h). */
     int n_latent;
 };
+/* What caches of DEV_SERVE hold from now on where they would hold float16: q8_0 takes 34 bytes for 64 (int8 in blocks
+ * of 32 with a float16 scale, along a head). PRECISION_REFERENCE keeps float32 all the same. */
+enum dev_kv_type { DEV_KV_F16, DEV_KV_Q8_0 };
+void dev_kv_use(struct dev *d, enum dev_kv_type type);
+enum dev_kv_type dev_kv_type(const struct dev *d);
+/* Bytes of a page of a cache that is not there yet. */
+size_t dev_kv_plan_page_bytes(const struct dev *d, const struct dev_kv_shape *shape, enum dev_mode mode);
 int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *shape, enum dev_mode mode, int n_page,
                struct err *e) MUST_CHECK;
 void dev_kv_free(struct dev_kv *kv);

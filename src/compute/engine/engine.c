@@ -3,6 +3,7 @@
 #include "compute/engine/engine_int.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "ground/base/clock.h"
@@ -67,6 +68,34 @@ static int make_buffers(struct engine *g, struct err *e)
     return model_reserve(g->model, (int)n_tok, e);
 }
 
+/* What the engine takes beside keys and values. */
+static uint64_t step_bytes(const struct engine *g)
+{
+    int n_tok = g->max_batch + g->chunk_tok;
+    return model_reserve_bytes(g->model, n_tok) + (uint64_t)g->max_batch * (uint64_t)g->n_vocab * sizeof(float);
+}
+
+/* The pages are the larger part: what would fit is a shorter context. */
+static int check_memory(const struct engine *g, const struct engine_options *o, int n_page, struct err *e)
+{
+    struct dev *d = model_dev(g->model);
+    uint64_t page = model_kv_page_bytes(g->model), step = step_bytes(g), free_bytes = dev_memory_free(d);
+    uint64_t need = page * (uint64_t)n_page + step;
+    if (need <= free_bytes) return 0;
+    char what[128], advice[128];
+    uint64_t pages = free_bytes > step ? (free_bytes - step) / page : 0;
+    uint64_t fits = (o->n_page ? pages : pages / (uint64_t)g->max_batch) * DEV_PAGE;
+    snprintf(what, sizeof(what), "cannot hold the keys and values of %d tokens", n_page * DEV_PAGE);
+    if (fits)
+        snprintf(advice, sizeof(advice), "a context of %llu tokens fits", (unsigned long long)fits);
+    else if (pages)
+        snprintf(advice, sizeof(advice), "one sequence at a time with a context of %llu tokens fits",
+                 (unsigned long long)(pages * DEV_PAGE));
+    else
+        snprintf(advice, sizeof(advice), "no context fits, a model of fewer bytes is needed");
+    return dev_memory_lack(d, need, what, advice, e);
+}
+
 static int init_lock(struct engine *g)
 {
     pthread_condattr_t attr;
@@ -92,6 +121,7 @@ int engine_new(struct engine **out, struct model *m, const struct tokenizer *tok
     set_limits(g, opt, p, &n_page);
     model_set_context(m, g->n_ctx);
     rc = init_lock(g) ? err_set(e, ERR_INTERNAL, NULL, "cannot make a lock for the engine") : 0;
+    if (!rc) rc = check_memory(g, opt, n_page, e);
     if (!rc) rc = page_pool_init(&g->pages, n_page, opt->prefix_cache, e);
     if (!rc) rc = sampler_init(&g->sampler, (size_t)g->n_vocab, e);
     if (!rc) rc = model_kv_new(m, &g->kv, n_page, e);

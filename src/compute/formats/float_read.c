@@ -120,6 +120,13 @@ static bool half_is_bad(const unsigned char *p, int at)
     return at >= 0 && (p[at + 1] & 0x7c) == 0x7c;
 }
 
+/* The scale of IQ1_M, a nibble in each of the four words that end a block. Source: ggml-common.h, block_iq1_m. */
+static bool spread_scale_is_bad(const unsigned char *p)
+{
+    enum { SCALES_AT = 48 };
+    return ((p[SCALES_AT + 7] >> 4 & 7) << 2 | (p[SCALES_AT + 5] >> 4 & 12) >> 2) == 31;
+}
+
 static bool block_is_bad(enum tensor_type t, struct scale_place place, const unsigned char *p)
 {
     float f;
@@ -136,6 +143,8 @@ static bool block_is_bad(enum tensor_type t, struct scale_place place, const uns
         return (p[0] & 0x7c) == 0x7c;
     case TENSOR_MXFP4:
         return p[0] == 0xff;
+    case TENSOR_IQ1_M:
+        return spread_scale_is_bad(p);
     case TENSOR_Q8_K:
         memcpy(&f, p, sizeof f);
         return !isfinite(f);
@@ -144,14 +153,16 @@ static bool block_is_bad(enum tensor_type t, struct scale_place place, const uns
     }
 }
 
-uint64_t tensor_count_bad(enum tensor_type t, const void *data, size_t n_bytes)
+uint64_t tensor_count_bad(enum tensor_type t, const void *data, size_t n_bytes, uint64_t *first)
 {
     const unsigned char *p = data;
     size_t size = tensor_type_info(t)->block_bytes;
     struct scale_place place = scale_place(t);
     uint64_t n = 0;
     for (size_t i = 0; i + size <= n_bytes; i += size) {
-        n += block_is_bad(t, place, p + i);
+        if (block_is_bad(t, place, p + i) && n++ == 0 && first) {
+            *first = i / size;
+        }
     }
     return n;
 }

@@ -108,6 +108,21 @@ uint64_t model_file_size(const struct model_file *f)
     return sum;
 }
 
+size_t model_file_n_part(const struct model_file *f)
+{
+    return f->n_part;
+}
+
+const char *model_file_part_path(const struct model_file *f, size_t part)
+{
+    return f->part[part].path;
+}
+
+int model_file_identify(const struct model_file *f, size_t part, struct file_identity *out, struct err *e)
+{
+    return file_identify(f->part[part].fd, f->part[part].path, out, e);
+}
+
 bool model_file_is_gguf(const struct model_file *f)
 {
     return f->is_gguf;

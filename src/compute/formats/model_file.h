@@ -171,7 +171,12 @@ void model_file_close(struct model_file *f);
 
 const char *model_file_path(const struct model_file *f); /* as given to open */
 uint64_t model_file_size(const struct model_file *f);    /* bytes on disk, all parts that hold tensors */
-bool model_file_is_gguf(const struct model_file *f);     /* else a Hugging Face directory or tokenizer.json */
+/* The files that hold tensors: how many, which one (borrowed), and what tells it from another. */
+size_t model_file_n_part(const struct model_file *f);
+const char *model_file_part_path(const struct model_file *f, size_t part);
+struct file_identity;
+int model_file_identify(const struct model_file *f, size_t part, struct file_identity *out, struct err *e) MUST_CHECK;
+bool model_file_is_gguf(const struct model_file *f); /* else a Hugging Face directory or tokenizer.json */
 /* Hyper-parameters, checked (heads > 0, n_embd, ranges ...). -ERR_UNSUPPORTED for a family without a forward pass,
  * -ERR_INPUT for a vocabulary-only file. */
 int model_file_params(const struct model_file *f, struct model_params *p, struct err *e) MUST_CHECK;
@@ -237,8 +242,8 @@ int model_file_read(const struct model_file *f, const struct tensor_info *t, voi
                     struct err *e) MUST_CHECK;
 
 /* Blocks (single values of unblocked types) among n_bytes of raw tensor data that hold a NaN or an infinite value or
- * scale. Types whose scales are spread over bits (IQ1_M) and integers count none. */
-uint64_t tensor_count_bad(enum tensor_type t, const void *data, size_t n_bytes);
+ * scale. Integers count none. *first (when not NULL): the number of the first one, left alone when there is none. */
+uint64_t tensor_count_bad(enum tensor_type t, const void *data, size_t n_bytes, uint64_t *first);
 
 /* What is done to text before it is split, bits of vocab_source.normalize; in this order. */
 enum normalize {

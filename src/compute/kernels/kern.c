@@ -109,6 +109,7 @@ void kern_fill(struct kern *k, enum kern_isa isa)
     memset(k, 0, sizeof(*k));
     k->isa = isa;
     kern_gemm_fill_scalar(k);
+    kern_kv_fill_scalar(k);
     kern_rows_fill_scalar(k);
     kern_train_fill_scalar(k);
     kern_convert_fill_scalar(k);
@@ -118,6 +119,7 @@ void kern_fill(struct kern *k, enum kern_isa isa)
         kern_gemm_fill_avx2(k);
         kern_q8_fill_avx2(k);
         kern_gemm_f16_fill_avx2(k);
+        kern_kv_fill_avx2(k);
         kern_panel_fill_avx2(k);
         kern_rows_fill_avx2(k);
         kern_train_fill_avx2(k);
@@ -128,6 +130,7 @@ void kern_fill(struct kern *k, enum kern_isa isa)
         kern_gemm_fill_avx512(k);
         kern_q8_fill_avx512(k);
         kern_gemm_f16_fill_avx512(k);
+        kern_kv_fill_avx512(k);
         kern_panel_fill_avx512(k);
         kern_rows_fill_avx512(k);
         kern_train_fill_avx512(k);
@@ -174,6 +177,17 @@ static void settle_bf16(struct kern *k, const struct kern *level)
     }
 }
 
+/* gemm_f16 and gemm_kv give the bits of gemm_f32, which the scalar ones do only beside their own kind: they do not
+ * fuse. */
+static void settle_f16(struct kern *k, const struct kern *level)
+{
+    if (k->gemm_f16 == level[KERN_SCALAR].gemm_f16 || k->gemm_kv == level[KERN_SCALAR].gemm_kv) {
+        k->gemm_f16 = level[KERN_SCALAR].gemm_f16;
+        k->gemm_kv = level[KERN_SCALAR].gemm_kv;
+        k->gemm_f32 = level[KERN_SCALAR].gemm_f32;
+    }
+}
+
 /* Leaves the entry of the highest level that works, after a warning for each that does not. */
 static void entry_choose(struct kern *k, const struct kern *level, const struct kern_entry *entry)
 {
@@ -195,6 +209,7 @@ void kern_choose(struct kern *k, const struct kern *level, enum kern_isa isa)
             entry_choose(k, level, entry);
         }
     }
+    settle_f16(k, level);
     settle_bf16(k, level);
 }
 

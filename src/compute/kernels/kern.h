@@ -128,6 +128,16 @@ struct kern_floor {
     double (*read)(const void *p, size_t size); /* reads, returns the bytes read; p aligned to 64 */
 };
 
+/* A panel [n_k][ld] in int8 with float16 scales. Keys (across): one for 32 k of a column, scale[k / 32 * ld_scale + c],
+ * n_k a multiple of 32; values: one for 32 columns of a k, scale[k * ld_scale + c / 32]. */
+struct kern_kv_panel {
+    const int8_t *q;
+    size_t ld;
+    const uint16_t *scale;
+    size_t ld_scale;
+    bool across;
+};
+
 struct kern {
     enum kern_isa isa;
     struct kern_quant quant[QUANT_COUNT];
@@ -137,6 +147,10 @@ struct kern {
     /* gemm_f32 on a panel in float16, the same bits as after f16_to_f32; for few rows, and n_col a multiple of 16. */
     void (*gemm_f16)(float *y, size_t ldy, const float *x, size_t x_row, size_t x_k, const uint16_t *p, size_t ldp,
                      size_t n_row, size_t n_col, size_t n_k, bool accumulate);
+    /* gemm_f32 on keys or values in int8, the same bits as on their products with the scales; for few rows, and n_col a
+     * multiple of 16. */
+    void (*gemm_kv)(float *y, size_t ldy, const float *x, size_t x_row, size_t x_k, const struct kern_kv_panel *p,
+                    size_t n_row, size_t n_col, size_t n_k, bool accumulate);
     /* y[n_row][ldy] (16 * n_group columns) (+)= x . p; x bf16 [n_row][ldx];
      * p: n_group panels [n_k / 2][16][2], each p_stride elements after the one before. n_k a multiple of 32.
      * Set at level AMX (tiles), and at level AVX512 on AMD's CPUs with AVX512_BF16, whose VDPBF16PS runs at twice the

@@ -99,6 +99,41 @@ static bool gemm_f16_same(const struct kern *k, const struct kern *s)
     return same_bits(a, b, N_ELEM(a));
 }
 
+/* Keys and values in int8 likewise: the bits of gemm_f32 on products with scales. */
+static bool gemm_kv_same_of(const struct kern *k, bool across)
+{
+    enum { ROWS = 9, COLS = 48, K = 64, LD = 50, LD_SCALE = 50 };
+    float x[ROWS * K], a[ROWS * LD], b[ROWS * LD], wide[K * LD];
+    int8_t q[K * LD];
+    uint16_t scale[K * LD_SCALE];
+    uint32_t seed = SEED;
+    fill(x, N_ELEM(x), SEED);
+    fill(a, N_ELEM(a), SEED + 1);
+    memcpy(b, a, sizeof(a));
+    for (size_t i = 0; i < N_ELEM(q); i++) {
+        q[i] = (int8_t)(next(&seed) >> 24);
+    }
+    for (size_t i = 0; i < N_ELEM(scale); i++) {
+        scale[i] = f16_bits(next_float(&seed));
+    }
+    for (size_t i = 0; i < K; i++) {
+        for (size_t c = 0; c < COLS; c++) {
+            size_t at = across ? i / KERN_K * LD_SCALE + c : i * LD_SCALE + c / KERN_K;
+            wide[i * LD + c] = (float)q[i * LD + c] * f16_value(scale[at]);
+        }
+    }
+    struct kern_kv_panel p = {q, LD, scale, LD_SCALE, across};
+    k->gemm_kv(a, LD, x, 1, ROWS, &p, ROWS, COLS, K, true);
+    k->gemm_f32(b, LD, x, 1, ROWS, wide, LD, ROWS, COLS, K, true);
+    return same_bits(a, b, N_ELEM(a));
+}
+
+static bool gemm_kv_same(const struct kern *k, const struct kern *s)
+{
+    (void)s;
+    return gemm_kv_same_of(k, true) && gemm_kv_same_of(k, false);
+}
+
 /* --- quantizations --- */
 
 enum { Q_ROW = 14, Q_K = 2 * QUANT_K };
@@ -531,6 +566,7 @@ const struct kern_entry kern_entries[] = {
     ENTRY(gemm_ref, KERN_SCALAR),
     ENTRY(gemm_f32, KERN_SCALAR),
     ENTRY(gemm_f16, KERN_SCALAR),
+    ENTRY(gemm_kv, KERN_SCALAR),
     ENTRY(quantize_q8, KERN_SCALAR),
     ENTRY(f32_to_f16, KERN_SCALAR),
     ENTRY(f16_to_f32, KERN_SCALAR),

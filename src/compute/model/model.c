@@ -5,6 +5,8 @@
 #include "compute/kernels/kmath.h"
 #include "compute/model/deepseek2.h"
 #include "compute/model/experts.h"
+#include "compute/model/model_int.h"
+#include "compute/model/packed_file.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 
@@ -104,12 +106,20 @@ static int prepare_attention(struct model *m, struct err *e)
 
 int model_load(struct model **out, struct dev *d, const struct model_file *f, struct err *e)
 {
+    return model_load_packed(out, d, f, NULL, e);
+}
+
+int model_load_packed(struct model **out, struct dev *d, const struct model_file *f, struct packed_file *packed,
+                      struct err *e)
+{
     *out = NULL;
     struct model *m = mem_try_alloc(sizeof(*m));
     if (!m) {
+        packed_file_close(packed);
         return err_set(e, ERR_NOMEM, NULL, "cannot load a model: out of memory");
     }
     m->dev = d;
+    m->packed = packed;
     int rc = model_file_params(f, &m->params, e);
     if (rc) {
         goto out;
@@ -118,6 +128,10 @@ int model_load(struct model **out, struct dev *d, const struct model_file *f, st
     if (!m->family) {
         rc = err_set(e, ERR_INTERNAL, m->params.architecture,
                      "cannot compute architecture \"%s\": it has no forward pass", m->params.architecture);
+        goto out;
+    }
+    rc = model_check_memory(d, f, e);
+    if (rc) {
         goto out;
     }
     m->layer = mem_try_array((size_t)m->params.n_layer, sizeof(m->layer[0]));
@@ -178,6 +192,11 @@ void model_free(struct model *m)
     dev_mat_free(m->embedding);
     dev_mat_free(m->head);
     dev_release(m->dev, m->output_norm);
+    for (size_t i = 0; i < m->n_bound; i++) {
+        mem_free(m->bound[i].name);
+    }
+    mem_free(m->bound);
+    packed_file_close(m->packed);
     dev_release(m->dev, m->ones);
     mem_free(m->layer);
     mem_free(m);
@@ -296,10 +315,8 @@ int model_kv_new(const struct model *m, struct dev_kv **out, int n_page, struct 
 
 size_t model_kv_page_bytes(const struct model *m)
 {
-    size_t elem_bytes = dev_precision(m->dev) == PRECISION_REFERENCE ? sizeof(float) : sizeof(uint16_t);
-    struct dev_kv_shape s = kv_shape(m);
-    size_t planes = s.n_latent ? 1 : 2; /* keys and values, or what stands for both */
-    return (size_t)s.n_layer * planes * (size_t)s.n_kv_head * (size_t)s.d_head * DEV_PAGE * elem_bytes;
+    struct dev_kv_shape shape = kv_shape(m);
+    return dev_kv_plan_page_bytes(m->dev, &shape, DEV_SERVE);
 }
 
 /* Where 16 bits of an input are kept in small models. Rounding one kind of input to 8 bits moves the answers of SmolLM2
@@ -398,6 +415,14 @@ static int reserve_experts(struct model *m, int max_tok, struct err *e)
                                             .n_ff = p->experts.n_ff,
                                             .n_shared = p->experts.n_shared};
     return p->experts.n_expert ? dev_experts_space_new(m->dev, &m->space.experts, &shape, e) : 0;
+}
+
+size_t model_reserve_bytes(const struct model *m, int max_tok)
+{
+    const struct model_params *p = &m->params;
+    size_t heads = (size_t)p->n_head * (model_query_len(p) + model_attended_len(p));
+    size_t width = (model_has_join(p) ? 2 : 1) * (size_t)p->n_embd + heads + (size_t)p->n_ff;
+    return (size_t)max_tok * (width * sizeof(float) + sizeof(struct dev_segment));
 }
 
 int model_reserve(struct model *m, int max_tok, struct err *e)

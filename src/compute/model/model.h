@@ -17,11 +17,19 @@ struct tape;      /* tape.h */
 struct model_tap; /* tap.h */
 
 /* Read and pack all weights of an open file. -ERR_INPUT: a tensor is missing or has another shape than the
- * hyper-parameters say (both are named); -ERR_UNSUPPORTED: a type that cannot be computed; -ERR_NOMEM says how much. */
+ * hyper-parameters say (both are named); -ERR_UNSUPPORTED: a type that cannot be computed; -ERR_NOMEM says how much
+ * is needed and what would fit (before anything is read, where the device looks at what is free). */
 int model_load(struct model **out, struct dev *d, const struct model_file *f, struct err *e) MUST_CHECK;
+/* The same with matrices from a packed file where it has them (packed_file.h; NULL: none). It is the model's from now
+ * on, also after a failure. */
+struct packed_file;
+int model_load_packed(struct model **out, struct dev *d, const struct model_file *f, struct packed_file *packed,
+                      struct err *e) MUST_CHECK;
 void model_free(struct model *m);
 const struct model_params *model_params(const struct model *m);
 struct dev *model_dev(const struct model *m);
+/* Memory that loading a file takes, before it is done. */
+uint64_t model_plan_bytes(const struct model_file *f);
 uint64_t model_weight_bytes(const struct model *m); /* packed, in memory */
 /* Weight bytes that one decode step of one sequence reads (the embedding counts one row, a tied head counts whole; of
  * experts those chosen for one token count). */
@@ -56,7 +64,8 @@ struct model_batch {
 /* logits: host memory [n_out][n_vocab]. Memory for steps of up to max_tok tokens is reserved by model_reserve. */
 int model_forward(struct model *m, const struct model_batch *b, struct dev_kv *kv, float *logits,
                   struct err *e) MUST_CHECK;
-/* Reserve activations for steps of up to max_tok tokens, so that later steps allocate nothing. */
+/* Reserve activations for steps of up to max_tok tokens, so that later steps allocate nothing; bytes of that. */
+size_t model_reserve_bytes(const struct model *m, int max_tok);
 int model_reserve(struct model *m, int max_tok, struct err *e) MUST_CHECK;
 
 #endif

@@ -1,6 +1,7 @@
 /* Tensors of a file onto the device. A matrix is read by pieces of whole row groups and packed at once, so that beside
  * the packed copy only one piece is in memory. Shapes and types are checked here, with the tensor's name. */
 #include "compute/model/model_int.h"
+#include "compute/model/packed_file.h"
 
 #include <stdio.h>
 
@@ -82,6 +83,27 @@ static int read_rows(struct dev *d, const struct model_file *f, const struct ten
     return rc;
 }
 
+static int note_bound(struct model *m, const char *name, const struct dev_mat *mat, struct err *e)
+{
+    struct model_bound *b = mem_try_realloc(m->bound, (m->n_bound + 1) * sizeof(*b));
+    if (!b) {
+        return err_set(e, ERR_NOMEM, name, "cannot load tensor \"%s\": out of memory", name);
+    }
+    m->bound = b;
+    b[m->n_bound++] = (struct model_bound){mem_strdup(name), mat};
+    return 0;
+}
+
+/* The name under which a matrix is kept packed: of its tensor, or of a part of it. */
+static void bound_name(const char *tensor, const struct bind_part *part, char *out, size_t size)
+{
+    if (part->n_out == part->n_row) {
+        snprintf(out, size, "%s", tensor);
+    } else {
+        snprintf(out, size, "%s rows %zu+%zu", tensor, part->row0, part->n_out);
+    }
+}
+
 int bind_mat_part(struct model *m, const struct model_file *f, const char *name, const struct bind_part *part,
                   size_t n_in, struct dev_mat **out, struct err *e)
 {
@@ -91,11 +113,18 @@ int bind_mat_part(struct model *m, const struct model_file *f, const char *name,
     if (rc) {
         return rc;
     }
-    rc = dev_mat_new(m->dev, out, type, part->n_out, n_in, e);
+    char key[256];
+    bound_name(name, part, key, sizeof(key));
+    void *packed = m->packed ? packed_file_find(m->packed, key, type, part->n_out, n_in) : NULL;
+    rc = packed ? dev_mat_borrow(m->dev, out, type, part->n_out, n_in, packed, e)
+                : dev_mat_new(m->dev, out, type, part->n_out, n_in, e);
     if (rc) {
         return err_wrap(e, rc, "cannot load tensor \"%s\"", name);
     }
-    return read_rows(m->dev, f, t, part->row0, *out, e);
+    if (!packed) {
+        rc = read_rows(m->dev, f, t, part->row0, *out, e);
+    }
+    return rc ? rc : note_bound(m, key, *out, e);
 }
 
 int bind_mat(struct model *m, const struct model_file *f, const char *name, size_t n_out, size_t n_in,

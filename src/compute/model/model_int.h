@@ -84,6 +84,12 @@ struct model_space {
     struct dev_experts_space *experts; /* NULL where no layer has any */
 };
 
+/* A matrix as it was bound: which tensor, or part of one, it is. */
+struct model_bound {
+    char *name;
+    const struct dev_mat *mat;
+};
+
 struct model {
     struct dev *dev;
     const struct model_family *family;
@@ -98,6 +104,9 @@ struct model {
     uint64_t vector_bytes;      /* norms and biases */
     uint64_t expert_bytes_read; /* in all steps so far */
     struct model_space space;
+    struct model_bound *bound; /* [n_bound] matrices by tensor */
+    size_t n_bound;
+    struct packed_file *packed; /* what matrices may have been borrowed from, or NULL */
 };
 
 /* Once the last layer has stored its keys and values, only rows whose logits are wanted go on: moves them to the front
@@ -130,6 +139,9 @@ void model_tap_rows(const struct model *m, const struct model_batch *b, int laye
 /* The same for an input that is x [n_tok][n_embd] normed. */
 void model_tap_normed(const struct model *m, const struct model_batch *b, int layer, enum adapter_site site,
                       const float *x, const float *norm);
+
+/* -ERR_NOMEM when the weights of a file are more than what the device may still take. */
+int model_check_memory(const struct dev *d, const struct model_file *f, struct err *e) MUST_CHECK;
 
 /* --- binding: model_bind.c --- */
 

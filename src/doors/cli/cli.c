@@ -56,5 +56,8 @@ void cli_print_json(json_t *object)
 int cli_device(const struct cli *c, struct dev **out, struct err *e)
 {
     const struct dev_options opt = {.n_thread = c->threads, .precision = c->precision, .isa = c->isa};
-    return dev_cpu_new(out, &opt, e);
+    int rc = dev_cpu_new(out, &opt, e);
+    if (!rc) dev_memory_limit(*out, c->memory_bytes);
+    if (!rc) dev_kv_use(*out, c->kv_type);
+    return rc;
 }

@@ -10,12 +10,18 @@
 #include "ground/base/err.h"
 #include "ground/param/param.h"
 
+/* Packed files of models in the home: not looked at, used where they are, written where they are not. */
+enum packed_cache { PACKED_CACHE_OFF, PACKED_CACHE_USE, PACKED_CACHE_WRITE };
+
 /* The options of every command, resolved: command line over TAILOR_* over config.yaml over defaults. */
 struct cli {
     const char *home; /* directory, exists (but for COMMAND_NO_HOME) */
     enum lang lang;
-    int threads; /* >= 1 */
+    int threads;           /* >= 1 */
+    uint64_t memory_bytes; /* as dev_memory_limit takes it */
+    enum packed_cache packed_cache;
     enum precision precision;
+    enum dev_kv_type kv_type;
     enum kern_isa isa; /* what the machine has, at most TAILOR_ISA */
     bool json;
     bool stderr_is_tty;

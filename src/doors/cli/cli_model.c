@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "doors/cli/cli_packed.h"
 #include "ground/base/clock.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
@@ -35,7 +36,7 @@ int cli_model_open(struct cli_model *m, const struct cli *c, struct dev *d, cons
     int rc = cli_model_path(c, name, &m->path, e);
     if (!rc) rc = model_file_open(&m->file, m->path, e);
     if (!rc) rc = open_text(m, e);
-    if (!rc && d) rc = model_load(&m->model, d, m->file, e);
+    if (!rc && d) rc = cli_packed_load(c, d, m->file, &m->model, e);
     m->load_s = clock_s() - begin;
     if (rc) cli_model_close(m);
     return rc;

@@ -6,6 +6,7 @@
 #include "compute/measure/bench.h"
 #include "compute/measure/floors.h"
 #include "doors/cli/bench_earlier.h"
+#include "doors/cli/bench_start.h"
 #include "doors/cli/cli_engine.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
@@ -24,6 +25,8 @@ static const struct param params[] = {
      "开始生成前已有的词元数"},
     {"repeat", PARAM_INT, 0, NULL, 1, BENCH_MAX_REPEAT, NULL, "3", "N", "runs; the median counts",
      "重复次数，取中位数"},
+    {"scaling", PARAM_BOOL, 0, NULL, 0, 0, NULL, "true", NULL,
+     "measure the first prompt length and batch with one thread too", "另以单线程测量第一个提示词长度与批量"},
     {"compare", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "FILE",
      "earlier result (bench --json) to show the change from", "与之比较的早先结果（bench --json 的输出）"},
 };
@@ -35,8 +38,10 @@ struct bench_run {
     struct cli_engine x;
     bool has_bf16;          /* the kernels multiply in bfloat16 */
     double arithmetic_gops; /* the floor that this model's prefill is a share of */
-    json_t *prefill, *decode;
-    json_t *earlier; /* the result to compare with, or NULL */
+    json_t *prefill, *decode, *scaling;
+    json_t *memory;                /* after the last row */
+    struct bench_start cold, warm; /* before the first one */
+    json_t *earlier;               /* the result to compare with, or NULL */
 };
 
 static json_t *floors_json(const struct floors *f)
@@ -190,28 +195,39 @@ static void print_tables(const struct bench_run *b)
     }
 }
 
+static void print_scaling(const struct bench_run *b)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(b->scaling, i, row)
+        printf(cli_text(b->c, "%s%.0f thread(s): prefill %.1f tok/s (x %.2f), decode %.1f tok/s (x %.2f)\n",
+                        "%s%.0f 线程：预填充 %.1f 词元/秒（x %.2f），解码 %.1f 词元/秒（x %.2f）\n"),
+               i ? "" : "\n", member(row, "threads"), member(row, "prefill_tok_s"), member(row, "prefill_ratio"),
+               member(row, "decode_tok_s"), member(row, "decode_ratio"));
+}
+
 static void print_result(struct bench_run *b)
 {
-    uint64_t rss_bytes = machine_rss_bytes(), file_bytes = model_file_size(b->x.model.file);
     if (b->c->json) {
         json_t *o = machine_json(b);
-        json_object_update_new(o, json_pack("{s:O, s:O, s:o, s:I, s:I}", "prefill", b->prefill, "decode", b->decode,
-                                            "load_s", json_finite(b->x.model.load_s), "rss_bytes",
-                                            (json_int_t)rss_bytes, "file_bytes", (json_int_t)file_bytes));
+        json_object_update_new(
+            o, json_pack("{s:O, s:O, s:O, s:o, s:O, s:o, s:O, s:O}", "prefill", b->prefill, "decode", b->decode,
+                         "scaling", b->scaling, "start", bench_start_json(&b->cold, &b->warm), "memory", b->memory,
+                         "load_s", json_finite(b->warm.load_s), "rss_bytes", json_object_get(b->memory, "rss_bytes"),
+                         "file_bytes", json_object_get(b->memory, "file_bytes")));
         cli_print_json(o);
         return;
     }
-    char rss[32], file[32];
-    str_format_bytes(rss_bytes, rss, sizeof(rss));
-    str_format_bytes(file_bytes, file, sizeof(file));
     print_floors(b);
     print_tables(b);
+    print_scaling(b);
     if (b->earlier)
         printf(cli_text(b->c, "\nthe last column: the change from %s, and what it had\n",
                         "\n末列：相对于 %s 的变化（括号内为当时数值）\n"),
                param_str(b->args, "compare"));
-    printf(cli_text(b->c, "\nload %.2f s, resident %s, file %s\n", "\n加载 %.2f 秒，常驻内存 %s，文件 %s\n"),
-           b->x.model.load_s, rss, file);
+    putchar('\n');
+    bench_start_print(b->c, &b->cold, &b->warm);
+    bench_memory_print(b->c, b->memory);
 }
 
 static int measure_all(struct bench_run *b, struct err *e)
@@ -225,17 +241,67 @@ static int measure_all(struct bench_run *b, struct err *e)
     return rc;
 }
 
+/* A cold start, then a warm one, which stays. */
+static int measure_starts(struct bench_run *b, struct err *e)
+{
+    const char *model = param_str(b->args, "model");
+    tell(b, cli_text(b->c, "starts:", "启动："), 2);
+    int rc = bench_start_measure(&b->x, b->c, model, true, &b->cold, e);
+    if (rc) return rc;
+    cli_engine_close(&b->x);
+    return bench_start_measure(&b->x, b->c, model, false, &b->warm, e);
+}
+
+/* Rates by threads, beside those of the first row. */
+static void add_scaling(struct bench_run *b, int threads, double prefill, double decode)
+{
+    const json_t *first = json_array_get(b->scaling, 0);
+    double p = first ? member(first, "prefill_tok_s") : prefill, d = first ? member(first, "decode_tok_s") : decode;
+    json_array_append_new(b->scaling,
+                          json_pack("{s:i, s:o, s:o, s:o, s:o}", "threads", threads, "prefill_tok_s",
+                                    json_finite(prefill), "prefill_ratio", json_finite(prefill / p), "decode_tok_s",
+                                    json_finite(decode), "decode_ratio", json_finite(decode / d)));
+}
+
+/* The first rows again with one thread, by a model of its own: x is closed. */
+static int measure_scaling(struct bench_run *b, struct err *e)
+{
+    struct cli one = *b->c;
+    struct bench_run alone = {.c = &one, .args = b->args, .floors = b->floors, .arithmetic_gops = b->arithmetic_gops};
+    if (b->c->threads == 1 || !param_bool(b->args, "scaling")) return 0;
+    one.threads = 1;
+    int rc = cli_engine_load(&alone.x, &one, param_str(b->args, "model"), NULL, e);
+    if (rc) return rc;
+    alone.prefill = json_array();
+    alone.decode = json_array();
+    rc = measure_prefill(&alone, (int)param_int_at(b->args, "prefill", 0), e);
+    if (!rc) rc = measure_decode(&alone, (int)param_int_at(b->args, "batch", 0), e);
+    const struct bench_run *const runs[] = {&alone, b};
+    for (int i = 0; i < 2 && !rc; i++)
+        add_scaling(b, runs[i]->c->threads, member(json_array_get(runs[i]->prefill, 0), "tok_s"),
+                    member(json_array_get(runs[i]->decode, 0), "tok_s"));
+    json_decref(alone.prefill);
+    json_decref(alone.decode);
+    cli_engine_close(&alone.x);
+    return rc;
+}
+
 static int bench_model(struct bench_run *b, struct err *e)
 {
-    int rc = cli_engine_load(&b->x, b->c, param_str(b->args, "model"), NULL, e);
+    int rc = measure_starts(b, e);
     if (rc) return rc;
     b->prefill = json_array();
     b->decode = json_array();
+    b->scaling = json_array();
     rc = measure_all(b, e);
+    b->memory = bench_memory_json(&b->x);
+    cli_engine_close(&b->x);
+    if (!rc) rc = measure_scaling(b, e);
     if (!rc) print_result(b);
     json_decref(b->prefill);
     json_decref(b->decode);
-    cli_engine_close(&b->x);
+    json_decref(b->scaling);
+    json_decref(b->memory);
     return rc;
 }
 
@@ -276,7 +342,8 @@ const struct command cmd_bench = {
     .name = "bench",
     .summary_en = "measure the machine and the speed of a model on it",
     .summary_zh = "测量机器以及模型在其上的速度",
-    .usage = "(MODEL [--prefill 512] [--decode 128] [--batch 1,8,16] [--context N] [--repeat 3] [--compare FILE] | "
+    .usage = "(MODEL [--prefill 512] [--decode 128] [--batch 1,8,16] [--context N] [--repeat 3] [--no-scaling] "
+             "[--compare FILE] | "
              "--floors)",
     .example = "tailor bench model.gguf --batch 1,8",
     .params = params,

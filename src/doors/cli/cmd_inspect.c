@@ -145,19 +145,27 @@ static void known_fields(const struct model_params *p, json_t *out)
 }
 
 /* Blocks of one tensor that are not finite. */
+struct bad_blocks {
+    uint64_t n, first;
+};
+
 static int check_tensor(const struct model_file *f, const struct tensor_info *t, unsigned char *chunk,
-                        size_t chunk_bytes, uint64_t *n_bad, struct err *e)
+                        size_t chunk_bytes, struct bad_blocks *bad, struct err *e)
 {
     size_t block = tensor_type_info(t->type)->block_bytes;
     uint64_t step = chunk_bytes / block * block;
-    *n_bad = 0;
+    *bad = (struct bad_blocks){0};
     for (uint64_t at = 0; at < t->n_bytes; at += step) {
         size_t n = (size_t)(t->n_bytes - at < step ? t->n_bytes - at : step);
         int rc = model_file_read(f, t, chunk, at, n, e);
         if (rc) {
             return rc;
         }
-        *n_bad += tensor_count_bad(t->type, chunk, n);
+        uint64_t first = 0, n_bad = tensor_count_bad(t->type, chunk, n, &first);
+        if (n_bad && !bad->n) {
+            bad->first = at / block + first;
+        }
+        bad->n += n_bad;
         if (cli_interrupted()) {
             return err_set(e, ERR_INTERRUPTED, t->name, "interrupted while checking tensor \"%s\"", t->name);
         }
@@ -165,7 +173,8 @@ static int check_tensor(const struct model_file *f, const struct tensor_info *t,
     return 0;
 }
 
-/* {"n_tensors", "bad": [{"name", "n_bad"}]} of all tensor data; n_bad counts blocks (single values of float types). */
+/* {"n_tensors", "bad": [{"name", "n_bad", "first_block", "n_block"}]} of all tensor data; blocks of float types are
+ * single values. */
 static int check_data(const struct model_file *f, json_t **out, struct err *e)
 {
     enum { CHUNK_BYTES = 4 << 20 };
@@ -174,10 +183,12 @@ static int check_data(const struct model_file *f, json_t **out, struct err *e)
     int rc = 0;
     for (size_t i = 0; !rc && i < model_file_n_tensor(f); i++) {
         const struct tensor_info *t = model_file_tensor(f, i);
-        uint64_t n_bad;
-        rc = check_tensor(f, t, chunk, CHUNK_BYTES, &n_bad, e);
-        if (!rc && n_bad) {
-            json_array_append_new(bad, json_pack("{s:s, s:I}", "name", t->name, "n_bad", (json_int_t)n_bad));
+        struct bad_blocks b;
+        rc = check_tensor(f, t, chunk, CHUNK_BYTES, &b, e);
+        if (!rc && b.n) {
+            json_int_t n_block = (json_int_t)(t->n_bytes / tensor_type_info(t->type)->block_bytes);
+            json_array_append_new(bad, json_pack("{s:s, s:I, s:I, s:I}", "name", t->name, "n_bad", (json_int_t)b.n,
+                                                 "first_block", (json_int_t)b.first, "n_block", n_block));
         }
     }
     mem_free(chunk);
@@ -215,8 +226,12 @@ static void print_check(const struct cli *c, const json_t *check)
     for (size_t i = 0; i < json_array_size(bad); i++) {
         const json_t *b = json_array_get(bad, i);
         print_name(c, "not finite", "非有限数值");
-        printf(cli_text(c, "%s: %lld\n", "%s：%lld\n"), json_string_value(json_object_get(b, "name")),
-               (long long)json_integer_value(json_object_get(b, "n_bad")));
+        printf(cli_text(c, "%s: %lld of %lld blocks, the first is number %lld\n",
+                        "%s：%lld 个块（共 %lld 个），第一个是 %lld 号块\n"),
+               json_string_value(json_object_get(b, "name")),
+               (long long)json_integer_value(json_object_get(b, "n_bad")),
+               (long long)json_integer_value(json_object_get(b, "n_block")),
+               (long long)json_integer_value(json_object_get(b, "first_block")));
     }
     if (check && !problem && json_array_size(bad) == 0) {
         print_name(c, "check", "检查");

@@ -75,6 +75,7 @@ static int open_other(struct cli_score *m, struct cli_engine *other, const struc
     struct cli own = *c;
     const char *name = param_str(args, "against"), *precision = param_str(args, "against_precision"), *adapter = NULL;
     if (precision) own.precision = options_precision(precision);
+    if (precision) own.kv_type = DEV_KV_F16; /* what is measured includes the cache */
     if (precision && !name) {
         name = param_str(args, "model");
         adapter = param_str(args, "adapter");

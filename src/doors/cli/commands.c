@@ -9,7 +9,7 @@ extern const struct command cmd_bench, cmd_serve;
 extern const struct command cmd_tune;
 extern const struct command cmd_pull, cmd_import, cmd_data_import, cmd_data_list, cmd_data_show, cmd_models_list,
     cmd_models_show;
-extern const struct command cmd_models_alias;
+extern const struct command cmd_models_alias, cmd_cache_list, cmd_cache_write, cmd_cache_remove;
 extern const struct command cmd_eval, cmd_compare, cmd_report, cmd_plan, cmd_runs_list, cmd_runs_show;
 extern const struct command cmd_completion, cmd_help, cmd_version;
 
@@ -21,6 +21,7 @@ const struct command *const commands[] = {
     &cmd_eval, &cmd_compare, &cmd_report, &cmd_runs_list, &cmd_runs_show, &cmd_perplexity,
     &cmd_serve, &cmd_chat, &cmd_generate, &cmd_embed,
     &cmd_tokenize, &cmd_detokenize, &cmd_template, &cmd_logits, &cmd_make_model,
+    &cmd_cache_list, &cmd_cache_write, &cmd_cache_remove,
     &cmd_help, &cmd_version, &cmd_completion,
     NULL,
 };
@@ -37,6 +38,7 @@ const struct command_section command_sections[] = {
 
 const struct command_group command_groups[] = {
     {"models", "the models and adapters that the registry holds", "注册表中的模型与适配器"},
+    {"cache", "models in packed form, which processes share", "打包形式的模型，可由多个进程共用"},
     {"data", "datasets: versions made of checked tables", "数据集：由检查过的数据表生成的版本"},
     {"runs", "the directories that tune and eval wrote", "tune 与 eval 写出的运行目录"},
     {NULL, NULL, NULL},

@@ -84,11 +84,12 @@ int eval_identity(const struct cli *c, struct registry *r, const struct cli_engi
         json_decref(chat);
         return rc;
     }
-    *out = json_pack("{s:{s:s,s:I},s:s,s:o,s:o,s:o,s:o,s:i,s:i,s:s,s:s,s:o,s:s}", "cases", "digest", o->cases->digest,
-                     "n", (json_int_t)o->cases->n, "model", model, "adapter", lora, "chat_template", chat, "prompt",
-                     prompt_identity(o), "sampling", sampling_identity(o), "batch", o->batch, "ctx",
-                     engine_n_ctx(o->engine), "engine", cli_version(), "precision", precision_text(c->precision), "isa",
-                     kernels_identity(x), "matchers", matcher_versions());
+    *out = json_pack("{s:{s:s,s:I},s:s,s:o,s:o,s:o,s:o,s:i,s:i,s:s,s:s,s:s*,s:o,s:s}", "cases", "digest",
+                     o->cases->digest, "n", (json_int_t)o->cases->n, "model", model, "adapter", lora, "chat_template",
+                     chat, "prompt", prompt_identity(o), "sampling", sampling_identity(o), "batch", o->batch, "ctx",
+                     engine_n_ctx(o->engine), "engine", cli_version(), "precision", precision_text(c->precision),
+                     "kv_type", c->kv_type == DEV_KV_Q8_0 ? "q8_0" : NULL, "isa", kernels_identity(x), "matchers",
+                     matcher_versions());
     return *out ? 0 : no_memory(e);
 }
 

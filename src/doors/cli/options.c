@@ -23,11 +23,22 @@ const struct param global_params[] = {
     {.name = "threads", .type = PARAM_INT, .min = 1, .max = 1024,
      .help_en = "compute threads (TAILOR_THREADS; the CPUs this process may use)",
      .help_zh = "计算线程数（TAILOR_THREADS；本进程可用的 CPU 数）"},
+    {.name = "memory", .type = PARAM_STRING, .metavar = "SIZE", .initial = "auto",
+     .help_en = "memory that the program may take (8GB); auto: what is free; none: it does not look (TAILOR_MEMORY)",
+     .help_zh = "允许使用的内存，如“8GB”；auto：当前可用内存；none：不检查（TAILOR_MEMORY）"},
     {.name = "precision", .type = PARAM_CHOICE, .choices = "auto|deterministic|reference", .initial = "auto",
      .help_en = "auto: the fastest; deterministic: the same bits for any threads and batch; reference: the same bits on "
                 "every machine (TAILOR_PRECISION)",
      .help_zh = "auto：最快；deterministic：结果与线程数和批次无关，逐位相同；reference：在任何机器上逐位相同"
                 "（TAILOR_PRECISION）"},
+    {.name = "kv_type", .type = PARAM_CHOICE, .choices = "f16|q8_0", .initial = "f16",
+     .help_en = "how serving keeps keys and values: q8_0 takes about half the memory; not with precision reference "
+                "(TAILOR_KV_TYPE)",
+     .help_zh = "推理时 KV 缓存的格式：q8_0 约占一半内存；不能与 precision reference 同用（TAILOR_KV_TYPE）"},
+    {.name = "packed_cache", .type = PARAM_CHOICE, .choices = "off|use|write", .initial = "use",
+     .help_en = "packed models of `tailor cache`: use those that are there, write those that are not, or neither "
+                "(TAILOR_PACKED_CACHE)",
+     .help_zh = "`tailor cache` 的打包模型：use 使用已有的；write 没有时写入；off 都不（TAILOR_PACKED_CACHE）"},
     {.name = "log_level", .type = PARAM_CHOICE, .choices = "error|warn|info|debug", .initial = "warn",
      .help_en = "what is logged on stderr (TAILOR_LOG_LEVEL)", .help_zh = "输出到 stderr 的日志级别（TAILOR_LOG_LEVEL）"},
     {.name = "isa", .type = PARAM_CHOICE, .choices = "scalar|avx2|avx512|amx",
@@ -54,6 +65,9 @@ static const struct {
 } environment[] = {
     {"TAILOR_LANG", "lang"},
     {"TAILOR_THREADS", "threads"},
+    {"TAILOR_MEMORY", "memory"},
+    {"TAILOR_PACKED_CACHE", "packed_cache"},
+    {"TAILOR_KV_TYPE", "kv_type"},
     {"TAILOR_PRECISION", "precision"},
     {"TAILOR_LOG_LEVEL", "log_level"},
     {"TAILOR_ISA", "isa"},
@@ -215,6 +229,12 @@ enum precision options_precision(const char *name)
     return str_eq(name, "deterministic") ? PRECISION_DETERMINISTIC : PRECISION_AUTO;
 }
 
+static enum packed_cache packed_cache_of(const char *name)
+{
+    if (str_eq(name, "off")) return PACKED_CACHE_OFF;
+    return str_eq(name, "write") ? PACKED_CACHE_WRITE : PACKED_CACHE_USE;
+}
+
 static enum log_level log_level_of(const char *name)
 {
     if (str_eq(name, "error")) return LOG_ERROR;
@@ -235,6 +255,16 @@ static int resolve_isa(struct options *o, struct err *e)
     return rc;
 }
 
+static int resolve_memory(struct options *o, struct err *e)
+{
+    const char *text = param_str(o->set, "memory");
+    bool given = !str_eq(text, "auto") && !str_eq(text, "none");
+    o->cli.memory_bytes = str_eq(text, "none") ? UINT64_MAX : 0;
+    if (!given || (str_to_bytes(text, &o->cli.memory_bytes) && o->cli.memory_bytes > 0)) return 0;
+    return err_set(e, ERR_USAGE, "memory",
+                   "cannot set \"--memory\" to \"%s\": a size (8GB, 512MB), auto or none is needed", text);
+}
+
 int options_resolve(struct options *o, struct err *e)
 {
     int rc = find_home(o, e);
@@ -249,11 +279,17 @@ int options_resolve(struct options *o, struct err *e)
         .lang = lang_of(param_str(o->set, "lang")),
         .threads = param_is_set(o->set, "threads") ? (int)param_int(o->set, "threads") : pool_cpus_available(),
         .precision = options_precision(param_str(o->set, "precision")),
+        .kv_type = str_eq(param_str(o->set, "kv_type"), "q8_0") ? DEV_KV_Q8_0 : DEV_KV_F16,
+        .packed_cache = packed_cache_of(param_str(o->set, "packed_cache")),
         .json = json,
         .settings = o->set,
         .stderr_is_tty = isatty(STDERR_FILENO) == 1,
     };
-    return resolve_isa(o, e);
+    if (o->cli.kv_type == DEV_KV_Q8_0 && o->cli.precision == PRECISION_REFERENCE)
+        return err_set(e, ERR_USAGE, "kv_type",
+                       "cannot use kv_type q8_0 with precision reference: keys and values are float32 there");
+    rc = resolve_memory(o, e);
+    return rc ? rc : resolve_isa(o, e);
 }
 
 int options_make_home(const struct options *o, struct err *e)

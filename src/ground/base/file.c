@@ -116,6 +116,22 @@ int file_pread(int fd, const char *path, void *p, size_t n, uint64_t offset, str
     return 0;
 }
 
+static uint64_t time_ns(const struct timespec *t)
+{
+    return (uint64_t)t->tv_sec * UINT64_C(1000000000) + (uint64_t)t->tv_nsec;
+}
+
+int file_identify(int fd, const char *path, struct file_identity *out, struct err *e)
+{
+    struct stat st;
+    if (fstat(fd, &st)) return err_set_errno(e, path, "cannot look at \"%s\"", path);
+    *out = (struct file_identity){.inode = (uint64_t)st.st_ino,
+                                  .size_bytes = (uint64_t)st.st_size,
+                                  .mtime_ns = time_ns(&st.st_mtim),
+                                  .ctime_ns = time_ns(&st.st_ctim)};
+    return 0;
+}
+
 static int write_all(int fd, const void *p, size_t n)
 {
     const char *from = p;

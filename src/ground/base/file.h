@@ -17,6 +17,12 @@ int file_open_read(const char *path, int *fd, uint64_t *size_bytes, struct err *
 /* Read exactly n bytes at offset; a short file is an error (it shrank or is truncated). */
 int file_pread(int fd, const char *path, void *p, size_t n, uint64_t offset, struct err *e) MUST_CHECK;
 
+/* What tells a file from another and from itself after a change, without reading it. */
+struct file_identity {
+    uint64_t inode, size_bytes, mtime_ns, ctime_ns; /* ctime: a file that is written and given its old time is seen */
+};
+int file_identify(int fd, const char *path, struct file_identity *out, struct err *e) MUST_CHECK;
+
 /* Atomic replacement of path by data. */
 int file_write_atomic(const char *path, const void *data, size_t size, struct err *e) MUST_CHECK;
 /* The same in steps, for large files. -ERR_CONFLICT where a directory is. abort after a failure; after commit or abort

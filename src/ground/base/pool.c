@@ -29,6 +29,12 @@ struct wait_word {
     unsigned char apart[112];
 };
 
+/* Parts of a worker's share that were taken since the last barrier, alone on its cache lines: nearly always by itself.
+ */
+struct taken {
+    _Alignas(128) _Atomic size_t n;
+};
+
 struct worker {
     struct pool *pool;
     pthread_t thread;
@@ -46,6 +52,7 @@ struct pool {
     int n_thread;
     bool spin;              /* not when there are more threads than CPUs: the one waited for may need this one */
     struct worker *workers; /* [n_thread - 1] */
+    struct taken *taken;    /* [n_thread] */
 };
 
 static void cpu_relax(void)
@@ -180,8 +187,15 @@ static void stop_workers(struct pool *p, int n_started)
     for (int i = 0; i < n_started; i++) pthread_join(p->workers[i].thread, NULL);
 }
 
+/* Before anyone is let go: what wakes them publishes this too. */
+static void nothing_taken(struct pool *p)
+{
+    for (int i = 0; i < p->n_thread; i++) atomic_store_explicit(&p->taken[i].n, 0, memory_order_relaxed);
+}
+
 static void free_memory(struct pool *p)
 {
+    mem_free(p->taken);
     mem_free(p->workers);
     mem_free(p);
 }
@@ -193,14 +207,18 @@ int pool_new(struct pool **out, int n_thread, struct err *e)
                        (int)MAX_THREADS);
     struct pool *p = mem_try_aligned(sizeof *p);
     struct worker *workers = mem_try_array((size_t)n_thread, sizeof *workers);
-    if (!p || !workers) {
+    struct taken *taken = mem_try_aligned((size_t)n_thread * sizeof *taken);
+    if (!p || !workers || !taken) {
         mem_free(p);
         mem_free(workers);
+        mem_free(taken);
         return err_set(e, ERR_NOMEM, "threads", "cannot start %d threads: out of memory", n_thread);
     }
     memset(p, 0, sizeof *p);
     p->n_thread = n_thread;
     p->workers = workers;
+    p->taken = taken;
+    nothing_taken(p);
     p->run.spin_ns = p->done.spin_ns = p->phase.spin_ns = SPIN_NS;
     p->spin = n_thread <= pool_cpus_available();
     choose_cpus(p);
@@ -231,6 +249,7 @@ void pool_run(struct pool *p, pool_fn fn, void *arg)
     uint32_t n_other = (uint32_t)p->n_thread - 1;
     p->fn = fn;
     p->arg = arg;
+    nothing_taken(p);
     if (n_other) {
         atomic_store_explicit(&p->done.value, 0, memory_order_relaxed);
         atomic_fetch_add(&p->run.value, 1);
@@ -244,10 +263,14 @@ void pool_run(struct pool *p, pool_fn fn, void *arg)
 /* The phase is the sense of a sense-reversing barrier, counted instead of flipped. */
 void pool_barrier(struct pool *p)
 {
-    if (p->n_thread == 1) return;
+    if (p->n_thread == 1) {
+        nothing_taken(p);
+        return;
+    }
     uint32_t phase = atomic_load_explicit(&p->phase.value, memory_order_acquire);
     if (atomic_fetch_add(&p->arrived.value, 1) + 1 == (uint32_t)p->n_thread) {
         atomic_store_explicit(&p->arrived.value, 0, memory_order_relaxed);
+        nothing_taken(p);
         atomic_fetch_add(&p->phase.value, 1);
         wake(&p->phase);
     } else {
@@ -270,4 +293,26 @@ void pool_share(size_t n, size_t grain, int worker, int n_worker, size_t *begin,
     size_t to = from + each + (w >= first_extra);
     *begin = min_size(from * grain, n);
     *end = min_size(to * grain, n);
+}
+
+size_t pool_take_part(struct pool *p, int share)
+{
+    return atomic_fetch_add_explicit(&p->taken[share].n, 1, memory_order_relaxed);
+}
+
+bool pool_take(struct pool *p, size_t n, size_t step, int worker, size_t *begin, size_t *end)
+{
+    for (int i = 0; i < p->n_thread; i++) {
+        int w = (worker + i) % p->n_thread;
+        size_t from, to;
+        pool_share(n, 1, w, p->n_thread, &from, &to);
+        size_t n_part = (to - from + step - 1) / step;
+        if (atomic_load_explicit(&p->taken[w].n, memory_order_relaxed) >= n_part) continue;
+        size_t part = pool_take_part(p, w);
+        if (part >= n_part) continue;
+        *begin = from + part * step;
+        *end = min_size(*begin + step, to);
+        return true;
+    }
+    return false;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 bool str_eq(const char *a, const char *b)
 {
@@ -79,6 +80,35 @@ void str_format_bytes(uint64_t bytes, char *out, size_t size)
         i++;
     }
     snprintf(out, size, "%.1f %s", v, unit[i]);
+}
+
+/* The factor of a unit, 0: there is no such unit. */
+static double unit_bytes(const char *unit)
+{
+    static const char letters[] = "kmgt";
+    double binary = 1, decimal = 1;
+    if (!*unit || strcasecmp(unit, "b") == 0) return 1;
+    for (size_t i = 0; i < sizeof letters - 1; i++) {
+        binary *= 1024;
+        decimal *= 1000;
+        if ((unit[0] | 0x20) != letters[i]) continue;
+        if (!unit[1] || strcasecmp(unit + 1, "ib") == 0) return binary;
+        return strcasecmp(unit + 1, "b") == 0 ? decimal : 0;
+    }
+    return 0;
+}
+
+bool str_to_bytes(const char *s, uint64_t *out)
+{
+    char number[32];
+    size_t n = strspn(s, "0123456789.");
+    double value, factor = unit_bytes(s + n + strspn(s + n, " "));
+    if (n == 0 || n >= sizeof number || factor < 1) return false;
+    memcpy(number, s, n);
+    number[n] = '\0';
+    if (!str_to_double(number, &value) || value * factor >= 0x1p63) return false;
+    *out = (uint64_t)(value * factor);
+    return true;
 }
 
 static int min_int(int a, int b)

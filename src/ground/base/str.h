@@ -22,6 +22,9 @@ bool str_to_u64(const char *s, uint64_t *out) MUST_CHECK;
 bool str_to_double(const char *s, double *out) MUST_CHECK;
 /* "1.5 GB" (powers of 1000), size >= 16. */
 void str_format_bytes(uint64_t bytes, char *out, size_t size);
+/* "1.5GB", "512 MB", "4096": kB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB (also K, M, G, T) of 1024; case does
+ * not matter. False for anything else. */
+bool str_to_bytes(const char *s, uint64_t *out) MUST_CHECK;
 /* Letters to insert, delete, change or swap with their neighbour, for "did you mean"; capped at 63 bytes each. */
 int str_distance(const char *a, const char *b);
 /* How far a word as it was typed is from a known one: their distance, or that from its beginning and one more, so that

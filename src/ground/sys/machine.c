@@ -12,6 +12,7 @@
 #include "ground/base/mem.h"
 #include "ground/base/pool.h"
 #include "ground/base/str.h"
+#include "ground/sys/memory.h"
 
 /* The value after "key   : " in text of that form; false when it is not there. */
 static bool field_value(const char *line, const char *key, const char **value)
@@ -80,46 +81,15 @@ static void read_cache(struct machine *m, int idx)
         m->l3_bytes = kib * 1024;
 }
 
-static uint64_t meminfo_bytes(const char *key)
-{
-    FILE *f = fopen("/proc/meminfo", "re");
-    char line[256];
-    const char *value;
-    unsigned long long kib = 0;
-    while (f && fgets(line, sizeof line, f)) {
-        if (field_value(line, key, &value) && sscanf(value, "%llu", &kib) == 1) break;
-    }
-    if (f) fclose(f);
-    return kib * 1024;
-}
-
-static bool read_bytes(const char *dir, const char *name, uint64_t *out)
-{
-    char text[64];
-    if (!cgroup_read(dir, name, text, sizeof text)) return false;
-    text[strcspn(text, "\n")] = '\0';
-    return str_to_u64(text, out); /* "max": no limit */
-}
-
-static void visit_memory_group(const char *dir, bool v2, void *arg)
-{
-    struct machine *m = arg;
-    uint64_t limit, used;
-    if (!read_bytes(dir, v2 ? "memory.max" : "memory.limit_in_bytes", &limit) || limit >= m->memory_bytes) return;
-    m->memory_bytes = limit;
-    if (!read_bytes(dir, v2 ? "memory.current" : "memory.usage_in_bytes", &used)) return;
-    uint64_t left = used < limit ? limit - used : 0;
-    if (left < m->memory_available_bytes) m->memory_available_bytes = left;
-}
-
 void machine_describe(struct machine *m)
 {
     *m = (struct machine){0};
     read_cpu(m);
     for (int idx = 0; idx < 8; idx++) read_cache(m, idx);
-    m->memory_bytes = meminfo_bytes("MemTotal");
-    m->memory_available_bytes = meminfo_bytes("MemAvailable");
-    cgroup_each("memory", visit_memory_group, m);
+    struct memory_room room;
+    memory_room_read(&room);
+    m->memory_bytes = room.total_bytes;
+    m->memory_available_bytes = room.free_bytes;
 }
 
 uint64_t machine_peak_rss_bytes(void)

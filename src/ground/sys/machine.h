@@ -12,7 +12,7 @@ struct machine {
     int n_cpu_usable;                       /* by this process: affinity and quota */
     uint64_t l1d_bytes, l2_bytes, l3_bytes; /* of the first processor; 0: none or not known */
     uint64_t memory_bytes;                  /* of the machine, or the control group's limit when that is less */
-    uint64_t memory_available_bytes;        /* without swapping, by the kernel's estimate and the control group */
+    uint64_t memory_available_bytes;        /* what this process may still take (memory.h) */
 };
 
 /* Fill *m; what cannot be found is 0 or "unknown". */

@@ -1,0 +1,10 @@
+/* Products of few rows with keys and values in int8, AVX2: gemm_kv_vec.h compiled for it. */
+#include "compute/kernels/kern_int.h"
+#if defined(__x86_64__)
+#include "compute/kernels/gemm_kv_vec.h"
+
+void kern_kv_fill_avx2(struct kern *k)
+{
+    k->gemm_kv = gemm_kv;
+}
+#endif

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Memory: what does not fit is an error that says how much is needed and what would fit, and never a signal.
+# Prints one line a check: ok NAME | not ok NAME reason | skip NAME reason.
+TAILOR=${TAILOR:-build/tailor}
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+unset TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA TAILOR_MEMORY TAILOR_KV_TYPE
+export TAILOR_HOME=$WORK/home LC_ALL=C.UTF-8
+failed=0
+
+not_ok() { echo "not ok $1 $2"; failed=1; }
+# run STATUS NAME PATTERN ARGS...: exit status, and stderr with the pattern
+run() {
+    local want=$1 name=$2 pattern=$3
+    shift 3
+    out=$("$TAILOR" "$@" 2>"$WORK/err")
+    status=$?
+    err=$(cat "$WORK/err")
+    if [[ $status != "$want" ]]; then not_ok "$name" "exit status $status, $want wanted: ${out:0:200} $err"
+    elif ! [[ $err =~ $pattern ]]; then not_ok "$name" "stderr without /$pattern/: $err"
+    else echo "ok $name"; fi
+}
+
+"$TAILOR" make-model --arch llama --preset 135m --type Q8_0 "$WORK/m.gguf" >/dev/null || { echo "not ok make_model"; exit 1; }
+answer=(generate "$WORK/m.gguf" --ids 1,2,3 --max-tokens 2 --greedy --ignore-eos --threads 2)
+
+# --- a declared limit
+run 1 weights "cannot load \"$WORK/m.gguf\": 1[56][0-9]\.[0-9] MB needed, [0-9.]+ MB free below --memory; Q[3-6]_[0K] of this model would need [0-9.]+ MB; --memory none" \
+    --memory 150MB "${answer[@]}"
+run 1 nothing_fits 'free below --memory; even Q2_K of this model would need' --memory 20MB "${answer[@]}"
+run 1 context 'cannot hold the keys and values of 8192 tokens: [0-9.]+ MB needed, [0-9.]+ MB free below --memory; a context of [0-9]+ tokens fits' \
+    --memory 250MB "${answer[@]}" --ctx 8192
+fits=$(grep -o 'context of [0-9]* tokens fits' "$WORK/err" | grep -o '[0-9]*')
+run 0 context_that_fits '^$' --memory 250MB "${answer[@]}" --ctx "${fits:-1}"
+run 1 bench_batch 'cannot hold the keys and values .* a context of [0-9]+ tokens fits' \
+    --memory 250MB bench "$WORK/m.gguf" --prefill 8 --batch 8 --context 1024 --decode 8 --repeat 1
+run 0 not_looked_at '^$' --memory none "${answer[@]}"
+run 0 enough '^$' --memory 1GiB "${answer[@]}"
+TAILOR_MEMORY=20MB run 1 variable 'free below --memory' "${answer[@]}"
+run 2 not_a_size 'cannot set "--memory" to "many": a size \(8GB, 512MB\), auto or none is needed' --memory many "${answer[@]}"
+run 1 chinese '^错误：内存不足，无法加载“.*”：需要 .*，在 --memory 限制下可用 .*；该模型量化为 Q._. 后需要' --memory 150MB --lang zh "${answer[@]}"
+run 1 chinese_context '^错误：内存不足，放不下 8192 个词元的 KV 缓存：.*；上下文为 [0-9]+ 个词元时可以容纳' --memory 250MB --lang zh "${answer[@]}" --ctx 8192
+
+# --- limits of the process: found before they are met
+for mib in 48 128 160; do
+    out=$( (ulimit -v $((mib << 10)); "$TAILOR" "${answer[@]}" 2>&1) ); status=$?
+    [[ $status == 1 && $out =~ (needed,.*free below ulimit -v|out of memory) ]] && echo "ok address_space_$mib" ||
+        not_ok "address_space_$mib" "exit status $status: $out"
+done
+# from nothing to enough, checked or not: done or failed with a message, never a signal
+bad=
+for mib in $(seq 24 12 260); do
+    for memory in auto none; do
+        out=$( (ulimit -c 0; ulimit -v $((mib << 10)); "$TAILOR" --memory $memory "${answer[@]}" --ctx 2048 2>&1) ); status=$?
+        [[ $status == 0 || ($status == 1 && $out =~ (memory|needed|wanted|thread)) || $status == 127 ]] || bad+=" $mib/$memory:$status:${out:0:120}"
+    done
+done
+[[ -z $bad ]] && echo "ok no_signal_at_any_size" || not_ok no_signal_at_any_size "$bad"
+
+# --- a control group, where one can be made
+group=/sys/fs/cgroup/tailor-test-$$
+if [[ -w /sys/fs/cgroup/cgroup.procs ]] && mkdir "$group" 2>/dev/null && echo 150M >"$group/memory.max" 2>/dev/null; then
+    out=$( (echo $BASHPID >"$group/cgroup.procs"; exec "$TAILOR" "${answer[@]}" 2>&1) ); status=$?
+    [[ $status == 1 && $out =~ "free in the control group" ]] && echo "ok control_group" || not_ok control_group "exit status $status: $out"
+    rmdir "$group"
+else
+    rmdir "$group" 2>/dev/null
+    echo "skip control_group no control group can be made here"
+fi
+
+# --- keys and values in q8_0: about half the bytes, the same beginning of an answer, not in reference precision
+need() { "$TAILOR" --memory 190MB "${answer[@]}" --ctx 8192 "$@" 2>&1 | grep -o ': [0-9.]* MB needed' | grep -o '[0-9]*' | head -1; }
+f16=$(need) q8=$(need --kv-type q8_0)
+[[ -n $f16 && -n $q8 && $((q8 * 100)) -gt $((f16 * 50)) && $((q8 * 100)) -lt $((f16 * 57)) ]] && echo "ok kv_bytes" || not_ok kv_bytes "$f16 and $q8 MB"
+run 0 kv_q8 '^$' "${answer[@]}" --kv-type q8_0
+TAILOR_KV_TYPE=q8_0 run 0 kv_variable '^$' "${answer[@]}"
+run 2 kv_reference 'cannot use kv_type q8_0 with precision reference: keys and values are float32 there' "${answer[@]}" --kv-type q8_0 --precision reference
+run 2 kv_unknown '"q4" is not one of f16, q8_0' "${answer[@]}" --kv-type q4
+run 2 kv_heads 'cannot keep keys and values in q8_0: heads of [0-9]+ values are no whole blocks of 32' generate tests/data/golden/gguf/llama.gguf --ids 1,2 --kv-type q8_0
+
+# --- tuning plans with the same limits
+printf '{"ids":[1,2,3,4],"labels":[1,2,3,4]}\n' >"$WORK/rows.jsonl"
+run 1 tune 'cannot load ".*": .* free below --memory' --memory 100MB tune --base "$WORK/m.gguf" --data "$WORK/rows.jsonl" \
+    --data-format tokens --max-steps 1 --output "$WORK/run"
+exit $failed
