@@ -9,7 +9,7 @@ A program that dies, or leaves out tests it announced, is a failure of its own."
 import glob, os, re, subprocess, sys, time
 
 TIMEOUT_S = 900
-TSAN = {'test_pool', 'test_engine', 'test_device', 'test_http_server'}
+TSAN = {'test_pool', 'test_engine', 'test_device', 'test_experts', 'test_latent', 'test_http_server'}
 # the real model and long property tests: under a sanitizer they say nothing new and take minutes
 NOT_UNDER_ASAN = {'test_smol', 'test_kern_emulated'}
 

@@ -368,7 +368,12 @@ static void check_case(const struct layer_case *c, enum quant_type type, enum ke
 static void test_against_naive(void **state)
 {
     (void)state;
-    for (int isa = KERN_SCALAR; isa <= (int)kern_isa_detect(); isa++) {
+#if defined(__SANITIZE_THREAD__)
+    int first = (int)kern_isa_detect(); /* whose threads meet in the same places on every level */
+#else
+    int first = KERN_SCALAR;
+#endif
+    for (int isa = first; isa <= (int)kern_isa_detect(); isa++) {
         for (size_t i = 0; i < N_ELEM(cases); i++) {
             check_case(&cases[i], QUANT_F32, (enum kern_isa)isa);
             check_case(&cases[i], QUANT_F16, (enum kern_isa)isa);
@@ -445,7 +450,7 @@ static void test_out_of_memory(void **state)
         assert_int_equal(dev_experts_space_new(d, &space, &shape, &e), -ERR_NOMEM);
         mem_fault_after(0);
     }
-    assert_int_equal(dev_stack_new(d, &s, QUANT_F32, SIZE_MAX / 64, 64, 64, &e), -ERR_NOMEM);
+    assert_int_equal(dev_stack_new(d, &s, QUANT_F32, SIZE_MAX / 8, 64, 64, &e), -ERR_NOMEM);
     dev_free(d);
 }
 

@@ -126,9 +126,11 @@ static void check_export(const char *hf, int n_ctx)
 static void test_every_family(void **state)
 {
     (void)state;
-    static const char *const all[] = {MODELS "llama", MODELS "llama-mqa", MODELS "mistral", MODELS "mistral-swa",
-                                      MODELS "qwen2", MODELS "qwen3",     MODELS "gemma2",  MODELS "gemma3",
-                                      MODELS "phi3",  MODELS "olmo2",     MODELS "granite", MODELS "smollm3"};
+    static const char *const all[] = {
+        MODELS "llama",          MODELS "llama-mqa", MODELS "mistral", MODELS "mistral-swa", MODELS "qwen2",
+        MODELS "qwen3",          MODELS "gemma2",    MODELS "gemma3",  MODELS "phi3",        MODELS "olmo2",
+        MODELS "granite",        MODELS "smollm3",   MODELS "mixtral", MODELS "qwen2moe",    MODELS "qwen3moe",
+        MODELS "deepseek2-lite", MODELS "deepseek3", MODELS "llama4"};
     for (size_t i = 0; i < N_ELEM(all); i++) {
         check_export(all[i], N_TOK);
     }
@@ -199,6 +201,23 @@ static void test_options(void **state)
          "{\"rope_parameters\":{\"rope_type\":\"yarn\",\"rope_theta\":10000,\"factor\":4,"
          "\"original_max_position_embeddings\":32}}",
          40},
+        {"mixtral", "{\"sliding_window\":6}", 40},
+        {"mixtral", "{\"num_experts_per_tok\":1}", 40},
+        {"qwen2moe", "{\"norm_topk_prob\":true}", 40},
+        {"qwen3moe", "{\"norm_topk_prob\":false}", 40},
+        {"deepseek2-lite", "{\"topk_method\":\"group_limited_greedy\",\"n_group\":3,\"topk_group\":1}", 40},
+        {"deepseek2-lite", "{\"routed_scaling_factor\":16.0}", 40},
+        {"deepseek2-lite",
+         "{\"rope_parameters\":null,\"rope_theta\":10000,\"rope_scaling\":{\"type\":\"yarn\",\"factor\":40,"
+         "\"beta_fast\":32,\"beta_slow\":1,\"mscale\":0.707,\"mscale_all_dim\":0.707,"
+         "\"original_max_position_embeddings\":32}}",
+         40},
+        {"deepseek3", "{\"topk_group\":4}", 40},
+        {"deepseek3", "{\"norm_topk_prob\":false}", 40},
+        {"llama4", "{\"floor_scale\":4,\"attn_scale\":2.0}", 40},
+        {"llama4", "{\"attn_temperature_tuning\":false}", 40},
+        {"llama4", "{\"use_qk_norm\":false}", 40},
+        {"llama4", "{\"attention_chunk_size\":8}", 40},
     };
     for (size_t i = 0; i < N_ELEM(option); i++) {
         size_t n, m;

@@ -171,6 +171,27 @@ static void test_kv_b(void **state)
     dir_deinit(&d);
 }
 
+/* DeepSeek V3 has a layer behind the last one that predicts a second token. */
+static void test_prediction_layers(void **state)
+{
+    (void)state;
+    struct dir d;
+    struct err e = {0};
+    struct model_file *f;
+    dir_init(&d, "{\"model_type\": \"deepseek_v3\", \"num_hidden_layers\": 2, \"num_nextn_predict_layers\": 1}");
+    add(&d, "model.layers.1.self_attn.o_proj.weight", N_EMBD, N_EMBD, 0);
+    add(&d, "model.layers.2.self_attn.o_proj.weight", N_EMBD, N_EMBD, 0);
+    add(&d, "model.layers.2.eh_proj.weight", N_EMBD, 2 * N_EMBD, 0);
+    add(&d, "model.layers.2.mlp.experts.0.up_proj.weight", N_FF, N_EMBD, 0);
+    add(&d, "model.layers.3.eh_proj.weight", N_EMBD, N_EMBD, 0);
+    assert_int_equal(dir_open(&d, &f, &e), 0);
+    assert_int_equal(model_file_n_tensor(f), 2);
+    assert_non_null(model_file_find(f, "blk.1.attn_output.weight"));
+    assert_non_null(model_file_find(f, "model.layers.3.eh_proj.weight")); /* of no such layer: not passed over */
+    model_file_close(f);
+    dir_deinit(&d);
+}
+
 static void expect_refusal(struct dir *d, const char *word)
 {
     struct err e = {0};
@@ -203,10 +224,8 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stacked),
-        cmocka_unit_test(test_turned),
-        cmocka_unit_test(test_kv_b),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_stacked),           cmocka_unit_test(test_turned),  cmocka_unit_test(test_kv_b),
+        cmocka_unit_test(test_prediction_layers), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

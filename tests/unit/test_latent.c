@@ -306,7 +306,12 @@ static void check_shape(const struct shape *s, enum quant_type type, enum kern_i
 static void test_against_definition(void **state)
 {
     (void)state;
-    for (int isa = KERN_SCALAR; isa <= (int)kern_isa_detect(); isa++) {
+#if defined(__SANITIZE_THREAD__)
+    int first = (int)kern_isa_detect(); /* whose threads meet in the same places on every level */
+#else
+    int first = KERN_SCALAR;
+#endif
+    for (int isa = first; isa <= (int)kern_isa_detect(); isa++) {
         for (size_t i = 0; i < N_ELEM(shapes); i++) check_shape(&shapes[i], QUANT_F32, (enum kern_isa)isa);
         check_shape(&shapes[1], QUANT_BF16, (enum kern_isa)isa);
         check_shape(&block_shape, QUANT_Q8_0, (enum kern_isa)isa);

@@ -303,6 +303,8 @@ static void test_config_refused(void **state)
          "\"short_factor\":[1],\"long_factor\":[1]}," SIZES "}",
          -ERR_INPUT},
         {"{\"model_type\":\"granite\",\"logits_scaling\":0," SIZES "}", -ERR_INPUT},
+        {"{\"model_type\":\"llama\",\"layer_types\":[\"full_attention\",\"sliding_attention\"]," SIZES "}",
+         -ERR_UNSUPPORTED},
     };
     for (size_t i = 0; i < N_ELEM(bad); i++) {
         struct model_params p;

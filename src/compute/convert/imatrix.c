@@ -7,17 +7,37 @@
 #include "compute/formats/imatrix_file.h"
 #include "compute/model/tap.h"
 #include "ground/base/mem.h"
+#include "ground/base/str.h"
 
 enum { STEP_TOK = 256, INPUT_COUNT = 4 /* inputs of a layer that differ */ };
 
-/* Sites that the tap names, and the tensors that have this input; fused: the one that holds them all, where it does. */
-static const struct {
-    enum adapter_site site;
-    const char *tensor[3], *fused;
-} inputs[INPUT_COUNT] = {{SITE_Q, {"attn_q", "attn_k", "attn_v"}, "attn_qkv"},
-                         {SITE_O, {"attn_output"}, NULL},
-                         {SITE_GATE, {"ffn_gate", "ffn_up"}, "ffn_up"},
-                         {SITE_DOWN, {"ffn_down"}, NULL}};
+/* Sites that the tap names. */
+static const enum adapter_site inputs[INPUT_COUNT] = {SITE_Q, SITE_O, SITE_GATE, SITE_DOWN};
+
+enum { MAX_TENSOR = 4 };
+/* The tensors of a layer that have an input: n names. What goes into the last matrix of an expert is not seen; those
+ * before it are given the input of all tokens, chosen or not. */
+static int tensors_of(const struct model_params *p, int layer, enum adapter_site site, const char *name[MAX_TENSOR])
+{
+    static const char *const plain[INPUT_COUNT][MAX_TENSOR] = {
+        {"attn_q", "attn_k", "attn_v"}, {"attn_output"}, {"ffn_gate", "ffn_up"}, {"ffn_down"}};
+    static const char *const fused[INPUT_COUNT][MAX_TENSOR] = {{"attn_qkv"}, {"attn_output"}, {"ffn_up"}, {"ffn_down"}};
+    static const char *const latent[MAX_TENSOR] = {"attn_q", "attn_kv_a_mqa"},
+                             *const latent_q_a[MAX_TENSOR] = {"attn_q_a", "attn_kv_a_mqa"},
+                             *const experts[MAX_TENSOR] = {"ffn_gate_exps", "ffn_up_exps", "ffn_gate_shexp",
+                                                           "ffn_up_shexp"};
+    int i = site == SITE_Q ? 0 : site == SITE_O ? 1 : site == SITE_GATE ? 2 : 3, n = 0;
+    bool mixture = p->layer[layer].experts;
+    const char *const *from = p->fused ? fused[i] : plain[i];
+    from = i == 0 && p->latent.n_latent ? p->latent.q_rank ? latent_q_a : latent : from;
+    from = i == 2 && mixture ? experts : from;
+    int most = i == 3 && mixture ? 0 : i == 2 && mixture && p->experts.n_shared == 0 ? 2 : MAX_TENSOR;
+    while (n < most && from[n]) {
+        name[n] = from[n];
+        n++;
+    }
+    return n;
+}
 
 struct input {
     double *sum;
@@ -37,7 +57,7 @@ struct imatrix_collector {
 static struct input *input_of(struct imatrix_collector *c, int layer, enum adapter_site site)
 {
     for (int i = 0; layer >= 0 && i < INPUT_COUNT; i++) {
-        if (inputs[i].site == site) {
+        if (inputs[i] == site) {
             return &c->input[layer * INPUT_COUNT + i];
         }
     }
@@ -55,7 +75,8 @@ static void add_row(void *arg, int layer, enum adapter_site site, const float *x
 static int alloc_inputs(struct imatrix_collector *c, struct err *e)
 {
     const struct model_params *p = model_params(c->model);
-    const size_t n_in[INPUT_COUNT] = {(size_t)p->n_embd, (size_t)p->n_head * (size_t)p->d_head, (size_t)p->n_embd,
+    size_t d_value = (size_t)(p->latent.n_latent ? p->latent.d_value : p->d_head);
+    const size_t n_in[INPUT_COUNT] = {(size_t)p->n_embd, (size_t)p->n_head * d_value, (size_t)p->n_embd,
                                       (size_t)p->n_ff};
     size_t n = (size_t)c->n_layer * INPUT_COUNT + 1;
     c->input = mem_try_array(n, sizeof *c->input);
@@ -162,34 +183,36 @@ struct names {
     char (*name)[64];
 };
 
-static void add_sum(struct names *s, const struct imatrix_collector *c, const char *name, const struct input *in)
+static void add_sum(struct names *s, const struct imatrix_collector *c, const char *name, const struct input *in,
+                    size_t n_mat)
 {
     snprintf(s->name[s->n], sizeof s->name[0], "%s", name);
-    s->sum[s->n] = (struct imatrix_sum){.tensor = s->name[s->n], .sum = in->sum, .n_in = in->n_in, .count = c->n_tok};
+    s->sum[s->n] = (struct imatrix_sum){
+        .tensor = s->name[s->n], .sum = in->sum, .n_in = in->n_in, .n_mat = n_mat, .count = c->n_tok};
     s->n++;
 }
 
 static void list_sums(struct names *s, const struct imatrix_collector *c)
 {
+    const struct model_params *p = model_params(c->model);
     char name[64];
-    bool fused = model_params(c->model)->fused;
     for (int layer = 0; layer < c->n_layer; layer++) {
         for (int i = 0; i < INPUT_COUNT; i++) {
-            const char *one[] = {inputs[i].fused, NULL, NULL};
-            const char *const *tensor = fused && inputs[i].fused ? one : inputs[i].tensor;
-            for (int k = 0; k < 3 && tensor[k]; k++) {
-                snprintf(name, sizeof name, "blk.%d.%s.weight", layer, tensor[k]);
-                add_sum(s, c, name, &c->input[layer * INPUT_COUNT + i]);
+            const char *part[MAX_TENSOR];
+            int n = tensors_of(p, layer, inputs[i], part);
+            for (int k = 0; k < n; k++) {
+                bool stack = str_ends(part[k], "_exps");
+                snprintf(name, sizeof name, "blk.%d.%s.weight", layer, part[k]);
+                add_sum(s, c, name, &c->input[layer * INPUT_COUNT + i], stack ? (size_t)p->experts.n_expert : 1);
             }
         }
     }
-    bool tied = model_params(c->model)->tied_head;
-    add_sum(s, c, tied ? "token_embd.weight" : "output.weight", &c->input[c->n_layer * INPUT_COUNT]);
+    add_sum(s, c, p->tied_head ? "token_embd.weight" : "output.weight", &c->input[c->n_layer * INPUT_COUNT], 1);
 }
 
 int imatrix_collector_save(const struct imatrix_collector *c, const char *path, const char *dataset, struct err *e)
 {
-    size_t cap = (size_t)c->n_layer * SITE_COUNT + 1;
+    size_t cap = (size_t)c->n_layer * INPUT_COUNT * MAX_TENSOR + 1;
     if (c->n_tok == 0) {
         return err_set(e, ERR_INPUT, dataset, "cannot write an importance matrix: \"%s\" has no text", dataset);
     }

@@ -23,19 +23,21 @@ bool arch_has_tensor(const struct model_file *f, int layer, const char *name)
 int experts_check(const struct model_params *p, const char *path, struct err *e)
 {
     const struct model_experts *x = &p->experts;
-    bool right = x->n_expert <= MAX_EXPERT && x->n_used >= 1 && x->n_used <= x->n_expert && x->n_ff >= 1 &&
-                 x->n_ff <= 1 << 20 && x->n_shared >= 0 && x->n_shared <= 1 << 20;
+    bool counts = x->n_expert <= MAX_EXPERT && x->n_used >= 1 && x->n_used <= x->n_expert;
     bool groups = x->n_group >= 1 && x->n_group_used >= 1 && x->n_group_used <= x->n_group &&
                   x->n_expert % x->n_group == 0 && x->n_used <= x->n_expert / x->n_group * x->n_group_used;
-    if (right && groups && x->scale > 0 && x->scale < 1e6f) {
-        return 0;
+    if (!counts || !groups) {
+        return err_set(e, ERR_INPUT, path,
+                       "cannot use \"%s\": a router of %d experts with %d used, of %d of %d groups, is out of range",
+                       path, x->n_expert, x->n_used, x->n_group_used, x->n_group);
     }
-    return err_set(
-        e, ERR_INPUT, path,
-        "cannot use \"%s\": a router of %d experts of width %d (at most %d), %d used, %d of %d groups, scale "
-        "%g, shared width %d is out of range",
-        path, x->n_expert, x->n_ff, (int)MAX_EXPERT, x->n_used, x->n_group_used, x->n_group, (double)x->scale,
-        x->n_shared);
+    bool widths = x->n_ff >= 1 && x->n_ff <= 1 << 20 && x->n_shared >= 0 && x->n_shared <= 1 << 20;
+    if (!widths || !(x->scale > 0 && x->scale < 1e6f)) {
+        return err_set(e, ERR_INPUT, path,
+                       "cannot use \"%s\": experts of width %d, a shared width of %d or a scale of %g is out of range",
+                       path, x->n_ff, x->n_shared, (double)x->scale);
+    }
+    return 0;
 }
 
 int experts_width(int n, int width)

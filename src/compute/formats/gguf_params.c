@@ -229,6 +229,26 @@ static int read_own_keys(struct gguf_reader *r, struct model_params *p)
     return rc;
 }
 
+/* Keys that would change the computation, where the family does not read them. */
+static int check_unread(struct gguf_reader *r, const struct arch *a, const struct model_params *p)
+{
+    static const char *const scales[] = {"embedding_scale", "residual_scale", "logit_scale", "attention.scale"};
+    for (size_t i = 0; i < N_ELEM(scales) && !a->scale_has_key; i++) {
+        if (gguf_find(&r->f->gguf, key_of(r, scales[i]))) {
+            return gguf_refuse(r, scales[i], "is not supported for this architecture");
+        }
+    }
+    const char *pattern = "attention.sliding_window_pattern";
+    int64_t every = 0;
+    bool same = gguf_get_int(&r->f->gguf, key_of(r, pattern), &every) && every > 0;
+    for (int i = 0; same && i < p->n_layer; i++) {
+        same = ((i + 1) % every != 0) == (p->layer[i].window > 0);
+    }
+    return same || !gguf_find(&r->f->gguf, key_of(r, pattern))
+               ? 0
+               : gguf_refuse(r, pattern, "is not that of the architecture, which alone is supported");
+}
+
 static int check_causal(struct gguf_reader *r)
 {
     bool causal = true;
@@ -282,6 +302,7 @@ int gguf_params(const struct model_file *f, struct model_params *p, struct err *
     }
     p->attn_scale = 1.0f / sqrtf((float)p->d_head);
     arch_layers(a, p, window);
-    rc = a->from_gguf ? a->from_gguf(&r, p) : 0;
+    rc = check_unread(&r, a, p);
+    rc = rc || !a->from_gguf ? rc : a->from_gguf(&r, p);
     return rc ? rc : read_own_keys(&r, p);
 }

@@ -114,6 +114,26 @@ int config_read_no_rope(const struct config_reader *r, struct model_params *p, i
     return 0;
 }
 
+/* What a config says of its layers agrees with what was understood. */
+static int check_layer_types(const struct config_reader *r, const struct model_params *p)
+{
+    const json_t *list = config_member(r->config, "layer_types");
+    for (int i = 0; list && i < p->n_layer; i++) {
+        const char *type = json_string_value(json_array_get(list, (size_t)i));
+        const char *own = p->layer[i].chunk > 0    ? "chunked_attention"
+                          : p->layer[i].window > 0 ? "sliding_attention"
+                                                   : "full_attention";
+        if (!type || !str_eq(type, own)) {
+            return err_set(
+                r->e, ERR_UNSUPPORTED, r->path,
+                "cannot use \"%s\": config.json \"layer_types\" says \"%.64s\" of layer %d, which is %s by the "
+                "other members",
+                r->path, type ? type : "", i, own);
+        }
+    }
+    return 0;
+}
+
 /* The activation is the family's own, whatever key says so; another would be another model. */
 static int check_activation(const struct config_reader *r, const struct model_params *p)
 {
@@ -191,7 +211,8 @@ int hf_config_params(const json_t *config, const char *path, struct model_params
     }
     p->attn_scale = 1.0f / sqrtf((float)p->d_head);
     arch_layers(a, p, 0);
-    return a->from_config ? a->from_config(&r, p) : 0;
+    rc = a->from_config ? a->from_config(&r, p) : 0;
+    return rc ? rc : check_layer_types(&r, p);
 }
 
 int hf_params(const struct model_file *f, struct model_params *p, struct err *e)

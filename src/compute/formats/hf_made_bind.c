@@ -142,7 +142,7 @@ static int bind_experts(struct maker *m)
     size_t n = 0, end;
     int rc = x ? 0 : no_memory(m);
     for (size_t i = 0; !rc && i < m->f->n_tensor; i++) {
-        if (parse_expert(m->f->tensor[i].info.name, &x[n])) {
+        if (!m->used[i] && parse_expert(m->f->tensor[i].info.name, &x[n])) {
             x[n++].at = i;
         }
     }
@@ -255,6 +255,18 @@ static int bind_whole(struct maker *m)
     return rc;
 }
 
+/* Layers behind the last that only predict further tokens (num_nextn_predict_layers): nothing here uses them. */
+static void drop_prediction(struct maker *m)
+{
+    uint64_t n_layer = config_size(m, "num_hidden_layers"), n_more = config_size(m, "num_nextn_predict_layers");
+    for (size_t i = 0; n_layer && n_more && i < m->f->n_tensor; i++) {
+        const char *name = m->f->tensor[i].info.name;
+        int layer = -1;
+        bool numbered = sscanf(name, "blk.%5d.", &layer) == 1 || in_layer(name, &layer);
+        m->used[i] = numbered && layer >= 0 && (uint64_t)layer >= n_layer && (uint64_t)layer < n_layer + n_more;
+    }
+}
+
 /* The index is made after this. */
 static int replace(struct maker *m)
 {
@@ -263,6 +275,10 @@ static int replace(struct maker *m)
         if (!m->used[i]) {
             m->f->tensor[n++] = m->f->tensor[i];
         }
+    }
+    m->f->n_tensor = n;
+    if (m->n_made == 0) {
+        return 0;
     }
     struct stored_tensor *all = mem_try_realloc(m->f->tensor, (n + m->n_made) * sizeof *all);
     if (!all) {
@@ -281,9 +297,13 @@ int hf_made_bind(struct model_file *f, struct err *e)
         return 0;
     }
     m.used = mem_try_array(f->n_tensor, sizeof *m.used);
-    int rc = m.used ? bind_experts(&m) : no_memory(&m);
+    if (!m.used) {
+        return no_memory(&m);
+    }
+    drop_prediction(&m);
+    int rc = bind_experts(&m);
     rc = rc ? rc : bind_whole(&m);
-    if (!rc && m.n_made) {
+    if (!rc) {
         rc = replace(&m);
     }
     mem_free(m.used);

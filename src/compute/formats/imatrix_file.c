@@ -293,7 +293,7 @@ int imatrix_find(const struct imatrix *m, const char *tensor, size_t n_mat, size
 static int put_tensors(struct gguf_writer *w, const struct imatrix_sum *s)
 {
     char name[LIMIT_NAME_BYTES];
-    const uint64_t sum_shape[] = {1, s->n_in}, count_shape[] = {1, 1};
+    const uint64_t sum_shape[] = {s->n_mat, s->n_in}, count_shape[] = {s->n_mat, 1};
     snprintf(name, sizeof name, "%s%s", s->tensor, sum_end);
     int rc = gguf_put_tensor(w, name, TENSOR_F32, sum_shape, 2);
     snprintf(name, sizeof name, "%s%s", s->tensor, count_end);
@@ -310,9 +310,15 @@ static int write_sums(struct gguf_writer *w, const struct imatrix_sum *s, struct
     for (size_t i = 0; i < s->n_in; i++) {
         sum[i] = (float)s->sum[i];
     }
-    int rc = gguf_write_data(w, sum, s->n_in * sizeof *sum, e);
+    int rc = 0;
+    for (size_t k = 0; !rc && k < s->n_mat; k++) {
+        rc = gguf_write_data(w, sum, s->n_in * sizeof *sum, e);
+    }
     mem_free(sum);
-    return rc ? rc : gguf_write_data(w, &count, sizeof count, e);
+    for (size_t k = 0; !rc && k < s->n_mat; k++) {
+        rc = gguf_write_data(w, &count, sizeof count, e);
+    }
+    return rc;
 }
 
 int imatrix_save(const char *path, const struct imatrix_sum *sums, size_t n, const char *dataset, uint32_t n_chunk,

@@ -21,8 +21,8 @@ int imatrix_find(const struct imatrix *m, const char *tensor, size_t n_mat, size
 /* One tensor to write: sums of squares over count rows. */
 struct imatrix_sum {
     const char *tensor;
-    const double *sum; /* [n_in] */
-    size_t n_in;
+    const double *sum;  /* [n_in] */
+    size_t n_in, n_mat; /* n_mat: 1, or matrices of a stack, which all get these sums */
     uint64_t count;
 };
 /* Atomic. dataset: where the texts came from; chunks of chunk_len tokens are the unit in which other tools count. */
