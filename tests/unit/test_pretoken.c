@@ -35,7 +35,7 @@
 /* where a word ends for the tokenizers' engine */
 #define NO_WORD "(?![\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}])"
 
-enum { MAX_CHARS = 48, MAX_BYTES = 4 * MAX_CHARS, N_STRINGS = 6000, MAX_PATTERNS = 6 };
+enum { MAX_CHARS = 48, MAX_BYTES = 4 * MAX_CHARS, N_STRINGS = 2000, MAX_PATTERNS = 6 };
 
 /* The published patterns of every rule, in the order in which they are applied. */
 static const struct {
@@ -56,7 +56,8 @@ static const struct {
     {"laguna", {"[^\\n]+|[\\n]+", CT "|" LEAD "\\p{L}+|\\p{N}" TAIL}},
     {"afmoe",
      {"\\d{1,3}(?=(?:\\d{3})*(?!\\d))",
-      "[一-鿿㐀-䶿\\x{F900}-\\x{FAFF}぀-ゟ゠-ヿ･-ﾟ⼀-⿟เ-๿຀-໿ក-៿က-႟ꩠ-ꩿꧠ-꧿가-힯ᄀ-ᇿ]"
+      "[一-鿿㐀-䶿\\x{F900}-\\x{FAFF}぀-ゟ゠-ヿ･-ﾟ⼀-⿟เ-๿຀-໿ក-៿က-႟ꩠ-ꩿꧠ-꧿가-힯ᄀ-"
+      "ᇿ]"
       "+",
       DS3}},
     {"deepseek-llm",
@@ -119,6 +120,7 @@ static pcre2_code *compile(const char *pattern)
     if (!re) {
         fail_msg("error %d at %zu of %s", code, (size_t)at, pattern);
     }
+    (void)pcre2_jit_compile(re, PCRE2_JIT_COMPLETE); /* faster where there is one */
     return re;
 }
 
@@ -295,12 +297,12 @@ static void any_bytes(void **state)
     }
 }
 
-/* A megabyte of one kind of character costs a rule no more steps than it has bytes: a splitter that looks ahead over a
+/* A quarter of a megabyte of one kind of character costs a rule no more steps than it has bytes: a splitter that looks ahead over a
  * run again for every piece of it would need minutes. */
 static void long_runs(void **state)
 {
     (void)state;
-    enum { N = 1 << 20 };
+    enum { N = 1 << 18 };
     static const char *const unit[] = {"a", " ",  "1",  "\xD9\xA3", "\n", "\xE4\xB8\xAD", "A", "\xCC\x81",
                                        "-", "a ", " 1", "1_",       "'s"};
     const char *name, *piece;

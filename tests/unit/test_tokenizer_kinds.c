@@ -237,6 +237,7 @@ static struct vocab_source words(void)
     add(M ",", 1, 0);
     add(M "\xE4\xB8\xAD", 1, 0);
     add(M "[", 1, 0);
+    add("b", CONTROL, 0);
     struct vocab_source v = source("bert");
     v.normalize = NORMALIZE_CLEAN | NORMALIZE_CJK | NORMALIZE_ACCENTS | NORMALIZE_LOWER;
     v.add_bos = v.add_eos = true;
@@ -260,6 +261,7 @@ static void word_pieces(void **state)
     expect(t, "[CLS] a", 0, M "[|[UNK]|[UNK]|" M "a"); /* a user's text is text */
     expect(t, "[CLS] a", TOKENIZE_SPECIAL, "[CLS]|" M "a");
     expect(t, " \t\n", 0, "");
+    expect(t, "ab", 0, "[UNK]"); /* a control token is no piece of a word */
     decode(t, "unaffable, a", 0, "unaffable , a");
     char much[128];
     memset(much, 'f', sizeof much);

@@ -195,7 +195,7 @@ static int encode_words(struct encoder *c)
     const char *s = c->normal.text;
     size_t pos = 0, begin;
     while (wordpiece_next_word(s, c->normal.n, &pos, &begin)) {
-        size_t n = wordpiece_split(&c->t->by_text, c->t->max_token_bytes, s + begin, pos - begin, piece);
+        size_t n = wordpiece_split(&c->t->words, c->t->max_token_bytes, s + begin, pos - begin, piece);
         int rc = n ? 0 : emit_to(c, c->t->unk_id, pos);
         for (size_t i = 0; !rc && i < n; i++) {
             rc = emit_to(c, piece[i].id, begin + piece[i].end);

@@ -369,6 +369,20 @@ static int find_missing(struct tokenizer *t, const struct vocab_source *v, struc
     return 0;
 }
 
+/* Text becomes no control token, however its words are spelled. */
+static int index_words(struct tokenizer *t)
+{
+    if (token_index_init(&t->words, t->n_token)) {
+        return -ERR_NOMEM;
+    }
+    for (size_t i = 0; i < t->n_token; i++) {
+        if (!(t->flags[i] & TOKEN_CONTROL)) {
+            token_index_put(&t->words, t->text[i], t->n_text[i], (uint32_t)i);
+        }
+    }
+    return 0;
+}
+
 static int copy_match(struct tokenizer *t, const struct vocab_source *v)
 {
     if (!v->match) {
@@ -400,6 +414,9 @@ static int build(struct tokenizer *t, const struct vocab_source *v, struct err *
     }
     mark_ends(t, v);
     if (index_special(t)) {
+        return no_memory(e);
+    }
+    if (t->kind == TOKENIZER_WORDS && index_words(t)) {
         return no_memory(e);
     }
     int rc = t->kind == TOKENIZER_WORDS ? 0 : build_bpe(t, v, e);
@@ -447,6 +464,7 @@ void tokenizer_free(struct tokenizer *t)
     mem_free(t->blob);
     mem_free(t->special.length);
     token_index_deinit(&t->by_text);
+    token_index_deinit(&t->words);
     bpe_deinit(&t->bpe);
     mem_free(t);
 }

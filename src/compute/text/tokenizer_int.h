@@ -47,6 +47,7 @@ struct tokenizer {
     char *blob;           /* text and bytes of all tokens */
     int32_t byte_id[256]; /* the token of a single byte, -1: none */
     struct token_index by_text;
+    struct token_index words; /* TOKENIZER_WORDS: what text can become */
     struct special_starts special;
     struct bpe bpe;
     size_t max_token_bytes; /* TOKENIZER_WORDS: the longest token that text can become */
