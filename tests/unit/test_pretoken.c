@@ -56,9 +56,9 @@ static const struct {
     {"laguna", {"[^\\n]+|[\\n]+", CT "|" LEAD "\\p{L}+|\\p{N}" TAIL}},
     {"afmoe",
      {"\\d{1,3}(?=(?:\\d{3})*(?!\\d))",
-      "[一-鿿㐀-䶿\\x{F900}-\\x{FAFF}぀-ゟ゠-ヿ･-ﾟ⼀-⿟เ-๿຀-໿ក-៿က-႟ꩠ-ꩿꧠ-꧿가-힯ᄀ-"
-      "ᇿ]"
-      "+",
+      "[\\x{4E00}-\\x{9FFF}\\x{3400}-\\x{4DBF}\\x{F900}-\\x{FAFF}\\x{3040}-\\x{309F}\\x{30A0}-\\x{30FF}"
+      "\\x{FF65}-\\x{FF9F}\\x{2F00}-\\x{2FDF}\\x{E40}-\\x{E7F}\\x{E80}-\\x{EFF}\\x{1780}-\\x{17FF}"
+      "\\x{1000}-\\x{109F}\\x{AA60}-\\x{AA7F}\\x{A9E0}-\\x{A9FF}\\x{AC00}-\\x{D7AF}\\x{1100}-\\x{11FF}]+",
       DS3}},
     {"deepseek-llm",
      {"[\\r\\n]",
@@ -297,8 +297,8 @@ static void any_bytes(void **state)
     }
 }
 
-/* A quarter of a megabyte of one kind of character costs a rule no more steps than it has bytes: a splitter that looks ahead over a
- * run again for every piece of it would need minutes. */
+/* A quarter of a megabyte of one kind of character costs a rule no more steps than it has bytes: a splitter that looks
+ * ahead over a run again for every piece of it would need minutes. */
 static void long_runs(void **state)
 {
     (void)state;
