@@ -25,13 +25,14 @@ void pool_barrier(struct pool *p);
 /* The share [*begin, *end) of n items, in multiples of `grain`, that a worker takes: contiguous, sizes differ by <=
  * grain. */
 void pool_share(size_t n, size_t grain, int worker, int n_worker, size_t *begin, size_t *end);
-/* Inside fn, for as long as it returns true: the next [*begin, *end) of n items for this worker, at most `step` of them.
- * First the parts of its own share (that of pool_share with grain 1), then what slower workers have not begun of theirs:
- * a worker that lost its core keeps the others waiting for one part, not for its whole share. Every item goes to one
- * worker. At most one such loop between two barriers (or the begin and the end of a run), with equal n and step. */
+/* Inside fn, for as long as it returns true: the next [*begin, *end) of n items for this worker, at most `step` of
+ * them. First the parts of its own share (that of pool_share with grain 1), then what slower workers have not begun of
+ * theirs: a worker that lost its core keeps the others waiting for one part, not for its whole share. Every item goes
+ * to one worker. At most one such loop between two barriers (or the begin and the end of a run), with equal n and step.
+ */
 bool pool_take(struct pool *p, size_t n, size_t step, int worker, size_t *begin, size_t *end);
-/* The same by hand, for parts that a caller numbers itself: the number of the next part of worker `share`, 0, 1, 2 ... since
- * the last barrier, whoever asks. Instead of pool_take, not beside it. */
+/* The same by hand, for parts that a caller numbers itself: the number of the next part of worker `share`, 0, 1, 2 ...
+ * since the last barrier, whoever asks. Instead of pool_take, not beside it. */
 size_t pool_take_part(struct pool *p, int share);
 /* CPUs this process may use: affinity mask and cgroup quota, at least 1. */
 int pool_cpus_available(void);

@@ -9,9 +9,10 @@
 enum memory_limit { MEMORY_OF_MACHINE, MEMORY_OF_GROUP, MEMORY_OF_ADDRESSES, MEMORY_OF_DATA, MEMORY_OF_OPTION };
 
 struct memory_room {
-    uint64_t total_bytes;    /* of the machine, or of the control group when that is less */
-    uint64_t physical_bytes; /* free without swapping, in the machine and in the control groups: what fills them can go */
-    uint64_t free_bytes;     /* physical_bytes, or less where a limit of the process (ulimit -v, -d) leaves less */
+    uint64_t total_bytes; /* of the machine, or of the control group when that is less */
+    uint64_t
+        physical_bytes;  /* free without swapping, in the machine and in the control groups: what fills them can go */
+    uint64_t free_bytes; /* physical_bytes, or less where a limit of the process (ulimit -v, -d) leaves less */
     enum memory_limit limit; /* the smallest one */
 };
 
