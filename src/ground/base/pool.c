@@ -32,7 +32,8 @@ struct wait_word {
 /* Parts of a worker's share that were taken since the last barrier, alone on its cache lines: nearly always by itself.
  */
 struct taken {
-    _Alignas(128) _Atomic size_t n;
+    _Alignas(64) _Atomic size_t n;
+    unsigned char apart[120];
 };
 
 struct worker {
