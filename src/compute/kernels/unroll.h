@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 /* Emulated or sanitized, no constant is worth the minutes of compiling a kernel for every one of them. */
-#if defined(TAILOR_SIMDE) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(TAILOR_SIMDE) || defined(__SANITIZE_ADDRESS__)
 #define KERN_COMPACT
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)

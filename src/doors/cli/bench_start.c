@@ -159,6 +159,6 @@ void bench_memory_print(const struct cli *c, const json_t *memory)
     format_member(memory, "kv_bytes", kv);
     format_member(memory, "budget_bytes", budget);
     printf(cli_text(c, "resident %s of %s (1.1 x file %s + keys and values %s + 100 MB)\n",
-                    "常驻内存 %s，预算 %s（1.1 x 文件 %s + KV 缓存 %s + 100 MB）\n"),
+                    "常驻内存 %s，预算 %s（文件 %s 的 1.1 倍 + KV %s + 100 MB）\n"),
            rss, budget, file, kv);
 }

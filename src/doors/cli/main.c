@@ -1,8 +1,11 @@
 /* main(): options, command, errors, exit status. Owns the order of things: what was printed is complete when it
  * returns, an error is printed once and nowhere else. */
 #include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "doors/cli/command_find.h"
 #include "doors/cli/help.h"
@@ -122,12 +125,19 @@ static int dispatch(const struct options *o, const struct command **cmd, struct 
     return rc ? rc : run_command(o, *cmd, n_word, e);
 }
 
+/* Behind a pipe or socket nobody reads any more. Asked for, since an earlier write that failed leaves no errno. */
+static bool reader_left(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
 /* A full disk behind stdout is a failure; a reader that left (head) has what it wanted. */
 static int check_stdout(int status, enum lang lang)
 {
     errno = 0;
     bool bad = fflush(stdout) || ferror(stdout);
-    if (!bad || errno == EPIPE) return status;
+    if (!bad || errno == EPIPE || reader_left()) return status;
     char msg[256];
     snprintf(msg, sizeof msg, "cannot write standard output: %s", errno ? strerror(errno) : "an earlier write failed");
     cli_print_message(lang, "tailor: ", "错误：", msg);
