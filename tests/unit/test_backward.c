@@ -64,7 +64,7 @@ static void test_linear(void **state)
 {
     (void)state;
     on_every_path(linear_case);
-    for (int isa = KERN_SCALAR; isa <= (int)kern_isa_detect(); isa++) {
+    for (int isa = FIRST_LEVEL; isa <= (int)kern_isa_detect(); isa++) {
         for (int p = 0; p < 2; p++) {
             struct dev *d = device(2, p == 0 ? PRECISION_REFERENCE : PRECISION_AUTO, (enum kern_isa)isa);
             linear_wide(d);
@@ -292,7 +292,7 @@ static void join_shape(struct dev *d, bool normed, double scale)
 static void test_join(void **state)
 {
     (void)state;
-    for (int isa = KERN_SCALAR; isa <= (int)kern_isa_detect(); isa++) {
+    for (int isa = FIRST_LEVEL; isa <= (int)kern_isa_detect(); isa++) {
         struct dev *d = device(2, PRECISION_REFERENCE, (enum kern_isa)isa);
         join_shape(d, true, 1);
         join_shape(d, true, 0.3);

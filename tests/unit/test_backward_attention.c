@@ -233,7 +233,7 @@ static void test_variants(void **state)
         {.still = true},
         {.softcap = 0.8, .qk_norm = HEAD_NORM, .chunk = 16, .still = true, .bare = true},
     };
-    for (int isa = KERN_SCALAR; isa <= (int)kern_isa_detect(); isa++)
+    for (int isa = FIRST_LEVEL; isa <= (int)kern_isa_detect(); isa++)
         for (int p = 0; p < 2; p++)
             for (size_t i = 0; i < N_ELEM(all); i++) {
                 struct dev *d = device(2, p == 0 ? PRECISION_REFERENCE : PRECISION_AUTO, (enum kern_isa)isa);

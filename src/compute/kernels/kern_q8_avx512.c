@@ -1,6 +1,9 @@
 /* Products of packed weights with int8 activations for AVX-512: VPDPBUSD, one 32-bit lane an output row, four inputs
  * a step, the activations broadcast from memory. A part of a weight block is unpacked into eight registers and used for
  * up to TILE activation rows; their sums stand in registers over all of k, so the order of a row's sum is k alone. */
+#if defined(__SANITIZE_ADDRESS__)
+#define KERN_COMPACT
+#endif
 #include <string.h>
 
 #include "compute/kernels/intrinsics.h"

@@ -4,13 +4,10 @@
 
 #include <stddef.h>
 
-/* Emulated or sanitized, no constant is worth the minutes of compiling a kernel for every one of them. */
-#if defined(TAILOR_SIMDE) || defined(__SANITIZE_ADDRESS__)
+/* Emulated, or sanitized where a file asks for it (KERN_COMPACT), no constant is worth the minutes of compiling a kernel
+ * for every one of them. */
+#if defined(TAILOR_SIMDE) && !defined(KERN_COMPACT)
 #define KERN_COMPACT
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define KERN_COMPACT
-#endif
 #endif
 
 /* Unroll a loop of constant count fully, so that arrays indexed by it become registers. */
