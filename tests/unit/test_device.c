@@ -429,7 +429,7 @@ static void check_against_naive(const struct shape *s, enum quant_type type, enu
 static void test_against_naive(void **state)
 {
     (void)state;
-#if defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
     int first = (int)kern_isa_detect(), step = 4; /* threads meet in the same places on every level, with every type */
 #else
     int first = KERN_SCALAR, step = 1;

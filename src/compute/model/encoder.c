@@ -145,6 +145,7 @@ void encoder_free(struct encoder *m)
         free_norm(d, &l->after_attention);
         free_norm(d, &l->after_ffn);
     }
+    forget_bound(&m->base);
     free_norm(d, &m->embedding);
     dev_mat_free(m->token);
     dev_mat_free(m->position);

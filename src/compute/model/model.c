@@ -192,10 +192,7 @@ void model_free(struct model *m)
     dev_mat_free(m->embedding);
     dev_mat_free(m->head);
     dev_release(m->dev, m->output_norm);
-    for (size_t i = 0; i < m->n_bound; i++) {
-        mem_free(m->bound[i].name);
-    }
-    mem_free(m->bound);
+    forget_bound(m);
     packed_file_close(m->packed);
     dev_release(m->dev, m->ones);
     mem_free(m->layer);

@@ -59,6 +59,14 @@ static int find_tensor(const struct model_file *f, const char *name, size_t n_ou
     return bind_find(f, name, n_in ? 2 : 1, shape, out, type, e);
 }
 
+void forget_bound(struct model *m)
+{
+    for (size_t i = 0; i < m->n_bound; i++) {
+        mem_free(m->bound[i].name);
+    }
+    mem_free(m->bound);
+}
+
 /* Rows of t from row0 on, as many as the matrix has. */
 static int read_rows(struct dev *d, const struct model_file *f, const struct tensor_info *t, size_t row0,
                      struct dev_mat *mat, struct err *e)

@@ -145,6 +145,8 @@ int model_check_memory(const struct dev *d, const struct model_file *f, struct e
 
 /* --- binding: model_bind.c --- */
 
+/* Frees what the bind_ functions noted of a model: names, not matrices. */
+void forget_bound(struct model *m);
 /* A matrix by its GGUF name, read in pieces and packed. Missing: -ERR_INPUT. */
 int bind_mat(struct model *m, const struct model_file *f, const char *name, size_t n_out, size_t n_in,
              struct dev_mat **out, struct err *e) MUST_CHECK;
