@@ -6,7 +6,7 @@ usage: tests/run.py [PATTERN...]   only programs whose path contains a pattern
 
 A unit program is a cmocka executable (TAP output); a script prints `ok NAME`, `not ok NAME reason`, `skip NAME reason`.
 A program that dies, or leaves out tests it announced, is a failure of its own."""
-import glob, os, re, subprocess, sys, time
+import concurrent.futures, glob, os, re, subprocess, sys, time
 
 TIMEOUT_S = 900
 TSAN = {'test_pool', 'test_engine', 'test_device', 'test_experts', 'test_latent', 'test_http_server'}
@@ -75,16 +75,17 @@ def main():
                ASAN_OPTIONS='detect_leaks=1:allocator_may_return_null=1', UBSAN_OPTIONS='print_stacktrace=1')
     c, start = Counts(), time.monotonic()
 
-    def each(paths, fn, tag=''):
-        for p in filter(chosen, sorted(paths)):
+    def each(paths, fn, at_once=1):
+        def timed(p):
             t = time.monotonic()
             fn(p)
-            print(f'{p}{tag}: {time.monotonic() - t:.1f} s', flush=True)
+            print(f'{p}: {time.monotonic() - t:.1f} s', flush=True)
+        with concurrent.futures.ThreadPoolExecutor(at_once) as pool: list(pool.map(timed, filter(chosen, sorted(paths))))
 
     each(glob.glob('tests/structure/*.py') + glob.glob('tests/structure/*.sh'), lambda p: script(p, env, c))
     units = [os.path.splitext(os.path.basename(p))[0] for p in glob.glob('tests/unit/test_*.c')]
     each([f'build/tests/unit/{u}' for u in units], lambda p: unit(p, '', env, c))
-    each([f'build/asan/tests/unit/{u}' for u in units if u not in NOT_UNDER_ASAN], lambda p: unit(p, ' (asan)', env, c))
+    each([f'build/asan/tests/unit/{u}' for u in units if u not in NOT_UNDER_ASAN], lambda p: unit(p, ' (asan)', env, c), at_once=2)
     each([p for p in glob.glob('build/tsan/tests/unit/test_*') if os.path.basename(p) in TSAN and '.' not in os.path.basename(p)],
          lambda p: unit(p, ' (tsan)', env, c))
     each(glob.glob('tests/integration/*.sh'), lambda p: script(p, env, c))
