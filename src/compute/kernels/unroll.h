@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-/* Emulated, or sanitized where a file asks for it (KERN_COMPACT), no constant is worth the minutes of compiling a kernel
- * for every one of them. */
+/* Emulated, or sanitized where a file asks for it (KERN_COMPACT), no constant is worth the minutes of compiling a
+ * kernel for every one of them. */
 #if defined(TAILOR_SIMDE) && !defined(KERN_COMPACT)
 #define KERN_COMPACT
 #endif
