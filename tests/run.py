@@ -6,7 +6,7 @@ usage: tests/run.py [PATTERN...]   only programs whose path contains a pattern
 
 A unit program is a cmocka executable (TAP output); a script prints `ok NAME`, `not ok NAME reason`, `skip NAME reason`.
 A program that dies, or leaves out tests it announced, is a failure of its own."""
-import concurrent.futures, glob, os, re, subprocess, sys, time
+import concurrent.futures, glob, os, re, subprocess, sys, threading, time
 
 TIMEOUT_S = 900
 TSAN = {'test_pool', 'test_engine', 'test_device', 'test_experts', 'test_latent', 'test_http_server'}
@@ -15,7 +15,7 @@ NOT_UNDER_ASAN = {'test_smol', 'test_kern_emulated'}
 
 
 class Counts:
-    def __init__(self): self.passed, self.failed, self.skipped = 0, [], {}
+    def __init__(self): self.passed, self.failed, self.skipped, self.lock = 0, [], {}, threading.Lock()
 
     def skip(self, reason): self.skipped[reason] = self.skipped.get(reason, 0) + 1
 
@@ -45,13 +45,14 @@ def unit(path, tag, env, c):
     code, out = run([path], env)
     passed, failed, skipped, announced = read_tap(out)
     name = os.path.basename(path) + tag
-    c.passed += passed
-    reasons = re.findall(r'^# ?skip[a-z]*: *(.*)$', out, re.M)
-    for s in skipped: c.skip(reasons[0] if reasons else f'{name} {s}')
-    missing = announced is None or passed + len(failed) + len(skipped) < announced
-    if failed or missing or code != 0:
-        c.failed += [f'{name} {f}' for f in failed] or [f'{name}: exit {code} after {passed} of {announced} tests']
-        print(f'--- {name}: exit {code}\n{out[-6000:]}', flush=True)
+    with c.lock: # two programs may end at once
+        c.passed += passed
+        reasons = re.findall(r'^# ?skip[a-z]*: *(.*)$', out, re.M)
+        for s in skipped: c.skip(reasons[0] if reasons else f'{name} {s}')
+        missing = announced is None or passed + len(failed) + len(skipped) < announced
+        if failed or missing or code != 0:
+            c.failed += [f'{name} {f}' for f in failed] or [f'{name}: exit {code} after {passed} of {announced} tests']
+            print(f'--- {name}: exit {code}\n{out[-6000:]}', flush=True)
 
 
 def script(path, env, c):
