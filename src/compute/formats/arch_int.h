@@ -79,6 +79,10 @@ struct gguf_keys {
 void gguf_keys_int(struct gguf_keys *k, const char *name, int value); /* below the architecture's name */
 void gguf_keys_float(struct gguf_keys *k, const char *name, double value);
 void gguf_keys_bool(struct gguf_keys *k, const char *name, bool value);
+void gguf_keys_whole_text(struct gguf_keys *k, const char *key, const char *text); /* a whole key; NULL: nothing */
+/* Keys of an encoder, and of how the vectors of tokens become one: gguf_put_embedding.c. */
+void gguf_put_encoder(struct gguf_keys *k, const struct encoder_params *p, const char *name);
+void gguf_put_embedding(struct gguf_keys *k, const struct embedding_params *p);
 
 /* --- tensors --- */
 

@@ -53,7 +53,7 @@ static const struct preset presets[] = {
     {"gemma3", "1b", 26, 1152, 4, 1, 256, 6912, 262144, 32768, true, 1e6, 1e-6, .window = 512},   /* gemma-3-1b */
     {"phi3", "tiny", 2, 64, 4, 4, 16, 160, 512, 512, true, 1e4, 1e-5, .window = 0},
     {"phi3", "4b", 32, 3072, 32, 32, 96, 8192, 32064, 4096, false, 1e4, 1e-5, .window = 2047},    /* Phi-3-mini-4k */
-    {"olmo2", "tiny", 2, 64, 4, 4, 16, 160, 512, 512, true, 5e5, 1e-6, .window = 0},
+    {"olmo2", "tiny", 2, 64, 4, 4, 16, 160, 512, 512, false, 5e5, 1e-6, .window = 0},
     {"olmo2", "1b", 16, 2048, 16, 16, 128, 8192, 100352, 4096, false, 5e5, 1e-6, .window = 0},   /* OLMo-2-0425-1B */
     {"olmo2", "7b", 32, 4096, 32, 32, 128, 11008, 100352, 4096, false, 5e5, 1e-6, .window = 0},  /* OLMo-2-1124-7B */
     {"granite", "tiny", 2, 64, 4, 2, 16, 160, 512, 512, true, 1e7, 1e-5,
@@ -126,7 +126,8 @@ int random_model_find(const char *arch, const char *name, int n_layer, struct ra
             return err_set(e, ERR_USAGE, "layers", "cannot make a model of %d layers: %s %s has %d", n_layer, arch,
                            name, s->n_layer);
         }
-        snprintf(out->name, sizeof out->name, "random %s %s", arch, name);
+        /* without the architecture: llama.cpp wants tokens of Phi-3 wherever a name has "phi3" in it */
+        snprintf(out->name, sizeof out->name, "random weights, %s", name);
         out->rope_freqs = s->rope_freqs;
         out->params.n_layer = n_layer > 0 ? n_layer : s->n_layer;
         fill(s, &out->params);
