@@ -77,8 +77,18 @@ static int check_options(const struct model_file *f, struct err *e)
                        "cannot use \"%s\": position_embedding_type is \"%.40s\", \"absolute\" is supported", f->path,
                        position);
     }
-    if (json_is_true(json_object_get(f->config, "is_decoder"))) {
-        return err_set(e, ERR_UNSUPPORTED, f->path, "cannot use \"%s\": is_decoder is not supported", f->path);
+    static const char *const switches[] = {"is_decoder", "add_cross_attention"};
+    for (size_t i = 0; i < N_ELEM(switches); i++) {
+        const json_t *j = json_object_get(f->config, switches[i]);
+        if (j && !json_is_null(j) && !json_is_false(j)) {
+            return err_set(e, ERR_UNSUPPORTED, f->path, "cannot use \"%s\": %s is not supported", f->path, switches[i]);
+        }
+    }
+    bool causal = false;
+    if (f->is_gguf && gguf_find(&f->gguf, "bert.attention.causal") &&
+        (!gguf_get_bool(&f->gguf, "bert.attention.causal", &causal) || causal)) {
+        return err_set(e, ERR_UNSUPPORTED, f->path,
+                       "cannot use \"%s\": bert.attention.causal is not false, which alone is supported", f->path);
     }
     return 0;
 }
