@@ -39,9 +39,11 @@ static void transpose(float *dst, const float *src, size_t n_row, size_t n_col)
 
 void dev_lora_update(struct dev *d, struct dev_lora *l)
 {
-    (void)d;
     transpose(l->at, l->a, (size_t)l->rank, l->n_in);
     transpose(l->bt, l->b, l->n_out, (size_t)l->rank);
+    if (l->m) {
+        cpu_magnitude_update(d, l);
+    }
 }
 
 void dev_lora_free(struct dev_lora *l)
@@ -49,6 +51,10 @@ void dev_lora_free(struct dev_lora *l)
     if (l) {
         dev_release(l->dev, l->at);
         dev_release(l->dev, l->bt);
+        dev_release(l->dev, l->norm);
+        dev_release(l->dev, l->gain);
+        mem_free(l->square);
+        mem_free(l->aa);
         mem_free(l);
     }
 }
@@ -60,4 +66,7 @@ int dev_lora_rank(const struct dev_lora *l)
 void dev_lora_set_scale(struct dev_lora *l, float scale)
 {
     l->scale = scale;
+    if (l->m) {
+        cpu_magnitude_update(l->dev, l);
+    }
 }

@@ -50,8 +50,23 @@ static int read_sites(struct train_config *c, const struct param_set *s, struct 
     return 0;
 }
 
+/* Fields that say something of an adapter, where none is made. */
+static int refuse_adapter_fields(const struct param_set *s, struct err *e)
+{
+    static const char *const name[] = {"rank", "alpha", "use_rslora", "target_modules", "adapter_init"};
+    for (size_t i = 0; i < N_ELEM(name); i++)
+        if (param_is_set(s, name[i]))
+            return err_set(e, ERR_USAGE, name[i], "cannot tune with %s and adapter full: all weights are trained, and no "
+                                                  "adapter is made",
+                           name[i]);
+    return 0;
+}
+
 static int read_adapter(struct train_config *c, const struct param_set *s, struct err *e)
 {
+    c->full = str_eq(param_str(s, "adapter"), "full");
+    if (c->full) return refuse_adapter_fields(s, e);
+    c->use_dora = str_eq(param_str(s, "adapter"), "dora");
     c->rank = (int)param_int(s, "rank");
     c->alpha = (float)param_float(s, "alpha");
     c->needs_quantized = str_eq(param_str(s, "adapter"), "qlora");

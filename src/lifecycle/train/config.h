@@ -22,6 +22,8 @@ struct train_config {
     int rank;
     float alpha;
     bool use_rslora;
+    bool use_dora;         /* adapter dora */
+    bool full;             /* adapter full: all weights, and nothing of an adapter */
     bool needs_quantized;  /* adapter qlora: the base must be quantized, and stays so */
     unsigned sites;        /* bits of enum adapter_site */
     int epochs, max_steps; /* exactly one is > 0 */

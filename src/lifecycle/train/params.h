@@ -10,9 +10,11 @@
      .help_zh = "要微调的模型：GGUF 文件、Hugging Face 目录或注册名"},                                                  \
     {.name = "method", .type = PARAM_CHOICE, .choices = "sft||dpo|orpo|kto|grpo", .initial = "sft",                     \
      .help_en = "training method", .help_zh = "训练方法"},                                                              \
-    {.name = "adapter", .type = PARAM_CHOICE, .choices = "lora|qlora||dora|full", .initial = "lora",                    \
-     .help_en = "what is trained; a quantized base stays quantized with lora, qlora insists on one",                    \
-     .help_zh = "训练的部分；lora 时量化基座保持量化，qlora 要求量化基座"},                                             \
+    {.name = "adapter", .type = PARAM_CHOICE, .choices = "lora|qlora|dora|full", .initial = "lora",                    \
+     .help_en = "what is trained; with lora and dora a quantized base stays quantized, qlora insists on one; full: all " \
+                "weights of a base in F32, F16 or BF16",                                                                \
+     .help_zh = "训练的部分；lora 与 dora 时量化基座保持量化，qlora 要求量化基座；full：全部权重，"                     \
+                "基座须为 F32、F16 或 BF16"},                                                                           \
     {.name = "rank", .type = PARAM_INT, .min = 1, .max = 1024, .initial = "16",                                         \
      .help_en = "rank of the adapter", .help_zh = "适配器的秩"},                                                        \
     {.name = "alpha", .type = PARAM_FLOAT, .min = 1e-6, .max = 1e6, .initial = "32",                                    \

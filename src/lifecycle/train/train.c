@@ -95,7 +95,7 @@ static int load_state(struct trainer *t, struct err *e)
     dev_write(t->dev, t->params, s->params, t->n_param);
     dev_write(t->dev, t->m, s->m, t->n_param);
     dev_write(t->dev, t->v, s->v, t->n_param);
-    adapter_update(t->adapter);
+    trainer_updated(t);
     return run_dir_truncate(&t->dir, s->events_bytes, e);
 }
 
@@ -221,21 +221,6 @@ static int all_steps(struct trainer *t, struct err *e)
 
 /* --- the end --- */
 
-static int save_adapter(struct trainer *t, struct err *e)
-{
-    char step[32];
-    const char *metadata[] = {"inputs", t->state.inputs, "step", step, "version", t->rq->version, NULL};
-    snprintf(step, sizeof(step), "%llu", (unsigned long long)t->state.step);
-    if (t->state.best != NULL) {
-        dev_write(t->dev, t->params, t->state.best, t->n_param);
-        adapter_update(t->adapter);
-    }
-    char *path = path_join(t->cfg->output, "adapter");
-    int rc = adapter_save(t->adapter, path, t->cfg->base, metadata, e);
-    mem_free(path);
-    return rc;
-}
-
 static void fill_result(const struct trainer *t, struct train_result *out)
 {
     const struct checkpoint *s = &t->state;
@@ -251,7 +236,7 @@ static void fill_result(const struct trainer *t, struct train_result *out)
 
 static int finish(struct trainer *t, struct train_result *out, struct err *e)
 {
-    int rc = save_adapter(t, e);
+    int rc = trainer_save_target(t, e);
     if (rc != 0) return rc;
     fill_result(t, out);
     json_t *event = json_pack("{s:s,s:I,s:o,s:o,s:f,s:f,s:f,s:I,s:b}", "event", "done", "steps", (json_int_t)out->steps,

@@ -59,7 +59,7 @@ static int update(struct trainer *t, uint64_t step, struct step_result *out, str
                             .c1 = (float)(1.0 - pow(c->beta1, (double)(step + 1))),
                             .c2 = (float)(1.0 - pow(c->beta2, (double)(step + 1)))};
     dev_adamw(t->dev, t->params, t->m, t->v, t->grads, t->n_param, &opt);
-    adapter_update(t->adapter);
+    trainer_updated(t);
     return 0;
 }
 
