@@ -473,8 +473,7 @@ static void unrotate_worker(void *arg, int worker, int n_worker)
 
 void dev_attention_in_backward(struct dev *d, const struct dev_batch *b, const struct dev_attn_in *p,
                                const struct dev_proj_grad g[3], const struct dev_norm_grad *n, float *dq,
-                               const struct dev_kv *dkv, int dkv_layer, const float *x, const float *inv_rms,
-                               float *dx)
+                               const struct dev_kv *dkv, int dkv_layer, const float *x, const float *inv_rms, float *dx)
 {
     assert(!dkv->is_f16);
     struct carve c = carve_begin(&d->shared);

@@ -1,5 +1,5 @@
-/* Gradients of weights themselves, for tuning in full: matrices, biases, norms, the embedding. Every sum runs over tokens
- * in their order; workers share the weights, so bits do not depend on their number. */
+/* Gradients of weights themselves, for tuning in full: matrices, biases, norms, the embedding. Every sum runs over
+ * tokens in their order; workers share the weights, so bits do not depend on their number. */
 #include <string.h>
 
 #include "compute/device/cpu_backward_int.h"
@@ -32,8 +32,7 @@ void back_weights(const struct back_linear *w, int worker, int n_worker)
         const struct back_proj *q = &w->proj[i];
         size_t begin, end, n_out = q->p->w->n_out;
         pool_share(n_out, KERN_ROWS, worker, n_worker, &begin, &end);
-        if (q->g.dw != NULL)
-            back_matrix(w->d, q->g.dw, q->rows.dy, q->rows.ldy, input, w->n_in, w->n_tok, begin, end);
+        if (q->g.dw != NULL) back_matrix(w->d, q->g.dw, q->rows.dy, q->rows.ldy, input, w->n_in, w->n_tok, begin, end);
         if (q->g.dbias != NULL) back_bias(q, w->n_tok, begin, end);
     }
 }

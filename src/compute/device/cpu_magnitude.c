@@ -1,7 +1,6 @@
-/* Magnitudes of adapters (DoRA): the lengths of the rows of W + scale * B A, without making that matrix. With Q = W A^T,
- *   |row o|^2 = |w_o|^2 + 2 scale * b_o . q_o + scale^2 * b_o (A A^T) b_o^T
- * so an update costs a product with as many rows as the rank, and not one with the whole matrix. Sums are in double:
- * the terms may nearly cancel. */
+/* Magnitudes of adapters (DoRA): the lengths of the rows of W + scale * B A, without making that matrix. With Q = W
+ * A^T, |row o|^2 = |w_o|^2 + 2 scale * b_o . q_o + scale^2 * b_o (A A^T) b_o^T so an update costs a product with as
+ * many rows as the rank, and not one with the whole matrix. Sums are in double: the terms may nearly cancel. */
 #include <math.h>
 
 #include "compute/device/cpu_int.h"

@@ -128,8 +128,9 @@ struct dev_segment {
 /* --- adapters --- */
 
 /* LoRA on one matrix: y += scale * B (A x). A [rank][n_in], B [n_out][rank] in device memory, as PEFT stores them.
- * With magnitudes m (DoRA; Liu et al. 2024, equation 5): y = g (W x + scale * B (A x)) + bias, where g[o] is m[o] divided
- * by the length of row o of W + scale * B A; backward takes these lengths as constants, as PEFT does (section 4.3). */
+ * With magnitudes m (DoRA; Liu et al. 2024, equation 5): y = g (W x + scale * B (A x)) + bias, where g[o] is m[o]
+ * divided by the length of row o of W + scale * B A; backward takes these lengths as constants, as PEFT does
+ * (section 4.3). */
 struct dev_lora;
 /* a, b: device memory (not owned) whose contents may change; dev_lora_update after every change. */
 int dev_lora_new(struct dev *d, struct dev_lora **out, const float *a, const float *b, int rank, size_t n_in,
@@ -343,5 +344,33 @@ struct dev_adamw {
     float lr, b1, b2, eps, decay, c1, c2; /* as kern.adamw */
 };
 void dev_adamw(struct dev *d, float *p, float *m, float *v, const float *g, size_t n, const struct dev_adamw *opt);
+
+/* AdamW with moments of 8 bits: a code a value and a scale for each block of DEV_CODE_BLOCK (Dettmers et al. 2022). The
+ * first moment is kept as sign and cube root, the second as sixth root, so that small values keep some digits. Codes
+ * are rounded up or down by chance, (seed, step, place) deciding, in proportion: rounded to the nearest one, a second
+ * moment that moves by a thousandth a step would stay where it is for ever. */
+enum { DEV_CODE_BLOCK = 256 };
+struct dev_codes {
+    uint8_t *m, *v;           /* [n] */
+    float *m_scale, *v_scale; /* [ceil(n / DEV_CODE_BLOCK)] */
+    uint64_t seed, step;
+};
+void dev_adamw8(struct dev *d, float *p, const struct dev_codes *c, const float *g, size_t n,
+                const struct dev_adamw *opt);
+
+/* Lion (Chen et al. 2023, algorithm 2): p -= lr (sign(b1 m + (1 - b1) g) + decay p), m = b2 m + (1 - b2) g. */
+void dev_lion(struct dev *d, float *p, float *m, const float *g, size_t n, const struct dev_adamw *opt);
+
+/* Adafactor (Shazeer and Stern 2018, algorithm 4, without the scaling by the parameters' own size) of one matrix
+ * [n_row][n_col] with means of squares row[n_row], col[n_col]; of a vector where n_col is 1, then col is NULL. scratch:
+ * host memory for max(n_row, n_col) doubles. */
+struct dev_adafactor {
+    float lr, decay;
+    float keep;  /* of the means: 1 - step^-0.8 */
+    float floor; /* added to squares */
+    float clip;  /* of the root mean square of a change */
+};
+void dev_adafactor(struct dev *d, float *p, float *row, float *col, const float *g, size_t n_row, size_t n_col,
+                   const struct dev_adafactor *opt, double *scratch);
 
 #endif

@@ -168,10 +168,11 @@ static int check_source(const struct model_file *f, const char *dir, struct err 
                        "cannot write a Hugging Face directory from \"%s\": it is none itself", f->path);
     for (size_t i = 0; i < f->n_tensor; i++)
         if (f->tensor[i].packed != NULL || f->tensor[i].made != NULL)
-            return err_set(e, ERR_UNSUPPORTED, f->path,
-                           "cannot write a Hugging Face directory from \"%s\": tensor \"%s\" is not kept there as it is "
-                           "computed with",
-                           f->path, f->tensor[i].info.name);
+            return err_set(
+                e, ERR_UNSUPPORTED, f->path,
+                "cannot write a Hugging Face directory from \"%s\": tensor \"%s\" is not kept there as it is "
+                "computed with",
+                f->path, f->tensor[i].info.name);
     return 0;
 }
 

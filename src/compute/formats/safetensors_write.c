@@ -75,8 +75,8 @@ static int write_item(struct file_atomic *f, const struct safetensors_item *item
     }
     void *data = mem_try_alloc((size_t)n_bytes);
     int rc = data ? make(arg, idx, data, (size_t)n_bytes, e)
-                  : err_set(e, ERR_NOMEM, item->name, "cannot write tensor \"%s\": no memory for %llu bytes", item->name,
-                            (unsigned long long)n_bytes);
+                  : err_set(e, ERR_NOMEM, item->name, "cannot write tensor \"%s\": no memory for %llu bytes",
+                            item->name, (unsigned long long)n_bytes);
     rc = rc ? rc : file_atomic_write(f, data, (size_t)n_bytes, e);
     mem_free(data);
     return rc;
@@ -103,8 +103,8 @@ int safetensors_save(const char *path, const struct safetensors_item *items, siz
     return safetensors_save_made(path, items, n, metadata, NULL, NULL, e);
 }
 
-int safetensors_save_made(const char *path, const struct safetensors_item *items, size_t n,
-                          const char *const *metadata, safetensors_make_fn make, void *arg, struct err *e)
+int safetensors_save_made(const char *path, const struct safetensors_item *items, size_t n, const char *const *metadata,
+                          safetensors_make_fn make, void *arg, struct err *e)
 {
     uint64_t offset = 0;
     int rc = 0;

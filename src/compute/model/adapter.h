@@ -1,6 +1,7 @@
-/* A LoRA or DoRA adapter: all its parameters in one flat float32 array (AdamW, checkpoints and reductions see one array), and
- * views of it for every matrix it sits on. PEFT directories are read and written; where the base keeps Q and K rows in
- * rotary pairs (GGUF llama) the rows of B are permuted at the border, so files are always in Hugging Face's order. */
+/* A LoRA or DoRA adapter: all its parameters in one flat float32 array (AdamW, checkpoints and reductions see one
+ * array), and views of it for every matrix it sits on. PEFT directories are read and written; where the base keeps Q
+ * and K rows in rotary pairs (GGUF llama) the rows of B are permuted at the border, so files are always in Hugging
+ * Face's order. */
 #ifndef MODEL_ADAPTER_H
 #define MODEL_ADAPTER_H
 

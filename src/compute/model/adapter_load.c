@@ -23,19 +23,10 @@ static bool is_empty(const json_t *v)
 /* Members that change what is computed and that we do not compute: anything but absent, null, false, empty. */
 static int refuse_unknown(const json_t *config, const char *path, struct err *e)
 {
-    static const char *const never[] = {"modules_to_save",
-                                        "rank_pattern",
-                                        "alpha_pattern",
-                                        "lora_bias",
-                                        "layers_to_transform",
-                                        "fan_in_fan_out",
-                                        "layer_replication",
-                                        "use_qalora",
-                                        "target_parameters",
-                                        "trainable_token_indices",
-                                        "alora_invocation_tokens",
-                                        "use_bdlora",
-                                        "arrow_config"};
+    static const char *const never[] = {
+        "modules_to_save",         "rank_pattern",      "alpha_pattern", "lora_bias",         "layers_to_transform",
+        "fan_in_fan_out",          "layer_replication", "use_qalora",    "target_parameters", "trainable_token_indices",
+        "alora_invocation_tokens", "use_bdlora",        "arrow_config"};
     for (size_t i = 0; i < N_ELEM(never); i++) {
         if (!is_empty(json_object_get(config, never[i]))) {
             return err_set(

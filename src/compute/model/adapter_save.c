@@ -51,8 +51,8 @@ static json_t *config_json(const struct adapter *a, const char *base_name, const
     return json_pack("{s:s, s:s, s:s, s:b, s:i, s:o, s:f, s:s, s:o, s:b, s:b, s:n, s:b, s:b, s:o}", "peft_type", "LORA",
                      "task_type", "CAUSAL_LM", "base_model_name_or_path", base_name ? base_name : "", "inference_mode",
                      1, "r", (int)widening(a) * a->opt.rank, "lora_alpha", json_finite(file_alpha(a)), "lora_dropout",
-                     0.0, "bias", "none", "target_modules", targets, "use_rslora", a->opt.use_rslora, "use_dora", a->opt.use_dora,
-                     "modules_to_save", "fan_in_fan_out", 0, "init_lora_weights", 1, "tailor", own);
+                     0.0, "bias", "none", "target_modules", targets, "use_rslora", a->opt.use_rslora, "use_dora",
+                     a->opt.use_dora, "modules_to_save", "fan_in_fan_out", 0, "init_lora_weights", 1, "tailor", own);
 }
 
 /* Factor A of a site: its rows from row0 on. Factor B: its rows of B in columns from col0 on. Magnitudes: from row0. */
@@ -92,8 +92,7 @@ static void add_item(const struct adapter *a, int layer, const struct adapter_mo
         row += adapter_view_at(a, layer, site)->n_out;
     }
     adapter_key(key, KEY_BYTES, layer, m, part);
-    *item = (struct safetensors_item){
-        .name = key, .type = TENSOR_F32, .n_dim = part == ADAPTER_M ? 1 : 2, .data = *at};
+    *item = (struct safetensors_item){.name = key, .type = TENSOR_F32, .n_dim = part == ADAPTER_M ? 1 : 2, .data = *at};
     item->shape[0] = n_row;
     item->shape[1] = n_col;
     *at += n_row * n_col;
@@ -117,7 +116,8 @@ static size_t file_values(const struct adapter *a, size_t *max_b)
 
 static int save_tensors(const struct adapter *a, const char *path, struct err *e)
 {
-    size_t max_item = (size_t)a->params.n_layer * SITE_COUNT * ADAPTER_PARTS, n = 0, max_b, n_value = file_values(a, &max_b);
+    size_t max_item = (size_t)a->params.n_layer * SITE_COUNT * ADAPTER_PARTS, n = 0, max_b,
+           n_value = file_values(a, &max_b);
     float *host = mem_try_array(a->n_param, sizeof(float)), *hf = mem_try_array(n_value, sizeof(float)), *at = hf;
     float *rows = mem_try_array(max_b, sizeof(float));
     int n_module;

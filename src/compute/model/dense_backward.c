@@ -47,14 +47,14 @@ static void feed_forward_back(struct tape *t, int layer, const struct layer_ops 
     struct dev *d = t->m->dev;
     struct tape_layer *k = &t->layer[layer];
     size_t n_tok = (size_t)t->batch.n_tok, n_ff = (size_t)t->m->params.n_ff;
-    const struct dev_proj_grad g[2] = {proj_grad(t, layer, SITE_GATE),
-                                       proj_grad(t, layer, SITE_UP)};
+    const struct dev_proj_grad g[2] = {proj_grad(t, layer, SITE_GATE), proj_grad(t, layer, SITE_UP)};
     const struct dev_proj_grad g_down = proj_grad(t, layer, SITE_DOWN);
     const struct layer_norm_grads n = norm_grads(t, layer);
     bool gelu = ops->gate_up.gelu;
     dev_glu(d, gelu, t->act, k->gate, k->up, n_tok, n_ff);
     dev_zero(d, t->dact, n_tok * n_ff);
-    dev_linear_backward(d, &t->batch, &ops->down, &g_down, branch_gradient(t, ops->ffn_join, n.post_ffn), t->act, t->dact);
+    dev_linear_backward(d, &t->batch, &ops->down, &g_down, branch_gradient(t, ops->ffn_join, n.post_ffn), t->act,
+                        t->dact);
     dev_glu_backward(d, gelu, k->gate, k->up, t->dact, k->gate, k->up, n_tok, n_ff);
     dev_gate_up_backward(d, &t->batch, &ops->gate_up, g, k->gate, k->up, k->x_mid, k->inv_rms_mid, t->dx, n.ffn);
 }

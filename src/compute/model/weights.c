@@ -10,8 +10,8 @@
 
 enum { PER_LAYER = 2 * SITE_COUNT + NORM_COUNT, OF_MODEL = 3, NAME_BYTES = 96 };
 
-static const char *const norm_part[NORM_COUNT] = {
-    "attn_norm", "ffn_norm", "post_attention_norm", "post_ffw_norm", "attn_q_norm", "attn_k_norm"};
+static const char *const norm_part[NORM_COUNT] = {"attn_norm",     "ffn_norm",    "post_attention_norm",
+                                                  "post_ffw_norm", "attn_q_norm", "attn_k_norm"};
 
 /* --- which there are --- */
 
@@ -60,8 +60,9 @@ static struct weight *add_vec(struct weights *w, int layer, struct place at, boo
 {
     if (vec == NULL) return NULL;
     return add(
-        w, &(struct weight){
-               .part = at.part, .is_bias = is_bias, .layer = layer, .row0 = at.row0, .n_out = n, .n_in = 1, .vec = vec});
+        w,
+        &(struct weight){
+            .part = at.part, .is_bias = is_bias, .layer = layer, .row0 = at.row0, .n_out = n, .n_in = 1, .vec = vec});
 }
 
 static size_t norm_len(const struct model_params *p, enum weight_norm i)
@@ -84,8 +85,8 @@ static void add_layer(struct weights *w, int layer)
         to->bias[s] = add_vec(w, layer, at, true, l->bias[s], dev_mat_n_out(l->w[s]));
     }
     for (int i = 0; i < NORM_COUNT; i++)
-        to->norm[i] = add_vec(w, layer, (struct place){norm_part[i], 0}, false, norm[i],
-                              norm_len(p, (enum weight_norm)i));
+        to->norm[i] =
+            add_vec(w, layer, (struct place){norm_part[i], 0}, false, norm[i], norm_len(p, (enum weight_norm)i));
 }
 
 static void add_all(struct weights *w)
@@ -93,8 +94,7 @@ static void add_all(struct weights *w)
     struct model *m = w->m;
     w->embedding = add_mat(w, -1, (struct place){"token_embd", 0}, m->embedding);
     for (int i = 0; i < m->params.n_layer; i++) add_layer(w, i);
-    w->output_norm =
-        add_vec(w, -1, (struct place){"output_norm", 0}, false, m->output_norm, (size_t)m->params.n_embd);
+    w->output_norm = add_vec(w, -1, (struct place){"output_norm", 0}, false, m->output_norm, (size_t)m->params.n_embd);
     if (m->head != NULL) w->head = add_mat(w, -1, (struct place){"output", 0}, m->head);
 }
 
@@ -105,12 +105,14 @@ static int check_mat(const struct model *m, const char *name, const struct dev_m
     const struct quant *q = quants[dev_mat_type(mat)];
     if (q->block_len == 1 && m->packed == NULL) return 0;
     if (q->block_len == 1)
-        return err_set(e, ERR_UNSUPPORTED, name, "cannot tune in full: the weights come from a packed file, which is "
-                                                 "only read");
-    return err_set(e, ERR_UNSUPPORTED, name,
-                   "cannot tune in full: matrix \"%s\" is %s, and a quantized weight has no room for a small step; F32, "
-                   "F16 or BF16 weights would be right, or an adapter (lora, qlora, dora)",
-                   name, q->name);
+        return err_set(e, ERR_UNSUPPORTED, name,
+                       "cannot tune in full: the weights come from a packed file, which is "
+                       "only read");
+    return err_set(
+        e, ERR_UNSUPPORTED, name,
+        "cannot tune in full: matrix \"%s\" is %s, and a quantized weight has no room for a small step; F32, "
+        "F16 or BF16 weights would be right, or an adapter (lora, qlora, dora)",
+        name, q->name);
 }
 
 static int check(const struct model *m, struct err *e)
@@ -124,7 +126,8 @@ static int check(const struct model *m, struct err *e)
             snprintf(name, sizeof(name), "blk.%d.%s.weight", i, place_of(&m->params, (enum adapter_site)s).part);
             if (l->w[s] == NULL || l->latent != NULL || l->experts != NULL)
                 return err_set(e, ERR_UNSUPPORTED, m->params.architecture,
-                               "cannot tune a %s model in full: layer %d is not a dense one", m->params.architecture, i);
+                               "cannot tune a %s model in full: layer %d is not a dense one", m->params.architecture,
+                               i);
             rc = check_mat(m, name, l->w[s], e);
         }
     }
@@ -196,6 +199,17 @@ void weights_free(struct weights *w)
     mem_free(w->weight);
     mem_free(w->layer);
     mem_free(w);
+}
+
+size_t weights_n_tensor(const struct weights *w)
+{
+    return w->n_weight;
+}
+
+struct weight_shape weights_shape(const struct weights *w, size_t idx)
+{
+    const struct weight *x = &w->weight[idx];
+    return (struct weight_shape){x->at, x->n_out, x->n_in};
 }
 
 size_t weights_n_param(const struct weights *w)

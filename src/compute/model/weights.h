@@ -17,7 +17,13 @@ struct weights;
  * or a kind of layer that has no gradient for its weights. */
 int weights_new(struct weights **out, struct model *m, struct err *e) MUST_CHECK;
 void weights_free(struct weights *w);
-/* How many there are; the masters, and gradients of the same layout (made at the first call): device memory. */
+/* Tensor idx < weights_n_tensor: where it begins in the flat arrays; rows and columns (1: a vector). */
+struct weight_shape {
+    size_t at, n_row, n_col;
+};
+size_t weights_n_tensor(const struct weights *w);
+struct weight_shape weights_shape(const struct weights *w, size_t idx);
+/* How many values there are; the masters, and gradients of the same layout (made at the first call): device memory. */
 size_t weights_n_param(const struct weights *w);
 float *weights_params(struct weights *w);
 int weights_grads(struct weights *w, float **out, struct err *e) MUST_CHECK;
@@ -27,8 +33,8 @@ void weights_update(struct weights *w);
 /* Bytes that masters and gradients of a model take. */
 size_t weights_bytes(const struct model *m);
 
-/* The model as it is now, as a Hugging Face directory made from the one it was read from (f): the same tensors and types
- * (vectors in F32), its config and tokenizer beside them. The directory appears whole or not at all. */
+/* The model as it is now, as a Hugging Face directory made from the one it was read from (f): the same tensors and
+ * types (vectors in F32), its config and tokenizer beside them. The directory appears whole or not at all. */
 int weights_save(const struct weights *w, const struct model_file *f, const char *dir, struct err *e) MUST_CHECK;
 
 /* The values of a tensor of the file by its GGUF name, as the model computes with them: out[n] host memory.

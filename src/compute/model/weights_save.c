@@ -1,4 +1,5 @@
-/* Weights into a Hugging Face directory: values as the model computes with them, in the types that the directory had. */
+/* Weights into a Hugging Face directory: values as the model computes with them, in the types that the directory had.
+ */
 #include "compute/formats/hf_write.h"
 #include "compute/model/weights_int.h"
 

@@ -64,8 +64,7 @@ static int save_state(struct trainer *t, struct err *e)
     if (rc != 0) return rc;
     s->events_bytes = t->dir.events_bytes;
     dev_read(t->dev, s->params, t->params, t->n_param);
-    dev_read(t->dev, s->m, t->m, t->n_param);
-    dev_read(t->dev, s->v, t->v, t->n_param);
+    optimizer_get(t->optimizer, s->optimizer);
     return checkpoint_save(t->checkpoints, s, e);
 }
 
@@ -80,8 +79,8 @@ static int load_state(struct trainer *t, struct err *e)
     if (!found) {
         *s = (struct checkpoint){.n_param = s->n_param,
                                  .params = s->params,
-                                 .m = s->m,
-                                 .v = s->v,
+                                 .optimizer = s->optimizer,
+                                 .n_optimizer = s->n_optimizer,
                                  .best = s->best,
                                  .train_loss = (double)NAN,
                                  .eval_loss = (double)NAN,
@@ -93,8 +92,7 @@ static int load_state(struct trainer *t, struct err *e)
         return err_set(e, ERR_CONFLICT, t->dir.path, "cannot resume \"%s\": its checkpoint is of other inputs",
                        t->dir.path);
     dev_write(t->dev, t->params, s->params, t->n_param);
-    dev_write(t->dev, t->m, s->m, t->n_param);
-    dev_write(t->dev, t->v, s->v, t->n_param);
+    optimizer_set(t->optimizer, s->optimizer);
     trainer_updated(t);
     return run_dir_truncate(&t->dir, s->events_bytes, e);
 }

@@ -5,6 +5,7 @@
 #include "compute/model/adapter.h"
 #include "compute/model/tape.h"
 #include "lifecycle/train/checkpoint.h"
+#include "lifecycle/train/optimizer.h"
 #include "lifecycle/train/pack.h"
 #include "lifecycle/train/run_dir.h"
 #include "lifecycle/train/schedule.h"
@@ -19,8 +20,9 @@ struct trainer {
     struct packer pack, eval_pack;
     struct adapter *adapter; /* what is trained: one of these two */
     struct weights *weights;
-    float *params, *grads, *m, *v; /* device memory [n_param] */
+    float *params, *grads; /* device memory [n_param] */
     size_t n_param;
+    struct optimizer *optimizer;
     struct tape *tape;
     float *loss;     /* [cap_target] of a part */
     uint32_t *order; /* [n_row] of `epoch` */

@@ -174,12 +174,11 @@ static int make_host_arrays(struct trainer *t, struct err *e)
     struct checkpoint *s = &t->state;
     s->n_param = t->n_param;
     s->params = mem_try_array(t->n_param, sizeof(float));
-    s->m = mem_try_array(t->n_param, sizeof(float));
-    s->v = mem_try_array(t->n_param, sizeof(float));
+    s->n_optimizer = optimizer_bytes(t->optimizer);
+    s->optimizer = mem_try_alloc(s->n_optimizer);
     if (t->cfg->early_stop > 0) s->best = mem_try_array(t->n_param, sizeof(float));
     t->loss = mem_try_array(larger(t->pack.cap_target, t->eval_pack.cap_target), sizeof(float));
-    if (s->params == NULL || s->m == NULL || s->v == NULL || (t->cfg->early_stop > 0 && s->best == NULL) ||
-        t->loss == NULL)
+    if (s->params == NULL || s->optimizer == NULL || (t->cfg->early_stop > 0 && s->best == NULL) || t->loss == NULL)
         return err_set(e, ERR_NOMEM, NULL, "cannot tune: no memory for the state of %zu parameters", t->n_param);
     s->train_loss = s->eval_loss = s->best_loss = (double)NAN;
     return 0;
@@ -201,16 +200,12 @@ void trainer_deinit(struct trainer *t)
     run_dir_close(&t->dir);
     mem_free(t->checkpoints);
     mem_free(t->state.params);
-    mem_free(t->state.m);
-    mem_free(t->state.v);
+    mem_free(t->state.optimizer);
     mem_free(t->state.best);
     mem_free(t->loss);
     mem_free(t->order);
     tape_free(t->tape);
-    if (t->dev != NULL) {
-        dev_release(t->dev, t->m);
-        dev_release(t->dev, t->v);
-    }
+    optimizer_free(t->optimizer);
     adapter_free(t->adapter);
     weights_free(t->weights);
     packer_deinit(&t->pack);

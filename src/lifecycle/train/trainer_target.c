@@ -68,11 +68,11 @@ static int make_adapter(struct trainer *t, struct err *e)
     return adapter_grads(t->adapter, &t->grads, e);
 }
 
-/* Masters, gradients, two moments and the host's copies for checkpoints: before any of it is taken. */
+/* Masters, gradients, the optimizer's state, and the host's copies for checkpoints: before any of it is taken. */
 static int check_full(const struct trainer *t, struct err *e)
 {
-    enum { COPIES = 7 };
-    uint64_t need = weights_bytes(t->rq->model) / 2 * COPIES;
+    uint64_t masters = weights_bytes(t->rq->model) / 2;
+    uint64_t need = 3 * masters + 2 * optimizer_plan_bytes(t->cfg, masters / sizeof(float));
     if (!model_file_is_gguf(t->rq->file)) {
         if (need <= dev_memory_free(t->dev)) return 0;
         return dev_memory_lack(t->dev, need, "cannot tune in full", "an adapter (lora, dora) takes far less", e);
@@ -97,9 +97,7 @@ int trainer_make_target(struct trainer *t, struct err *e)
 {
     int rc = check_base(t, e);
     if (rc == 0) rc = t->cfg->full ? make_weights(t, e) : make_adapter(t, e);
-    if (rc == 0) rc = dev_alloc(t->dev, &t->m, t->n_param, e);
-    if (rc == 0) rc = dev_alloc(t->dev, &t->v, t->n_param, e);
-    return rc;
+    return rc != 0 ? rc : optimizer_new(&t->optimizer, t->dev, t->cfg, t->n_param, t->weights, e);
 }
 
 void trainer_updated(struct trainer *t)
