@@ -144,6 +144,8 @@ void dev_lora_set_scale(struct dev_lora *l, float scale);
  * matrix that it sits on. */
 int dev_lora_set_magnitude(struct dev *d, struct dev_lora *l, const struct dev_mat *w, const float *m,
                            struct err *e) MUST_CHECK;
+/* The matrix w with the adapter in it: out[n_out][n_in] = g (W + scale * B A), device memory. */
+void dev_lora_merge(struct dev *d, const struct dev_lora *l, const struct dev_mat *w, float *out);
 /* Lengths of the rows of W + scale * B A at the last update: [n_out] device memory; NULL without magnitudes. */
 const float *dev_lora_norms(const struct dev_lora *l);
 

@@ -50,6 +50,14 @@ void adapter_update(struct adapter *a);
 /* What model code multiplies with; NULL where the adapter does not sit. grad members NULL before adapter_grads. */
 const struct dev_lora *adapter_lora(const struct adapter *a, int layer, enum adapter_site site);
 struct dev_proj_grad adapter_grad(const struct adapter *a, int layer, enum adapter_site site);
+/* The values of a tensor of the file (its GGUF name) with the adapter in it: out[n] host memory (NULL: none), rows as
+ * the model has them, so that a model made of such tensors computes what m does with a. -ERR_NOT_FOUND: it does not sit
+ * there. */
+int adapter_merged(const struct adapter *a, const struct model *m, const char *name, float *out, size_t n,
+                   struct err *e) MUST_CHECK;
+/* An adapter as a GGUF for other programs; what that format cannot say is folded in (rsLoRA) or refused (magnitudes).
+ */
+int adapter_save_gguf(const struct adapter *a, const char *path, struct err *e) MUST_CHECK;
 /* The scale becomes factor times what rank and alpha give (interface.md: --adapter A,scale=S). */
 void adapter_set_scale(struct adapter *a, float factor);
 

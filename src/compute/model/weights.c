@@ -15,17 +15,11 @@ static const char *const norm_part[NORM_COUNT] = {"attn_norm",     "ffn_norm",  
 
 /* --- which there are --- */
 
-/* Where the rows of a site stand in its tensor. */
-struct place {
-    const char *part;
-    size_t row0;
-};
-
-static struct place place_of(const struct model_params *p, enum adapter_site site)
+struct site_place model_site_place(const struct model_params *p, enum adapter_site site)
 {
     static const char *const own[SITE_COUNT] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
                                                 "ffn_gate", "ffn_up", "ffn_down"};
-    struct place at = {own[site], 0};
+    struct site_place at = {own[site], 0};
     enum adapter_site first = site <= SITE_V ? SITE_Q : SITE_GATE;
     if (!p->fused || site == SITE_O || site == SITE_DOWN) return at;
     at.part = first == SITE_Q ? "attn_qkv" : "ffn_up";
@@ -46,7 +40,7 @@ static struct weight *add(struct weights *w, const struct weight *x)
     return to;
 }
 
-static struct weight *add_mat(struct weights *w, int layer, struct place at, struct dev_mat *mat)
+static struct weight *add_mat(struct weights *w, int layer, struct site_place at, struct dev_mat *mat)
 {
     return add(w, &(struct weight){.part = at.part,
                                    .layer = layer,
@@ -56,7 +50,7 @@ static struct weight *add_mat(struct weights *w, int layer, struct place at, str
                                    .mat = mat});
 }
 
-static struct weight *add_vec(struct weights *w, int layer, struct place at, bool is_bias, float *vec, size_t n)
+static struct weight *add_vec(struct weights *w, int layer, struct site_place at, bool is_bias, float *vec, size_t n)
 {
     if (vec == NULL) return NULL;
     return add(
@@ -80,22 +74,23 @@ static void add_layer(struct weights *w, int layer)
     float *const norm[NORM_COUNT] = {l->attn_norm,     l->ffn_norm, l->post_attn_norm,
                                      l->post_ffn_norm, l->q_norm,   l->k_norm};
     for (int s = 0; s < SITE_COUNT; s++) {
-        struct place at = place_of(p, (enum adapter_site)s);
+        struct site_place at = model_site_place(p, (enum adapter_site)s);
         to->w[s] = add_mat(w, layer, at, l->w[s]);
         to->bias[s] = add_vec(w, layer, at, true, l->bias[s], dev_mat_n_out(l->w[s]));
     }
     for (int i = 0; i < NORM_COUNT; i++)
         to->norm[i] =
-            add_vec(w, layer, (struct place){norm_part[i], 0}, false, norm[i], norm_len(p, (enum weight_norm)i));
+            add_vec(w, layer, (struct site_place){norm_part[i], 0}, false, norm[i], norm_len(p, (enum weight_norm)i));
 }
 
 static void add_all(struct weights *w)
 {
     struct model *m = w->m;
-    w->embedding = add_mat(w, -1, (struct place){"token_embd", 0}, m->embedding);
+    w->embedding = add_mat(w, -1, (struct site_place){"token_embd", 0}, m->embedding);
     for (int i = 0; i < m->params.n_layer; i++) add_layer(w, i);
-    w->output_norm = add_vec(w, -1, (struct place){"output_norm", 0}, false, m->output_norm, (size_t)m->params.n_embd);
-    if (m->head != NULL) w->head = add_mat(w, -1, (struct place){"output", 0}, m->head);
+    w->output_norm =
+        add_vec(w, -1, (struct site_place){"output_norm", 0}, false, m->output_norm, (size_t)m->params.n_embd);
+    if (m->head != NULL) w->head = add_mat(w, -1, (struct site_place){"output", 0}, m->head);
 }
 
 /* --- whether they can be trained --- */
@@ -123,7 +118,8 @@ static int check(const struct model *m, struct err *e)
         for (int s = 0; rc == 0 && s < SITE_COUNT; s++) {
             char name[NAME_BYTES];
             const struct model_layer *l = &m->layer[i];
-            snprintf(name, sizeof(name), "blk.%d.%s.weight", i, place_of(&m->params, (enum adapter_site)s).part);
+            snprintf(name, sizeof(name), "blk.%d.%s.weight", i,
+                     model_site_place(&m->params, (enum adapter_site)s).part);
             if (l->w[s] == NULL || l->latent != NULL || l->experts != NULL)
                 return err_set(e, ERR_UNSUPPORTED, m->params.architecture,
                                "cannot tune a %s model in full: layer %d is not a dense one", m->params.architecture,

@@ -7,6 +7,13 @@
 
 enum weight_norm { NORM_ATTN, NORM_FFN, NORM_POST_ATTN, NORM_POST_FFN, NORM_Q, NORM_K, NORM_COUNT };
 
+/* Where the rows of a site stand in its tensor "blk.N.PART.weight". */
+struct site_place {
+    const char *part;
+    size_t row0;
+};
+struct site_place model_site_place(const struct model_params *p, enum adapter_site site);
+
 /* One tensor, or the rows of one from row0 on: a matrix, or a vector of n_out values (mat NULL). */
 struct weight {
     const char *part; /* GGUF's name of it in a layer, "attn_q"; of the model: "token_embd" */
