@@ -6,6 +6,7 @@
 
 #include "ground/base/file.h"
 #include "ground/base/mem.h"
+#include "ground/sys/digest.h"
 #include "lifecycle/train/trainer_int.h"
 
 static int contradicts(const struct trainer *t, const char *field, const char *has, struct err *e)
@@ -110,8 +111,22 @@ void trainer_updated(struct trainer *t)
 
 int trainer_save_target(struct trainer *t, struct err *e)
 {
-    char step[32];
-    const char *metadata[] = {"inputs", t->state.inputs, "step", step, "version", t->rq->version, NULL};
+    char step[32], base[MODEL_FINGERPRINT_SIZE], tmpl[DIGEST_HEX_SIZE];
+    bool has_template = t->rq->template_text != NULL;
+    const char *metadata[] = {"inputs",
+                              t->state.inputs,
+                              "step",
+                              step,
+                              "version",
+                              t->rq->version,
+                              "base",
+                              base,
+                              has_template ? "template" : NULL,
+                              tmpl,
+                              NULL};
+    int rc = model_file_fingerprint(t->rq->file, base, e);
+    if (rc == 0 && has_template) rc = digest_memory(t->rq->template_text, strlen(t->rq->template_text), tmpl, e);
+    if (rc != 0) return rc;
     snprintf(step, sizeof(step), "%llu", (unsigned long long)t->state.step);
     if (t->state.best != NULL) {
         dev_write(t->dev, t->params, t->state.best, t->n_param);
@@ -119,7 +134,7 @@ int trainer_save_target(struct trainer *t, struct err *e)
     }
     char *path = path_join(t->cfg->output, t->weights != NULL ? "model" : "adapter");
     /* what an end that was cut off left there is no run's result yet */
-    int rc = t->weights != NULL ? file_remove_tree(path, e) : 0;
+    rc = t->weights != NULL ? file_remove_tree(path, e) : 0;
     if (rc == 0)
         rc = t->weights != NULL ? weights_save(t->weights, t->rq->file, path, e)
                                 : adapter_save(t->adapter, path, t->cfg->base, metadata, e);
