@@ -119,7 +119,7 @@ struct dev_kv {
 };
 
 /* LoRA. a, b: row-major as PEFT, borrowed. at, bt: copies that are unit-stride panels for both forward products:
- * u = x at, y += scale * (u bt). Refreshed by dev_lora_update. */
+ * u = x at, y += scale * (u bt). Refreshed by dev_lora_update, as norm and gain are (cpu_magnitude.c). */
 struct dev_lora {
     struct dev *dev;
     const float *a, *b; /* [rank][n_in], [n_out][rank] */
@@ -127,7 +127,15 @@ struct dev_lora {
     int rank;
     size_t n_in, n_out;
     float scale;
+    /* with magnitudes, else NULL */
+    const struct dev_mat *w;
+    const float *m;     /* [n_out], borrowed */
+    float *norm, *gain; /* [n_out]: lengths of the rows, m / norm */
+    double *square;     /* [n_out]: squared lengths of the rows of w */
+    double *aa;         /* [rank][rank]: A A^T */
 };
+/* norm and gain again, from a, b, m and scale. */
+void cpu_magnitude_update(struct dev *d, struct dev_lora *l);
 
 /* --- scratch --- */
 
