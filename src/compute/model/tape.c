@@ -334,6 +334,10 @@ int tape_step(struct tape *t, const struct tape_batch *b, struct adapter *a, boo
     for (int l = 0; l < t->m->params.n_layer; l++) t->m->family->tape_forward(t, l);
     struct dev_head head = model_head(t->m);
     if (back) dev_zero(d, t->dx, (size_t)b->n_tok * (size_t)t->m->params.n_embd);
+    if (b->n_target > 0 && back && b->weigh != NULL) {
+        dev_head_loss(d, &t->batch, &head, t->x_out, b->row, b->target, NULL, b->n_target, loss, NULL, NULL);
+        b->weigh(b->weigh_arg, loss);
+    }
     if (b->n_target > 0)
         dev_head_loss(d, &t->batch, &head, t->x_out, b->row, b->target, b->weight, b->n_target, loss, correct,
                       back ? t->dx : NULL);
