@@ -171,7 +171,8 @@ static void write_pairs(const struct safetensors *s, const char *dir)
     char *path = path_join(dir, "pairs.jsonl");
     FILE *f = fopen(path, "w");
     for (int i = 0; i < 3; i++) {
-        json_t *row = json_pack("{s:o,s:o}", "chosen", answer_of(s, "chosen", i), "rejected", answer_of(s, "rejected", i));
+        json_t *row =
+            json_pack("{s:o,s:o}", "chosen", answer_of(s, "chosen", i), "rejected", answer_of(s, "rejected", i));
         json_dumpf(row, f, JSON_COMPACT);
         fputc('\n', f);
         json_decref(row);
@@ -278,8 +279,17 @@ static void check_golden(const char *method, const char *batch, const char *pack
     snprintf(how, sizeof(how), "method=%s", method);
     snprintf(size, sizeof(size), "batch_size=%s", batch);
     snprintf(pack, sizeof(pack), "packing=%s", packing);
-    const char *field[] = {"base=tests/data/golden/models/llama", data, init, how, size, pack, "data_format=tokens",
-                           "output=/tmp/none", "rank=4", "alpha=8", NULL};
+    const char *field[] = {"base=tests/data/golden/models/llama",
+                           data,
+                           init,
+                           how,
+                           size,
+                           pack,
+                           "data_format=tokens",
+                           "output=/tmp/none",
+                           "rank=4",
+                           "alpha=8",
+                           NULL};
     MUST(bench_new(&b, field, 2, &e));
     MUST(trainer_setup(&t, &b.request, &e));
     MUST(preference_measure(&t, &e));
@@ -346,8 +356,8 @@ static void write_rows(const char *dir, const char *name, int n_row, bool judged
     mem_free(path);
 }
 
-/* A fresh adapter changes nothing: the loss of DPO is ln 2 to the bit and every reward 0, KTO's is half the weights, and
- * the reference is the policy. */
+/* A fresh adapter changes nothing: the loss of DPO is ln 2 to the bit and every reward 0, KTO's is half the weights,
+ * and the reference is the policy. */
 static void test_first_step(void **state)
 {
     (void)state;
@@ -368,8 +378,14 @@ static void test_first_step(void **state)
         struct err e;
         uint32_t all[12];
         snprintf(data, sizeof(data), "data=%s/%s", dir, cases[i].judged ? "judged" : "pairs");
-        const char *field[] = {"base=tests/data/golden/models/llama", data, cases[i].method, cases[i].more,
-                               "data_format=tokens", "output=/tmp/none", "rank=4", NULL};
+        const char *field[] = {"base=tests/data/golden/models/llama",
+                               data,
+                               cases[i].method,
+                               cases[i].more,
+                               "data_format=tokens",
+                               "output=/tmp/none",
+                               "rank=4",
+                               NULL};
         MUST(bench_new(&b, field, 1, &e));
         MUST(trainer_setup(&t, &b.request, &e));
         MUST(preference_measure(&t, &e));
@@ -401,8 +417,15 @@ static void test_kto_parts(void **state)
         struct step_result r = {0};
         struct err e;
         uint32_t all[12];
-        const char *field[] = {"base=tests/data/golden/models/llama", data, "method=kto", how[i][0], how[i][1],
-                               "data_format=tokens", "output=/tmp/none", "rank=4", NULL};
+        const char *field[] = {"base=tests/data/golden/models/llama",
+                               data,
+                               "method=kto",
+                               how[i][0],
+                               how[i][1],
+                               "data_format=tokens",
+                               "output=/tmp/none",
+                               "rank=4",
+                               NULL};
         MUST(bench_new(&b, field, 1, &e));
         MUST(trainer_setup(&t, &b.request, &e));
         MUST(preference_measure(&t, &e));
@@ -485,7 +508,8 @@ static json_t *last_step(const char *dir)
 
 static void same_adapter(const char *a, const char *b)
 {
-    char *pa = path_join(a, "adapter/adapter_model.safetensors"), *pb = path_join(b, "adapter/adapter_model.safetensors");
+    char *pa = path_join(a, "adapter/adapter_model.safetensors"),
+         *pb = path_join(b, "adapter/adapter_model.safetensors");
     char *da, *db;
     size_t na, nb;
     struct err e;
@@ -515,8 +539,18 @@ static void test_runs(void **state)
         snprintf(whole, sizeof(whole), "%s/whole", dir);
         snprintf(part, sizeof(part), "%s/part", dir);
         snprintf(out, sizeof(out), "output=%s", whole);
-        const char *field[] = {"base=tests/data/golden/models/llama", data, eval, cases[i].method, out, "epochs=4",
-                               "data_format=tokens", "batch_size=4", "lr=0.01", "rank=4", "save_every=3", "precision=reference",
+        const char *field[] = {"base=tests/data/golden/models/llama",
+                               data,
+                               eval,
+                               cases[i].method,
+                               out,
+                               "epochs=4",
+                               "data_format=tokens",
+                               "batch_size=4",
+                               "lr=0.01",
+                               "rank=4",
+                               "save_every=3",
+                               "precision=reference",
                                NULL};
         MUST(run(field, 1, false, 0, &r, &e));
         json_t *last = last_step(whole);
@@ -555,8 +589,13 @@ static void test_refused(void **state)
     for (size_t i = 0; i < N_ELEM(cases); i++) {
         struct train_result r;
         struct err e = {0};
-        const char *field[] = {"base=tests/data/golden/models/llama", data, out, "data_format=tokens", cases[i].field,
-                               cases[i].more, NULL};
+        const char *field[] = {"base=tests/data/golden/models/llama",
+                               data,
+                               out,
+                               "data_format=tokens",
+                               cases[i].field,
+                               cases[i].more,
+                               NULL};
         int rc = run(field, 1, false, 0, &r, &e);
         if (rc != cases[i].rc || strstr(e.msg, cases[i].says) == NULL)
             fail_msg("%s %s: %d, \"%s\"", cases[i].field, cases[i].more, rc, e.msg);

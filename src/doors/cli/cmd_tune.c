@@ -78,8 +78,8 @@ static json_t *rows_json(const struct train_door *d)
 {
     json_t *rows = json_pack("{s:I,s:I}", "read", (json_int_t)d->n_read, "refused", (json_int_t)d->n_refused);
     for (int v = 0; v < ROW_N_VERDICT; v++)
-        if (json_object_set_new(rows, row_verdict_name((enum row_verdict)v), json_integer((json_int_t)d->n_verdict[v])) !=
-            0)
+        if (json_object_set_new(rows, row_verdict_name((enum row_verdict)v),
+                                json_integer((json_int_t)d->n_verdict[v])) != 0)
             return rows;
     return rows;
 }
@@ -90,14 +90,15 @@ static void print_result(const struct cli *c, const char *run, const struct trai
         cli_print_json(json_pack("{s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:I,s:o}", "run", run, "steps", (json_int_t)r->steps,
                                  "train_loss", json_finite(r->train_loss), "eval_loss", json_finite(r->eval_loss),
                                  "tok_s", json_finite(r->tok_s), "rows_s", json_finite(r->rows_s), "seconds",
-                                 json_finite(r->seconds), "peak_rss_bytes", (json_int_t)r->peak_rss_bytes,
-                                 "rows", rows_json(&r->rows)));
+                                 json_finite(r->seconds), "peak_rss_bytes", (json_int_t)r->peak_rss_bytes, "rows",
+                                 rows_json(&r->rows)));
         return;
     }
     char rss[32];
     str_format_bytes(r->peak_rss_bytes, rss, sizeof(rss));
     if (r->rows.n_refused > 0)
-        printf(cli_text(c, "%llu of %llu rows were refused: %s/refused.jsonl\n", "未采用 %llu 行（共 %llu 行）：%s/refused.jsonl\n"),
+        printf(cli_text(c, "%llu of %llu rows were refused: %s/refused.jsonl\n",
+                        "未采用 %llu 行（共 %llu 行）：%s/refused.jsonl\n"),
                (unsigned long long)r->rows.n_refused, (unsigned long long)r->rows.n_read, run);
     if (r->was_complete) printf("%s\n", cli_text(c, "the run was complete already", "该运行此前已完成"));
     printf(cli_text(c, "adapter: %s/adapter\n", "适配器：%s/adapter\n"), run);

@@ -99,7 +99,8 @@ static int read_history(struct reading *r)
     if (json_opt_array(r->row, "history", &history, r->where, r->e) != 0) return bad(r, ROW_BAD_FIELDS);
     for (size_t i = 0; i < json_array_size(history); i++) {
         const json_t *turn = json_array_get(history, i);
-        const char *asked = json_string_value(json_array_get(turn, 0)), *said = json_string_value(json_array_get(turn, 1));
+        const char *asked = json_string_value(json_array_get(turn, 0)),
+                   *said = json_string_value(json_array_get(turn, 1));
         if (json_array_size(turn) != 2 || asked == NULL || said == NULL) {
             bad(r, ROW_BAD_FIELDS);
             return err_set(r->e, ERR_INPUT, r->where,
@@ -155,17 +156,26 @@ static int read_form(struct reading *r)
 {
     int rc;
     switch (form_of(r)) {
-    case FORM_OPENAI: rc = read_list(r, "messages"); break;
-    case FORM_SHAREGPT: rc = read_list(r, "conversations"); break;
-    case FORM_ALPACA: rc = read_alpaca(r); break;
-    case FORM_PROMPT: rc = read_prompt(r); break;
+    case FORM_OPENAI:
+        rc = read_list(r, "messages");
+        break;
+    case FORM_SHAREGPT:
+        rc = read_list(r, "conversations");
+        break;
+    case FORM_ALPACA:
+        rc = read_alpaca(r);
+        break;
+    case FORM_PROMPT:
+        rc = read_prompt(r);
+        break;
     case FORM_ANY:
     default:
         bad(r, ROW_BAD_FIELDS);
-        return err_set(r->e, ERR_INPUT, r->where,
-                       "cannot use %s: it has neither messages nor prompt and completion, conversations, or instruction "
-                       "and output",
-                       r->where);
+        return err_set(
+            r->e, ERR_INPUT, r->where,
+            "cannot use %s: it has neither messages nor prompt and completion, conversations, or instruction "
+            "and output",
+            r->where);
     }
     return rc == 0 ? add_system(r) : rc;
 }

@@ -25,8 +25,11 @@ const char *dataset_format_name(enum dataset_format f)
 /* Rows of a conversation, whatever their form (example.h). */
 static bool is_conversation(const json_t *row)
 {
-    static const char *const mark[][2] = {
-        {"messages", NULL}, {"conversations", NULL}, {"prompt", "completion"}, {"chosen", "rejected"}, {"instruction", "output"}};
+    static const char *const mark[][2] = {{"messages", NULL},
+                                          {"conversations", NULL},
+                                          {"prompt", "completion"},
+                                          {"chosen", "rejected"},
+                                          {"instruction", "output"}};
     for (size_t i = 0; i < N_ELEM(mark); i++)
         if (json_object_get(row, mark[i][0]) && (!mark[i][1] || json_object_get(row, mark[i][1]))) return true;
     return false;
@@ -63,9 +66,9 @@ static int check_conversation(const json_t *row, const char *where, struct err *
 {
     struct example x = {0};
     enum row_verdict v;
-    enum example_kind kind = json_object_get(row, "chosen")                        ? EXAMPLE_PAIR
+    enum example_kind kind = json_object_get(row, "chosen")                   ? EXAMPLE_PAIR
                              : json_is_boolean(json_object_get(row, "label")) ? EXAMPLE_JUDGED
-                                                                                  : EXAMPLE_ANSWER;
+                                                                              : EXAMPLE_ANSWER;
     int rc = example_read(&x, row, FORM_ANY, kind, where, &v, e);
     example_deinit(&x);
     return rc;

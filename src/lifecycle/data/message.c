@@ -55,8 +55,8 @@ static int join_parts(const json_t *parts, const char *at, json_t **out, enum ro
         if (str_eq(type, "text")) s = json_string_value(json_object_get(part, "text"));
         if (s == NULL) {
             bad(v, ROW_BAD_FIELDS);
-            rc = err_set(e, ERR_INPUT, at, "cannot use %s: part %zu of its content is \"%s\", only text is accepted", at,
-                         i + 1, type != NULL ? type : json_kind(part));
+            rc = err_set(e, ERR_INPUT, at, "cannot use %s: part %zu of its content is \"%s\", only text is accepted",
+                         at, i + 1, type != NULL ? type : json_kind(part));
         } else if (buf_add_str(&text, s) != 0) {
             rc = no_memory(at, e);
         }
@@ -189,11 +189,18 @@ static int read_openai(const json_t *m, const char *at, json_t **out, enum row_v
 
 static const char *sharegpt_role(const char *from)
 {
-    static const char *const role[][2] = {
-        {"human", "user"},        {"user", "user"},           {"gpt", "assistant"},
-        {"assistant", "assistant"}, {"model", "assistant"},   {"chatgpt", "assistant"},
-        {"bot", "assistant"},     {"system", "system"},       {"function_call", "assistant"},
-        {"observation", "tool"},  {"function_response", "tool"}, {"tool", "tool"}};
+    static const char *const role[][2] = {{"human", "user"},
+                                          {"user", "user"},
+                                          {"gpt", "assistant"},
+                                          {"assistant", "assistant"},
+                                          {"model", "assistant"},
+                                          {"chatgpt", "assistant"},
+                                          {"bot", "assistant"},
+                                          {"system", "system"},
+                                          {"function_call", "assistant"},
+                                          {"observation", "tool"},
+                                          {"function_response", "tool"},
+                                          {"tool", "tool"}};
     for (size_t i = 0; i < N_ELEM(role); i++)
         if (str_eq(from, role[i][0])) return role[i][1];
     return NULL;

@@ -81,8 +81,8 @@ static int fold_thoughts(json_t *message)
 {
     const char *thoughts = json_string_value(json_object_get(message, "reasoning_content"));
     if (thoughts == NULL) return 0;
-    json_t *all = json_sprintf("<think>\n%s\n</think>\n\n%s", thoughts,
-                               json_string_value(json_object_get(message, "content")));
+    json_t *all =
+        json_sprintf("<think>\n%s\n</think>\n\n%s", thoughts, json_string_value(json_object_get(message, "content")));
     if (all == NULL || json_object_set_new(message, "content", all) != 0) return -ERR_NOMEM;
     return json_object_del(message, "reasoning_content");
 }
@@ -98,8 +98,7 @@ int conversation_prepare(const struct conversation_renderer *r, const struct con
         if (r->caps.arguments_text) rc = arguments_to_text(m);
         if (rc == 0 && !r->shows_thoughts) rc = fold_thoughts(m);
     }
-    return rc == 0 && *messages != NULL ? 0
-                                        : err_set(e, ERR_NOMEM, where, "cannot use %s: out of memory", where);
+    return rc == 0 && *messages != NULL ? 0 : err_set(e, ERR_NOMEM, where, "cannot use %s: out of memory", where);
 }
 
 /* --- tokens --- */
@@ -122,7 +121,8 @@ static void pieces_deinit(struct pieces *p)
     mem_free(p->token_end);
 }
 
-/* Cut the spans where turns begin and end. */
+/* Cut the spans where turns begin and end. No token crosses the beginning of a turn that is asked for: the model gets
+ * what comes before, encoded alone. */
 static int cut_spans(const struct rendered *text, const struct turns *t, struct pieces *p)
 {
     size_t max = text->n_span + 2 * t->n, at = 0, k = 0;
@@ -140,7 +140,10 @@ static int cut_spans(const struct rendered *text, const struct turns *t, struct 
                             : trained ? t->turn[k].end
                                       : t->turn[k].begin,
                    to = border < end ? border : end;
-            p->span[p->n] = (struct text_span){.text = text->text + at, .n = to - at, .from_user = s->from_user};
+            p->span[p->n] = (struct text_span){.text = text->text + at,
+                                               .n = to - at,
+                                               .from_user = s->from_user,
+                                               .apart = trained && t->turn[k].is_asked && at == t->turn[k].begin};
             p->piece[p->n++] = (struct piece){trained, s->from_user, k};
             at = to;
         }

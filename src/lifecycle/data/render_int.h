@@ -7,7 +7,8 @@
 /* Bytes [begin, end) of the rendered text that the assistant wrote. */
 struct turn {
     size_t begin, end;
-    bool is_call; /* a call of tools: the text up to the end token, which comes before `end` */
+    bool is_asked; /* it begins where a generation prompt ends: tokens of both are apart, as when it is asked for */
+    bool is_call;  /* a call of tools: the text up to the end token, which comes before `end` */
 };
 struct turns {
     struct turn *turn;

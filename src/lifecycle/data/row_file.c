@@ -1,5 +1,5 @@
-/* Reads rows from files. Owns the file and, for a JSON array, its text. What always holds: a refused row never hides the
- * ones behind it, unless the file itself is broken there (a quote that never closes), which is said once. */
+/* Reads rows from files. Owns the file and, for a JSON array, its text. What always holds: a refused row never hides
+ * the ones behind it, unless the file itself is broken there (a quote that never closes), which is said once. */
 #include "lifecycle/data/row_file.h"
 
 #include <stdio.h>
@@ -49,8 +49,8 @@ static int refuse_foreign(const char *path, const char *head, size_t n, struct e
                        "pandas.read_feather(\"%s\").to_json(\"rows.jsonl\", orient=\"records\", lines=True)'",
                        path, path);
     if (n >= 2 && memcmp(head, "\x1F\x8B", 2) == 0)
-        return err_set(e, ERR_UNSUPPORTED, path, "cannot read \"%s\": it is compressed; unpack it once: gunzip -k \"%s\"",
-                       path, path);
+        return err_set(e, ERR_UNSUPPORTED, path,
+                       "cannot read \"%s\": it is compressed; unpack it once: gunzip -k \"%s\"", path, path);
     return 0;
 }
 

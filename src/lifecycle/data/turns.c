@@ -1,7 +1,7 @@
-/* Finds turns. Owns the way from a message to its place in the rendered text: the conversation is rendered a second time
- * with a mark after the text of every answer; where the marks appear is where the texts end, and apart from the marks
- * both renderings must be equal, or the row is refused. A call of tools has no text of its own: it begins where asking
- * for it ends, and lies before the message that follows it. */
+/* Finds turns. Owns the way from a message to its place in the rendered text: the conversation is rendered a second
+ * time with a mark after the text of every answer; where the marks appear is where the texts end, and apart from the
+ * marks both renderings must be equal, or the row is refused. A call of tools has no text of its own: it begins where
+ * asking for it ends, and lies before the message that follows it. */
 #include <stdio.h>
 #include <string.h>
 
@@ -115,8 +115,7 @@ static int find_ends(const struct conversation_renderer *r, const struct convers
         from += len + strlen(mark);
         end[n++] = at;
     }
-    if (n != n_want || plain->n - at != text.n - from ||
-        memcmp(plain->text + at, text.text + from, plain->n - at) != 0)
+    if (n != n_want || plain->n - at != text.n - from || memcmp(plain->text + at, text.text + from, plain->n - at) != 0)
         rc = err_set(e, ERR_INPUT, where,
                      "cannot use %s: the template does not show every assistant message once and in order, so what is "
                      "trained cannot be told from the rest",
@@ -146,20 +145,23 @@ static json_t *first_messages(const json_t *messages, size_t n)
     return list;
 }
 
-/* Length of the rendering of what comes before message i with a generation prompt, where that is how plain begins;
- * 0: the template knows no such prompt, or refuses an unfinished conversation. */
+/* Length of the rendering of what comes before message i as an answer to it is asked for, where that is how plain
+ * begins; 0: it is not, or the template refuses an unfinished conversation. *is_bare: the template has no generation
+ * prompt. */
 static int prompt_length(const struct conversation_renderer *r, const struct conversation *c, const json_t *messages,
-                         size_t i, const struct rendered *plain, size_t *out)
+                         size_t i, const struct rendered *plain, size_t *out, bool *is_bare)
 {
     struct rendered prompt = {0}, bare = {0};
     struct err ignored;
     json_t *before = first_messages(messages, i);
     *out = 0;
+    *is_bare = false;
     if (before == NULL) return -ERR_NOMEM;
     if (conversation_text(r, c, before, true, &prompt, &ignored) == 0 &&
-        conversation_text(r, c, before, false, &bare, &ignored) == 0 && prompt.n > bare.n && prompt.n <= plain->n &&
+        conversation_text(r, c, before, false, &bare, &ignored) == 0 && prompt.n >= bare.n && prompt.n <= plain->n &&
         memcmp(prompt.text, plain->text, prompt.n) == 0)
         *out = prompt.n;
+    *is_bare = prompt.n == bare.n;
     rendered_deinit(&prompt);
     rendered_deinit(&bare);
     json_decref(before);
@@ -167,11 +169,13 @@ static int prompt_length(const struct conversation_renderer *r, const struct con
 }
 
 /* The span that holds the last byte begins the turn, unless the template knows a generation prompt and that ends before
- * it: then all that follows the prompt is the model's to write (an empty block of thoughts, a space). */
+ * it: then all that follows the prompt is the model's to write (an empty block of thoughts, a space). Without such a
+ * prompt white space is, but no name of a role. */
 static int find_text(const struct conversation_renderer *r, const struct conversation *c, const json_t *messages,
                      size_t i_message, const struct rendered *plain, const char *where, struct turn *t, struct err *e)
 {
     size_t at = 0, last = t->end, n_prompt;
+    bool is_bare;
     t->begin = t->end;
     for (size_t i = 0; i < plain->n_span; at += plain->span[i++].n) {
         size_t span_end = at + plain->span[i].n;
@@ -179,8 +183,10 @@ static int find_text(const struct conversation_renderer *r, const struct convers
         t->begin = at;
         if (plain->span[i].from_user) t->end = last + blank_length(plain->text + last, span_end - last);
     }
-    if (prompt_length(r, c, messages, i_message, plain, &n_prompt) != 0) return no_memory(where, e);
-    if (n_prompt > 0 && n_prompt <= t->begin) t->begin = n_prompt;
+    if (prompt_length(r, c, messages, i_message, plain, &n_prompt, &is_bare) != 0) return no_memory(where, e);
+    t->is_asked = n_prompt > 0 && n_prompt <= t->begin &&
+                  (!is_bare || n_prompt + blank_length(plain->text + n_prompt, t->begin - n_prompt) == t->begin);
+    if (t->is_asked) t->begin = n_prompt;
     return 0;
 }
 
@@ -216,13 +222,15 @@ static int content_begin(const struct conversation_renderer *r, const struct con
 static int find_call(const struct conversation_renderer *r, const struct conversation *c, const json_t *messages,
                      size_t i, const struct rendered *plain, const char *where, struct turn *t, struct err *e)
 {
+    bool is_bare; /* a call begins with no name of a role */
     t->is_call = true;
-    if (prompt_length(r, c, messages, i, plain, &t->begin) != 0) return no_memory(where, e);
+    if (prompt_length(r, c, messages, i, plain, &t->begin, &is_bare) != 0) return no_memory(where, e);
     if (t->begin == 0)
         return err_set(e, ERR_INPUT, where,
                        "cannot use %s: the template asks for an answer in another way than it shows the calls of "
                        "message %zu",
                        where, i + 1);
+    t->is_asked = true;
     return content_begin(r, c, messages, i + 1, plain, where, &t->end, e);
 }
 

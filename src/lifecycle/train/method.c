@@ -41,10 +41,11 @@ int method_config_read(struct method_config *c, const struct param_set *s, struc
               : str_eq(method, "kto")  ? METHOD_KTO
                                        : METHOD_SFT;
     if (method_has_reference(c) && str_eq(param_str(s, "adapter"), "full"))
-        return err_set(e, ERR_USAGE, "adapter",
-                       "cannot tune with method %s and adapter full: its reference is the model with the adapter off, so "
-                       "there must be one",
-                       method);
+        return err_set(
+            e, ERR_USAGE, "adapter",
+            "cannot tune with method %s and adapter full: its reference is the model with the adapter off, so "
+            "there must be one",
+            method);
     return refuse_others(s, method, e);
 }
 
@@ -61,12 +62,14 @@ bool method_uses_mean(const struct method_config *c)
 const char *method_denominator(const struct method_config *c)
 {
     static const char *const text[] = {
-        [METHOD_SFT] = "loss = sum of cross-entropies of the target tokens of an optimizer step / their number, over all "
-                       "its micro-batches",
+        [METHOD_SFT] =
+            "loss = sum of cross-entropies of the target tokens of an optimizer step / their number, over all "
+            "its micro-batches",
         [METHOD_DPO] = "loss = sum of the losses of the pairs of an optimizer step / their number, over all its "
                        "micro-batches",
-        [METHOD_ORPO] = "loss = sum of cross-entropies of the chosen answers' target tokens of an optimizer step / their "
-                        "number + sum of the odds losses of its pairs / their number, over all its micro-batches",
+        [METHOD_ORPO] =
+            "loss = sum of cross-entropies of the chosen answers' target tokens of an optimizer step / their "
+            "number + sum of the odds losses of its pairs / their number, over all its micro-batches",
         [METHOD_KTO] = "loss = sum of the losses of the answers of an optimizer step / their number, over all its "
                        "micro-batches; the divergence is estimated over the whole step"};
     return text[c->kind];
@@ -101,7 +104,8 @@ static void dpo(const struct method_config *c, const struct method_input *in, st
     out->slope[1] = -slope;
 }
 
-/* log(p / (1 - p)) of log p, and its derivative 1 / (1 - p). A p that rounds to 1 has neither, so it ends just below. */
+/* log(p / (1 - p)) of log p, and its derivative 1 / (1 - p). A p that rounds to 1 has neither, so it ends just below.
+ */
 static double log_odds(double logp, double *slope)
 {
     double x = fmin(logp, -1e-7), rest = -expm1(x);

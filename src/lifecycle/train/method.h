@@ -12,9 +12,9 @@ enum method { METHOD_SFT, METHOD_DPO, METHOD_ORPO, METHOD_KTO };
 
 struct method_config {
     enum method kind;
-    bool ipo;      /* DPO with the loss of IPO */
-    double beta;   /* DPO, KTO */
-    double lambda; /* ORPO */
+    bool ipo;                                    /* DPO with the loss of IPO */
+    double beta;                                 /* DPO, KTO */
+    double lambda;                               /* ORPO */
     double desirable_weight, undesirable_weight; /* KTO */
 };
 /* -ERR_USAGE names a field that the method does not have, and adapter full where a reference is needed. */

@@ -16,8 +16,7 @@ static int no_memory(struct err *e)
 static bool same_prompt(const struct train_rows *r, size_t a, size_t b)
 {
     size_t n = train_row_given(r, a);
-    return n == train_row_given(r, b) &&
-           memcmp(r->ids + r->start[a], r->ids + r->start[b], n * sizeof(*r->ids)) == 0;
+    return n == train_row_given(r, b) && memcmp(r->ids + r->start[a], r->ids + r->start[b], n * sizeof(*r->ids)) == 0;
 }
 
 /* The next row with another prompt, else the next row. */
@@ -49,10 +48,11 @@ static int make_others(struct train_rows *out, const struct train_rows *r, const
     struct token_row t = {0};
     *out = (struct train_rows){.unit = 1};
     if (r->n_row < 2)
-        return err_set(e, ERR_INPUT, path,
-                       "cannot tune with \"%s\" and method kto: it has 1 row, and the divergence is estimated on answers to "
-                       "other rows; 2 are needed",
-                       path);
+        return err_set(
+            e, ERR_INPUT, path,
+            "cannot tune with \"%s\" and method kto: it has 1 row, and the divergence is estimated on answers to "
+            "other rows; 2 are needed",
+            path);
     int rc = 0;
     for (size_t i = 0; i < r->n_row && rc == 0; i++) rc = add_other(out, r, i, other_row(r, i), r->longest, &t);
     token_row_deinit(&t);

@@ -35,7 +35,8 @@ int preview_save_refused(struct trainer *t, struct err *e)
     buf_init(&all, SIZE_MAX / 2);
     char *path = path_join(t->cfg->output, "refused.jsonl");
     int rc = t->rows.refused.len > 0 ? buf_add(&all, t->rows.refused.data, t->rows.refused.len) : 0;
-    if (rc == 0 && t->eval_rows.refused.len > 0) rc = buf_add(&all, t->eval_rows.refused.data, t->eval_rows.refused.len);
+    if (rc == 0 && t->eval_rows.refused.len > 0)
+        rc = buf_add(&all, t->eval_rows.refused.data, t->eval_rows.refused.len);
     rc = rc != 0 ? no_memory(e) : file_write_atomic(path, all.data, all.len, e);
     mem_free(path);
     buf_deinit(&all);
@@ -52,8 +53,9 @@ static void note_refused(const struct trainer *t, const struct train_rows *r, co
         snprintf(counts + n, sizeof(counts) - n, "%s%llu %s", n > 0 ? ", " : "", (unsigned long long)r->n_verdict[v],
                  row_verdict_name((enum row_verdict)v));
     }
-    snprintf(line, sizeof(line), "%s: %llu of %llu rows are refused (%s), listed in %s/refused.jsonl; the first: %s", path,
-             (unsigned long long)r->n_refused, (unsigned long long)r->n_read, counts, t->cfg->output, r->first_refusal);
+    snprintf(line, sizeof(line), "%s: %llu of %llu rows are refused (%s), listed in %s/refused.jsonl; the first: %s",
+             path, (unsigned long long)r->n_refused, (unsigned long long)r->n_read, counts, t->cfg->output,
+             r->first_refusal);
     note(t, line);
 }
 
@@ -62,8 +64,8 @@ static void note_refused(const struct trainer *t, const struct train_rows *r, co
 static void note_rows(const struct trainer *t, const struct train_rows *r, const char *path)
 {
     char line[NOTE_MAX_BYTES];
-    int n = snprintf(line, sizeof(line), "%s: %zu rows, %zu tokens, %llu of them trained (%.0f %%), longest row %zu", path,
-                     r->n_row / r->unit, r->n_id, (unsigned long long)r->n_target,
+    int n = snprintf(line, sizeof(line), "%s: %zu rows, %zu tokens, %llu (%.0f %%) of them trained, longest row %zu",
+                     path, r->n_row / r->unit, r->n_id, (unsigned long long)r->n_target,
                      100.0 * (double)r->n_target / (double)r->n_id, r->longest);
     if (r->n_verdict[ROW_TRUNCATED] > 0)
         n += snprintf(line + n, sizeof(line) - (size_t)n, "; %llu are cut at max_length",
@@ -210,8 +212,8 @@ int preview_run(struct trainer *t, struct err *e)
     char line[200], duration[32], memory[32];
     format_duration(whole, duration, sizeof(duration));
     str_format_bytes(peak, memory, sizeof(memory));
-    snprintf(line, sizeof(line), "%llu steps will take about %s and %s of memory",
-             (unsigned long long)t->plan.n_step, duration, memory);
+    snprintf(line, sizeof(line), "%llu steps will take about %s and %s of memory", (unsigned long long)t->plan.n_step,
+             duration, memory);
     note(t, line);
     return run_dir_event(&t->dir,
                          json_pack("{s:s,s:I,s:f,s:I}", "event", "start", "steps", (json_int_t)t->plan.n_step,

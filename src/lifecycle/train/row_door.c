@@ -1,6 +1,6 @@
-/* Rows come in. Owns what happens to each of them: read, understood, rendered, measured, compared with those before, and
- * given a verdict. What always holds: rows read = the sum of all verdicts; every id is inside the vocabulary; a refused
- * row leaves nothing behind but its record. */
+/* Rows come in. Owns what happens to each of them: read, understood, rendered, measured, compared with those before,
+ * and given a verdict. What always holds: rows read = the sum of all verdicts; every id is inside the vocabulary; a
+ * refused row leaves nothing behind but its record. */
 #include <stdio.h>
 #include <string.h>
 
@@ -53,8 +53,9 @@ static int refuse(struct door *d, enum row_verdict v, const struct err *why, str
         return -why->code;
     }
     if (record_refusal(d, v, why->msg) == 0) return 0;
-    return err_set(e, ERR_LIMIT, d->s->path, "cannot use \"%s\": too many of its rows are refused (%llu so far), first: %s",
-                   d->s->path, (unsigned long long)r->n_refused, r->first_refusal);
+    return err_set(e, ERR_LIMIT, d->s->path,
+                   "cannot use \"%s\": too many of its rows are refused (%llu so far), first: %s", d->s->path,
+                   (unsigned long long)r->n_refused, r->first_refusal);
 }
 
 /* --- one row of tokens into out --- */
@@ -64,10 +65,11 @@ static int take_tokens(struct door *d, bool *truncated, enum row_verdict *v, str
     const struct train_rows_source *s = d->s;
     if (d->row.n > s->max_length && s->too_long != TOO_LONG_TRUNCATE) {
         *v = ROW_OVER_LENGTH;
-        return err_set(e, ERR_INPUT, d->where,
-                       "cannot use %s: it has %zu tokens, max_length is %zu (too_long: drop leaves such rows out, truncate "
-                       "cuts them)",
-                       d->where, d->row.n, s->max_length);
+        return err_set(
+            e, ERR_INPUT, d->where,
+            "cannot use %s: it has %zu tokens, max_length is %zu (too_long: drop leaves such rows out, truncate "
+            "cuts them)",
+            d->where, d->row.n, s->max_length);
     }
     if (d->row.n > s->max_length) {
         d->row.n = s->max_length;
@@ -220,8 +222,7 @@ static int check_left(const struct door *d, struct err *e)
 {
     const struct train_rows *r = d->out;
     if (r->n_row > 0) return 0;
-    if (r->n_read == 0)
-        return err_set(e, ERR_INPUT, d->s->path, "cannot tune with \"%s\": it has no rows", d->s->path);
+    if (r->n_read == 0) return err_set(e, ERR_INPUT, d->s->path, "cannot tune with \"%s\": it has no rows", d->s->path);
     return err_set(e, ERR_INPUT, d->s->path, "cannot tune with \"%s\": none of its %llu rows can be used, first: %s",
                    d->s->path, (unsigned long long)r->n_read, r->first_refusal);
 }

@@ -30,8 +30,8 @@ struct train_rows {
     uint64_t n_read; /* rows of the file: each has one verdict */
     uint64_t n_verdict[ROW_N_VERDICT];
     uint64_t n_refused;
-    uint64_t n_open_turn;               /* assistant turns without an end token */
-    struct buf refused;                 /* JSON Lines {"file", "line", "verdict", "reason"} */
+    uint64_t n_open_turn;                /* assistant turns without an end token */
+    struct buf refused;                  /* JSON Lines {"file", "line", "verdict", "reason"} */
     char first_refusal[ROW_REASON_SIZE]; /* "": none */
 };
 void train_rows_deinit(struct train_rows *r);
@@ -41,7 +41,8 @@ enum too_long { TOO_LONG_DROP, TOO_LONG_TRUNCATE, TOO_LONG_REFUSE };
 /* How a file is read. */
 struct train_rows_source {
     const char *path;
-    bool is_chat; /* conversations in any form; else rows {"ids", "labels"}, two of them in chosen and rejected for PAIR */
+    bool is_chat; /* conversations in any form; else rows {"ids", "labels"}, two of them in chosen and rejected for PAIR
+                   */
     enum example_form form;
     enum example_kind kind;
     struct conversation_renderer renderer; /* chat */

@@ -21,11 +21,11 @@ struct trainer {
     float *params, *grads, *m, *v; /* device memory [n_param] */
     size_t n_param;
     struct tape *tape;
-    size_t tape_bytes, max_tok; /* what it takes, and its room */
+    size_t tape_bytes, max_tok;    /* what it takes, and its room */
     struct preference *preference; /* NULL: sft */
-    float *loss;     /* [cap_target] of a part */
-    uint32_t *order; /* [n_row] of `epoch` */
-    uint64_t epoch;  /* UINT64_MAX: none yet */
+    float *loss;                   /* [cap_target] of a part */
+    uint32_t *order;               /* [n_row] of `epoch` */
+    uint64_t epoch;                /* UINT64_MAX: none yet */
     struct run_dir dir;
     char *checkpoints;       /* its path */
     struct checkpoint state; /* what the next checkpoint says; its arrays are host copies */
@@ -51,8 +51,8 @@ int trainer_step(struct trainer *t, uint64_t step, struct step_result *out, stru
 /* Mean loss a target token over eval_rows. */
 int trainer_eval(struct trainer *t, double *loss, struct err *e) MUST_CHECK;
 
-/* The micro-batch of eval_rows that begins at example `first`: their numbers into row, which may be the packer's own list;
- * returns how many. */
+/* The micro-batch of eval_rows that begins at example `first`: their numbers into row, which may be the packer's own
+ * list; returns how many. */
 size_t trainer_eval_rows(const struct trainer *t, size_t first, uint32_t *row);
 
 /* --- trainer_setup.c --- */
