@@ -59,11 +59,13 @@ static void test_forms(void **state)
     } cases[] = {
         {EXAMPLE_ANSWER, "{" TURNS "}", "user:a assistant:b ", NULL},
         {EXAMPLE_ANSWER,
-         "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":"
+         "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\","
+         "\"text\":"
          "\"c\"}]},{\"role\":\"assistant\",\"thinking\":\"t\",\"content\":\"b\"}]}",
          "user:ac assistant:(t)b ", NULL},
         {EXAMPLE_ANSWER,
-         "{\"conversations\":[{\"from\":\"human\",\"value\":\"a\"},{\"from\":\"function_call\",\"value\":\"{\\\"name\\\":"
+         "{\"conversations\":[{\"from\":\"human\",\"value\":\"a\"},{\"from\":\"function_call\",\"value\":\"{"
+         "\\\"name\\\":"
          "\\\"f\\\",\\\"arguments\\\":{\\\"x\\\":1}}\"},{\"from\":\"observation\",\"value\":\"r\"},{\"from\":\"gpt\","
          "\"value\":\"b\"}],\"system\":\"s\"}",
          "system:s user:a assistant: !f{\"x\":1}tool:r assistant:b ", NULL},
@@ -86,12 +88,14 @@ static void test_forms(void **state)
          "\"rejected\":{\"from\":\"gpt\",\"value\":\"r\"}}",
          "user:p |assistant:c ", "user:p |assistant:r "},
         {EXAMPLE_PAIR,
-         "{\"prompt\":\"p\",\"chosen\":[{\"role\":\"user\",\"content\":\"p\"},{\"role\":\"assistant\",\"content\":\"c\"}],"
+         "{\"prompt\":\"p\",\"chosen\":[{\"role\":\"user\",\"content\":\"p\"},{\"role\":\"assistant\",\"content\":"
+         "\"c\"}],"
          "\"rejected\":[{\"role\":\"user\",\"content\":\"p\"},{\"role\":\"assistant\",\"content\":\"r\"}]}",
          "user:p |assistant:c ", "user:p |assistant:r "},
         {EXAMPLE_JUDGED, "{\"prompt\":\"p\",\"completion\":\"c\",\"label\":true}", "user:p |assistant:c ", NULL},
         {EXAMPLE_JUDGED,
-         "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"},{\"role\":\"user\","
+         "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"},{\"role\":"
+         "\"user\","
          "\"content\":\"c\"},{\"role\":\"assistant\",\"content\":\"d\"}],\"kto_tag\":1}",
          "user:a assistant:b user:c |assistant:d ", NULL},
     };
@@ -151,14 +155,17 @@ static void test_verdicts(void **state)
          ROW(USER ",{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":\"{\"}}]}"),
          ROW_BAD_FIELDS, "message 2"},
         {EXAMPLE_ANSWER, "{\"tools\":7," TURNS "}", ROW_BAD_FIELDS, "tools is"},
-        {EXAMPLE_ANSWER, "{\"instruction\":\"i\",\"output\":\"o\",\"history\":[[\"a\"]]}", ROW_BAD_FIELDS, "history[0]"},
+        {EXAMPLE_ANSWER, "{\"instruction\":\"i\",\"output\":\"o\",\"history\":[[\"a\"]]}", ROW_BAD_FIELDS,
+         "history[0]"},
         {EXAMPLE_PAIR, "{\"prompt\":\"p\",\"chosen\":\"c\"}", ROW_BAD_FIELDS, "no rejected"},
         {EXAMPLE_PAIR, "{\"chosen\":\"c\",\"rejected\":\"r\"}", ROW_BAD_FIELDS, "neither messages nor"},
         {EXAMPLE_PAIR, "{\"prompt\":\"p\",\"chosen\":\"c\",\"rejected\":\"c\"}", ROW_NO_CONTRAST, "the same"},
         {EXAMPLE_PAIR, "{\"prompt\":\"p\",\"chosen\":\"c\",\"rejected\":\" \"}", ROW_EMPTY_TARGET, "empty"},
         {EXAMPLE_JUDGED, "{\"prompt\":\"p\",\"completion\":\"c\"}", ROW_BAD_FIELDS, "label is missing"},
-        {EXAMPLE_JUDGED, "{\"prompt\":\"p\",\"completion\":\"c\",\"label\":\"good\"}", ROW_BAD_FIELDS, "label is a string"},
-        {EXAMPLE_JUDGED, "{\"messages\":[" USER "," ASSISTANT "," USER "],\"label\":true}", ROW_EMPTY_TARGET, "nothing to train"},
+        {EXAMPLE_JUDGED, "{\"prompt\":\"p\",\"completion\":\"c\",\"label\":\"good\"}", ROW_BAD_FIELDS,
+         "label is a string"},
+        {EXAMPLE_JUDGED, "{\"messages\":[" USER "," ASSISTANT "," USER "],\"label\":true}", ROW_EMPTY_TARGET,
+         "nothing to train"},
     };
     struct example x = {0};
     for (size_t i = 0; i < N_ELEM(cases); i++) {
@@ -250,7 +257,8 @@ static void test_files(void **state)
         struct err e = {0};
         char *got = read_file(cases[i].name, cases[i].text, strlen(cases[i].text), &e);
         if (got == NULL && cases[i].want[0] == '\0' && e.msg[0] == '\0') continue;
-        if (!str_eq(got, cases[i].want)) fail_msg("%s:\ngot  %s\nwant %s\n%s", cases[i].text, got, cases[i].want, e.msg);
+        if (!str_eq(got, cases[i].want))
+            fail_msg("%s:\ngot  %s\nwant %s\n%s", cases[i].text, got, cases[i].want, e.msg);
         mem_free(got);
     }
     struct err e;

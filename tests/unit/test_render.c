@@ -483,7 +483,8 @@ static void check_pair(const struct text *t, const char *source)
     if (chat_prompt_ids(tmpl, t->tok, vars, true, &asked, &e) != 0) fail_msg("%s", e.msg);
     for (size_t i = 0; i < 2; i++) {
         size_t n_bos = 0;
-        if (train_row_given(&r, i) != asked.n || memcmp(r.ids + r.start[i], asked.ids, asked.n * sizeof(*asked.ids)) != 0)
+        if (train_row_given(&r, i) != asked.n ||
+            memcmp(r.ids + r.start[i], asked.ids, asked.n * sizeof(*asked.ids)) != 0)
             fail_msg("%s: side %zu has %zu given tokens, asking takes %zu", source, i, train_row_given(&r, i), asked.n);
         for (size_t k = r.start[i]; k < r.start[i + 1]; k++) n_bos += r.ids[k] == tokenizer_bos(t->tok);
         assert_int_equal(n_bos, source == mistral);
@@ -508,7 +509,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_masks),     cmocka_unit_test(test_refused), cmocka_unit_test(test_open_turn),
         cmocka_unit_test(test_published), cmocka_unit_test(test_calls),   cmocka_unit_test(test_published_calls),
-        cmocka_unit_test(test_thoughts),  cmocka_unit_test(test_given), cmocka_unit_test(test_cut_answer), cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_thoughts),  cmocka_unit_test(test_given),   cmocka_unit_test(test_cut_answer),
+        cmocka_unit_test(test_pairs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
