@@ -78,6 +78,23 @@ int row_file_open(struct row_file *r, const char *path, struct err *e)
     return r->kind == ROWS_CSV ? csv_open(&r->csv, path, e) : json_lines_open(&r->lines, path, LINE_MAX_BYTES, e);
 }
 
+int row_file_open_memory(struct row_file *r, const char *name, const char *text, size_t n, struct err *e)
+{
+    *r = (struct row_file){.lines = {.fd = -1}, .csv = {.fd = -1}, .line = 1};
+    int rc = refuse_foreign(name, text, n, e);
+    if (rc != 0) return rc;
+    r->path = mem_strdup(name);
+    if (is_array(text, n)) {
+        r->kind = ROWS_JSON_ARRAY;
+        r->text = mem_strndup(text, n);
+        r->n = strlen(r->text); /* what is behind a NUL is no JSON */
+        return 0;
+    }
+    r->kind = str_ends(name, ".csv") ? ROWS_CSV : ROWS_JSON_LINES;
+    return r->kind == ROWS_CSV ? csv_open_memory(&r->csv, name, text, n, e)
+                               : json_lines_open_memory(&r->lines, name, text, n, LINE_MAX_BYTES, e);
+}
+
 /* --- a JSON array, element by element: only brackets and strings are looked at, each element is parsed alone --- */
 
 static char peek(const struct row_file *r)

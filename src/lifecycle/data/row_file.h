@@ -27,6 +27,8 @@ struct row_file {
 };
 /* -ERR_UNSUPPORTED for Parquet, Arrow and compressed files, with the command that converts them. */
 int row_file_open(struct row_file *r, const char *path, struct err *e) MUST_CHECK;
+/* The same from a copy of n bytes in memory; name stands for the path. */
+int row_file_open_memory(struct row_file *r, const char *name, const char *text, size_t n, struct err *e) MUST_CHECK;
 /* 1 with *row a new reference, 0 at the end; -ERR_INPUT, or -ERR_LIMIT for a line that is too long: this row is
  * refused, go on unless is_broken; any other error ends the file. */
 int row_file_next(struct row_file *r, json_t **row, struct err *e) MUST_CHECK;
