@@ -275,6 +275,8 @@ const struct message_zh message_zh_table[] = {
     {"*: * rows, * tokens, * of them trained, longest row *; *", "$1：$2 行，$3 个词元，其中 $4 个参与训练，最长一行 $5 个；@6"},
     {"*: * rows, * tokens, * of them trained, longest row *", "$1：$2 行，$3 个词元，其中 $4 个参与训练，最长一行 $5 个"},
     {"*: * of * rows are refused (*), listed in *; the first: *", "$1：$3 行中有 $2 行未被采用（$4），列于 $5；第一处：@6"},
+    {"measuring the reference: the model with the adapter off, on all rows of the run",
+     "正在测量参考模型（关闭适配器的模型）对全部所用数据行的看法"},
     {"lengths in tokens (rows):*", "词元长度（行数）：$1"},
     {"* steps will take about * and * of memory", "$1 步约需 $2，内存约 $3"},
     {"* are cut at max_length; *", "$1 行在 max_length 处截断；@2"},

@@ -254,6 +254,8 @@ int preference_measure(struct trainer *t, struct err *e)
     struct preference *p = t->preference;
     if (p->train.reference == NULL) return 0;
     bool *wanted = examples_of_run(t);
+    if (t->rq->note != NULL)
+        t->rq->note(t->rq->arg, "measuring the reference: the model with the adapter off, on all rows of the run");
     int rc = wanted == NULL ? err_set(e, ERR_NOMEM, NULL, "cannot measure the reference: out of memory")
                             : measure_rows(t, &p->train, wanted, e);
     if (rc == 0 && p->other.rows != NULL) rc = measure_rows(t, &p->other, wanted, e);
