@@ -9,6 +9,7 @@ unset TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA
 export TAILOR_HOME=$WORK/home LC_ALL=C.UTF-8
 python3 tests/integration/tiny_chat_model.py tests/data/golden/gguf/llama.gguf "$WORK/chat.gguf" "$WORK/adapter" ||
     { echo "not ok model cannot make one"; exit 1; }
+cp -r tests/data/golden/models/llama "$WORK/hf"
 cd "$WORK" || exit 1
 failed=0
 
@@ -55,6 +56,8 @@ lines('mixed.jsonl', openai + ['rubbish', {'messages': [user('a'), user('b'), bo
                                {'messages': [user('a'), bot('b' * 400)]}, openai[0], {'text': 'x'}])
 lines('dpo.jsonl', [{'prompt': a, 'chosen': b, 'rejected': b[::-1] + 'x'} for a, b in pairs] + [{'prompt': 'a', 'chosen': 'b', 'rejected': 'b'}])
 lines('kto.jsonl', [{'prompt': a, 'completion': b, 'label': i % 2 == 0} for i, (a, b) in enumerate(pairs)])
+answer = lambda first, n: {'ids': [5, 6, 7] + list(range(first, first + n)), 'labels': [-100] * 3 + list(range(first, first + n))}
+lines('tokens.jsonl', [{'chosen': answer(20 + i, 4), 'rejected': answer(90 + i, 3)} for i in range(8)])
 open('x.parquet', 'wb').write(b'PAR1....PAR1')
 PY
 T=(tune --base chat.gguf --rank 4 --alpha 8 --lr 1e-2 --max-steps 2 --precision reference)
@@ -104,6 +107,11 @@ out=$(grep '"event":"step"' kto/events.jsonl | head -1)
 holds kto_first 'd["loss"]==0.5 and d["kl"]==0'
 out=$(cat orpo/manifest.json)
 holds denominator '"odds losses of its pairs" in d["denominator"]'
+run 0 orpo_full tune --base hf --data tokens.jsonl --data-format tokens --method orpo --adapter full --lr 1e-3 --max-steps 2 --output full && ok orpo_full
+run 2 dpo_full tune --base hf --data tokens.jsonl --data-format tokens --method dpo --adapter full --output no && says dpo_full 'its reference is the model with the adapter off'
+run 0 dpo_dora tune --base hf --data tokens.jsonl --data-format tokens --method dpo --adapter dora --precision reference --max-steps 2 --output dora && ok dpo_dora
+out=$(grep '"event":"step"' dora/events.jsonl | head -1)
+holds dpo_dora_first 'abs(d["loss"]-0.6931471805599453)<1e-5'
 run 2 field_of_other "${T[@]}" --data openai.jsonl --beta 0.3 --output no && says field_of_other 'method sft: that method has no such field'
 run 0 resume_dpo tune --resume dpo && says resume_dpo 'complete already'
 exit $failed

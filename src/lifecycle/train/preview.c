@@ -181,12 +181,15 @@ static double forward_tokens(const struct trainer *t)
     return n_tok / 3;
 }
 
+/* What is resident after the probe, and what will be touched later: the tape of the largest part beside that of the
+ * probe, and the host's copies of parameters and optimizer for checkpoints. */
 static uint64_t predict_peak(const struct trainer *t, size_t probed_tok)
 {
-    uint64_t now = machine_rss_bytes(), peak = machine_peak_rss_bytes();
-    double untouched = 1.0 - (double)probed_tok / (double)t->max_tok;
-    uint64_t grown = now + (uint64_t)((double)t->tape_bytes * (untouched > 0 ? untouched : 0)) +
-                     2 * t->n_param * sizeof(float); /* moments, and a checkpoint on its way to the disk */
+    struct tape_options probed = t->tape_room;
+    uint64_t peak = machine_peak_rss_bytes(), grown = machine_rss_bytes();
+    probed.max_tok = (int)probed_tok;
+    grown += tape_bytes(t->rq->model, &t->tape_room) - tape_bytes(t->rq->model, &probed);
+    grown += t->n_param * sizeof(float) + t->state.n_optimizer;
     return grown > peak ? grown : peak;
 }
 
