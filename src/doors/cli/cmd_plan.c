@@ -38,7 +38,7 @@ struct plan {
     struct plan_floors floors;
     struct plan_shares shares;
     struct plan_load load;
-    struct catalogue catalogue;
+    struct shapes catalogue;
     struct plan_measured measured; /* quant NULL: no model at hand */
 };
 
@@ -90,7 +90,7 @@ static int load_catalogue(struct plan *p, const struct param_set *args, struct e
     const char *given = param_str(args, "catalog");
     char *path = NULL;
     int rc = given ? 0 : plan_catalogue_path(&path, e);
-    if (rc == 0) rc = catalogue_load(&p->catalogue, given ? given : path, e);
+    if (rc == 0) rc = shapes_load(&p->catalogue, given ? given : path, e);
     mem_free(path);
     return rc;
 }
@@ -108,7 +108,7 @@ static int measure_model(struct plan *p, const struct param_set *args, struct er
 {
     const char *name = param_str(args, "model");
     struct plan_measured *m = &p->measured;
-    if (!name || (!is_at_hand(p->c, name) && catalogue_find(&p->catalogue, name))) return 0;
+    if (!name || (!is_at_hand(p->c, name) && shapes_find(&p->catalogue, name))) return 0;
     bool timed = param_bool(args, "measure");
     int rc = plan_measure_model(p->c, name, timed, m, e);
     if (rc == 0 && timed)
@@ -133,7 +133,7 @@ static int forecast_model(const struct plan *p, const struct param_set *args, st
 {
     const struct plan_quant *quant;
     const struct model_shape *shape =
-        p->measured.quant ? &p->measured.shape : catalogue_find(&p->catalogue, param_str(args, "model"));
+        p->measured.quant ? &p->measured.shape : shapes_find(&p->catalogue, param_str(args, "model"));
     int rc = pick_quant(args, p->measured.quant ? p->measured.quant : plan_quant_find("Q4_0"), &quant, e);
     if (rc) return rc;
     if (p->measured.quant && quant == p->measured.quant)
@@ -366,7 +366,7 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
     struct plan p = {.c = c};
     int rc = prepare(&p, args, e);
     if (rc == 0) rc = param_str(args, "model") ? show_model(&p, args, e) : show_table(&p, args, e);
-    catalogue_free(&p.catalogue);
+    shapes_free(&p.catalogue);
     return rc;
 }
 

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "ground/base/err.h"
-#include "lifecycle/plan/catalogue.h"
+#include "lifecycle/plan/shapes.h"
 
 /* Types that models are served in. */
 struct plan_quant {

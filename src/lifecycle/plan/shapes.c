@@ -1,6 +1,6 @@
 /* The catalogue. Owns its rows. What always holds: shapes are positive and small enough that products of them fit 64
  * bits. */
-#include "lifecycle/plan/catalogue.h"
+#include "lifecycle/plan/shapes.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -64,7 +64,7 @@ static int find_columns(const struct csv_reader *r, int column[N_FIELD + 1], str
     return 0;
 }
 
-static int add_shape(struct catalogue *c, const struct model_shape *s, const char *path, struct err *e)
+static int add_shape(struct shapes *c, const struct model_shape *s, const char *path, struct err *e)
 {
     struct model_shape *item = c->n < MAX_MODELS ? mem_try_realloc(c->item, (c->n + 1) * sizeof *item) : NULL;
     if (!item)
@@ -75,12 +75,12 @@ static int add_shape(struct catalogue *c, const struct model_shape *s, const cha
     return 0;
 }
 
-int catalogue_load(struct catalogue *c, const char *path, struct err *e)
+int shapes_load(struct shapes *c, const char *path, struct err *e)
 {
     struct csv_reader r;
     struct model_shape s;
     int column[N_FIELD + 1];
-    *c = (struct catalogue){0};
+    *c = (struct shapes){0};
     int rc = csv_open(&r, path, e);
     if (rc == 0) rc = find_columns(&r, column, e);
     while (rc == 0 && (rc = csv_next(&r, e)) == 1) {
@@ -88,17 +88,17 @@ int catalogue_load(struct catalogue *c, const char *path, struct err *e)
         if (rc == 0) rc = add_shape(c, &s, path, e);
     }
     csv_close(&r);
-    if (rc) catalogue_free(c);
+    if (rc) shapes_free(c);
     return rc;
 }
 
-void catalogue_free(struct catalogue *c)
+void shapes_free(struct shapes *c)
 {
     mem_free(c->item);
-    *c = (struct catalogue){0};
+    *c = (struct shapes){0};
 }
 
-const struct model_shape *catalogue_find(const struct catalogue *c, const char *name)
+const struct model_shape *shapes_find(const struct shapes *c, const char *name)
 {
     for (size_t i = 0; i < c->n; i++)
         if (strcasecmp(c->item[i].name, name) == 0) return &c->item[i];

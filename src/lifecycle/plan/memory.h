@@ -1,0 +1,75 @@
+/* What a model takes of the memory of one replica, by arithmetic on its dimensions.
+ *
+ * Bytes are exact products; what is fitted (workspace, framework) is named in memory.c with its source. Sums are over
+ * all cards of a replica unless "a card" is said. */
+#ifndef PLAN_MEMORY_H
+#define PLAN_MEMORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lifecycle/plan/rows.h"
+#include "lifecycle/plan/speed.h"
+
+/* Parameters in ones (not 1e9), by the dimensions. */
+struct plan_params {
+    double linear; /* layers, experts among them, without norms */
+    double expert; /* of these the routed experts */
+    double embed;  /* embedding and head */
+    double head;   /* what a token's logits need: vocabulary x width */
+    double active; /* layers' parameters that one token's products use */
+};
+void plan_params_of(const struct plan_model *m, struct plan_params *out);
+/* linear + embed. */
+double plan_params_total(const struct plan_model *m);
+
+/* Weight bytes of a format. */
+double plan_weight_bytes(const struct plan_model *m, const struct plan_quant *q);
+/* Cache bytes that one sequence of n_tok tokens holds (windows and linear layers counted as they are), kv_bits a value.
+ * Summed over cards: with MLA or fewer key-value heads than cards a layer is kept more than once (layout NULL: one
+ * card). */
+double plan_kv_bytes(const struct plan_model *m, double n_tok, double kv_bits, const struct plan_layout *layout);
+/* False when the formulas do not cover the model's cache (compressed caches): the numbers above are then a bound. */
+bool plan_kv_known(const struct plan_model *m);
+
+struct plan_load { /* what is asked of the model */
+    int users;     /* sequences at a time, >= 1 */
+    int prompt_tokens, output_tokens;
+};
+
+struct plan_memory {
+    double weights_bytes, kv_bytes;          /* over all cards */
+    double workspace_bytes, framework_bytes; /* over all cards */
+    double total_bytes;
+    double usable_bytes; /* that the stack may use of all cards */
+    double worst_card_bytes, usable_card_bytes;
+    double max_sequences; /* of the load that fit beside the rest; 0: the weights alone do not fit */
+    bool fits;            /* weights, workspace, framework and the load's cache */
+};
+void plan_memory_of(const struct plan_system *s, const struct plan_load *l, struct plan_memory *out);
+
+/* --- training --- */
+enum plan_method { PLAN_FULL, PLAN_FULL_BF16, PLAN_LORA, PLAN_QLORA };
+enum plan_trainer { PLAN_TRAINER_PYTHON, PLAN_TRAINER_TAILOR };
+
+struct plan_training {
+    enum plan_method method;
+    enum plan_trainer trainer;
+    int rank;              /* of adapters on all matrices of a layer */
+    int batch, max_length; /* rows at a time, tokens of a row */
+    int shards;            /* cards that optimizer, gradients and weights are divided among (ZeRO-3); 1: none */
+    bool checkpointing;    /* activations recomputed */
+};
+struct plan_training_memory {
+    double weights_bytes, gradient_bytes, optimizer_bytes, adapter_bytes, activation_bytes, logits_bytes;
+    double total_bytes; /* a card */
+    double adapter_params;
+};
+/* -ERR_USAGE names a number that is not positive. */
+int plan_training_of(const struct plan_model *m, const struct plan_training *t, struct plan_training_memory *out,
+                     struct err *e) MUST_CHECK;
+/* Seconds for n_tok tokens on `cards` of the hardware. */
+double plan_training_s(const struct plan_model *m, const struct plan_hardware *h, const struct plan_training *t,
+                       double n_tok, int cards);
+
+#endif
