@@ -19,7 +19,8 @@ double queue_erlang_c(int c, double a)
     return b / (1 - a / c * (1 - b));
 }
 
-/* n = arrivals x service(n): throughput n / service(n) rises with n, so the smallest root is where it meets arrivals. */
+/* n = arrivals x service(n): throughput n / service(n) rises with n, so the smallest root is where it meets arrivals.
+ */
 static double fixed_point(const struct queue *q)
 {
     double low = 0, high = q->slots;

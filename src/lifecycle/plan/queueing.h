@@ -22,15 +22,15 @@ struct queue {
 };
 
 struct queue_result {
-    bool stable;              /* arrivals are fewer than all slots serve */
-    double capacity_s;        /* requests a second that all slots serve */
-    double utilization;       /* arrivals / capacity */
-    double little_n;          /* fixed point of n = arrivals x service_s(n): in service, when nobody waits */
-    double running, waiting;  /* mean numbers */
-    double p_wait;            /* that a request has to wait */
-    double mean_wait_s;       /* of all requests, those that do not wait among them */
-    double mean_service_s;    /* by the states that occur */
-    double drain_s;           /* p(wait > t) = p_wait x exp(-t / drain_s) */
+    bool stable;             /* arrivals are fewer than all slots serve */
+    double capacity_s;       /* requests a second that all slots serve */
+    double utilization;      /* arrivals / capacity */
+    double little_n;         /* fixed point of n = arrivals x service_s(n): in service, when nobody waits */
+    double running, waiting; /* mean numbers */
+    double p_wait;           /* that a request has to wait */
+    double mean_wait_s;      /* of all requests, those that do not wait among them */
+    double mean_service_s;   /* by the states that occur */
+    double drain_s;          /* p(wait > t) = p_wait x exp(-t / drain_s) */
 };
 /* What is not stable has infinite waits (INFINITY), p_wait 1. -ERR_USAGE names a number out of range. */
 int queue_solve(const struct queue *q, struct queue_result *out, struct err *e) MUST_CHECK;
