@@ -23,11 +23,14 @@ void plan_params_of(const struct plan_model *m, struct plan_params *out);
 /* linear + embed. */
 double plan_params_total(const struct plan_model *m);
 
+/* Bits of the output matrix: a type whose blocks its width does not fill gives way to a finer one. */
+double plan_head_bits(const struct plan_model *m, const struct plan_quant *q);
 /* Weight bytes of a format. */
 double plan_weight_bytes(const struct plan_model *m, const struct plan_quant *q);
-/* Cache bytes that one sequence of n_tok tokens holds (windows and linear layers counted as they are), kv_bits a value.
- * Summed over cards: with MLA or fewer key-value heads than cards a layer is kept more than once (layout NULL: one
- * card). */
+/* Cache bytes that a pass reads of one sequence of n_tok tokens (windows and linear layers counted as they are). */
+double plan_kv_sequence_bytes(const struct plan_model *m, double n_tok, double kv_bits);
+/* Bytes that are kept for it, over all cards: the same in pages of 16 tokens and the state of linear layers; with MLA
+ * or fewer key-value heads than cards more than once (layout NULL: one card). */
 double plan_kv_bytes(const struct plan_model *m, double n_tok, double kv_bits, const struct plan_layout *layout);
 /* False when the formulas do not cover the model's cache (compressed caches): the numbers above are then a bound. */
 bool plan_kv_known(const struct plan_model *m);
@@ -38,14 +41,16 @@ struct plan_load { /* what is asked of the model */
 };
 
 struct plan_memory {
-    double weights_bytes, kv_bytes;          /* over all cards */
+    double weights_bytes, kv_bytes;          /* over all cards; the cache at full length of prompt and answer */
     double workspace_bytes, framework_bytes; /* over all cards */
     double total_bytes;
-    double usable_bytes; /* that the stack may use of all cards */
-    double worst_card_bytes, usable_card_bytes;
-    double max_sequences; /* of the load that fit beside the rest; 0: the weights alone do not fit */
-    bool fits;            /* weights, workspace, framework and the load's cache */
+    double usable_bytes;                        /* that the stack may use of all cards */
+    double worst_card_bytes, usable_card_bytes; /* layers are shared out whole: one card has most */
+    double max_sequences;     /* of the load that fit beside the rest at full length; 0: the weights alone do not fit */
+    double running_sequences; /* the same at mean length (prompt and half of the answer): what a busy server runs */
+    bool fits;                /* weights, workspace, framework and the load's cache */
 };
+/* The load on one replica. */
 void plan_memory_of(const struct plan_system *s, const struct plan_load *l, struct plan_memory *out);
 
 /* --- training --- */

@@ -16,6 +16,7 @@ struct plan_model {
     const char *openness, *local_deployment, *tuning_ease;
     const char *attention;    /* MHA, GQA, MQA, MLA: for people, the formulas read the dimensions */
     const char *params_basis; /* "published" or "computed" */
+    const char *params_gap;   /* why the dimensions do not add up to the published total */
     const char *noted, *source, *confidence, *notes;
     double params_total_b, params_active_b; /* published, in 1e9 */
     int n_layer, n_embd, n_head, n_kv_head, d_head, n_vocab, n_ctx;
@@ -23,6 +24,8 @@ struct plan_model {
     int n_layer_full, n_layer_window, n_layer_linear; /* together n_layer */
     int window;                                       /* tokens that a window layer sees */
     int q_lora, kv_lora, d_rope, d_nope, d_v;         /* MLA; kv_lora 0: plain attention */
+    int indexer_bytes;         /* that a layer keeps of a token beside MLA (an index for sparse attention) */
+    double linear_state_bytes; /* of one sequence, all linear layers */
     int n_expert, n_expert_used, n_expert_shared, n_ff_expert, n_ff_shared;
     int n_layer_dense; /* layers without experts in a model with experts */
     bool tied_head;

@@ -24,20 +24,42 @@ struct plan_system {
     const struct plan_quant *quant;
     const struct plan_hardware *hardware; /* NULL: this machine, by its floors */
     struct plan_layout layout;
-    struct plan_stack stack; /* constants, with those of the hardware's kind put in */
-    /* what a step of the whole model reads and computes, spread over no card yet */
-    double dense_bytes, expert_bytes; /* layers' matrices outside and inside experts */
-    double head_bytes;
+    struct plan_stack stack; /* constants, with those of the hardware put in */
+    /* what a step of the whole model reads and computes, not yet shared out over cards */
+    double weight_bytes;               /* in memory */
+    double dense_bytes, expert_bytes;  /* read: layers' matrices outside and inside experts */
+    double head_bytes;                 /* read: output matrix */
     double active_params, head_params; /* a token's products: layers, head */
     double read_bytes_s, flops;        /* one card, nominal */
-    double decode_flops_share;         /* of flops that a decode step reaches */
-    double prefill_flops_share;
+    double memory_bytes;               /* one card, usable */
 };
-/* -ERR_USAGE names what does not go together: tp that does not divide the heads, cards without a link, FP8 on hardware
- * that has none, numbers below 1 ... */
+/* -ERR_USAGE names what does not go together: tp that does not divide the heads, cards without a link, a type that the
+ * stack does not run, hardware that lacks the figure ... FP8 and FP4 weights on hardware without that arithmetic are
+ * computed in 16 bits. */
 int plan_system_init(struct plan_system *s, const struct plan_model *model, const struct plan_quant *quant,
                      const struct plan_hardware *hardware, const struct plan_layout *layout, enum plan_stack_id stack,
                      struct err *e) MUST_CHECK;
+
+/* Floors of this machine with all threads; 0 where it has none. */
+struct plan_floors {
+    double read_gb_s, fp32_gflops, int8_gops, int4_int8_gops, bf16_gflops;
+};
+/* Shares of the floors: assumed until a model was measured on this machine. */
+struct plan_shares {
+    double decode, prefill;
+    bool measured;
+};
+/* This machine with this program; shares NULL: assumed. floors above 0 where the type uses them. */
+void plan_system_local(struct plan_system *s, const struct plan_model *model, const struct plan_quant *quant,
+                       const struct plan_floors *floors, const struct plan_shares *shares, double memory_bytes);
+/* A loaded model's own figures in place of those by dimensions. */
+struct plan_work {
+    double weight_bytes, step_bytes, layer_params, head_params;
+};
+void plan_system_use(struct plan_system *s, const struct plan_work *w);
+/* The shares that make the prediction equal to a measurement (n_prompt tokens of prefill; decode at a context). */
+void plan_calibrate(const struct plan_system *s, double n_prompt, double prefill_tok_s, double context,
+                    double decode_tok_s, struct plan_shares *out);
 
 /* One pass of continuous batching. */
 struct plan_step {
@@ -46,9 +68,13 @@ struct plan_step {
     double prefill_tokens; /* of prompts, computed in the same pass */
     double prefill_from;   /* position where these begin: 0 for a whole prompt, more for a later chunk */
 };
-/* Seconds until every sequence has its next token. With pp > 1 the time after which every sequence has gone once
- * through all groups. */
+/* Seconds until every sequence has its next token (prompts: until their chunk is in the cache). With pp > 1 the time
+ * after which every sequence has gone once through all groups. */
 double plan_step_s(const struct plan_system *s, const struct plan_step *step);
+/* The parts of a decode step and of a prompt, without overheads: reading weights and cache; products. */
+double plan_step_memory_s(const struct plan_system *s, double n_seq, double context);
+double plan_step_arithmetic_s(const struct plan_system *s, double n_seq);
+double plan_prefill_arithmetic_s(const struct plan_system *s, double n_tok, double from);
 /* Seconds of a whole prompt alone. */
 double plan_prefill_s(const struct plan_system *s, double prompt_tokens);
 
@@ -69,6 +95,7 @@ void plan_saturation(const struct plan_system *s, double prompt_tokens, double o
 /* Factors that a prediction is known to be off by at the 80 % level: true value within [x * low, x * high]. */
 struct plan_band {
     double low, high;
+    const char *basis; /* the class of measurements that it comes from, "serve"; "assumed" where there are none */
 };
 enum plan_quantity { PLAN_MEMORY_BAND, PLAN_DECODE_BAND, PLAN_TPOT_BAND, PLAN_THROUGHPUT_BAND, PLAN_TTFT_BAND };
 /* By quantity and stack, measured on published figures (bands.c says which). */

@@ -2,6 +2,10 @@
 #ifndef PLAN_STACK_H
 #define PLAN_STACK_H
 
+#include <stdbool.h>
+
+#include "lifecycle/plan/rows.h"
+
 enum plan_stack_id {
     PLAN_STACK_TUNED,    /* TensorRT-LLM, NIM, vLLM and SGLang set up by people who know */
     PLAN_STACK_VLLM,     /* vLLM as it starts by default */
@@ -25,9 +29,17 @@ struct plan_stack {
     double interference;      /* of others' prefill on a decoding sequence */
     double first_token_s;     /* overhead of a request */
     int max_running;          /* sequences that it batches by default */
+    int batched_tokens;       /* prompt tokens of one pass at most */
+    double memory_share;      /* of a card's usable memory that it takes */
+    double framework_bytes;   /* a card, workspace of batched_tokens included */
+    double slowdown;          /* of whole steps, where hardware was measured that the roofline does not describe */
 };
 /* "tuned", "vllm", "vllm-0.6", "llama.cpp", "tailor"; NULL: unknown. */
 const struct plan_stack *plan_stack_find(const char *name);
 const struct plan_stack *plan_stack_of(enum plan_stack_id id);
+/* The constants of a stack on given hardware. */
+void plan_stack_on(enum plan_stack_id id, const struct plan_hardware *h, struct plan_stack *out);
+/* What one would take: GGUF types on cards llama.cpp, on CPUs this program, other types vLLM. */
+enum plan_stack_id plan_stack_usual(const struct plan_hardware *h, bool gguf);
 
 #endif

@@ -1,0 +1,223 @@
+/* plan for hardware of the catalogue: the system that the options describe, its memory and speed with intervals. Owns
+ * nothing after a call. */
+#include "doors/cli/plan_target.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "doors/cli/plan_local.h"
+#include "doors/cli/plan_obstacles.h"
+#include "ground/base/mem.h"
+#include "ground/base/str.h"
+#include "ground/json/json.h"
+#include "lifecycle/plan/forecast.h"
+#include "lifecycle/plan/read_model.h"
+
+/* --- what was asked --- */
+
+/* One kind of card: several joined by "," or "+" are named and refused. */
+static int pick_hardware(const struct catalogue *cat, const char *id, const struct plan_hardware **out, struct err *e)
+{
+    const char *cut = strpbrk(id, ",+");
+    const struct plan_hardware *a, *b;
+    if (!cut || catalogue_hardware(cat, id)) return catalogue_need_hardware(cat, id, out, e);
+    char *first = mem_strndup(id, (size_t)(cut - id));
+    int rc = catalogue_need_hardware(cat, first, &a, e);
+    if (rc == 0) rc = catalogue_need_hardware(cat, cut + 1, &b, e);
+    if (rc == 0)
+        rc = err_set(
+            e, ERR_USAGE, "hardware",
+            "cannot plan with \"%s\" (%s) and \"%s\" (%s) together: cards that share a model are of one kind; plan "
+            "each alone and compare",
+            a->id, a->interconnect, b->id, b->interconnect);
+    mem_free(first);
+    return rc;
+}
+
+/* A name of the catalogue, else a model on disk or in the registry. */
+static int pick_model(const struct cli *c, const struct param_set *args, const struct catalogue *cat,
+                      struct plan_target *t, const struct plan_model **out, struct err *e)
+{
+    const char *name = param_str(args, "model");
+    char *path;
+    if (!name) return err_set(e, ERR_USAGE, "model", "cannot plan for hardware alone: --model is needed");
+    *out = catalogue_model(cat, name);
+    if (*out) return 0;
+    if (cli_model_path(c, name, &path, NULL)) return catalogue_need_model(cat, name, out, e);
+    struct model_file *f;
+    struct model_params *p = mem_alloc(sizeof *p);
+    int rc = model_file_open(&f, path, e);
+    if (rc == 0) {
+        rc = model_file_params(f, p, e);
+        model_file_close(f);
+    }
+    if (rc == 0) {
+        plan_model_of_params(p, name, &t->own);
+        snprintf(t->architecture, sizeof t->architecture, "%s", p->architecture);
+        t->own.architecture = t->architecture;
+        *out = &t->own;
+    }
+    mem_free(p);
+    mem_free(path);
+    return rc;
+}
+
+static int pick_stack(const struct param_set *args, const struct plan_hardware *h, const struct plan_quant *q,
+                      enum plan_stack_id *out, struct err *e)
+{
+    const char *name = param_str(args, "stack");
+    const struct plan_stack *s = name ? plan_stack_find(name) : NULL;
+    *out = s ? s->id : plan_stack_usual(h, q->gguf && q->linear_bits < 16);
+    if (name && !s)
+        return err_set(e, ERR_USAGE, "stack",
+                       "cannot plan for stack \"%s\": known are tuned, vllm, vllm-0.6, llama.cpp, tailor", name);
+    return 0;
+}
+
+/* llama.cpp and this program share out layers, others matrices as far as the heads allow. */
+static int pick_layout(const struct param_set *args, const struct plan_model *m, const struct plan_hardware *h,
+                       enum plan_stack_id stack, struct plan_target *t, struct plan_layout *out, struct err *e)
+{
+    int count = t->count = (int)param_int(args, "count"), tp = 1;
+    bool by_layers = stack == PLAN_STACK_LLAMACPP || stack == PLAN_STACK_TAILOR;
+    *out = (struct plan_layout){.kv_bits = plan_kv_bits(param_str(args, "kv"))};
+    if (!(out->kv_bits > 0))
+        return err_set(e, ERR_USAGE, "kv", "cannot plan for a cache of \"%s\": known are fp16, bf16, fp8, int8, q8_0",
+                       param_str(args, "kv"));
+    for (int n = 2; !by_layers && h->link_gb_s > 0 && n <= 8 && n <= count; n *= 2)
+        if (count % n == 0 && m->n_head % n == 0) tp = n;
+    out->tp = param_is_set(args, "tp") ? (int)param_int(args, "tp") : param_is_set(args, "pp") ? 1 : tp;
+    out->pp = param_is_set(args, "pp") ? (int)param_int(args, "pp") : param_is_set(args, "tp") ? 1 : count / out->tp;
+    t->replicas = count / (out->tp * out->pp);
+    if (t->replicas < 1 || t->replicas * out->tp * out->pp != count)
+        return err_set(e, ERR_USAGE, "count", "cannot share out %d cards: tp %d x pp %d takes %d a replica", count,
+                       out->tp, out->pp, out->tp * out->pp);
+    if (out->pp > 1 && !(h->link_gb_s > 0))
+        return err_set(e, ERR_USAGE, h->id, "cannot plan with %d of \"%s\": it has no link to others of its kind",
+                       count, h->id);
+    return 0;
+}
+
+int plan_target_of(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
+                   struct plan_target *out, struct err *e)
+{
+    const struct plan_model *m = NULL;
+    const struct plan_hardware *h = NULL;
+    const struct plan_quant *q = NULL;
+    enum plan_stack_id stack = PLAN_STACK_VLLM;
+    struct plan_layout layout;
+    *out = (struct plan_target){.replicas = 1};
+    int rc = pick_hardware(catalogue, param_str(args, "hardware"), &h, e);
+    if (rc == 0) rc = pick_model(c, args, catalogue, out, &m, e);
+    if (rc == 0)
+        rc =
+            plan_quant_of(args, plan_quant_find(h->kind == PLAN_CPU || h->kind == PLAN_MAC ? "Q4_K_M" : "BF16"), &q, e);
+    if (rc == 0) rc = pick_stack(args, h, q, &stack, e);
+    if (rc == 0) rc = pick_layout(args, m, h, stack, out, &layout, e);
+    return rc ? rc : plan_system_init(&out->system, m, q, h, &layout, stack, e);
+}
+
+/* --- results --- */
+
+static json_t *target_json(const struct plan_target *t, const struct plan_forecast *f)
+{
+    const struct plan_system *s = &t->system;
+    json_t *o = json_pack("{s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:s}", "model", s->model->name, "quant", s->quant->name,
+                          "hardware", s->hardware->id, "count", t->count, "tp", s->layout.tp, "pp", s->layout.pp,
+                          "replicas", t->replicas, "stack", s->stack.name);
+    json_t *more = plan_forecast_json(s, f);
+    int rc = !o || !more || json_object_update(o, more) ||
+             json_object_set_new(o, "kv_known", json_boolean(plan_kv_known(s->model)));
+    json_decref(more);
+    if (rc == 0) return o;
+    json_decref(o);
+    return NULL;
+}
+
+static void print_memory(const struct cli *c, const struct plan_forecast *f)
+{
+    const struct plan_memory *m = &f->memory;
+    printf(
+        cli_text(c,
+                 "memory: weights %.1f + cache %.1f + overhead %.1f = %.1f GiB; fullest card %.1f of %.1f GiB usable\n",
+                 "显存：权重 %.1f + 缓存 %.1f + 开销 %.1f = %.1f GiB；最满的卡 %.1f GiB，可用 %.1f GiB\n"),
+        m->weights_bytes / 0x1p30, m->kv_bytes / 0x1p30, (m->workspace_bytes + m->framework_bytes) / 0x1p30,
+        m->total_bytes / 0x1p30, m->worst_card_bytes / 0x1p30, m->usable_card_bytes / 0x1p30);
+    if (m->max_sequences < 1)
+        printf(cli_text(c, "does not fit: not even one conversation, %.1f GiB a card are missing\n",
+                        "装不下：连一个对话也不行，每卡还差 %.1f GiB\n"),
+               (m->worst_card_bytes - m->usable_card_bytes) / 0x1p30);
+    else if (!m->fits)
+        printf(cli_text(c, "does not fit all at once, by %.1f GiB a card: some conversations wait\n",
+                        "不能同时容纳全部对话，每卡还差 %.1f GiB：部分对话需等待\n"),
+               (m->worst_card_bytes - m->usable_card_bytes) / 0x1p30);
+}
+
+/* "12.3 (10.1 to 15.0)": a value with its 80 % interval. */
+static void print_value(const char *name, double v, struct plan_band b, const char *unit)
+{
+    printf("  %s %.*f %s (%.*f .. %.*f)\n", name,
+           v < 10    ? 2
+           : v < 100 ? 1
+                     : 0,
+           v, unit,
+           v < 10    ? 2
+           : v < 100 ? 1
+                     : 0,
+           v * b.low,
+           v < 10    ? 2
+           : v < 100 ? 1
+                     : 0,
+           v * b.high);
+}
+
+static void print_speed(const struct cli *c, const struct plan_target *t, const struct plan_load *l,
+                        const struct plan_forecast *f)
+{
+    const struct plan_system *s = &t->system;
+    const struct plan_point *p = &f->loaded;
+    printf(cli_text(c, "one user alone:\n", "单个用户：\n"));
+    print_value(cli_text(c, "decode", "解码"), f->decode_tok_s, plan_band_of(s, PLAN_DECODE_BAND),
+                cli_text(c, "tokens/s", "词元/秒"));
+    print_value(cli_text(c, "prefill", "预填充"), f->prefill_tok_s, plan_band_of(s, PLAN_TTFT_BAND),
+                cli_text(c, "tokens/s", "词元/秒"));
+    printf(cli_text(c, "%d at a time (%.0f run, the others wait):\n", "同时 %d 个（%.0f 个在运行，其余等待）：\n"),
+           l->users, t->replicas * p->running);
+    print_value(cli_text(c, "first token (TTFT)", "首词元延迟（TTFT）"), 1e3 * p->ttft_s,
+                plan_band_of(s, PLAN_TTFT_BAND), "ms");
+    print_value(cli_text(c, "between tokens (TPOT)", "词元间隔（TPOT）"), 1e3 * p->tpot_s,
+                plan_band_of(s, PLAN_TPOT_BAND), "ms");
+    print_value(cli_text(c, "all together", "总吞吐"), t->replicas * p->output_tok_s,
+                plan_band_of(s, PLAN_THROUGHPUT_BAND), cli_text(c, "tokens/s", "词元/秒"));
+    print_value(cli_text(c, "at most, when full", "满载时最多"), t->replicas * f->full.output_tok_s,
+                plan_band_of(s, PLAN_THROUGHPUT_BAND), cli_text(c, "tokens/s", "词元/秒"));
+    printf(cli_text(c, "memory for up to %.0f conversations at a time\n", "按显存最多同时进行 %.0f 个对话\n"),
+           f->max_users);
+}
+
+int plan_target_run(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue, struct err *e)
+{
+    struct plan_target t;
+    struct plan_load l;
+    struct plan_forecast f;
+    int rc = plan_target_of(c, args, catalogue, &t, e);
+    if (rc) return rc;
+    plan_load_of(args, &l);
+    plan_forecast_of(&t.system, &l, t.replicas, &f);
+    if (c->json) {
+        cli_print_json(target_json(&t, &f));
+        return 0;
+    }
+    printf(cli_text(c, "%s %s on %d x %s (tp %d, pp %d, replicas %d, stack %s), %d x (%d + %d) tokens\n",
+                    "%s %s，%d x %s（tp %d，pp %d，副本 %d，推理栈 %s），%d x (%d + %d) 词元\n"),
+           t.system.model->name, t.system.quant->name, t.count, t.system.hardware->name, t.system.layout.tp,
+           t.system.layout.pp, t.replicas, t.system.stack.name, l.users, l.prompt_tokens, l.output_tokens);
+    print_memory(c, &f);
+    if (!plan_kv_known(t.system.model))
+        printf(cli_text(c, "note: this model compresses its cache; the figures for it are an upper bound\n",
+                        "注意：该模型压缩其缓存，相关数字为上界\n"));
+    if (f.memory.max_sequences >= 1) print_speed(c, &t, &l, &f);
+    printf(cli_text(c, "in brackets: 80 %% intervals, from published measurements of such systems\n",
+                    "括号内为 80%% 区间，来自同类系统的公开测量\n"));
+    return 0;
+}
