@@ -42,7 +42,7 @@ static struct plan_system system_of(const char *model, const char *quant, const 
     return s;
 }
 
-static const struct plan_target chat = {
+static const struct plan_goal chat = {
     .prompt_tokens = 1000, .output_tokens = 500, .ttft_s = 2, .tpot_s = 0.05, .max_load = 1, .cv = 1};
 
 static void capacities_are_those_of_the_reference(void **state)
@@ -73,7 +73,7 @@ static void targets_limit_what_is_offered(void **state)
 {
     (void)state;
     struct plan_system s = system_of("Llama-3.3-70B", "AWQ", "RTX4090", 2, "vllm");
-    struct plan_target t = chat;
+    struct plan_goal t = chat;
     struct offer o;
     offer_of(&s, &t, &o);
     assert_int_equal(o.limit, OFFER_TPOT);

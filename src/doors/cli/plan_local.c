@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "doors/cli/plan_machine.h"
+#include "doors/cli/plan_money.h"
 #include "doors/cli/plan_obstacles.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
@@ -351,14 +352,16 @@ static int show_model(const struct plan *p, const struct param_set *args, struct
             o = NULL;
         }
         json_decref(more);
-        cli_print_json(o);
-        return 0;
+        rc = plan_money_show(p->c, args, p->catalogue, &f.system, 1, o, e);
+        if (rc == 0) cli_print_json(o);
+        if (rc) json_decref(o);
+        return rc;
     }
     print_table(p);
     print_forecast(p, &f);
     plan_obstacles_print(&f.obstacles, p->c->lang);
     print_measured(p);
-    return 0;
+    return plan_money_show(p->c, args, p->catalogue, &f.system, 1, NULL, e);
 }
 
 int plan_local_run(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue, struct err *e)

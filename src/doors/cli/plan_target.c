@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "doors/cli/plan_local.h"
+#include "doors/cli/plan_money.h"
 #include "doors/cli/plan_obstacles.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
@@ -204,9 +205,13 @@ int plan_target_run(const struct cli *c, const struct param_set *args, const str
     if (rc) return rc;
     plan_load_of(args, &l);
     plan_forecast_of(&t.system, &l, t.replicas, &f);
+    int fixed = param_is_set(args, "count") ? t.replicas : 0;
     if (c->json) {
-        cli_print_json(target_json(&t, &f));
-        return 0;
+        json_t *o = target_json(&t, &f);
+        rc = plan_money_show(c, args, catalogue, &t.system, fixed, o, e);
+        if (rc == 0) cli_print_json(o);
+        if (rc) json_decref(o);
+        return rc;
     }
     printf(cli_text(c, "%s %s on %d x %s (tp %d, pp %d, replicas %d, stack %s), %d x (%d + %d) tokens\n",
                     "%s %s，%d x %s（tp %d，pp %d，副本 %d，推理栈 %s），%d x (%d + %d) 词元\n"),
@@ -219,5 +224,5 @@ int plan_target_run(const struct cli *c, const struct param_set *args, const str
     if (f.memory.max_sequences >= 1) print_speed(c, &t, &l, &f);
     printf(cli_text(c, "in brackets: 80 %% intervals, from published measurements of such systems\n",
                     "括号内为 80%% 区间，来自同类系统的公开测量\n"));
-    return 0;
+    return plan_money_show(c, args, catalogue, &t.system, fixed, NULL, e);
 }

@@ -101,7 +101,8 @@ double cost_api_call(const struct cost_setup *s, const double v[N_COST])
 {
     double hit = v[COST_CACHE_HIT], cached = v[COST_API_CACHED] > 0 ? v[COST_API_CACHED] : v[COST_API_INPUT];
     double prompt = (1 - hit) * v[COST_API_INPUT] + hit * cached;
-    return (s->prompt_tokens * prompt + s->output_tokens * v[COST_API_OUTPUT]) / 1e6;
+    double rate = s->api_rate > 0 ? v[COST_CNY_USD] / s->api_rate : 1;
+    return rate * (s->prompt_tokens * prompt + s->output_tokens * v[COST_API_OUTPUT]) / 1e6;
 }
 
 double cost_api_monthly(const struct cost_setup *s, const double v[N_COST], double calls)

@@ -21,8 +21,9 @@ struct cost_setup {
     int cards_per_replica; /* >= 1 */
     int cards_per_host;    /* >= 1 */
     int fixed_replicas;    /* 0: as many as the calls need */
+    double api_rate;       /* CNY for one USD that the API's prices were converted at; 0: they are in CNY */
     bool rented;           /* cards in a cloud instead of bought */
-    bool host_by_part;     /* a server of eight may be bought half filled: its price counts by halves */
+    bool host_by_part;     /* a server may be bought half filled: its price counts by halves */
 };
 
 enum cost_part {

@@ -4,9 +4,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "ground/base/file.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/table/csv.h"
+#include "lifecycle/plan/catalogue_data.h"
 
 const char *const decision_fact_name[N_FACT] = {
 #define X(id, name) [FACT_##id] = #name,
@@ -17,7 +19,7 @@ const char *const choice_name[N_CHOICE] = {"private", "api", "hybrid"};
 
 /* --- conditions --- */
 
-enum { MAX_WORD = 64 };
+enum { MAX_WORD = 64, MAX_RULES_BYTES = 1 << 20 };
 
 static const char *next_word(const char *p, char word[MAX_WORD])
 {
@@ -185,6 +187,29 @@ int decision_rules_read(struct decision_rules *r, const char *name, const char *
     int rc = csv_open_memory(&c, name, text, n, e);
     if (rc == 0) rc = read_all(r, &c, name, e);
     csv_close(&c);
+    return rc;
+}
+
+static int read_file(struct decision_rules *r, const char *path, struct err *e)
+{
+    char *text;
+    size_t n;
+    int rc = file_read_all(path, MAX_RULES_BYTES, &text, &n, e);
+    if (rc) return rc;
+    rc = decision_rules_read(r, path, text, n, e);
+    mem_free(text);
+    return rc;
+}
+
+int decision_rules_open(struct decision_rules *r, const char *home, const char *given, struct err *e)
+{
+    *r = (struct decision_rules){0};
+    if (given) return read_file(r, given, e);
+    char *path = home ? path_join(home, "catalog/rules.csv") : NULL;
+    size_t n;
+    const char *text = catalogue_data("rules.csv", &n);
+    int rc = path && file_exists(path) ? read_file(r, path, e) : decision_rules_read(r, "rules.csv", text, n, e);
+    mem_free(path);
     return rc;
 }
 

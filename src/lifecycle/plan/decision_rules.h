@@ -63,6 +63,9 @@ struct decision_rules {
 int decision_rules_read(struct decision_rules *r, const char *name, const char *text, size_t n,
                         struct err *e) MUST_CHECK;
 void decision_rules_free(struct decision_rules *r);
+/* The rules in force: given (a CSV file), else catalog/rules.csv of the home, else those of the program. given and home
+ * may be NULL. */
+int decision_rules_open(struct decision_rules *r, const char *home, const char *given, struct err *e) MUST_CHECK;
 
 enum rule_state { RULE_NOT_FIRED, RULE_FIRED, RULE_UNKNOWN };
 /* facts: [N_FACT], NAN where one is not known; yes is 1, no is 0. */

@@ -5,31 +5,31 @@
 
 const char *const offer_limit_name[] = {"memory", "ttft", "tpot", "load", "batch"};
 
-static struct plan_point point(const struct plan_system *s, const struct plan_target *t, double room, double n)
+static struct plan_point point(const struct plan_system *s, const struct plan_goal *t, double room, double n)
 {
     struct plan_point p;
     plan_point_at(s, t->prompt_tokens, t->output_tokens, n, room, &p);
     return p;
 }
 
-static double answer_s(const struct plan_target *t, const struct plan_point *p)
+static double answer_s(const struct plan_goal *t, const struct plan_point *p)
 {
     return p->ttft_s + fmax(0, t->output_tokens - 1) * p->tpot_s;
 }
 
-double offer_answer_s(const struct plan_system *s, const struct plan_target *t, double room, double n)
+double offer_answer_s(const struct plan_system *s, const struct plan_goal *t, double room, double n)
 {
     struct plan_point p = point(s, t, room, n);
     return answer_s(t, &p);
 }
 
-static bool meets(const struct plan_target *t, const struct plan_point *p)
+static bool meets(const struct plan_goal *t, const struct plan_point *p)
 {
     return p->ttft_s <= t->ttft_s && p->tpot_s <= t->tpot_s;
 }
 
 /* Both times rise with n: the largest whole number that meets the targets. */
-static double most_within(const struct plan_system *s, const struct plan_target *t, double room)
+static double most_within(const struct plan_system *s, const struct plan_goal *t, double room)
 {
     double low = 0, high = room + 1;
     while (high - low > 1) {
@@ -43,7 +43,7 @@ static double most_within(const struct plan_system *s, const struct plan_target 
     return low;
 }
 
-static enum offer_limit find_limit(const struct plan_system *s, const struct plan_target *t, const struct offer *o)
+static enum offer_limit find_limit(const struct plan_system *s, const struct plan_goal *t, const struct offer *o)
 {
     if (o->room < 1) return OFFER_MEMORY;
     if (o->running >= o->room) return o->room >= s->stack.max_running ? OFFER_BATCH : OFFER_MEMORY;
@@ -52,13 +52,13 @@ static enum offer_limit find_limit(const struct plan_system *s, const struct pla
 }
 
 /* Share of c places that may be busy: load a with a + spare sqrt(a) = c. */
-static double load_share(const struct plan_target *t, double c)
+static double load_share(const struct plan_goal *t, double c)
 {
     double half = t->spare / 2, root = sqrt(c + half * half) - half;
     return fmin(t->max_load, root * root / c);
 }
 
-void offer_of(const struct plan_system *s, const struct plan_target *t, struct offer *out)
+void offer_of(const struct plan_system *s, const struct plan_goal *t, struct offer *out)
 {
     struct plan_load one = {1, (int)t->prompt_tokens, (int)t->output_tokens};
     struct plan_memory m;
@@ -84,7 +84,7 @@ void offer_of(const struct plan_system *s, const struct plan_target *t, struct o
 
 struct server {
     const struct plan_system *s;
-    const struct plan_target *t;
+    const struct plan_goal *t;
     double room;
 };
 
@@ -94,7 +94,7 @@ static double service_s(const void *arg, double n)
     return offer_answer_s(x->s, x->t, x->room, n);
 }
 
-int offer_wait(const struct plan_system *s, const struct plan_target *t, const struct offer *o, double arrivals_s,
+int offer_wait(const struct plan_system *s, const struct plan_goal *t, const struct offer *o, double arrivals_s,
                struct queue_result *out, struct err *e)
 {
     struct server x = {s, t, o->room};

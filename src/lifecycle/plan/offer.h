@@ -6,7 +6,7 @@
 #include "lifecycle/plan/queueing.h"
 #include "lifecycle/plan/speed.h"
 
-struct plan_target {
+struct plan_goal {
     double prompt_tokens, output_tokens;
     double ttft_s, tpot_s; /* limits of a call: first token, each further one */
     double max_load;       /* share of what a full batch serves that is planned for at most, 0 to 1 */
@@ -27,11 +27,11 @@ struct offer {
     struct plan_point alone; /* one conversation */
     struct plan_point at;    /* as many as run within the targets */
 };
-void offer_of(const struct plan_system *s, const struct plan_target *t, struct offer *out);
+void offer_of(const struct plan_system *s, const struct plan_goal *t, struct offer *out);
 /* Seconds from question to the last token when n run at a time. */
-double offer_answer_s(const struct plan_system *s, const struct plan_target *t, double room, double n);
+double offer_answer_s(const struct plan_system *s, const struct plan_goal *t, double room, double n);
 /* Waiting for a place of one replica under arrivals a second, by queueing.h. */
-int offer_wait(const struct plan_system *s, const struct plan_target *t, const struct offer *o, double arrivals_s,
+int offer_wait(const struct plan_system *s, const struct plan_goal *t, const struct offer *o, double arrivals_s,
                struct queue_result *out, struct err *e) MUST_CHECK;
 
 #endif
