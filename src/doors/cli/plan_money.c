@@ -88,10 +88,13 @@ static void print_capacity(const struct cli *c, const struct plan_case *k, const
     printf(cli_text(c, "replicas %.0f, cards %.0f, servers %.0f%s\n", "副本 %.0f，卡 %.0f，服务器 %.0f%s\n"),
            v->cost.replicas, v->cost.cards, v->cost.hosts,
            v->fits ? "" : cli_text(c, ": too few for the peak", "：不足以应对高峰"));
-    if (v->wait.stable)
+    if (v->wait.stable && queue_wait_percentile(&v->wait, 0.95) > 0)
         printf(cli_text(c, "waiting for a place at the peak: %.0f %% of calls, 95 %% of all wait less than %.0f ms\n",
                         "高峰时 %.0f%% 的调用需要等待，95%% 的调用等待少于 %.0f 毫秒\n"),
                100 * v->wait.p_wait, 1e3 * queue_wait_percentile(&v->wait, 0.95));
+    else if (v->wait.stable)
+        printf(cli_text(c, "waiting for a place at the peak: %.2g %% of calls\n", "高峰时 %.2g%% 的调用需要等待\n"),
+               100 * v->wait.p_wait);
     else
         printf("%s\n", cli_text(c, "at the peak more calls arrive than are answered: waiting grows without end",
                                 "高峰时到达多于应答：等待会无限增长"));
@@ -274,14 +277,33 @@ static void print_verdict(const struct cli *c, const struct param_set *args, con
     print_decision(c, k, v, &cur);
 }
 
+static int assess(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
+                  const struct plan_system *system, int replicas, struct plan_asked *asked, struct plan_verdict *v,
+                  struct err *e)
+{
+    int rc = plan_case_open(c, args, catalogue, system, asked, e);
+    asked->at.replicas = replicas;
+    return rc ? rc : plan_assess(&asked->at, v, e);
+}
+
+int plan_money_monthly(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
+                       const struct plan_system *system, double *monthly_cny, struct err *e)
+{
+    struct plan_asked asked;
+    struct plan_verdict *v = mem_alloc(sizeof *v);
+    int rc = assess(c, args, catalogue, system, 0, &asked, v, e);
+    *monthly_cny = rc == 0 && v->fits ? v->cost.monthly : (double)INFINITY;
+    plan_case_close(&asked);
+    mem_free(v);
+    return rc;
+}
+
 int plan_money_show(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
                     const struct plan_system *system, int replicas, json_t *into, struct err *e)
 {
     struct plan_asked asked;
     struct plan_verdict *v = mem_alloc(sizeof *v);
-    int rc = plan_case_open(c, args, catalogue, system, &asked, e);
-    asked.at.replicas = replicas;
-    if (rc == 0) rc = plan_assess(&asked.at, v, e);
+    int rc = assess(c, args, catalogue, system, replicas, &asked, v, e);
     if (rc == 0 && into) {
         json_t *o = plan_verdict_json(&asked.at, v);
         if (!o || json_object_update(into, o)) rc = err_set(e, ERR_NOMEM, NULL, "cannot plan: out of memory");

@@ -9,6 +9,10 @@
 int plan_money_show(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
                     const struct plan_system *system, int replicas, json_t *into, struct err *e) MUST_CHECK;
 
+/* What this system would cost a month, as many replicas as the calls need; INFINITY where it does not carry them. */
+int plan_money_monthly(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
+                       const struct plan_system *system, double *monthly_cny, struct err *e) MUST_CHECK;
+
 /* "195,300", in the currency of people (CNY, or USD by the rate); size >= 32. */
 struct plan_currency {
     const char *name;

@@ -2,6 +2,7 @@
  * nothing after a call. */
 #include "doors/cli/plan_target.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -77,9 +78,10 @@ static int pick_stack(const struct param_set *args, const struct plan_hardware *
 
 /* llama.cpp and this program share out layers, others matrices as far as the heads allow. */
 static int pick_layout(const struct param_set *args, const struct plan_model *m, const struct plan_hardware *h,
-                       enum plan_stack_id stack, struct plan_target *t, struct plan_layout *out, struct err *e)
+                       enum plan_stack_id stack, int count, struct plan_target *t, struct plan_layout *out,
+                       struct err *e)
 {
-    int count = t->count = (int)param_int(args, "count"), tp = 1;
+    int tp = 1;
     bool by_layers = stack == PLAN_STACK_LLAMACPP || stack == PLAN_STACK_TAILOR;
     *out = (struct plan_layout){.kv_bits = plan_kv_bits(param_str(args, "kv"))};
     if (!(out->kv_bits > 0))
@@ -88,7 +90,10 @@ static int pick_layout(const struct param_set *args, const struct plan_model *m,
     for (int n = 2; !by_layers && h->link_gb_s > 0 && n <= 8 && n <= count; n *= 2)
         if (count % n == 0 && m->n_head % n == 0) tp = n;
     out->tp = param_is_set(args, "tp") ? (int)param_int(args, "tp") : param_is_set(args, "pp") ? 1 : tp;
-    out->pp = param_is_set(args, "pp") ? (int)param_int(args, "pp") : param_is_set(args, "tp") ? 1 : count / out->tp;
+    out->pp = param_is_set(args, "pp")             ? (int)param_int(args, "pp")
+              : count && !param_is_set(args, "tp") ? count / out->tp
+                                                   : 1;
+    t->count = count = count ? count : out->tp * out->pp;
     t->replicas = count / (out->tp * out->pp);
     if (t->replicas < 1 || t->replicas * out->tp * out->pp != count)
         return err_set(e, ERR_USAGE, "count", "cannot share out %d cards: tp %d x pp %d takes %d a replica", count,
@@ -99,23 +104,58 @@ static int pick_layout(const struct param_set *args, const struct plan_model *m,
     return 0;
 }
 
+struct plan_choice {
+    const struct plan_model *model;
+    const struct plan_hardware *hardware;
+    const struct plan_quant *quant;
+    enum plan_stack_id stack;
+};
+
+static int init_system(const struct param_set *args, const struct plan_choice *x, int count, struct plan_target *t,
+                       struct err *e)
+{
+    struct plan_layout layout;
+    int rc = pick_layout(args, x->model, x->hardware, x->stack, count, t, &layout, e);
+    return rc ? rc : plan_system_init(&t->system, x->model, x->quant, x->hardware, &layout, x->stack, e);
+}
+
+/* With --count, --tp or --pp as they say; else on as many cards (1, 2, 4, 8) as carry the demand at the least cost,
+ * where none does on the fewest that hold the model and one conversation, else on one. */
+static int pick_system(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
+                       const struct plan_choice *x, struct plan_target *t, struct err *e)
+{
+    struct plan_load one = {1, (int)param_int(args, "prompt_tokens"), (int)param_int(args, "output_tokens")};
+    struct plan_memory memory;
+    int best = 1, holds = 0;
+    double least = INFINITY;
+    if (param_is_set(args, "count")) return init_system(args, x, (int)param_int(args, "count"), t, e);
+    if (param_is_set(args, "tp") || param_is_set(args, "pp")) return init_system(args, x, 0, t, e);
+    for (int count = 1; count <= 8; count *= 2) {
+        double monthly;
+        if (init_system(args, x, count, t, NULL)) continue;
+        plan_memory_of(&t->system, &one, &memory);
+        if (memory.max_sequences < 1) continue;
+        if (!holds) best = holds = count;
+        int rc = plan_money_monthly(c, args, catalogue, &t->system, &monthly, e);
+        if (rc) return rc;
+        if (monthly < least) best = count;
+        least = fmin(least, monthly);
+    }
+    return init_system(args, x, best, t, e);
+}
+
 int plan_target_of(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
                    struct plan_target *out, struct err *e)
 {
-    const struct plan_model *m = NULL;
-    const struct plan_hardware *h = NULL;
-    const struct plan_quant *q = NULL;
-    enum plan_stack_id stack = PLAN_STACK_VLLM;
-    struct plan_layout layout;
+    struct plan_choice x = {NULL};
     *out = (struct plan_target){.replicas = 1};
-    int rc = pick_hardware(catalogue, param_str(args, "hardware"), &h, e);
-    if (rc == 0) rc = pick_model(c, args, catalogue, out, &m, e);
-    if (rc == 0)
-        rc =
-            plan_quant_of(args, plan_quant_find(h->kind == PLAN_CPU || h->kind == PLAN_MAC ? "Q4_K_M" : "BF16"), &q, e);
-    if (rc == 0) rc = pick_stack(args, h, q, &stack, e);
-    if (rc == 0) rc = pick_layout(args, m, h, stack, out, &layout, e);
-    return rc ? rc : plan_system_init(&out->system, m, q, h, &layout, stack, e);
+    int rc = pick_hardware(catalogue, param_str(args, "hardware"), &x.hardware, e);
+    if (rc == 0) rc = pick_model(c, args, catalogue, out, &x.model, e);
+    if (rc) return rc;
+    bool board = x.hardware->kind == PLAN_CPU || x.hardware->kind == PLAN_MAC;
+    rc = plan_quant_of(args, plan_quant_find(board ? "Q4_K_M" : "BF16"), &x.quant, e);
+    if (rc == 0) rc = pick_stack(args, x.hardware, x.quant, &x.stack, e);
+    return rc ? rc : pick_system(c, args, catalogue, &x, out, e);
 }
 
 /* --- results --- */
