@@ -371,3 +371,21 @@ int plan_local_run(const struct cli *c, const struct param_set *args, const stru
     if (rc == 0) rc = param_str(args, "model") ? show_model(&p, args, e) : show_table(&p, args, e);
     return rc;
 }
+
+int plan_local_system(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
+                      struct plan_measured *measured, struct plan_system *out, struct err *e)
+{
+    struct plan p = {.c = c, .catalogue = catalogue};
+    struct forecast f;
+    if (!param_str(args, "model"))
+        return err_set(e, ERR_USAGE, "model", "cannot plan without a model: --model is needed");
+    int rc = prepare(&p, args, e);
+    if (rc == 0) rc = forecast_model(&p, args, &f, e);
+    if (rc) return rc;
+    *measured = p.measured;
+    *out = f.system;
+    if (!p.measured.quant) return 0;
+    measured->model.architecture = measured->architecture;
+    out->model = &measured->model;
+    return 0;
+}
