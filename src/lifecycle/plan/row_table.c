@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "ground/base/str.h"
+#include "lifecycle/plan/age.h"
 
 #define TEXT(column, member)                                 \
     {                                                        \
@@ -295,6 +296,21 @@ static int check_model(void *row, const char *where, struct err *e)
     return rc;
 }
 
+/* low and high of one price in order, where both are known. */
+static int check_band(double low, double high, const char *what, const char *where, struct err *e)
+{
+    if (!(low > 0) || !(high > 0) || low <= high) return 0;
+    return err_set(e, ERR_INPUT, where, "cannot read %s: %s goes from %.15g to %.15g, the lower end first is needed",
+                   where, what, low, high);
+}
+
+static int check_prices_of(const struct plan_hardware *h, const char *where, struct err *e)
+{
+    int rc = check_band(h->price_usd_low, h->price_usd_high, "price2026_usd", where, e);
+    if (rc == 0) rc = check_band(h->price_cny_low, h->price_cny_high, "price2026_rmb", where, e);
+    return rc ? rc : check_band(h->rent_usd_h_low, h->rent_usd_h_high, "cloud_usd_per_hour", where, e);
+}
+
 static int check_hardware(void *row, const char *where, struct err *e)
 {
     static const char *const kinds[] = {"GPU consumer", "GPU workstation", "GPU datacenter", "NPU datacenter", "Mac",
@@ -303,7 +319,7 @@ static int check_hardware(void *row, const char *where, struct err *e)
     for (size_t i = 0; i < N_ELEM(kinds); i++)
         if (strcasecmp(kinds[i], h->kind_text) == 0) {
             h->kind = (enum plan_kind)i;
-            return 0;
+            return check_prices_of(h, where, e);
         }
     return err_set(
         e, ERR_INPUT, where,
@@ -315,8 +331,11 @@ static int check_hardware(void *row, const char *where, struct err *e)
 static int check_price(void *row, const char *where, struct err *e)
 {
     const struct plan_price *p = row;
-    int rc = need_together(p->input_usd > 0 || p->input_cny > 0 || p->output_usd > 0 || p->output_cny > 0 ||
-                               str_eq(p->open_weights, "yes"),
-                           where, "a price for input or output is needed, in USD or CNY", e);
-    return rc;
+    int days;
+    if (!plan_age_days(p->date, 0, &days))
+        return err_set(e, ERR_INPUT, where,
+                       "cannot read %s: price_date is \"%.40s\", a date such as 2026-11-28 is needed", where, p->date);
+    return need_together(p->input_usd > 0 || p->input_cny > 0 || p->output_usd > 0 || p->output_cny > 0 ||
+                             str_eq(p->open_weights, "yes"),
+                         where, "a price for input or output is needed, in USD or CNY", e);
 }
