@@ -25,28 +25,32 @@ static const struct param params[] = {
     {"arrivals", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "KIND",
      "poisson:RATE, uniform:RATE, bursts:RATE:CV (calls a second; CV: spread of the gaps) or closed:USERS (each asks "
      "again when answered)",
-     "poisson:速率、uniform:速率、bursts:速率:CV（每秒调用数；CV 为间隔的离散程度）或 closed:用户数（得到回答后再次提问）"},
+     "poisson:速率、uniform:速率、bursts:速率:CV（每秒调用数；CV 为间隔的离散程度）或 "
+     "closed:用户数（得到回答后再次提问）"},
     {"requests", PARAM_INT, 0, NULL, 1, SIM_MAX_REQUESTS, NULL, "10000", "N", "how many requests to draw",
      "生成的请求数"},
-    {"prompt_tokens", PARAM_INT, 0, "tokens", 1, 10000000, NULL, "512", "N", "length of a prompt, mean", "提示词平均长度"},
+    {"prompt_tokens", PARAM_INT, 0, "tokens", 1, 10000000, NULL, "512", "N", "length of a prompt, mean",
+     "提示词平均长度"},
     {"output_tokens", PARAM_INT, 0, "tokens", 1, 10000000, NULL, "128", "N", "length of an answer, mean",
      "回答平均长度"},
     {"length_cv", PARAM_FLOAT, 0, NULL, 0, 10, NULL, "0", "X",
      "spread of the lengths: standard deviation over mean (log-normal); 0: all alike",
      "长度的离散程度：标准差与均值之比（对数正态）；0 表示相同"},
-    {"think_s", PARAM_FLOAT, 0, "s", 0, 1e6, NULL, "0", "X", "with closed: time between an answer and the next question",
-     "closed 方式下从得到回答到下一次提问的时间"},
+    {"think_s", PARAM_FLOAT, 0, "s", 0, 1e6, NULL, "0", "X",
+     "with closed: time between an answer and the next question", "closed 方式下从得到回答到下一次提问的时间"},
     {"replicas", PARAM_INT, 0, NULL, 1, SIM_MAX_REPLICAS, NULL, NULL, "N",
-     "equal systems behind a balancer; otherwise as many as --count makes", "负载均衡后的相同系统数；未给出时由 --count 决定"},
+     "equal systems behind a balancer; otherwise as many as --count makes",
+     "负载均衡后的相同系统数；未给出时由 --count 决定"},
     {"balancer", PARAM_CHOICE, 0, NULL, 0, 0, "least|turns|random", "least", NULL,
      "who gets a request: the replica with the fewest, each in turn, or any", "请求分配：最少连接、轮流或随机"},
     {"max_batch", PARAM_INT, 0, "sequences", 1, 100000, NULL, NULL, "N",
-     "answers that a replica computes together; otherwise what the software does", "每个副本同时计算的回答数；未给出时按推理软件"},
+     "answers that a replica computes together; otherwise what the software does",
+     "每个副本同时计算的回答数；未给出时按推理软件"},
     {"chunk_tokens", PARAM_INT, 0, "tokens", 1, 1000000, NULL, NULL, "N",
      "tokens of one step at most, prompts in pieces; otherwise what the software does",
      "每步最多的词元数，提示词分块；未给出时按推理软件"},
-    {"warmup", PARAM_FLOAT, 0, NULL, 0, 0.9, NULL, "0.1", "X", "share of the requests, at the start, that figures leave out",
-     "统计时略去的起始请求比例"},
+    {"warmup", PARAM_FLOAT, 0, NULL, 0, 0.9, NULL, "0.1", "X",
+     "share of the requests, at the start, that figures leave out", "统计时略去的起始请求比例"},
     {"seed", PARAM_INT, 0, NULL, 0, 1e15, NULL, "1", "N", "of all draws", "随机种子"},
 };
 
@@ -97,7 +101,7 @@ static int find_system(const struct cli *c, const struct param_set *args, const 
                        struct job *j, struct err *e)
 {
     if (!param_str(args, "hardware")) return plan_local_system(c, args, catalogue, &j->measured, &j->system, e);
-    int rc = plan_target_of(c, args, catalogue, &j->target, e);
+    int rc = plan_target_of(c, args, catalogue, false, &j->target, e);
     if (rc == 0) j->system = j->target.system;
     return rc;
 }
@@ -122,9 +126,9 @@ static int set_up(const struct param_set *args, struct job *j, struct err *e)
     sim_server_of(&j->system, kv_tokens, &j->setup.server);
     if (param_is_set(args, "max_batch")) j->setup.server.max_running = (int)param_int(args, "max_batch");
     if (param_is_set(args, "chunk_tokens")) j->setup.server.chunk_tokens = (int)param_int(args, "chunk_tokens");
-    j->setup.replicas = param_is_set(args, "replicas")  ? (int)param_int(args, "replicas")
-                        : j->system.hardware ? j->target.replicas
-                                             : 1;
+    j->setup.replicas = param_is_set(args, "replicas") ? (int)param_int(args, "replicas")
+                        : j->system.hardware           ? j->target.replicas
+                                                       : 1;
     j->setup.balancer = str_eq(balancer, "least")   ? SIM_LEAST_REQUESTS
                         : str_eq(balancer, "turns") ? SIM_ROUND_ROBIN
                                                     : SIM_RANDOM;
@@ -159,11 +163,11 @@ static json_t *result_json(const struct job *j, const struct sim_result *r, doub
         form = json_pack("{s:b,s:f,s:o,s:o,s:o}", "stable", q.stable, "utilization", q.utilization, "running",
                          json_finite(q.running), "p_wait", json_finite(q.p_wait), "mean_wait_ms",
                          json_finite(1e3 * q.mean_wait_s));
-    json_t *o = json_pack("{s:s,s:s,s:s,s:i,s:I,s:o,s:o,s:o,s:o}", "model", j->system.model->name, "quant",
-                          j->system.quant->name, "hardware", j->system.hardware ? j->system.hardware->id : "this machine",
-                          "replicas", j->setup.replicas, "requests", (json_int_t)r->n, "wait_ms",
-                          quantiles_json(&r->wait_s), "ttft_ms", quantiles_json(&r->ttft_s), "tpot_ms",
-                          quantiles_json(&r->tpot_s), "total_ms", quantiles_json(&r->total_s));
+    json_t *o = json_pack(
+        "{s:s,s:s,s:s,s:i,s:I,s:o,s:o,s:o,s:o}", "model", j->system.model->name, "quant", j->system.quant->name,
+        "hardware", j->system.hardware ? j->system.hardware->id : "this machine", "replicas", j->setup.replicas,
+        "requests", (json_int_t)r->n, "wait_ms", quantiles_json(&r->wait_s), "ttft_ms", quantiles_json(&r->ttft_s),
+        "tpot_ms", quantiles_json(&r->tpot_s), "total_ms", quantiles_json(&r->total_s));
     json_t *more =
         json_pack("{s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:I,s:I,s:f,s:o}", "makespan_s", r->makespan_s, "requests_s",
                   r->requests_s, "output_tok_s", r->output_tok_s, "utilization", r->busy, "mean_batch", r->mean_batch,

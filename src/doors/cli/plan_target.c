@@ -122,7 +122,7 @@ static int init_system(const struct param_set *args, const struct plan_choice *x
 /* With --count, --tp or --pp as they say; else on as many cards (1, 2, 4, 8) as carry the demand at the least cost,
  * where none does on the fewest that hold the model and one conversation, else on one. */
 static int pick_system(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
-                       const struct plan_choice *x, struct plan_target *t, struct err *e)
+                       const struct plan_choice *x, bool by_cost, struct plan_target *t, struct err *e)
 {
     struct plan_load one = {1, (int)param_int(args, "prompt_tokens"), (int)param_int(args, "output_tokens")};
     struct plan_memory memory;
@@ -136,6 +136,7 @@ static int pick_system(const struct cli *c, const struct param_set *args, const 
         plan_memory_of(&t->system, &one, &memory);
         if (memory.max_sequences < 1) continue;
         if (!holds) best = holds = count;
+        if (!by_cost) break;
         int rc = plan_money_monthly(c, args, catalogue, &t->system, &monthly, e);
         if (rc) return rc;
         if (monthly < least) best = count;
@@ -144,7 +145,7 @@ static int pick_system(const struct cli *c, const struct param_set *args, const 
     return init_system(args, x, best, t, e);
 }
 
-int plan_target_of(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
+int plan_target_of(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue, bool by_cost,
                    struct plan_target *out, struct err *e)
 {
     struct plan_choice x = {NULL};
@@ -155,7 +156,7 @@ int plan_target_of(const struct cli *c, const struct param_set *args, const stru
     bool board = x.hardware->kind == PLAN_CPU || x.hardware->kind == PLAN_MAC;
     rc = plan_quant_of(args, plan_quant_find(board ? "Q4_K_M" : "BF16"), &x.quant, e);
     if (rc == 0) rc = pick_stack(args, x.hardware, x.quant, &x.stack, e);
-    return rc ? rc : pick_system(c, args, catalogue, &x, out, e);
+    return rc ? rc : pick_system(c, args, catalogue, &x, by_cost, out, e);
 }
 
 /* --- results --- */
@@ -241,7 +242,7 @@ int plan_target_run(const struct cli *c, const struct param_set *args, const str
     struct plan_target t;
     struct plan_load l;
     struct plan_forecast f;
-    int rc = plan_target_of(c, args, catalogue, &t, e);
+    int rc = plan_target_of(c, args, catalogue, true, &t, e);
     if (rc) return rc;
     plan_load_of(args, &l);
     plan_forecast_of(&t.system, &l, t.replicas, &f);
