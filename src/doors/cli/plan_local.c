@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "doors/cli/plan_machine.h"
+#include "doors/cli/plan_money.h"
 #include "doors/cli/plan_obstacles.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
@@ -351,14 +352,16 @@ static int show_model(const struct plan *p, const struct param_set *args, struct
             o = NULL;
         }
         json_decref(more);
-        cli_print_json(o);
-        return 0;
+        rc = plan_money_show(p->c, args, p->catalogue, &f.system, 1, o, e);
+        if (rc == 0) cli_print_json(o);
+        if (rc) json_decref(o);
+        return rc;
     }
     print_table(p);
     print_forecast(p, &f);
     plan_obstacles_print(&f.obstacles, p->c->lang);
     print_measured(p);
-    return 0;
+    return plan_money_show(p->c, args, p->catalogue, &f.system, 1, NULL, e);
 }
 
 int plan_local_run(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue, struct err *e)
@@ -367,4 +370,22 @@ int plan_local_run(const struct cli *c, const struct param_set *args, const stru
     int rc = prepare(&p, args, e);
     if (rc == 0) rc = param_str(args, "model") ? show_model(&p, args, e) : show_table(&p, args, e);
     return rc;
+}
+
+int plan_local_system(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
+                      struct plan_measured *measured, struct plan_system *out, struct err *e)
+{
+    struct plan p = {.c = c, .catalogue = catalogue};
+    struct forecast f;
+    if (!param_str(args, "model"))
+        return err_set(e, ERR_USAGE, "model", "cannot plan without a model: --model is needed");
+    int rc = prepare(&p, args, e);
+    if (rc == 0) rc = forecast_model(&p, args, &f, e);
+    if (rc) return rc;
+    *measured = p.measured;
+    *out = f.system;
+    if (!p.measured.quant) return 0;
+    measured->model.architecture = measured->architecture;
+    out->model = &measured->model;
+    return 0;
 }

@@ -2,10 +2,12 @@
  * nothing after a call. */
 #include "doors/cli/plan_target.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "doors/cli/plan_local.h"
+#include "doors/cli/plan_money.h"
 #include "doors/cli/plan_obstacles.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
@@ -34,6 +36,24 @@ static int pick_hardware(const struct catalogue *cat, const char *id, const stru
     return rc;
 }
 
+/* The model at hand with its tensors. Of its texts the architecture alone is kept. */
+static int read_own(struct plan_target *t, const char *path, const char *name, struct err *e)
+{
+    struct arena arena;
+    struct plan_model read;
+    arena_init(&arena, 1 << 20);
+    int rc = plan_file_read(path, name, &arena, &read, &t->file, e);
+    if (rc == 0) {
+        snprintf(t->architecture, sizeof t->architecture, "%s", read.architecture);
+        t->own = read;
+        plan_model_no_texts(&t->own);
+        t->own.name = name;
+        t->own.architecture = t->architecture;
+    }
+    arena_deinit(&arena);
+    return rc;
+}
+
 /* A name of the catalogue, else a model on disk or in the registry. */
 static int pick_model(const struct cli *c, const struct param_set *args, const struct catalogue *cat,
                       struct plan_target *t, const struct plan_model **out, struct err *e)
@@ -44,20 +64,8 @@ static int pick_model(const struct cli *c, const struct param_set *args, const s
     *out = catalogue_model(cat, name);
     if (*out) return 0;
     if (cli_model_path(c, name, &path, NULL)) return catalogue_need_model(cat, name, out, e);
-    struct model_file *f;
-    struct model_params *p = mem_alloc(sizeof *p);
-    int rc = model_file_open(&f, path, e);
-    if (rc == 0) {
-        rc = model_file_params(f, p, e);
-        model_file_close(f);
-    }
-    if (rc == 0) {
-        plan_model_of_params(p, name, &t->own);
-        snprintf(t->architecture, sizeof t->architecture, "%s", p->architecture);
-        t->own.architecture = t->architecture;
-        *out = &t->own;
-    }
-    mem_free(p);
+    int rc = read_own(t, path, name, e);
+    *out = &t->own;
     mem_free(path);
     return rc;
 }
@@ -76,9 +84,10 @@ static int pick_stack(const struct param_set *args, const struct plan_hardware *
 
 /* llama.cpp and this program share out layers, others matrices as far as the heads allow. */
 static int pick_layout(const struct param_set *args, const struct plan_model *m, const struct plan_hardware *h,
-                       enum plan_stack_id stack, struct plan_target *t, struct plan_layout *out, struct err *e)
+                       enum plan_stack_id stack, int count, struct plan_target *t, struct plan_layout *out,
+                       struct err *e)
 {
-    int count = t->count = (int)param_int(args, "count"), tp = 1;
+    int tp = 1;
     bool by_layers = stack == PLAN_STACK_LLAMACPP || stack == PLAN_STACK_TAILOR;
     *out = (struct plan_layout){.kv_bits = plan_kv_bits(param_str(args, "kv"))};
     if (!(out->kv_bits > 0))
@@ -87,7 +96,10 @@ static int pick_layout(const struct param_set *args, const struct plan_model *m,
     for (int n = 2; !by_layers && h->link_gb_s > 0 && n <= 8 && n <= count; n *= 2)
         if (count % n == 0 && m->n_head % n == 0) tp = n;
     out->tp = param_is_set(args, "tp") ? (int)param_int(args, "tp") : param_is_set(args, "pp") ? 1 : tp;
-    out->pp = param_is_set(args, "pp") ? (int)param_int(args, "pp") : param_is_set(args, "tp") ? 1 : count / out->tp;
+    out->pp = param_is_set(args, "pp")             ? (int)param_int(args, "pp")
+              : count && !param_is_set(args, "tp") ? count / out->tp
+                                                   : 1;
+    t->count = count = count ? count : out->tp * out->pp;
     t->replicas = count / (out->tp * out->pp);
     if (t->replicas < 1 || t->replicas * out->tp * out->pp != count)
         return err_set(e, ERR_USAGE, "count", "cannot share out %d cards: tp %d x pp %d takes %d a replica", count,
@@ -98,23 +110,62 @@ static int pick_layout(const struct param_set *args, const struct plan_model *m,
     return 0;
 }
 
-int plan_target_of(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
+struct plan_choice {
+    const struct plan_model *model;
+    const struct plan_hardware *hardware;
+    const struct plan_quant *quant;
+    enum plan_stack_id stack;
+};
+
+static int init_system(const struct param_set *args, const struct plan_choice *x, int count, struct plan_target *t,
+                       struct err *e)
+{
+    struct plan_layout layout;
+    int rc = pick_layout(args, x->model, x->hardware, x->stack, count, t, &layout, e);
+    if (rc == 0) rc = plan_system_init(&t->system, x->model, x->quant, x->hardware, &layout, x->stack, e);
+    if (rc == 0 && t->file.weight_bytes > 0 && x->quant == t->file.quant) plan_system_use_file(&t->system, &t->file);
+    return rc;
+}
+
+/* With --count, --tp or --pp as they say; else on as many cards (1, 2, 4, 8) as carry the demand at the least cost,
+ * where none does on the fewest that hold the model and one conversation, else on one. */
+static int pick_system(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
+                       const struct plan_choice *x, bool by_cost, struct plan_target *t, struct err *e)
+{
+    struct plan_load one = {1, (int)param_int(args, "prompt_tokens"), (int)param_int(args, "output_tokens")};
+    struct plan_memory memory;
+    int best = 1, holds = 0;
+    double least = INFINITY;
+    if (param_is_set(args, "count")) return init_system(args, x, (int)param_int(args, "count"), t, e);
+    if (param_is_set(args, "tp") || param_is_set(args, "pp")) return init_system(args, x, 0, t, e);
+    for (int count = 1; count <= 8; count *= 2) {
+        double monthly;
+        if (init_system(args, x, count, t, NULL)) continue;
+        plan_memory_of(&t->system, &one, &memory);
+        if (memory.max_sequences < 1) continue;
+        if (!holds) best = holds = count;
+        if (!by_cost) break;
+        int rc = plan_money_monthly(c, args, catalogue, &t->system, &monthly, e);
+        if (rc) return rc;
+        if (monthly < least) best = count;
+        least = fmin(least, monthly);
+    }
+    return init_system(args, x, best, t, e);
+}
+
+int plan_target_of(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue, bool by_cost,
                    struct plan_target *out, struct err *e)
 {
-    const struct plan_model *m = NULL;
-    const struct plan_hardware *h = NULL;
-    const struct plan_quant *q = NULL;
-    enum plan_stack_id stack = PLAN_STACK_VLLM;
-    struct plan_layout layout;
+    struct plan_choice x = {NULL};
     *out = (struct plan_target){.replicas = 1};
-    int rc = pick_hardware(catalogue, param_str(args, "hardware"), &h, e);
-    if (rc == 0) rc = pick_model(c, args, catalogue, out, &m, e);
-    if (rc == 0)
-        rc =
-            plan_quant_of(args, plan_quant_find(h->kind == PLAN_CPU || h->kind == PLAN_MAC ? "Q4_K_M" : "BF16"), &q, e);
-    if (rc == 0) rc = pick_stack(args, h, q, &stack, e);
-    if (rc == 0) rc = pick_layout(args, m, h, stack, out, &layout, e);
-    return rc ? rc : plan_system_init(&out->system, m, q, h, &layout, stack, e);
+    int rc = pick_hardware(catalogue, param_str(args, "hardware"), &x.hardware, e);
+    if (rc == 0) rc = pick_model(c, args, catalogue, out, &x.model, e);
+    if (rc) return rc;
+    bool board = x.hardware->kind == PLAN_CPU || x.hardware->kind == PLAN_MAC;
+    const struct plan_quant *usual = out->file.quant ? out->file.quant : plan_quant_find(board ? "Q4_K_M" : "BF16");
+    rc = plan_quant_of(args, usual, &x.quant, e);
+    if (rc == 0) rc = pick_stack(args, x.hardware, x.quant, &x.stack, e);
+    return rc ? rc : pick_system(c, args, catalogue, &x, by_cost, out, e);
 }
 
 /* --- results --- */
@@ -191,7 +242,8 @@ static void print_speed(const struct cli *c, const struct plan_target *t, const 
                 plan_band_of(s, PLAN_THROUGHPUT_BAND), cli_text(c, "tokens/s", "词元/秒"));
     print_value(cli_text(c, "at most, when full", "满载时最多"), t->replicas * f->full.output_tok_s,
                 plan_band_of(s, PLAN_THROUGHPUT_BAND), cli_text(c, "tokens/s", "词元/秒"));
-    printf(cli_text(c, "memory for up to %.0f conversations at a time\n", "按显存最多同时进行 %.0f 个对话\n"),
+    printf(cli_text(c, "up to %.0f conversations at a time, by memory and what the stack batches\n",
+                    "按显存与推理栈的批量上限，最多同时进行 %.0f 个对话\n"),
            f->max_users);
 }
 
@@ -200,13 +252,17 @@ int plan_target_run(const struct cli *c, const struct param_set *args, const str
     struct plan_target t;
     struct plan_load l;
     struct plan_forecast f;
-    int rc = plan_target_of(c, args, catalogue, &t, e);
+    int rc = plan_target_of(c, args, catalogue, true, &t, e);
     if (rc) return rc;
     plan_load_of(args, &l);
     plan_forecast_of(&t.system, &l, t.replicas, &f);
+    int fixed = param_is_set(args, "count") ? t.replicas : 0;
     if (c->json) {
-        cli_print_json(target_json(&t, &f));
-        return 0;
+        json_t *o = target_json(&t, &f);
+        rc = plan_money_show(c, args, catalogue, &t.system, fixed, o, e);
+        if (rc == 0) cli_print_json(o);
+        if (rc) json_decref(o);
+        return rc;
     }
     printf(cli_text(c, "%s %s on %d x %s (tp %d, pp %d, replicas %d, stack %s), %d x (%d + %d) tokens\n",
                     "%s %s，%d x %s（tp %d，pp %d，副本 %d，推理栈 %s），%d x (%d + %d) 词元\n"),
@@ -219,5 +275,5 @@ int plan_target_run(const struct cli *c, const struct param_set *args, const str
     if (f.memory.max_sequences >= 1) print_speed(c, &t, &l, &f);
     printf(cli_text(c, "in brackets: 80 %% intervals, from published measurements of such systems\n",
                     "括号内为 80%% 区间，来自同类系统的公开测量\n"));
-    return 0;
+    return plan_money_show(c, args, catalogue, &t.system, fixed, NULL, e);
 }
