@@ -96,9 +96,9 @@ static int pick_layout(const struct param_set *args, const struct plan_model *m,
     for (int n = 2; !by_layers && h->link_gb_s > 0 && n <= 8 && n <= count; n *= 2)
         if (count % n == 0 && m->n_head % n == 0) tp = n;
     out->tp = param_is_set(args, "tp") ? (int)param_int(args, "tp") : param_is_set(args, "pp") ? 1 : tp;
-    out->pp = param_is_set(args, "pp")             ? (int)param_int(args, "pp")
-              : count && !param_is_set(args, "tp") ? count / out->tp
-                                                   : 1;
+    out->pp = param_is_set(args, "pp")                                 ? (int)param_int(args, "pp")
+              : count && !param_is_set(args, "tp") && h->link_gb_s > 0 ? count / out->tp
+                                                                       : 1;
     t->count = count = count ? count : out->tp * out->pp;
     t->replicas = count / (out->tp * out->pp);
     if (t->replicas < 1 || t->replicas * out->tp * out->pp != count)
@@ -170,15 +170,30 @@ int plan_target_of(const struct cli *c, const struct param_set *args, const stru
 
 /* --- results --- */
 
-static json_t *target_json(const struct plan_target *t, const struct plan_forecast *f)
+/* Of the stack: what this program cannot run, others may. */
+static void find_obstacles(const struct plan_target *t, const struct plan_load *l, const struct plan_forecast *f,
+                           struct plan_obstacles *out)
 {
+    plan_obstacles_find(t->system.model, l, &f->memory, t->replicas * f->memory.usable_bytes, out);
+    bool ours = t->system.stack.id == PLAN_STACK_TAILOR;
+    out->memory = false; /* told by the card, below */
+    out->architecture &= ours;
+    out->tokenizer &= ours;
+}
+
+static json_t *target_json(const struct plan_target *t, const struct plan_load *l, const struct plan_forecast *f)
+{
+    struct plan_obstacles obstacles;
+    find_obstacles(t, l, f, &obstacles);
     const struct plan_system *s = &t->system;
     json_t *o = json_pack("{s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:s}", "model", s->model->name, "quant", s->quant->name,
                           "hardware", s->hardware->id, "count", t->count, "tp", s->layout.tp, "pp", s->layout.pp,
                           "replicas", t->replicas, "stack", s->stack.name);
     json_t *more = plan_forecast_json(s, f);
     int rc = !o || !more || json_object_update(o, more) ||
-             json_object_set_new(o, "kv_known", json_boolean(plan_kv_known(s->model)));
+             json_object_set_new(o, "kv_known", json_boolean(plan_kv_known(s->model))) ||
+             json_object_set_new(o, "fits", json_boolean(f->memory.fits && !obstacles.context)) ||
+             json_object_set_new(o, "obstacles", plan_obstacles_json(&obstacles, LANG_EN));
     json_decref(more);
     if (rc == 0) return o;
     json_decref(o);
@@ -252,13 +267,14 @@ int plan_target_run(const struct cli *c, const struct param_set *args, const str
     struct plan_target t;
     struct plan_load l;
     struct plan_forecast f;
+    struct plan_obstacles obstacles;
     int rc = plan_target_of(c, args, catalogue, true, &t, e);
     if (rc) return rc;
     plan_load_of(args, &l);
     plan_forecast_of(&t.system, &l, t.replicas, &f);
     int fixed = param_is_set(args, "count") ? t.replicas : 0;
     if (c->json) {
-        json_t *o = target_json(&t, &f);
+        json_t *o = target_json(&t, &l, &f);
         rc = plan_money_show(c, args, catalogue, &t.system, fixed, o, e);
         if (rc == 0) cli_print_json(o);
         if (rc) json_decref(o);
@@ -272,6 +288,8 @@ int plan_target_run(const struct cli *c, const struct param_set *args, const str
     if (!plan_kv_known(t.system.model))
         printf(cli_text(c, "note: this model compresses its cache; the figures for it are an upper bound\n",
                         "注意：该模型压缩其缓存，相关数字为上界\n"));
+    find_obstacles(&t, &l, &f, &obstacles);
+    plan_obstacles_print(&obstacles, c->lang);
     if (f.memory.max_sequences >= 1) print_speed(c, &t, &l, &f);
     printf(cli_text(c, "in brackets: 80 %% intervals, from published measurements of such systems\n",
                     "括号内为 80%% 区间，来自同类系统的公开测量\n"));
