@@ -89,16 +89,14 @@ static void decorate_model(json_t *o, const void *row)
 
 static void print_models(const struct cli *c, const struct catalog_rows *r)
 {
-    printf("%s\n",
-           cli_text(c, "model                           1e9 (active)  context  licence, modality, languages, released",
-                    "模型                            十亿（激活）  上下文   许可证、模态、语言、发布"));
+    printf("%s\n", cli_text(c, "model                    1e9 (active) context  licence              modality",
+                            "模型                     十亿（激活）  上下文  许可证               模态"));
     for (size_t i = 0; i < r->n; i++) {
         const struct plan_model *m = r->row[i];
         char size[32], context[16];
         snprintf(size, sizeof size, m->n_expert ? "%.4g (%.3g)" : "%.4g", m->params_total_b, m->params_active_b);
         snprintf(context, sizeof context, "%dK", m->n_ctx / 1024);
-        printf("%-30.30s %13s %8s  %s, %s, %s, %s\n", m->name, size, context, m->licence, m->modality, m->languages,
-               m->release_date);
+        printf("%-24.24s %12s %7s  %-20.20s %.12s\n", m->name, size, context, m->licence, m->modality);
     }
 }
 
@@ -150,19 +148,18 @@ static void decorate_hardware(json_t *o, const void *row)
 static void print_age(const struct cli *c, const char *date, int limit)
 {
     int days;
-    if (stale(date, limit, &days)) printf(cli_text(c, "  (%d days old)", "  （已 %d 天）"), days);
+    if (stale(date, limit, &days)) printf(cli_text(c, " (%d days)", "（%d 天）"), days);
 }
 
 static void print_hardware(const struct cli *c, const struct catalog_rows *r)
 {
-    printf("%s\n",
-           cli_text(c, "id             kind              GB   GB/s  FP16 TFLOPS  FP8     W  link GB/s  price CNY",
-                    "编号           类别              GB   GB/s  FP16 TFLOPS  FP8     W  互联 GB/s  价格（元）"));
+    printf("%s\n", cli_text(c, "id           kind              GB  GB/s  FP16   FP8     W link  CNY",
+                            "编号         类别              GB  GB/s  FP16   FP8     W 互联  元"));
     for (size_t i = 0; i < r->n; i++) {
         const struct plan_hardware *h = r->row[i];
         char price[48] = "-";
-        if (h->price_cny_low > 0) snprintf(price, sizeof price, "%.0f..%.0f", h->price_cny_low, h->price_cny_high);
-        printf("%-14.14s %-14.14s %5.0f %6.0f %12.0f %4.0f %5.0f %10.0f  %s", h->id, h->kind_text, h->memory_gb,
+        if (h->price_cny_low > 0) snprintf(price, sizeof price, "%.0f-%.0f", h->price_cny_low, h->price_cny_high);
+        printf("%-12.12s %-14.14s %5.0f %5.0f %5.0f %5.0f %5.0f %4.0f  %s", h->id, h->kind_text, h->memory_gb,
                h->read_gb_s, h->fp16_tflops, h->fp8_tflops, h->power_w, h->link_gb_s, price);
         print_age(c, h->noted, PLAN_STALE_HARDWARE_DAYS);
         putchar('\n');
@@ -203,12 +200,14 @@ static void decorate_price(json_t *o, const void *row)
 
 static void print_prices(const struct cli *c, const struct catalog_rows *r)
 {
-    printf("%s\n", cli_text(c, "a million tokens:                           CNY in      out    USD in      out  date",
-                            "每百万词元：                               输入元    输出元    输入 $   输出 $  日期"));
+    printf("%s\n", cli_text(c, "CNY for a million tokens              in      out  cached  date",
+                            "元／百万词元                        输入     输出    缓存  日期"));
     for (size_t i = 0; i < r->n; i++) {
         const struct plan_price *p = r->row[i];
-        printf("%-14.14s %-24.24s %9.3f %9.3f %9.3f %8.3f  %s", p->provider, p->model, p->input_cny, p->output_cny,
-               p->input_usd, p->output_usd, p->date);
+        char cached[32] = "-";
+        if (p->cached_cny > 0) snprintf(cached, sizeof cached, "%.3f", p->cached_cny);
+        printf("%-10.10s %-20.20s %8.3f %8.3f %7s  %s", p->provider, p->model, p->input_cny, p->output_cny, cached,
+               p->date);
         print_age(c, p->date, PLAN_STALE_PRICE_DAYS);
         putchar('\n');
     }

@@ -101,12 +101,9 @@ static void print_classes(const struct cli *c, const struct plan_validation *v)
         printf("%-11.11s %4zu  %5.1f %% %5.1f %%  %9.0f %%  %17.0f %%  %s\n", k->name, k->rows, 100 * k->median_error,
                100 * k->p80_error, 100 * k->within_30, 100 * k->coverage, gate);
     }
-    printf(
-        cli_text(
-            c,
-            "all: %zu rows, %.0f %% in their intervals; %zu rows are not for validation, %zu could not be predicted\n",
-            "合计：%zu 行，%.0f%% 落在区间内；%zu 行不用于验证，%zu 行无法预测\n"),
-        v->n - v->n_skipped, 100 * v->coverage, v->n_unused, v->n_skipped);
+    printf(cli_text(c, "all: %zu rows, %.0f %% in their intervals; %zu not for validation, %zu not predicted\n",
+                    "合计：%zu 行，%.0f%% 落在区间内；%zu 行不用于验证，%zu 行无法预测\n"),
+           v->n - v->n_skipped, 100 * v->coverage, v->n_unused, v->n_skipped);
 }
 
 static void print_worst(const struct cli *c, const struct plan_validation *v)
@@ -114,8 +111,8 @@ static void print_worst(const struct cli *c, const struct plan_validation *v)
     printf("%s\n", cli_text(c, "\nmissed worst:", "\n误差最大的："));
     for (size_t i = 0; i < v->n && i < N_WORST && !v->check[i].skipped; i++) {
         const struct plan_check *k = &v->check[i];
-        printf("  %+5.0f %%  %-7.7s %-9.9s %s %s, %s, %s: %.4g, %s %.4g\n", 100 * k->error, k->id, k->class_name,
-               k->model, k->quant, k->hardware, k->metric, k->predicted, cli_text(c, "measured", "实测"), k->measured);
+        printf("  %+5.0f %%  %-6.6s %.26s %.6s, %.11s: %.4g, %s %.4g\n", 100 * k->error, k->id, k->model, k->quant,
+               k->hardware, k->predicted, cli_text(c, "measured", "实测"), k->measured);
     }
 }
 

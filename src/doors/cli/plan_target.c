@@ -203,12 +203,12 @@ static json_t *target_json(const struct plan_target *t, const struct plan_load *
 static void print_memory(const struct cli *c, const struct plan_forecast *f)
 {
     const struct plan_memory *m = &f->memory;
-    printf(
-        cli_text(c,
-                 "memory: weights %.1f + cache %.1f + overhead %.1f = %.1f GiB; fullest card %.1f of %.1f GiB usable\n",
-                 "显存：权重 %.1f + 缓存 %.1f + 开销 %.1f = %.1f GiB；最满的卡 %.1f GiB，可用 %.1f GiB\n"),
-        m->weights_bytes / 0x1p30, m->kv_bytes / 0x1p30, (m->workspace_bytes + m->framework_bytes) / 0x1p30,
-        m->total_bytes / 0x1p30, m->worst_card_bytes / 0x1p30, m->usable_card_bytes / 0x1p30);
+    printf(cli_text(c, "memory: weights %.1f + cache %.1f + overhead %.1f = %.1f GiB\n",
+                    "显存：权重 %.1f + 缓存 %.1f + 开销 %.1f = %.1f GiB\n"),
+           m->weights_bytes / 0x1p30, m->kv_bytes / 0x1p30, (m->workspace_bytes + m->framework_bytes) / 0x1p30,
+           m->total_bytes / 0x1p30);
+    printf(cli_text(c, "fullest card: %.1f of %.1f GiB usable\n", "最满的卡：%.1f GiB，可用 %.1f GiB\n"),
+           m->worst_card_bytes / 0x1p30, m->usable_card_bytes / 0x1p30);
     if (m->max_sequences < 1)
         printf(cli_text(c, "does not fit: not even one conversation, %.1f GiB a card are missing\n",
                         "装不下：连一个对话也不行，每卡还差 %.1f GiB\n"),
@@ -220,21 +220,11 @@ static void print_memory(const struct cli *c, const struct plan_forecast *f)
 }
 
 /* "12.3 (10.1 to 15.0)": a value with its 80 % interval. */
-static void print_value(const char *name, double v, struct plan_band b, const char *unit)
+static void print_value(const struct cli *c, const char *name, double v, struct plan_band b, const char *unit)
 {
-    printf("  %s %.*f %s (%.*f .. %.*f)\n", name,
-           v < 10    ? 2
-           : v < 100 ? 1
-                     : 0,
-           v, unit,
-           v < 10    ? 2
-           : v < 100 ? 1
-                     : 0,
-           v * b.low,
-           v < 10    ? 2
-           : v < 100 ? 1
-                     : 0,
-           v * b.high);
+    int digits = v < 10 ? 2 : v < 100 ? 1 : 0;
+    printf(cli_text(c, "  %s %.*f %s (%.*f .. %.*f)\n", "  %s %.*f %s（%.*f .. %.*f）\n"), name, digits, v, unit,
+           digits, v * b.low, digits, v * b.high);
 }
 
 static void print_speed(const struct cli *c, const struct plan_target *t, const struct plan_load *l,
@@ -243,19 +233,19 @@ static void print_speed(const struct cli *c, const struct plan_target *t, const 
     const struct plan_system *s = &t->system;
     const struct plan_point *p = &f->loaded;
     printf(cli_text(c, "one user alone:\n", "单个用户：\n"));
-    print_value(cli_text(c, "decode", "解码"), f->decode_tok_s, plan_band_of(s, PLAN_DECODE_BAND),
+    print_value(c, cli_text(c, "decode", "解码"), f->decode_tok_s, plan_band_of(s, PLAN_DECODE_BAND),
                 cli_text(c, "tokens/s", "词元/秒"));
-    print_value(cli_text(c, "prefill", "预填充"), f->prefill_tok_s, plan_band_of(s, PLAN_TTFT_BAND),
+    print_value(c, cli_text(c, "prefill", "预填充"), f->prefill_tok_s, plan_band_of(s, PLAN_TTFT_BAND),
                 cli_text(c, "tokens/s", "词元/秒"));
     printf(cli_text(c, "%d at a time (%.0f run, the others wait):\n", "同时 %d 个（%.0f 个在运行，其余等待）：\n"),
            l->users, t->replicas * p->running);
-    print_value(cli_text(c, "first token (TTFT)", "首词元延迟（TTFT）"), 1e3 * p->ttft_s,
+    print_value(c, cli_text(c, "first token (TTFT)", "首词元延迟（TTFT）"), 1e3 * p->ttft_s,
                 plan_band_of(s, PLAN_TTFT_BAND), "ms");
-    print_value(cli_text(c, "between tokens (TPOT)", "词元间隔（TPOT）"), 1e3 * p->tpot_s,
+    print_value(c, cli_text(c, "between tokens (TPOT)", "词元间隔（TPOT）"), 1e3 * p->tpot_s,
                 plan_band_of(s, PLAN_TPOT_BAND), "ms");
-    print_value(cli_text(c, "all together", "总吞吐"), t->replicas * p->output_tok_s,
+    print_value(c, cli_text(c, "all together", "总吞吐"), t->replicas * p->output_tok_s,
                 plan_band_of(s, PLAN_THROUGHPUT_BAND), cli_text(c, "tokens/s", "词元/秒"));
-    print_value(cli_text(c, "at most, when full", "满载时最多"), t->replicas * f->full.output_tok_s,
+    print_value(c, cli_text(c, "at most, when full", "满载时最多"), t->replicas * f->full.output_tok_s,
                 plan_band_of(s, PLAN_THROUGHPUT_BAND), cli_text(c, "tokens/s", "词元/秒"));
     printf(cli_text(c, "up to %.0f conversations at a time, by memory and what the stack batches\n",
                     "按显存与推理栈的批量上限，最多同时进行 %.0f 个对话\n"),
@@ -280,10 +270,12 @@ int plan_target_run(const struct cli *c, const struct param_set *args, const str
         if (rc) json_decref(o);
         return rc;
     }
-    printf(cli_text(c, "%s %s on %d x %s (tp %d, pp %d, replicas %d, stack %s), %d x (%d + %d) tokens\n",
-                    "%s %s，%d x %s（tp %d，pp %d，副本 %d，推理栈 %s），%d x (%d + %d) 词元\n"),
-           t.system.model->name, t.system.quant->name, t.count, t.system.hardware->name, t.system.layout.tp,
-           t.system.layout.pp, t.replicas, t.system.stack.name, l.users, l.prompt_tokens, l.output_tokens);
+    printf(cli_text(c, "%.48s %s on %d x %s\n", "%.48s %s，%d x %s\n"), t.system.model->name, t.system.quant->name,
+           t.count, t.system.hardware->name);
+    printf(cli_text(c, "tp %d, pp %d, replicas %d, stack %s; %d x (%d + %d) tokens\n",
+                    "tp %d，pp %d，副本 %d，推理栈 %s；%d x（%d + %d）词元\n"),
+           t.system.layout.tp, t.system.layout.pp, t.replicas, t.system.stack.name, l.users, l.prompt_tokens,
+           l.output_tokens);
     print_memory(c, &f);
     if (!plan_kv_known(t.system.model))
         printf(cli_text(c, "note: this model compresses its cache; the figures for it are an upper bound\n",
