@@ -13,6 +13,7 @@
 #include "ground/base/file.h"
 #include "lifecycle/plan/catalogue.h"
 #include "lifecycle/plan/forecast.h"
+#include "lifecycle/plan/training.h"
 
 #define GIB 0x1p30
 
@@ -274,6 +275,48 @@ static void nonsense_is_refused(void **state)
     catalogue_free(&c);
 }
 
+static double tuning_gb(const struct plan_model *m, enum plan_method method, int length,
+                        struct plan_training_memory *out)
+{
+    struct err e = {0};
+    struct plan_training t = {
+        .method = method, .rank = 16, .batch = 1, .max_length = length, .shards = 1, .checkpointing = true};
+    if (plan_training_of(m, &t, out, &e)) fail_msg("%s", e.msg);
+    return out->total_bytes / 1e9;
+}
+
+/* Rules that others publish for weights, gradients and optimizer, and 4-bit tuning that was measured. */
+static void tuning_memory(void **state)
+{
+    (void)state;
+    struct catalogue c;
+    struct plan_training_memory m;
+    struct err e = {0};
+    load(&c);
+    const struct plan_model *m7 = model(&c, "Qwen2.5-7B"), *m14 = model(&c, "Qwen2.5-14B"),
+                            *m72 = model(&c, "Qwen2.5-72B");
+    tuning_gb(m7, PLAN_FULL, 512, &m);
+    near("full 7B", (m.weights_bytes + m.gradient_bytes + m.optimizer_bytes) / 1e9, 120, 0.05);
+    tuning_gb(m14, PLAN_FULL, 512, &m);
+    near("full 14B", (m.weights_bytes + m.gradient_bytes + m.optimizer_bytes) / 1e9, 240, 0.05);
+    tuning_gb(m7, PLAN_FULL_BF16, 512, &m);
+    near("bf16 7B", (m.weights_bytes + m.gradient_bytes + m.optimizer_bytes) / 1e9, 60, 0.05);
+    tuning_gb(m7, PLAN_LORA, 512, &m);
+    near("LoRA 7B", (m.weights_bytes + m.adapter_bytes) / 1e9, 16, 0.02);
+    near("QLoRA 7B", tuning_gb(m7, PLAN_QLORA, 2048, &m), 11.5, 0.2);
+    near("QLoRA 14B", tuning_gb(m14, PLAN_QLORA, 2048, &m), 18.7, 0.2);
+    near("QLoRA 72B", tuning_gb(m72, PLAN_QLORA, 2048, &m), 61.4, 0.2);
+    assert_true(tuning_gb(m7, PLAN_QLORA, 2048, &m) < 23); /* a card of 24 GB */
+    near("logits of 2048 tokens", m.logits_bytes, 3.1e9, 0.01);
+    near("adapters of rank 16", m.adapter_params, 40370176, 1e-9);
+    struct plan_training t = {
+        .method = PLAN_FULL, .rank = 16, .batch = 1, .max_length = 8, .shards = 1, .trainer = PLAN_TRAINER_TAILOR};
+    assert_int_equal(plan_training_of(m7, &t, &m, &e), -ERR_UNSUPPORTED);
+    t.batch = 0;
+    assert_int_equal(plan_training_of(m7, &t, &m, &e), -ERR_USAGE);
+    catalogue_free(&c);
+}
+
 /* --- catalogues that go over the embedded one --- */
 
 static void write_file(const char *path, const char *text)
@@ -328,16 +371,12 @@ static void broken_catalogues_name_the_place(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(published_totals),
-                                       cmocka_unit_test(cache_bytes),
-                                       cmocka_unit_test(engine_logs),
-                                       cmocka_unit_test(weight_sizes),
-                                       cmocka_unit_test(sequences_that_fit),
-                                       cmocka_unit_test(published_speeds),
-                                       cmocka_unit_test(steps_behave),
-                                       cmocka_unit_test(calibration_gives_the_measurement_back),
-                                       cmocka_unit_test(nonsense_is_refused),
-                                       cmocka_unit_test(rows_go_over_others),
-                                       cmocka_unit_test(broken_catalogues_name_the_place)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(published_totals),    cmocka_unit_test(cache_bytes),
+        cmocka_unit_test(engine_logs),         cmocka_unit_test(weight_sizes),
+        cmocka_unit_test(sequences_that_fit),  cmocka_unit_test(published_speeds),
+        cmocka_unit_test(steps_behave),        cmocka_unit_test(calibration_gives_the_measurement_back),
+        cmocka_unit_test(nonsense_is_refused), cmocka_unit_test(tuning_memory),
+        cmocka_unit_test(rows_go_over_others), cmocka_unit_test(broken_catalogues_name_the_place)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "doors/cli/catalog_list.h"
+#include "doors/cli/catalog_params.h"
 #include "doors/cli/cli.h"
 #include "ground/base/clock.h"
 #include "ground/base/mem.h"
@@ -12,12 +13,6 @@
 #include "lifecycle/plan/memory.h"
 
 extern const struct command cmd_catalog_models, cmd_catalog_hardware, cmd_catalog_prices;
-
-/* clang-format off */
-#define PARAM_SEARCH {"search", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "TEXT", "rows of which any column holds this text", "任一列含有该文字的行"}
-#define PARAM_SORT {"sort", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "COLUMN", "order by a column; -COLUMN: the reverse", "按某列排序；-COLUMN 为倒序"}
-#define PARAM_CATALOG {"catalog", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "FILE", "CSV file or folder whose rows go over the catalogue's", "CSV 文件或目录，其中的行覆盖内置目录"}
-/* clang-format on */
 
 static const struct param model_params[] = {
     PARAM_SEARCH,

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "doors/cli/catalog_params.h"
 #include "doors/cli/cli.h"
 #include "ground/base/clock.h"
 #include "ground/base/file.h"
@@ -12,10 +13,6 @@
 #include "lifecycle/plan/shelf.h"
 
 extern const struct command cmd_catalog_add, cmd_catalog_update, cmd_catalog_add_model;
-
-/* clang-format off */
-#define PARAM_DRY {"dry_run", PARAM_BOOL, 0, NULL, 0, 0, NULL, "false", NULL, "check and show the changes, write nothing", "只检查并显示变更，不写入"}
-/* clang-format on */
 
 struct shown {
     const struct cli *c;

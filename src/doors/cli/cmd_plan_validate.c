@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "doors/cli/catalog_params.h"
 #include "doors/cli/cli.h"
 #include "ground/base/str.h"
 #include "lifecycle/plan/memory.h"
@@ -17,8 +18,7 @@ static const struct param params[] = {
     {"measurements", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "F.csv",
      "measurements to predict, as catalog/measurements.csv; otherwise those in the program",
      "要预测的测量值，格式同 catalog/measurements.csv；未给出时用程序内置的"},
-    {"catalog", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "FILE",
-     "CSV file or folder whose rows go over the catalogue's", "CSV 文件或目录，其中的行覆盖内置目录"},
+    PARAM_CATALOG,
 };
 
 /* --- JSON --- */

@@ -53,28 +53,4 @@ struct plan_memory {
 /* The load on one replica. */
 void plan_memory_of(const struct plan_system *s, const struct plan_load *l, struct plan_memory *out);
 
-/* --- training --- */
-enum plan_method { PLAN_FULL, PLAN_FULL_BF16, PLAN_LORA, PLAN_QLORA };
-enum plan_trainer { PLAN_TRAINER_PYTHON, PLAN_TRAINER_TAILOR };
-
-struct plan_training {
-    enum plan_method method;
-    enum plan_trainer trainer;
-    int rank;              /* of adapters on all matrices of a layer */
-    int batch, max_length; /* rows at a time, tokens of a row */
-    int shards;            /* cards that optimizer, gradients and weights are divided among (ZeRO-3); 1: none */
-    bool checkpointing;    /* activations recomputed */
-};
-struct plan_training_memory {
-    double weights_bytes, gradient_bytes, optimizer_bytes, adapter_bytes, activation_bytes, logits_bytes;
-    double total_bytes; /* a card */
-    double adapter_params;
-};
-/* -ERR_USAGE names a number that is not positive. */
-int plan_training_of(const struct plan_model *m, const struct plan_training *t, struct plan_training_memory *out,
-                     struct err *e) MUST_CHECK;
-/* Seconds for n_tok tokens on `cards` of the hardware. */
-double plan_training_s(const struct plan_model *m, const struct plan_hardware *h, const struct plan_training *t,
-                       double n_tok, int cards);
-
 #endif

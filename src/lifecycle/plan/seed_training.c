@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lifecycle/plan/seed_table_int.h"
+#include "lifecycle/plan/training.h"
 
 /* Rank 16 on rows of up to 1,024 tokens, one at a time, activations recomputed; cards share weights, gradients and
  * optimizer. */
