@@ -3,6 +3,7 @@
 #include "doors/cli/plan_case.h"
 #include "doors/cli/plan_local.h"
 #include "doors/cli/plan_options.h"
+#include "doors/cli/plan_search.h"
 #include "doors/cli/plan_target.h"
 #include "lifecycle/plan/quant.h"
 
@@ -17,6 +18,15 @@ static const struct param params[] = {
      "scenario: the options as YAML; the command line goes over it", "方案文件：以 YAML 给出各选项，命令行优先"},
     PLAN_DEMAND_PARAMS,
     PLAN_DECISION_PARAMS,
+    {"min_params_b", PARAM_FLOAT, 0, "1e9", 0, 1e5, NULL, "0", "X", "search: models of at least so many parameters",
+     "搜索：模型参数量下限（10 亿）"},
+    {"max_params_b", PARAM_FLOAT, 0, "1e9", 0, 1e5, NULL, NULL, "X", "search: models of at most so many parameters",
+     "搜索：模型参数量上限（10 亿）"},
+    {"why", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "MODEL",
+     "search: every hardware and type that was refused for this model, and why",
+     "搜索：列出该模型被排除的每种硬件与类型及原因"},
+    {"any_licence", PARAM_BOOL, 0, NULL, 0, 0, NULL, "false", NULL, "search: licences that forbid commercial use, too",
+     "搜索：包括不允许商用的许可证"},
     PLAN_COST_PARAMS};
 
 void plan_load_of(const struct param_set *args, struct plan_load *l)
@@ -48,10 +58,14 @@ static int plan(const struct cli *c, const struct param_set *args, struct err *e
 {
     struct catalogue catalogue;
     bool here = !param_str(args, "hardware");
-    int rc = here ? refuse_without_hardware(args, e) : 0;
+    bool search = plan_search_asked(args);
+    int rc = here && !search ? refuse_without_hardware(args, e) : 0;
     if (rc) return rc;
     rc = catalogue_open(&catalogue, c->home, param_str(args, "catalog"), e);
-    if (rc == 0) rc = here ? plan_local_run(c, args, &catalogue, e) : plan_target_run(c, args, &catalogue, e);
+    if (rc == 0 && search)
+        rc = plan_search_run(c, args, &catalogue, e);
+    else if (rc == 0)
+        rc = here ? plan_local_run(c, args, &catalogue, e) : plan_target_run(c, args, &catalogue, e);
     catalogue_free(&catalogue);
     return rc;
 }
