@@ -118,11 +118,10 @@ static void print_diff(const struct cli *c, const struct plan_scenario *a, const
            choice_name[b->verdict.decision.choice]);
 }
 
-static int open_one(const struct cli *c, const struct param_set *args, const char *which,
+static int open_one(const struct cli *c, const char *path,
                     const struct catalogue *catalogue, struct param_set **set, struct plan_scenario *s, struct err *e)
 {
     struct param_set *nothing = param_set_new(plan_params, plan_n_param);
-    const char *path = param_str(args, which);
     int rc = plan_read_scenario(plan_params, plan_n_param, path, nothing, set, e);
     param_set_free(nothing);
     if (rc == 0) rc = plan_scenario_open(c, *set, catalogue, s, e);
@@ -132,8 +131,8 @@ static int open_one(const struct cli *c, const struct param_set *args, const cha
 static int diff(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
                 struct plan_scenario s[2], struct param_set *set[2], struct err *e)
 {
-    int rc = open_one(c, args, "a", catalogue, &set[0], &s[0], e);
-    if (rc == 0) rc = open_one(c, args, "b", catalogue, &set[1], &s[1], e);
+    int rc = open_one(c, param_str(args, "a"), catalogue, &set[0], &s[0], e);
+    if (rc == 0) rc = open_one(c, param_str(args, "b"), catalogue, &set[1], &s[1], e);
     if (rc) return rc;
     json_t *a = param_to_json(set[0]), *b = param_to_json(set[1]), *settings = settings_json(a, b);
     json_decref(a);

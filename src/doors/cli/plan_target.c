@@ -36,6 +36,24 @@ static int pick_hardware(const struct catalogue *cat, const char *id, const stru
     return rc;
 }
 
+/* The model at hand with its tensors. Of its texts the architecture alone is kept. */
+static int read_own(struct plan_target *t, const char *path, const char *name, struct err *e)
+{
+    struct arena arena;
+    struct plan_model read;
+    arena_init(&arena, 1 << 20);
+    int rc = plan_file_read(path, name, &arena, &read, &t->file, e);
+    if (rc == 0) {
+        snprintf(t->architecture, sizeof t->architecture, "%s", read.architecture);
+        t->own = read;
+        plan_model_no_texts(&t->own);
+        t->own.name = name;
+        t->own.architecture = t->architecture;
+    }
+    arena_deinit(&arena);
+    return rc;
+}
+
 /* A name of the catalogue, else a model on disk or in the registry. */
 static int pick_model(const struct cli *c, const struct param_set *args, const struct catalogue *cat,
                       struct plan_target *t, const struct plan_model **out, struct err *e)
@@ -46,20 +64,8 @@ static int pick_model(const struct cli *c, const struct param_set *args, const s
     *out = catalogue_model(cat, name);
     if (*out) return 0;
     if (cli_model_path(c, name, &path, NULL)) return catalogue_need_model(cat, name, out, e);
-    struct model_file *f;
-    struct model_params *p = mem_alloc(sizeof *p);
-    int rc = model_file_open(&f, path, e);
-    if (rc == 0) {
-        rc = model_file_params(f, p, e);
-        model_file_close(f);
-    }
-    if (rc == 0) {
-        plan_model_of_params(p, name, &t->own);
-        snprintf(t->architecture, sizeof t->architecture, "%s", p->architecture);
-        t->own.architecture = t->architecture;
-        *out = &t->own;
-    }
-    mem_free(p);
+    int rc = read_own(t, path, name, e);
+    *out = &t->own;
     mem_free(path);
     return rc;
 }
@@ -90,9 +96,9 @@ static int pick_layout(const struct param_set *args, const struct plan_model *m,
     for (int n = 2; !by_layers && h->link_gb_s > 0 && n <= 8 && n <= count; n *= 2)
         if (count % n == 0 && m->n_head % n == 0) tp = n;
     out->tp = param_is_set(args, "tp") ? (int)param_int(args, "tp") : param_is_set(args, "pp") ? 1 : tp;
-    out->pp = param_is_set(args, "pp")             ? (int)param_int(args, "pp")
-              : count && !param_is_set(args, "tp") ? count / out->tp
-                                                   : 1;
+    out->pp = param_is_set(args, "pp")                                 ? (int)param_int(args, "pp")
+              : count && !param_is_set(args, "tp") && h->link_gb_s > 0 ? count / out->tp
+                                                                       : 1;
     t->count = count = count ? count : out->tp * out->pp;
     t->replicas = count / (out->tp * out->pp);
     if (t->replicas < 1 || t->replicas * out->tp * out->pp != count)
@@ -116,7 +122,9 @@ static int init_system(const struct param_set *args, const struct plan_choice *x
 {
     struct plan_layout layout;
     int rc = pick_layout(args, x->model, x->hardware, x->stack, count, t, &layout, e);
-    return rc ? rc : plan_system_init(&t->system, x->model, x->quant, x->hardware, &layout, x->stack, e);
+    if (rc == 0) rc = plan_system_init(&t->system, x->model, x->quant, x->hardware, &layout, x->stack, e);
+    if (rc == 0 && t->file.weight_bytes > 0 && x->quant == t->file.quant) plan_system_use_file(&t->system, &t->file);
+    return rc;
 }
 
 /* With --count, --tp or --pp as they say; else on as many cards (1, 2, 4, 8) as carry the demand at the least cost,
@@ -154,22 +162,38 @@ int plan_target_of(const struct cli *c, const struct param_set *args, const stru
     if (rc == 0) rc = pick_model(c, args, catalogue, out, &x.model, e);
     if (rc) return rc;
     bool board = x.hardware->kind == PLAN_CPU || x.hardware->kind == PLAN_MAC;
-    rc = plan_quant_of(args, plan_quant_find(board ? "Q4_K_M" : "BF16"), &x.quant, e);
+    const struct plan_quant *usual = out->file.quant ? out->file.quant : plan_quant_find(board ? "Q4_K_M" : "BF16");
+    rc = plan_quant_of(args, usual, &x.quant, e);
     if (rc == 0) rc = pick_stack(args, x.hardware, x.quant, &x.stack, e);
     return rc ? rc : pick_system(c, args, catalogue, &x, by_cost, out, e);
 }
 
 /* --- results --- */
 
-static json_t *target_json(const struct plan_target *t, const struct plan_forecast *f)
+/* Of the stack: what this program cannot run, others may. */
+static void find_obstacles(const struct plan_target *t, const struct plan_load *l, const struct plan_forecast *f,
+                           struct plan_obstacles *out)
 {
+    plan_obstacles_find(t->system.model, l, &f->memory, t->replicas * f->memory.usable_bytes, out);
+    bool ours = t->system.stack.id == PLAN_STACK_TAILOR;
+    out->memory = false; /* told by the card, below */
+    out->architecture &= ours;
+    out->tokenizer &= ours;
+}
+
+static json_t *target_json(const struct plan_target *t, const struct plan_load *l, const struct plan_forecast *f)
+{
+    struct plan_obstacles obstacles;
+    find_obstacles(t, l, f, &obstacles);
     const struct plan_system *s = &t->system;
     json_t *o = json_pack("{s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:s}", "model", s->model->name, "quant", s->quant->name,
                           "hardware", s->hardware->id, "count", t->count, "tp", s->layout.tp, "pp", s->layout.pp,
                           "replicas", t->replicas, "stack", s->stack.name);
     json_t *more = plan_forecast_json(s, f);
     int rc = !o || !more || json_object_update(o, more) ||
-             json_object_set_new(o, "kv_known", json_boolean(plan_kv_known(s->model)));
+             json_object_set_new(o, "kv_known", json_boolean(plan_kv_known(s->model))) ||
+             json_object_set_new(o, "fits", json_boolean(f->memory.fits && !obstacles.context)) ||
+             json_object_set_new(o, "obstacles", plan_obstacles_json(&obstacles, LANG_EN));
     json_decref(more);
     if (rc == 0) return o;
     json_decref(o);
@@ -233,7 +257,8 @@ static void print_speed(const struct cli *c, const struct plan_target *t, const 
                 plan_band_of(s, PLAN_THROUGHPUT_BAND), cli_text(c, "tokens/s", "词元/秒"));
     print_value(cli_text(c, "at most, when full", "满载时最多"), t->replicas * f->full.output_tok_s,
                 plan_band_of(s, PLAN_THROUGHPUT_BAND), cli_text(c, "tokens/s", "词元/秒"));
-    printf(cli_text(c, "memory for up to %.0f conversations at a time\n", "按显存最多同时进行 %.0f 个对话\n"),
+    printf(cli_text(c, "up to %.0f conversations at a time, by memory and what the stack batches\n",
+                    "按显存与推理栈的批量上限，最多同时进行 %.0f 个对话\n"),
            f->max_users);
 }
 
@@ -242,13 +267,14 @@ int plan_target_run(const struct cli *c, const struct param_set *args, const str
     struct plan_target t;
     struct plan_load l;
     struct plan_forecast f;
+    struct plan_obstacles obstacles;
     int rc = plan_target_of(c, args, catalogue, true, &t, e);
     if (rc) return rc;
     plan_load_of(args, &l);
     plan_forecast_of(&t.system, &l, t.replicas, &f);
     int fixed = param_is_set(args, "count") ? t.replicas : 0;
     if (c->json) {
-        json_t *o = target_json(&t, &f);
+        json_t *o = target_json(&t, &l, &f);
         rc = plan_money_show(c, args, catalogue, &t.system, fixed, o, e);
         if (rc == 0) cli_print_json(o);
         if (rc) json_decref(o);
@@ -262,6 +288,8 @@ int plan_target_run(const struct cli *c, const struct param_set *args, const str
     if (!plan_kv_known(t.system.model))
         printf(cli_text(c, "note: this model compresses its cache; the figures for it are an upper bound\n",
                         "注意：该模型压缩其缓存，相关数字为上界\n"));
+    find_obstacles(&t, &l, &f, &obstacles);
+    plan_obstacles_print(&obstacles, c->lang);
     if (f.memory.max_sequences >= 1) print_speed(c, &t, &l, &f);
     printf(cli_text(c, "in brackets: 80 %% intervals, from published measurements of such systems\n",
                     "括号内为 80%% 区间，来自同类系统的公开测量\n"));

@@ -7,6 +7,23 @@
 #include "ground/base/str.h"
 #include "ground/json/json.h"
 
+/* Texts that are not there, or (all) every text, become "". */
+static void set_texts(struct plan_model *m, bool all)
+{
+    const char **const texts[] = {&m->name,         &m->provider,     &m->hf_id,        &m->version,
+                                  &m->architecture, &m->licence,      &m->modality,     &m->languages,
+                                  &m->attention,    &m->release_date, &m->openness,     &m->local_deployment,
+                                  &m->tuning_ease,  &m->noted,        &m->params_basis, &m->params_gap,
+                                  &m->source,       &m->confidence,   &m->notes,        &m->pre_tokenizer};
+    for (size_t i = 0; i < N_ELEM(texts); i++)
+        if (all || !*texts[i]) *texts[i] = "";
+}
+
+void plan_model_no_texts(struct plan_model *m)
+{
+    set_texts(m, true);
+}
+
 static void count_layers(const struct model_params *p, struct plan_model *m)
 {
     for (int i = 0; i < p->n_layer; i++) {
@@ -22,27 +39,7 @@ void plan_model_of_params(const struct model_params *p, const char *name, struct
 {
     const struct model_experts *x = &p->experts;
     const struct model_latent *l = &p->latent;
-    *out = (struct plan_model){.name = name,
-                               .provider = "",
-                               .hf_id = "",
-                               .version = "",
-                               .architecture = p->architecture,
-                               .pre_tokenizer = "",
-                               .licence = "",
-                               .modality = "",
-                               .languages = "",
-                               .release_date = "",
-                               .openness = "",
-                               .local_deployment = "",
-                               .tuning_ease = "",
-                               .attention = "",
-                               .params_basis = "",
-                               .params_gap = "",
-                               .noted = "",
-                               .source = "",
-                               .confidence = "",
-                               .notes = "",
-                               .n_layer = p->n_layer,
+    *out = (struct plan_model){.n_layer = p->n_layer,
                                .n_embd = p->n_embd,
                                .n_head = p->n_head,
                                .n_kv_head = p->n_kv_head,
@@ -61,6 +58,9 @@ void plan_model_of_params(const struct model_params *p, const char *name, struct
                                .d_rope = l->n_latent ? p->n_rot : 0,
                                .d_nope = l->n_latent ? l->d_nope : 0,
                                .d_v = l->n_latent ? l->d_value : 0};
+    plan_model_no_texts(out);
+    out->name = name;
+    out->architecture = p->architecture;
     count_layers(p, out);
 }
 
@@ -112,17 +112,6 @@ static const char *text_key(const struct keys *k, struct arena *arena, const cha
     const char *text = json_string_value(json_object_get(k->at, name));
     const char *kept = text ? arena_strndup(arena, text, strlen(text)) : NULL;
     return kept ? kept : "";
-}
-
-static void set_texts(struct plan_model *m)
-{
-    const char **const texts[] = {&m->name,         &m->provider,     &m->hf_id,        &m->version,
-                                  &m->architecture, &m->licence,      &m->modality,     &m->languages,
-                                  &m->attention,    &m->release_date, &m->openness,     &m->local_deployment,
-                                  &m->tuning_ease,  &m->noted,        &m->params_basis, &m->params_gap,
-                                  &m->source,       &m->confidence,   &m->notes,        &m->pre_tokenizer};
-    for (size_t i = 0; i < N_ELEM(texts); i++)
-        if (!*texts[i]) *texts[i] = "";
 }
 
 /* Layers of each kind: as a list says, as a pattern says, or all alike. */
@@ -265,8 +254,46 @@ int plan_model_read(const char *path, const char *name, struct arena *arena, str
     }
     out->name = arena_strndup(arena, name, strlen(name));
     if (rc == 0 && !out->name) rc = err_set(e, ERR_NOMEM, path, "cannot read \"%s\": out of memory", path);
-    set_texts(out);
+    set_texts(out, false);
     out->params_basis = "computed";
     out->local_deployment = "yes";
     return rc;
+}
+
+/* --- tensors --- */
+
+static bool is_head(const struct model_file *f, const char *name)
+{
+    return str_eq(name, model_file_find(f, "output.weight") ? "output.weight" : "token_embd.weight");
+}
+
+static void sum_tensors(const struct model_file *f, struct plan_file *out)
+{
+    uint64_t by_type[TENSOR_TYPE_COUNT] = {0};
+    size_t best = 0;
+    for (size_t i = 0; i < model_file_n_tensor(f); i++) {
+        const struct tensor_info *t = model_file_tensor(f, i);
+        bool layer = str_starts(t->name, "blk."), expert = layer && strstr(t->name, "_exps") != NULL;
+        double bytes = (double)t->n_bytes;
+        out->weight_bytes += bytes;
+        if (layer && t->n_dim >= 2) by_type[t->type] += t->n_bytes;
+        *(expert ? &out->expert_bytes : &out->dense_bytes) += layer ? bytes : 0;
+        out->head_bytes += is_head(f, t->name) ? bytes : 0;
+    }
+    for (size_t i = 0; i < TENSOR_TYPE_COUNT; i++) best = by_type[i] > by_type[best] ? i : best;
+    out->quant = plan_quant_find(tensor_type_info((enum tensor_type)best)->name);
+}
+
+int plan_file_read(const char *path, const char *name, struct arena *arena, struct plan_model *model,
+                   struct plan_file *file, struct err *e)
+{
+    struct model_file *f;
+    *file = (struct plan_file){0};
+    int rc = plan_model_read(path, name, arena, model, e);
+    if (rc || str_ends(path, ".json")) return rc;
+    rc = model_file_open(&f, path, e);
+    if (rc) return rc;
+    sum_tensors(f, file);
+    model_file_close(f);
+    return 0;
 }

@@ -19,6 +19,7 @@ struct seed_row *seed_row_add(struct seed_rows *rows, enum seed_table table, con
 int seed_system(const struct catalogue *c, const char *model, const char *quant, const char *hardware, int count,
                 struct plan_system *out, struct err *e) MUST_CHECK;
 
+/* The rows of a part; errors of the catalogue. */
 int seed_rows_inference(const struct catalogue *c, struct seed_rows *rows, struct err *e) MUST_CHECK;
 int seed_rows_training(const struct catalogue *c, struct seed_rows *rows, struct err *e) MUST_CHECK;
 int seed_rows_money(const struct catalogue *c, struct seed_rows *rows, struct err *e) MUST_CHECK;

@@ -11,7 +11,7 @@
 #include "ground/base/str.h"
 #include "ground/table/csv.h"
 
-enum { MAX_ROWS = 20000, MAX_FIELDS = 64, MAX_ROW_STRUCT = 1024 };
+enum { MAX_ROWS = 5000, MAX_FIELDS = 64, MAX_ROW_STRUCT = 1024 };
 
 void sheet_init(struct sheet *s, const struct row_table *t, struct arena *arena)
 {

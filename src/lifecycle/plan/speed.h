@@ -57,6 +57,9 @@ struct plan_work {
     double weight_bytes, step_bytes, layer_params, head_params;
 };
 void plan_system_use(struct plan_system *s, const struct plan_work *w);
+/* A file's tensors in place of those by dimensions. */
+struct plan_file;
+void plan_system_use_file(struct plan_system *s, const struct plan_file *f);
 /* The shares that make the prediction equal to a measurement (n_prompt tokens of prefill; decode at a context). */
 void plan_calibrate(const struct plan_system *s, double n_prompt, double prefill_tok_s, double context,
                     double decode_tok_s, struct plan_shares *out);

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "lifecycle/plan/memory.h"
+#include "lifecycle/plan/read_model.h"
 #include "lifecycle/plan/speed.h"
 
 #define GIB 1073741824.0
@@ -144,6 +145,14 @@ void plan_system_use(struct plan_system *s, const struct plan_work *w)
     s->weight_bytes = w->weight_bytes;
     s->active_params = w->layer_params;
     s->head_params = w->head_params;
+}
+
+void plan_system_use_file(struct plan_system *s, const struct plan_file *f)
+{
+    s->weight_bytes = f->weight_bytes;
+    s->dense_bytes = f->dense_bytes;
+    s->expert_bytes = f->expert_bytes;
+    s->head_bytes = f->head_bytes;
 }
 
 void plan_calibrate(const struct plan_system *s, double n_prompt, double prefill_tok_s, double context,
