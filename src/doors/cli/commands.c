@@ -13,12 +13,12 @@ extern const struct command cmd_models_alias, cmd_cache_list, cmd_cache_write, c
 extern const struct command cmd_eval, cmd_compare, cmd_report, cmd_plan, cmd_runs_list, cmd_runs_show;
 extern const struct command cmd_plan_validate, cmd_plan_tune, cmd_catalog_models, cmd_catalog_hardware,
     cmd_catalog_prices, cmd_catalog_add, cmd_catalog_update, cmd_catalog_add_model;
-extern const struct command cmd_plan_simulate;
+extern const struct command cmd_plan_simulate, cmd_plan_seed_table, cmd_plan_diff;
 extern const struct command cmd_completion, cmd_help, cmd_version;
 
 /* clang-format off */
 const struct command *const commands[] = {
-    &cmd_plan, &cmd_plan_simulate, &cmd_plan_validate, &cmd_plan_tune,
+    &cmd_plan, &cmd_plan_simulate, &cmd_plan_seed_table, &cmd_plan_diff, &cmd_plan_validate, &cmd_plan_tune,
     &cmd_catalog_models, &cmd_catalog_hardware, &cmd_catalog_prices,
     &cmd_catalog_add, &cmd_catalog_update, &cmd_catalog_add_model,
     &cmd_pull, &cmd_import, &cmd_models_list, &cmd_models_show, &cmd_models_alias,

@@ -107,6 +107,34 @@ const struct message_zh message_zh_table[] = {
     {"cannot use importance matrix \"*\": neither a GGUF nor a .dat of 1 to * entries",
      "不能使用重要性矩阵“$1”：既不是 GGUF，也不是含 1 至 $2 项的 .dat"},
 
+    /* --- planning: demand, cost, decision, simulation --- */
+    {"cannot plan for * = *: a number from * to * is needed", "无法规划：$1 = $2 无效，应为 $3 到 $4 的数"},
+    {"cannot use * numbers for *: one is needed, or three (low,expected,high)", "$2 不能给出 $1 个数：应为一个，或三个（低,预期,高）"},
+    {"cannot use * = *,*,*: low, expected, high are needed in this order", "$1 = $2,$3,$4 的顺序不对：应为 低,预期,高"},
+    {"cannot use * = *: a number from * to * is needed", "$1 = $2 无效：应为 $3 到 $4 的数"},
+    {"cannot compare with \"*\": the catalogue has no price of it (`tailor catalog prices` lists them); MODEL or "
+     "PROVIDER/MODEL is needed",
+     "无法与“$1”比较：目录中没有它的价格（`tailor catalog prices` 列出全部）；应为 MODEL 或 PROVIDER/MODEL"},
+    {"cannot simulate * replicas: 1 to * are needed", "无法模拟 $1 个副本：应为 1 到 $2 个"},
+    {"cannot simulate * requests: 1 to * are needed", "无法模拟 $1 个请求：应为 1 到 $2 个"},
+    {"cannot simulate request *: its * tokens are more than the * that the cache holds",
+     "无法模拟第 $1 个请求：它有 $2 个词元，超过缓存可容纳的 $3 个"},
+    {"cannot simulate \"*\": its memory does not hold the model and one conversation", "无法模拟“$1”：显存容不下模型和一个对话"},
+    {"cannot finish the simulation: interrupted", "模拟未完成：已中断"},
+    {"cannot use arrivals \"*\": poisson:RATE, uniform:RATE, bursts:RATE:CV (requests a second) or closed:USERS is needed",
+     "到达方式“$1”无效：应为 poisson:速率、uniform:速率、bursts:速率:CV（每秒请求数）或 closed:用户数"},
+    {"cannot draw requests of * and * tokens with a spread of *: 1 to * tokens and a spread from 0 to 10 are needed",
+     "无法生成 $1 与 $2 词元、离散程度 $3 的请求：词元数应为 1 到 $4，离散程度应为 0 到 10"},
+    {"cannot read \"*\" line *: * is \"*\", a number of at least * is needed", "无法读取“$1”第 $2 行：$3 为“$4”，应为不小于 $5 的数"},
+    {"cannot read \"*\" line *: * is \"*\", a comparison such as `team < 20` or `data_class = secret`, joined by and, or is "
+     "needed",
+     "无法读取“$1”第 $2 行：$3 为“$4”，应为用 and、or 连接的比较，如 `team < 20` 或 `data_class = secret`"},
+    {"cannot read \"*\" line *: * is \"*\", private, api or hybrid is needed", "无法读取“$1”第 $2 行：$3 为“$4”，应为 private、api 或 hybrid"},
+    {"cannot read \"*\" line *: * is \"*\", yes or no is needed", "无法读取“$1”第 $2 行：$3 为“$4”，应为 yes 或 no"},
+    {"cannot read \"*\": it has no requests", "无法读取“$1”：其中没有请求"},
+    {"cannot read \"*\": more than * rules", "无法读取“$1”：规则超过 $2 条"},
+    {"cannot plan without a model: --model is needed", "缺少模型：应给出 --model"},
+
     /* --- what a value should be --- */
     {"an integer from * to * (*)", "$1 到 $2 的整数（单位：@3）"},
     {"an integer from * to *", "$1 到 $2 的整数"},

@@ -36,9 +36,11 @@
     {"output_tokens", PARAM_INT, 0, "tokens", 1, 10000000, NULL, "128", "N", "length of an answer", "回答长度"}
 
 #define PLAN_DEMAND_PARAMS \
-    {"ttft_ms", PARAM_FLOAT, 0, "ms", 1, 1e7, NULL, "2000", "X", "target: the first token of an answer at the latest after this time (TTFT)", \
+    {"ttft_ms", PARAM_FLOAT, 0, "ms", 1, 1e7, NULL, "2000", "X", \
+     "target: the first token of an answer at the latest after this time (TTFT)", \
      "目标：首词元最迟出现时间（TTFT）"}, \
-    {"tpot_ms", PARAM_FLOAT, 0, "ms", 0.1, 1e6, NULL, "100", "X", "target: each further token at the latest after this time (TPOT)", \
+    {"tpot_ms", PARAM_FLOAT, 0, "ms", 0.1, 1e6, NULL, "100", "X", \
+     "target: each further token at the latest after this time (TPOT)", \
      "目标：后续每个词元的最长间隔（TPOT）"}, \
     {"calls_month", PARAM_FLOAT, 0, NULL, 1, 1e15, NULL, NULL, "N", "calls a month; otherwise from the team or the users", \
      "每月调用次数；未给出时由团队人数或对话数推算"}, \
@@ -46,14 +48,16 @@
     {"active_share", PARAM_FLOAT, PARAM_ABOVE, NULL, 0, 1, NULL, "0.05", "X", \
      "share of the team that is in a conversation at the busiest time (an assumption: 3 to 10 % of seats)", \
      "高峰时正在对话的人数比例（假设：席位的 3% 至 10%）"}, \
-    {"calls_person_day", PARAM_FLOAT, PARAM_ABOVE, NULL, 0, 1e6, NULL, "30", "N", "calls of a person on a working day (an assumption)", \
+    {"calls_person_day", PARAM_FLOAT, PARAM_ABOVE, NULL, 0, 1e6, NULL, "30", "N", \
+     "calls of a person on a working day (an assumption)", \
      "每人每个工作日的调用次数（假设）"}, \
     {"think_s", PARAM_FLOAT, 0, "s", 0, 1e6, NULL, "30", "X", "time between an answer and the next question (an assumption)", \
      "从得到回答到下一次提问的时间（假设）"}, \
     {"days_month", PARAM_FLOAT, PARAM_ABOVE, "days", 0, 31, NULL, "22", "N", "days of use a month", "每月使用天数"}, \
     {"hours_day", PARAM_FLOAT, PARAM_ABOVE, "h", 0, 24, NULL, "8", "N", "hours of use a day", "每天使用小时数"}, \
     {"peak", PARAM_FLOAT, 0, NULL, 1, 1000, NULL, "2", "X", "busiest hour over the mean of the hours of use", "最忙一小时与平均的比值"}, \
-    {"max_load", PARAM_FLOAT, PARAM_ABOVE, NULL, 0, 1, NULL, "0.9", "X", "share of what a full batch serves that is planned for at most", \
+    {"max_load", PARAM_FLOAT, PARAM_ABOVE, NULL, 0, 1, NULL, "0.9", "X", \
+     "share of what a full batch serves that is planned for at most", \
      "规划时最多使用满批处理能力的比例"}, \
     {"spare", PARAM_FLOAT, 0, NULL, 0, 10, NULL, "1", "X", \
      "places of the batch kept free for chance, in square roots of the load; 0: none", "为随机波动预留的位置数，以负载的平方根计；0 表示不留"}, \
@@ -63,10 +67,12 @@
 #define PLAN_DECISION_PARAMS \
     {"data_class", PARAM_CHOICE, 0, NULL, 0, 0, "public|internal|secret", NULL, NULL, \
      "what the data is; secret: it may not leave the company", "数据级别；secret：不得离开公司"}, \
-    {"engineers", PARAM_FLOAT, 0, NULL, 0, 1e6, NULL, NULL, "X", "engineers of your own who can run models, in full-time people", \
+    {"engineers", PARAM_FLOAT, 0, NULL, 0, 1e6, NULL, NULL, "X", \
+     "engineers of your own who can run models, in full-time people", \
      "能够运维模型的自有工程师人数（全职）"}, \
     {"budget", PARAM_FLOAT, 0, "CNY", 0, 1e12, NULL, NULL, "N", "what may be spent on the purchase", "采购预算"}, \
-    {"customize", PARAM_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL, "the model must be tuned deeply on data of the field", "需要深度定制（垂直领域微调）"}, \
+    {"customize", PARAM_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL, \
+     "the model must be tuned deeply on data of the field", "需要深度定制（垂直领域微调）"}, \
     {"generic", PARAM_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL, "the use is general questions and answers without special demands", \
      "用例为通用问答，无特殊要求"}, \
     {"compliance", PARAM_CHOICE, 0, NULL, 0, 0, "none|mlps2|mlps3", NULL, NULL, \
@@ -75,7 +81,8 @@
     {"api", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "MODEL", \
      "API to compare with, MODEL or PROVIDER/MODEL; otherwise the cheapest of at least this model's size", \
      "用于比较的 API（MODEL 或 PROVIDER/MODEL）；未给出时取不小于该模型规模的最便宜者"}, \
-    {"rules", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "FILE.csv", "rules of the decision instead of the program's", "决策规则文件，替代内置规则"}, \
+    {"rules", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "FILE.csv", \
+     "rules of the decision instead of the program's", "决策规则文件，替代内置规则"}, \
     {"currency", PARAM_CHOICE, 0, NULL, 0, 0, "CNY|USD", "CNY", NULL, "money in what people read", "显示所用货币"}
 
 #define PLAN_COST_ROW(id, name, u, low, mid, high, min, max, en, zh, source) \

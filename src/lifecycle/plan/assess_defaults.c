@@ -21,8 +21,10 @@ struct host {
     bool by_part;
 };
 
-/* Two-card boxes by market prices of 2026; servers for eight linked cards: two sources name 2.0 M CNY for one with
- * eight A100 (1.0 M of it cards) and 5 M for sixteen H100 (3.5 M of it cards). The others are assumptions. */
+/* A desktop for one card: assumption. Two-card boxes by market prices of 2026; servers for eight linked cards: two
+ * sources name 2.0 M CNY for one with eight A100 (1.0 M of it cards) and 5 M for sixteen H100 (3.5 M of it cards). The
+ * others are assumptions. */
+static const struct host desktop = {1, {5000, 8000, 12000}, {60, 90, 150}, false};
 static const struct host consumer = {2, {15000, 17500, 20000}, {100, 150, 250}, false};
 static const struct host many = {8, {40000, 60000, 100000}, {300, 500, 800}, false};
 static const struct host workstation = {4, {25000, 35000, 50000}, {200, 300, 400}, false};
@@ -36,7 +38,7 @@ static const struct host *host_of(const struct plan_hardware *h, int cards)
 {
     switch (h->kind) {
     case PLAN_CONSUMER:
-        return cards > consumer.cards ? &many : &consumer;
+        return cards > consumer.cards ? &many : cards > 1 ? &consumer : &desktop;
     case PLAN_WORKSTATION:
         return cards > workstation.cards ? &many : &workstation;
     case PLAN_DATACENTER:

@@ -64,6 +64,7 @@ struct cost_break_even {
     bool within_capacity; /* false: "never" with this installation */
     double grown_calls;   /* the smallest volume at which an installation grown with it is cheaper; 0: none */
 };
+/* With the inputs of v; replicas as setup says. */
 void cost_break_even(const struct cost_setup *s, const double v[N_COST], struct cost_break_even *out);
 
 /* One row of a tornado: the difference private - API when this input is low or high and the others are as expected. */

@@ -19,6 +19,7 @@ struct decision {
     bool contradicts; /* what was decided is not possible: nothing fits */
     enum rule_state state[MAX_DECISION_RULES];
 };
+/* facts: [N_FACT], NAN where one is not known. */
 void decide(const struct decision_rules *r, const double facts[N_FACT], struct decision *out);
 
 /* What a decision is made for. facts: what is known beside money, NAN elsewhere; money's facts are filled in. */

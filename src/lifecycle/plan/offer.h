@@ -27,6 +27,7 @@ struct offer {
     struct plan_point alone; /* one conversation */
     struct plan_point at;    /* as many as run within the targets */
 };
+/* Pure; a system whose memory holds no conversation offers nothing. */
 void offer_of(const struct plan_system *s, const struct plan_goal *t, struct offer *out);
 /* Seconds from question to the last token when n run at a time. */
 double offer_answer_s(const struct plan_system *s, const struct plan_goal *t, double room, double n);

@@ -41,6 +41,7 @@ struct sim_work {
     size_t n_ended, ended_room;
 };
 
+/* An idle replica with nothing waiting; deinit also after a failure. */
 void replica_init(struct sim_replica *r);
 void replica_deinit(struct sim_replica *r);
 /* A request arrives: behind the waiting ones. Returns the time at which the replica must be looked at again (now, where
