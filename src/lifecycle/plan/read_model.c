@@ -236,6 +236,15 @@ static int read_opened(const struct model_file *f, const char *path, struct aren
     return rc;
 }
 
+int plan_model_of_config(const json_t *config, const char *where, struct arena *arena, struct plan_model *out,
+                         struct err *e)
+{
+    *out = (struct plan_model){0};
+    int rc = read_config(config, where, arena, out, e);
+    set_texts(out, false);
+    return rc;
+}
+
 int plan_model_read(const char *path, const char *name, struct arena *arena, struct plan_model *out, struct err *e)
 {
     struct model_file *f;

@@ -2,6 +2,8 @@
 #ifndef PLAN_READ_MODEL_H
 #define PLAN_READ_MODEL_H
 
+#include <jansson.h>
+
 #include "compute/formats/model_file.h"
 #include "ground/base/err.h"
 #include "ground/base/mem.h"
@@ -17,6 +19,9 @@ void plan_model_no_texts(struct plan_model *m);
 int plan_model_read(const char *path, const char *name, struct arena *arena, struct plan_model *out,
                     struct err *e) MUST_CHECK;
 
+/* Of a config.json that was parsed; where is what errors call it. Texts go into the arena, the name is "". */
+int plan_model_of_config(const json_t *config, const char *where, struct arena *arena, struct plan_model *out,
+                         struct err *e) MUST_CHECK;
 /* What a file's tensors take, as they are. */
 struct plan_file {
     const struct plan_quant *quant;               /* of most of its layers' bytes; NULL: of no known type */

@@ -32,6 +32,7 @@ struct plan_system {
     double active_params, head_params; /* a token's products: layers, head */
     double read_bytes_s, flops;        /* one card, nominal */
     double memory_bytes;               /* one card, usable */
+    bool measured;                     /* the shares are of a measurement on this machine */
 };
 /* -ERR_USAGE names what does not go together: tp that does not divide the heads, cards without a link, a type that the
  * stack does not run, hardware that lacks the figure ... FP8 and FP4 weights on hardware without that arithmetic are

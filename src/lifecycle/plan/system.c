@@ -127,6 +127,7 @@ void plan_system_local(struct plan_system *s, const struct plan_model *model, co
     s->flops = best_gops(floors, quant) * 1e9;
     s->memory_bytes = memory_bytes;
     if (!shares) return;
+    s->measured = shares->measured;
     s->stack.read_share = shares->decode;
     s->stack.decode_share = s->stack.prefill_share = s->stack.prefill_share_experts = shares->prefill;
 }
