@@ -80,6 +80,12 @@ python3 -c 'import csv,sys; r=list(csv.DictReader(open(sys.argv[1],newline="")))
 run 2 report_kind plan --run "$WORK/a.yaml" --out "$WORK/r.doc" && says report_kind 'ending'
 printf 'modle: x\n' >"$WORK/bad.yaml"; run 2 scenario_wrong plan --run "$WORK/bad.yaml" && says scenario_wrong 'did you mean model'
 
+# --- the interview ---
+run 0 ask --json plan --ask --model Qwen3-8B --quant AWQ --hardware RTX4090 < <(printf '12\n\n800\n300\nsecrets\nsecret\n\n1\n') && holds ask \
+    'd["demand"]["calls_month"]==12*30*22 and d["decision"]["choice"]=="private" and d["decision"]["decided_by_rule"]=="data-stays"' && says ask '^data_class: secret' && says ask_again 'one of public, internal, secret'
+run 0 ask_nothing --json plan --ask </dev/null && holds ask_nothing 'd["feasible"]>100'
+run 2 ask_rubbish plan --ask < <(printf 'x\ny\nz\n') && says ask_rubbish 'is not a number'
+
 # --- in Chinese ---
 export TAILOR_LANG=zh
 run 0 zh_plan plan --run "$WORK/a.yaml" && zh zh_plan && shows zh_decision '结论'

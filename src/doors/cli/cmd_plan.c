@@ -1,5 +1,6 @@
 /* plan: which models fit this machine or given hardware, and how fast they would be. */
 #include "doors/cli/cli.h"
+#include "doors/cli/plan_ask.h"
 #include "doors/cli/plan_case.h"
 #include "doors/cli/plan_local.h"
 #include "doors/cli/plan_options.h"
@@ -16,6 +17,8 @@ const struct param plan_params[] = {
     PLAN_LOAD_PARAMS,
     {"measure", PARAM_BOOL, 0, NULL, 0, 0, NULL, "true", NULL, "time the model at hand, so that predictions rest on it",
      "对手头的模型计时，使预测以实测为准"},
+    {"ask", PARAM_BOOL, 0, NULL, 0, 0, NULL, "false", NULL,
+     "ask the few questions that matter, with defaults and explanations", "逐项提问（附默认值与解释）"},
     {"out", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "FILE",
      "write a report instead: .html, .md, .csv or .json by its ending",
      "改为写出报告，按扩展名 .html、.md、.csv 或 .json"},
@@ -93,6 +96,7 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
 {
     struct param_set *asked;
     int rc = plan_with_scenario(plan_params, plan_n_param, args, &asked, e);
+    if (rc == 0 && param_bool(asked, "ask")) rc = plan_ask(c, asked, e);
     if (rc == 0) rc = plan(c, asked, e);
     param_set_free(asked);
     return rc;
