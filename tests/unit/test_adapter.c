@@ -63,11 +63,11 @@ static void teardown(struct bench *b)
 }
 
 /* B is not zero, so that the adapter changes something. */
-static struct adapter *random_adapter(const struct model *m, unsigned sites, bool rslora)
+static struct adapter *random_of(const struct model *m, const struct adapter_options *opt)
 {
     struct err e = {0};
     struct adapter *a;
-    must(adapter_new(&a, m, &(struct adapter_options){4, 8, rslora, sites, 11}, &e), &e);
+    must(adapter_new(&a, m, opt, &e), &e);
     size_t n = adapter_n_param(a);
     float *x = mem_alloc(n * sizeof(float));
     for (size_t i = 0; i < n; i++) x[i] = (float)(0.1 * rng_normal(5, 0, i));
@@ -75,6 +75,12 @@ static struct adapter *random_adapter(const struct model *m, unsigned sites, boo
     adapter_update(a);
     mem_free(x);
     return a;
+}
+
+static struct adapter *random_adapter(const struct model *m, unsigned sites, bool rslora)
+{
+    const struct adapter_options opt = {.rank = 4, .alpha = 8, .use_rslora = rslora, .sites = sites, .seed = 11};
+    return random_of(m, &opt);
 }
 
 static float *params_of(struct adapter *a, const struct model *m)
@@ -241,7 +247,7 @@ static void test_refused(void **state)
     setup(&b, HF);
     struct adapter *a = random_adapter(b.m, 1U << SITE_V, false);
     must(adapter_save(a, b.place, "x", NULL, &e), &e);
-    with_member(&b, "use_dora", json_true(), ERR_UNSUPPORTED, "use_dora");
+    with_member(&b, "use_dora", json_true(), ERR_INPUT, "lora_magnitude_vector");
     with_member(&b, "rank_pattern", json_pack("{s:i}", "q_proj", 8), ERR_UNSUPPORTED, "rank_pattern");
     with_member(&b, "alpha_pattern", json_pack("{s:i}", "q_proj", 8), ERR_UNSUPPORTED, "alpha_pattern");
     with_member(&b, "modules_to_save", json_pack("[s]", "lm_head"), ERR_UNSUPPORTED, "modules_to_save");
@@ -255,6 +261,42 @@ static void test_refused(void **state)
     with_member(&b, "init_lora_weights", json_string("pissa"), ERR_UNSUPPORTED, "pissa");
     adapter_free(a);
     teardown(&b);
+}
+
+/* Magnitudes: written on one order of rows and read on the other, on one matrix or fused ones; lost in a fused part. */
+static void test_dora(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {HF, "tests/data/golden/models/phi3"};
+    struct err e = {0};
+    for (int k = 0; k < 2; k++) {
+        struct bench b;
+        struct adapter *back;
+        const struct adapter_options opt = {
+            .rank = 4, .alpha = 8, .sites = (1U << SITE_COUNT) - 1, .seed = 11, .use_dora = true};
+        setup(&b, paths[k]);
+        struct adapter *a = random_of(b.m, &opt);
+        float *want = logits_with(b.m, a);
+        must(adapter_save(a, b.place, "base", NULL, &e), &e);
+        adapter_free(a);
+        if (k == 0) {
+            model_free(b.m);
+            dev_free(b.d);
+            open_model(&b, GGUF);
+        }
+        must(adapter_load(&back, b.m, b.place, &e), &e);
+        assert_true(adapter_get_options(back)->use_dora);
+        float *got = logits_with(b.m, back);
+        if (!(worst(want, got) < 1e-4)) fail_msg("%s: off by %g", paths[k], worst(want, got));
+        with_member(&b, "use_dora", json_false(), ERR_UNSUPPORTED, "lora_magnitude_vector");
+        mem_free(want), mem_free(got);
+        adapter_free(back);
+        const struct adapter_options part = {.rank = 4, .alpha = 8, .sites = 1U << SITE_K, .use_dora = true};
+        assert_int_equal(adapter_new(&back, b.m, &part, &e), k == 0 ? 0 : -ERR_UNSUPPORTED);
+        if (k == 1) assert_non_null(strstr(e.msg, "qkv_proj"));
+        adapter_free(back);
+        teardown(&b);
+    }
 }
 
 /* A directory with other contents is not replaced. */
@@ -282,12 +324,25 @@ static void test_options(void **state)
     struct bench b;
     struct adapter *a;
     setup(&b, HF);
-    assert_int_equal(adapter_new(&a, b.m, &(struct adapter_options){0, 8, false, 1, 0}, &e), -ERR_INPUT);
-    assert_int_equal(adapter_new(&a, b.m, &(struct adapter_options){4, 0, false, 1, 0}, &e), -ERR_INPUT);
-    assert_int_equal(adapter_new(&a, b.m, &(struct adapter_options){4, 8, false, 0, 0}, &e), -ERR_INPUT);
+    assert_int_equal(
+        adapter_new(&a, b.m,
+                    &(struct adapter_options){.rank = 0, .alpha = 8, .use_rslora = false, .sites = 1, .seed = 0}, &e),
+        -ERR_INPUT);
+    assert_int_equal(
+        adapter_new(&a, b.m,
+                    &(struct adapter_options){.rank = 4, .alpha = 0, .use_rslora = false, .sites = 1, .seed = 0}, &e),
+        -ERR_INPUT);
+    assert_int_equal(
+        adapter_new(&a, b.m,
+                    &(struct adapter_options){.rank = 4, .alpha = 8, .use_rslora = false, .sites = 0, .seed = 0}, &e),
+        -ERR_INPUT);
     assert_int_equal(adapter_site_find("gate_proj"), SITE_GATE);
     assert_int_equal(adapter_site_find("lm_head"), -1);
-    must(adapter_new(&a, b.m, &(struct adapter_options){4, 8, false, 1U << SITE_UP, 3}, &e), &e);
+    must(adapter_new(
+             &a, b.m,
+             &(struct adapter_options){.rank = 4, .alpha = 8, .use_rslora = false, .sites = 1U << SITE_UP, .seed = 3},
+             &e),
+         &e);
     float *x = logits_with(b.m, NULL), *y = logits_with(b.m, a); /* B is zero: nothing changes */
     assert_memory_equal(x, y, N_TOK * 288 * sizeof(float));
     float *p = params_of(a, b.m), *g;
@@ -310,6 +365,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_fused),       cmocka_unit_test(test_row_order),
         cmocka_unit_test(test_refused),    cmocka_unit_test(test_place_taken), cmocka_unit_test(test_options),
+        cmocka_unit_test(test_dora),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,7 +37,7 @@ static void linear_shape(struct dev *d, enum quant_type type, size_t n_out, size
     float *x_dev = on_device(d, x, c.n_tok * n_in), *dy = on_device(d, c.dy, c.n_tok * n_out);
     float *dx = on_device(d, NULL, c.n_tok * n_in);
     struct dev_proj p = proj(&c.m);
-    struct dev_lora_grad g = {c.m.da, c.m.db};
+    struct dev_proj_grad g = {.da = c.m.da, .db = c.m.db};
     dev_linear_backward(d, &b, &p, &g, dy, x_dev, dx);
     double tol = tolerance_of(d, type);
     check_gradient(d, "linear dx", linear_objective, &c, c.x, c.n_tok * n_in, dx, tol);
@@ -146,10 +146,10 @@ static void ff_shape(struct dev *d, enum quant_type type, bool gelu)
                     on_device(d, up, n_act),     on_device(d, c.dact, n_act), on_device(d, NULL, n_x),
                     on_device(d, c.norm, N_EMBD)};
     struct dev_gate_up p = {.norm = dev[6], .eps = eps, .gate = proj(&c.gate), .up = proj(&c.up)};
-    struct dev_lora_grad g[2] = {{c.gate.da, c.gate.db}, {c.up.da, c.up.db}};
+    struct dev_proj_grad g[2] = {{.da = c.gate.da, .db = c.gate.db}, {.da = c.up.da, .db = c.up.db}};
     check_activation(d, &c, dev[2], dev[3], gate, up);
     dev_glu_backward(d, gelu, dev[2], dev[3], dev[4], dev[2], dev[3], c.n_tok, 96);
-    dev_gate_up_backward(d, &b, &p, g, dev[2], dev[3], dev[0], dev[1], dev[5]);
+    dev_gate_up_backward(d, &b, &p, g, dev[2], dev[3], dev[0], dev[1], dev[5], NULL);
     double tol = tolerance_of(d, type);
     check_gradient(d, "gate_up dx", ff_objective, &c, c.x, n_x, dev[5], tol);
     check_adapter(d, "gate", ff_objective, &c, &c.gate, tol);
@@ -231,7 +231,7 @@ static void head_shape(struct dev *d, enum quant_type type, double scale, double
     float *norm = on_device(d, c.norm, N_EMBD);
     struct dev_head p = {
         .norm = norm, .eps = eps, .out = {.w = c.w.w}, .scale = (float)scale, .softcap = (float)softcap};
-    dev_head_loss(d, &b, &p, x_dev, c.row, c.target, c.weight, N_ROW, loss, correct, dx);
+    dev_head_loss(d, &b, &p, x_dev, c.row, c.target, c.weight, N_ROW, loss, correct, dx, NULL);
     double tol = tolerance_of(d, type);
     head_objective(&c);
     for (int i = 0; i < N_ROW; i++) assert_true(fabs((double)loss[i] - c.loss[i]) < 20 * tol);
@@ -283,7 +283,7 @@ static void join_shape(struct dev *d, bool normed, double scale)
     float *dev[] = {on_device(d, y, N), on_device(d, norm, N_EMBD), on_device(d, c.dx, N), on_device(d, NULL, N)};
     struct dev_join j = {.norm = normed ? dev[1] : NULL, .eps = eps, .scale = (float)scale, .y = dev[0]};
     reserve(d, N_JOIN_TOK, 1, 32);
-    dev_join_backward(d, &b, &j, N_EMBD, dev[2], dev[3]);
+    dev_join_backward(d, &b, &j, N_EMBD, dev[2], dev[3], NULL);
     check_gradient(d, "join dy", join_objective, &c, c.y, N, dev[3], 5e-5);
     for (size_t i = 0; i < N_ELEM(dev); i++) dev_release(d, dev[i]);
     free(y), free(norm), free(c.y), free(c.dx);

@@ -177,13 +177,14 @@ static void attention_there_and_back(struct dev *d, struct attn_case *c, const f
     float *q = on_device(d, NULL, N_TOK * N_Q), *out = on_device(d, NULL, N_TOK * N_Q),
           *dq = on_device(d, NULL, N_TOK * N_Q);
     float *lse = on_device(d, NULL, N_TOK * N_HEAD), *inv = on_device(d, NULL, N_TOK);
-    struct dev_lora_grad g[3] = {{c->q.da, c->q.db}, {c->k.da, c->k.db}, {c->v.da, c->v.db}};
+    struct dev_proj_grad g[3] = {
+        {.da = c->q.da, .db = c->q.db}, {.da = c->k.da, .db = c->k.db}, {.da = c->v.da, .db = c->v.db}};
     reserve(d, N_TOK, N_PAGE, 32);
     dev_attention_in(d, &b, &in, x, q, inv, kv, 0);
     dev_attention(d, &b, &at, q, out, lse, kv, 0);
     check_output(d, c, out);
     dev_attention_backward(d, &b, &at, dout, out, q, lse, kv, dkv, 0, 0, dq);
-    dev_attention_in_backward(d, &b, &in, g, dq, dkv, 0, x, inv, dx);
+    dev_attention_in_backward(d, &b, &in, g, NULL, dq, dkv, 0, x, inv, dx);
     float *const p[] = {q, out, dq, lse, inv, q_norm, k_norm, q_raw, k_raw};
     for (size_t i = 0; i < N_ELEM(p); i++) dev_release(d, p[i]);
     dev_kv_free(kv), dev_kv_free(dkv);

@@ -21,7 +21,6 @@
 #include "lifecycle/train/train.h"
 
 static const char model_path[] = "tests/data/golden/models/llama";
-static const char golden[] = "tests/data/golden/train/sft-lora-llama";
 
 /* --- a place for runs, and one run --- */
 
@@ -157,9 +156,9 @@ static void write_golden_rows(const struct safetensors *s, const char *path)
 }
 
 /* Tensors "init.*" as a PEFT directory. */
-static void write_golden_init(const struct safetensors *s, const char *dir)
+static void write_golden_init(const struct safetensors *s, const char *dir, bool dora)
 {
-    struct safetensors_item item[64];
+    struct safetensors_item item[96];
     size_t n = 0;
     struct err e;
     char *path = path_join(dir, "adapter_model.safetensors"), *config = path_join(dir, "adapter_config.json");
@@ -169,15 +168,17 @@ static void write_golden_init(const struct safetensors *s, const char *dir)
         if (!str_starts(t->name, "init.")) continue;
         float *data = calloc(1, (size_t)t->n_bytes);
         if (safetensors_read_f32(s, t, data, (size_t)t->n_bytes / 4, &e) != 0) fail_msg("%s", e.msg);
-        item[n++] = (struct safetensors_item){t->name + 5, TENSOR_F32, {t->shape[0], t->shape[1]}, 2, data};
+        item[n++] = (struct safetensors_item){t->name + 5, TENSOR_F32, {t->shape[0], t->shape[1]}, t->n_dim, data};
     }
     if (safetensors_save(path, item, n, NULL, &e) != 0) fail_msg("%s", e.msg);
     for (size_t i = 0; i < n; i++) free((float *)(uintptr_t)item[i].data);
-    static const char text[] =
-        "{\"peft_type\":\"LORA\",\"task_type\":\"CAUSAL_LM\",\"r\":4,\"lora_alpha\":8,\"lora_dropout\":0.0,"
-        "\"bias\":\"none\",\"target_modules\":[\"q_proj\",\"k_proj\",\"v_proj\",\"o_proj\",\"gate_proj\","
-        "\"up_proj\",\"down_proj\"]}";
-    if (file_write_atomic(config, text, strlen(text), &e) != 0) fail_msg("%s", e.msg);
+    char text[512];
+    int n_text = snprintf(text, sizeof(text),
+                          "{\"peft_type\":\"LORA\",\"task_type\":\"CAUSAL_LM\",\"r\":4,\"lora_alpha\":8,"
+                          "\"lora_dropout\":0.0,\"bias\":\"none\",\"use_dora\":%s,\"target_modules\":[\"q_proj\","
+                          "\"k_proj\",\"v_proj\",\"o_proj\",\"gate_proj\",\"up_proj\",\"down_proj\"]}",
+                          dora ? "true" : "false");
+    if (file_write_atomic(config, text, (size_t)n_text, &e) != 0) fail_msg("%s", e.msg);
     mem_free(path), mem_free(config);
 }
 
@@ -211,11 +212,11 @@ static void check_events(const char *dir, const json_t *steps)
     mem_free(path);
 }
 
-static void check_final(const struct safetensors *s, const char *dir)
+static void check_final(const struct safetensors *s, const char *dir, bool full)
 {
     struct err e;
     struct safetensors *got;
-    char *path = path_join(dir, "adapter/adapter_model.safetensors");
+    char *path = path_join(dir, full ? "model/model.safetensors" : "adapter/adapter_model.safetensors");
     if (safetensors_open(&got, path, &e) != 0) fail_msg("%s", e.msg);
     for (size_t i = 0; i < safetensors_n_tensor(s); i++) {
         const struct tensor_info *t = safetensors_tensor(s, i);
@@ -237,35 +238,36 @@ static void check_final(const struct safetensors *s, const char *dir)
     mem_free(path);
 }
 
+/* PyTorch's and PEFT's of state: "lora", "dora", "full". */
 static void test_trajectory(void **state)
 {
-    (void)state;
+    const char *kind = *state;
+    bool full = str_eq(kind, "full");
     char *dir = place_new(), *rows = path_join(dir, "data.jsonl"), *init = path_join(dir, "init"),
          *out = path_join(dir, "run");
-    char name[256];
+    char name[256], adapter[32];
     struct safetensors *s;
     struct err e;
     struct train_result r;
-    snprintf(name, sizeof(name), "%s.safetensors", golden);
+    snprintf(name, sizeof(name), "tests/data/golden/train/sft-%s-llama.safetensors", kind);
     if (safetensors_open(&s, name, &e) != 0) fail_msg("%s", e.msg);
-    snprintf(name, sizeof(name), "%s.json", golden);
+    snprintf(name, sizeof(name), "tests/data/golden/train/sft-%s-llama.json", kind);
+    snprintf(adapter, sizeof(adapter), "adapter=%s", kind);
     json_t *meta = read_json(name);
     write_golden_rows(s, rows);
-    write_golden_init(s, init);
+    if (!full) write_golden_init(s, init, str_eq(kind, "dora"));
     char *f[] = {field_of("data", dir, "data.jsonl"), field_of("adapter_init", dir, "init"),
                  field_of("output", dir, "run")};
     const char *fields[] = {"base=tests/data/golden/models/llama",
                             f[0],
-                            f[1],
                             f[2],
+                            adapter,
                             "data_format=tokens",
-                            "rank=4",
-                            "alpha=8",
                             "epochs=1",
                             "batch_size=2",
                             "grad_accum=2",
                             "packing=false",
-                            "lr=0.01",
+                            full ? "lr=0.002" : "lr=0.01",
                             "schedule=cosine",
                             "warmup_steps=3",
                             "betas=0.9,0.95",
@@ -273,11 +275,14 @@ static void test_trajectory(void **state)
                             "max_grad_norm=1",
                             "precision=reference",
                             "shuffle=false",
+                            full ? NULL : f[1],
+                            "rank=4",
+                            "alpha=8",
                             NULL};
     if (run(fields, 2, false, 0, &r, &e) != 0) fail_msg("%s", e.msg);
     assert_int_equal(r.steps, 10);
     check_events(out, json_object_get(meta, "steps"));
-    check_final(s, out);
+    check_final(s, out, full);
     json_decref(meta);
     safetensors_close(s);
     for (size_t i = 0; i < N_ELEM(f); i++) free(f[i]);
@@ -309,7 +314,10 @@ static void write_rows(const char *dir, const char *name, int n_row)
 
 static void test_resume(void **state)
 {
-    (void)state;
+    const char *kind = *state;
+    bool full = str_eq(kind, "full");
+    char adapter[32];
+    snprintf(adapter, sizeof(adapter), "adapter=%s", kind);
     char *dir = place_new();
     struct err e;
     struct train_result whole, r;
@@ -320,7 +328,7 @@ static void test_resume(void **state)
                             data,
                             out[0],
                             "data_format=tokens",
-                            "rank=4",
+                            adapter,
                             "epochs=3",
                             "batch_size=4",
                             "lr=0.01",
@@ -348,8 +356,9 @@ static void test_resume(void **state)
     if (run(fields, 3, true, 0, &r, &e) != 0) fail_msg("%s", e.msg);
     assert_true(r.steps == 24 && memcmp(&r.train_loss, &whole.train_loss, sizeof(double)) == 0 &&
                 memcmp(&r.eval_loss, &whole.eval_loss, sizeof(double)) == 0);
-    char *a = path_join(dir, "whole/adapter"), *b = path_join(dir, "cut/adapter");
-    same_files(a, b, "adapter_model.safetensors");
+    char *a = path_join(dir, full ? "whole/model" : "whole/adapter");
+    char *b = path_join(dir, full ? "cut/model" : "cut/adapter");
+    same_files(a, b, full ? "model.safetensors" : "adapter_model.safetensors");
     /* a run that has ended stays as it is */
     if (run(fields, 1, true, 0, &r, &e) != 0) fail_msg("%s", e.msg);
     assert_true(r.was_complete && r.steps == 24 && memcmp(&r.train_loss, &whole.train_loss, sizeof(double)) == 0);
@@ -478,7 +487,6 @@ static void test_refusals(void **state)
         const char *says;
     } cases[] = {{"method=dpo", -ERR_UNSUPPORTED,
                   "cannot set \"method\" to \"dpo\": this version does not support it, it has sft"},
-                 {"adapter=dora", -ERR_UNSUPPORTED, "it has lora, qlora"},
                  {"adapter=qlora", -ERR_UNSUPPORTED, "weights are F32, not quantized"},
                  {"target_modules=q_proj,lm_head", -ERR_USAGE, "\"lm_head\""},
                  {"betas=0.9", -ERR_USAGE, "betas has 1"},
@@ -506,12 +514,48 @@ static void test_refusals(void **state)
     place_free(dir);
 }
 
+/* In full there is no adapter to be told of, and none of the base's numbers may be quantized. */
+static void test_full_refuses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *base, *field;
+        int code;
+        const char *says;
+    } cases[] = {{"base=tests/data/golden/models/llama", "rank=4", -ERR_USAGE, "rank"},
+                 {"base=tests/data/golden/models/llama", "adapter_init=x", -ERR_USAGE, "adapter_init"},
+                 {"base=tests/data/golden/gguf/llama.gguf", "seed=1", -ERR_UNSUPPORTED, "GGUF"}};
+    char *dir = place_new();
+    write_rows(dir, "data", 8);
+    char *data = field_of("data", dir, "data"), *output = field_of("output", dir, "run");
+    for (size_t i = 0; i < N_ELEM(cases); i++) {
+        struct err e = {0};
+        struct train_result r;
+        const char *fields[] = {cases[i].base,  data,           output, "data_format=tokens",
+                                "adapter=full", cases[i].field, NULL};
+        assert_int_equal(run(fields, 1, false, 0, &r, &e), cases[i].code);
+        if (strstr(e.msg, cases[i].says) == NULL) fail_msg("%s: \"%s\"", cases[i].field, e.msg);
+    }
+    free(data), free(output);
+    place_free(dir);
+}
+
 int main(void)
 {
+    static char lora[] = "lora", dora[] = "dora", full[] = "full";
     if (!file_exists(model_path)) return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_trajectory), cmocka_unit_test(test_resume),     cmocka_unit_test(test_layouts_agree),
-        cmocka_unit_test(test_learns),     cmocka_unit_test(test_early_stop), cmocka_unit_test(test_refusals),
+        {.name = "test_trajectory lora", .test_func = test_trajectory, .initial_state = lora},
+        {.name = "test_trajectory dora", .test_func = test_trajectory, .initial_state = dora},
+        {.name = "test_trajectory full", .test_func = test_trajectory, .initial_state = full},
+        {.name = "test_resume lora", .test_func = test_resume, .initial_state = lora},
+        {.name = "test_resume dora", .test_func = test_resume, .initial_state = dora},
+        {.name = "test_resume full", .test_func = test_resume, .initial_state = full},
+        cmocka_unit_test(test_layouts_agree),
+        cmocka_unit_test(test_full_refuses),
+        cmocka_unit_test(test_learns),
+        cmocka_unit_test(test_early_stop),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

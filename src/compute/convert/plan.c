@@ -34,17 +34,25 @@ static uint64_t head_to_reorder(const struct model_file *f, const struct model_p
     return reorder && (strstr(name, ".attn_q.") || strstr(name, ".attn_k.")) ? (uint64_t)p->d_head : 0;
 }
 
+/* Without a mix. Values that were changed would mostly be rounded away by the few bits of the file. */
+static enum quant_type kept_type(const struct planned *t, int source)
+{
+    return t->made && source >= 0 && !is_float((enum quant_type)source) ? QUANT_F16
+           : source >= 0                                                ? (enum quant_type)source
+                                                                        : QUANT_F32;
+}
+
 static int plan_matrix(struct planned *t, const struct mix_model *m, const struct quantize_options *opt,
                        struct quantize_result *r, struct err *e)
 {
-    enum quant_type wanted = mix_type(opt->mix, m, t->src);
     int source = quant_find(tensor_type_info(t->src->type)->name);
+    enum quant_type wanted = opt->mix ? mix_type(opt->mix, m, t->src) : kept_type(t, source);
     t->matrix = true;
     t->quant = mix_fallback(wanted, t->n_in);
     if (t->quant != wanted) {
         count_fallback(r, wanted, t->quant);
     }
-    t->copy = source == (int)t->quant;
+    t->copy = !t->made && (source == (int)t->quant || !opt->mix);
     r->n_tensor[t->quant]++;
     r->n_again += !t->copy && source >= 0 && !is_float((enum quant_type)source);
     if (!opt->imatrix || is_float(t->quant)) {
@@ -68,6 +76,7 @@ static int plan_tensor(struct planned *t, const struct model_file *f, const stru
         t->n_mat *= d < src->n_dim - 2 ? src->shape[d] : 1;
     }
     t->quant = QUANT_F32;
+    t->made = opt->source && opt->source->has(opt->source->arg, src->name);
     t->d_head = head_to_reorder(f, p, src->name);
     if (mix_is_matrix(src)) {
         rc = plan_matrix(t, m, opt, r, e);
@@ -136,7 +145,7 @@ int plan_init(struct plan *plan, const struct model_file *f, const struct quanti
         return err_set(e, ERR_NOMEM, model_file_path(f), "cannot quantize \"%s\": out of memory", model_file_path(f));
     }
     int rc = 0;
-    if (!model_file_is_gguf(f)) { /* a GGUF may be of any architecture, computed here or not */
+    if (!model_file_is_gguf(f) && !model_file_is_encoder(f)) { /* a GGUF may be of any architecture, computed or not */
         rc = model_file_params(f, &p, e);
         rc = rc ? rc : check_layout(f, &p, e);
         plan_rope(plan, &p);
@@ -161,13 +170,14 @@ int plan_declare(const struct plan *plan, const struct model_file *f, const stru
                  size_t *n_own_key, struct err *e)
 {
     static const char *const replaced[] = {file_type_key, version_key, NULL};
-    int rc = gguf_put_metadata(w, f, replaced, e);
+    static const char *const none[] = {NULL};
+    int rc = gguf_put_metadata(w, f, mix ? replaced : none, e);
     if (rc) {
         return rc;
     }
     /* what fails from here on is kept by the writer and told by gguf_writer_begin */
-    rc = gguf_put_u32(w, file_type_key, (uint32_t)mix->file_type);
-    rc = rc ? rc : gguf_put_u32(w, version_key, 2);
+    rc = mix ? gguf_put_u32(w, file_type_key, (uint32_t)mix->file_type) : 0;
+    rc = rc || !mix ? rc : gguf_put_u32(w, version_key, 2);
     for (size_t i = 0; !rc && i < plan->n_tensor; i++) {
         const struct tensor_info *src = plan->tensor[i].src;
         const uint64_t one = 1;

@@ -10,6 +10,7 @@ struct planned {
     enum tensor_type type; /* to be written */
     enum quant_type quant; /* the same for the kernels; copied tensors may have a type that these do not know */
     bool copy;             /* the bytes as they are */
+    bool made;             /* the values come from quantize_options.source */
     bool matrix;           /* counts for the error */
     uint64_t n_row;        /* of n_in values; n_mat stacked matrices */
     uint64_t n_in, n_mat;

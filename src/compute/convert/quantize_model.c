@@ -69,10 +69,14 @@ static void quantize_row(const struct work *k, uint8_t *out, const float *x, uin
 static void run_row(struct work *k, size_t i, float *x, float *y)
 {
     const struct planned *t = k->t;
-    const struct quant *source = quants[quant_find(tensor_type_info(t->src->type)->name)];
     size_t n = (size_t)t->n_in;
     uint8_t *out = k->out + i * row_bytes(t->type, t->n_in);
-    source->dequantize(x, k->raw + i * row_bytes(t->src->type, t->n_in), n);
+    if (t->made) {
+        memcpy(x, k->raw + i * n * sizeof(float), n * sizeof(float));
+    } else {
+        const struct quant *source = quants[quant_find(tensor_type_info(t->src->type)->name)];
+        source->dequantize(x, k->raw + i * row_bytes(t->src->type, t->n_in), n);
+    }
     if (t->d_head && t->src->n_dim == 1) {
         reorder_values(x, y, n, t->d_head);
     }
@@ -100,11 +104,31 @@ static void run_piece(void *arg, int worker, int n_worker)
     }
 }
 
+/* Rows of values that are not the file's, as float32. */
+static int read_made(struct work *k, struct err *e)
+{
+    const struct quantize_source *s = k->opt->source;
+    const struct planned *t = k->t;
+    float *out = (float *)(void *)k->raw;
+    if (!t->d_head) {
+        return s->rows(s->arg, t->src->name, out, k->first_row, k->n_row, e);
+    }
+    int rc = 0;
+    for (size_t i = 0; !rc && i < k->n_row; i++) {
+        uint64_t from = halves_from_pairs(k->first_row + i, t->d_head);
+        rc = s->rows(s->arg, t->src->name, out + i * t->n_in, from, 1, e);
+    }
+    return rc;
+}
+
 /* Rows [first_row, first_row + n_row) as they will stand, into raw. */
 static int read_piece(struct work *k, struct err *e)
 {
     const struct planned *t = k->t;
     size_t size = row_bytes(t->src->type, t->n_in);
+    if (t->made) {
+        return read_made(k, e);
+    }
     if (!t->d_head || t->src->n_dim == 1) {
         return model_file_read(k->f, t->src, k->raw, k->first_row * size, k->n_row * size, e);
     }

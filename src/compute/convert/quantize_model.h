@@ -15,9 +15,18 @@
 #include "compute/formats/model_file.h"
 #include "ground/base/err.h"
 
+/* Values that stand in the place of those of the file. */
+struct quantize_source {
+    bool (*has)(void *arg, const char *name);
+    /* Rows [row0, row0 + n_row) of the tensor, in the file's order, as float32 */
+    int (*rows)(void *arg, const char *name, float *out, uint64_t row0, size_t n_row, struct err *e);
+    void *arg;
+};
+
 struct quantize_options {
-    const struct mix *mix;
-    const struct imatrix *imatrix; /* NULL: all inputs matter equally */
+    const struct mix *mix; /* NULL (of a GGUF): every tensor keeps its type; with other values a quantized one is F16 */
+    const struct quantize_source *source; /* NULL: all values are the file's */
+    const struct imatrix *imatrix;        /* NULL: all inputs matter equally */
     int n_thread;
     enum kern_isa isa;
     /* Called after every piece with the values done of all; false ends the work (-ERR_INTERRUPTED). NULL: not called.

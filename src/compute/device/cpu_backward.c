@@ -1,7 +1,8 @@
 /* Backward pass of linear operations on the CPU: products with the transpose of packed matrices, adapters, and the norm
- * before them. Attention, the head and the optimizer have files of their own.
+ * before them. Attention, the head, gradients of the weights themselves and the optimizer have files of their own.
  *
  * With y = x W^T + scale * (x A^T) B^T:  dU = scale * dy B,  dx = dy W + dU A,  dA = dU^T x,  dB = scale * dy^T U.
+ * With magnitudes dy is first multiplied by m / norm, and dm = sum of dy y / norm with y before the multiplication.
  * Every one of them is the float product with other strides. Work is split by tokens (dU), by columns (dx, dA) or by
  * rows of dB, never along a sum, so bits do not depend on the number of workers. */
 #include "compute/device/cpu_backward_int.h"
@@ -128,16 +129,18 @@ void back_convert(const struct dev *d, enum cpu_path path, const struct back_row
 /* --- projections that share an input --- */
 
 void back_proj_init(struct back_linear *w, int idx, const struct dev_batch *b, const struct dev_proj *p,
-                    const struct dev_lora_grad *g, const float *dy, struct carve *c)
+                    const struct dev_proj_grad *g, const float *dy, struct carve *c)
 {
     struct back_proj *q = &w->proj[idx];
     const struct dev_mat *m = p->w;
     *q = (struct back_proj){.p = p, .l = cpu_lora(p, &b->segment[0]), .path = back_path(w->d, m, w->n_tok)};
+    q->dy = dy;
     q->rows = (struct back_rows){.dy = dy, .ldy = m->n_out, .n_row = w->n_tok, .ld_bf16 = round_up(m->n_out, KERN_K)};
     if (q->path == PATH_BF16) q->rows.bf16 = carve_take(c, w->n_tok * q->rows.ld_bf16 * sizeof(uint16_t));
-    if (q->l == NULL) return;
     if (g != NULL) q->g = *g;
-    assert(q->g.db == NULL || p->u != NULL);
+    if (q->l == NULL) return;
+    if (q->l->gain != NULL) q->rows.dy = q->gained = carve_take(c, w->n_tok * m->n_out * sizeof(float));
+    assert((q->g.db == NULL || p->u != NULL) && (q->g.dm == NULL || p->y != NULL));
     q->du = carve_take(c, w->n_tok * (size_t)q->l->rank * sizeof(float));
     q->su = carve_take(c, w->n_tok * (size_t)q->l->rank * sizeof(float));
 }
@@ -145,8 +148,19 @@ void back_proj_init(struct back_linear *w, int idx, const struct dev_batch *b, c
 static bool wants_input(const struct back_linear *w)
 {
     for (int i = 0; i < w->n_proj; i++)
-        if (w->proj[i].g.da != NULL) return true;
+        if (w->proj[i].g.da != NULL || w->proj[i].g.dw != NULL) return true;
     return false;
+}
+
+/* Gradients of rows before they were multiplied by magnitudes. */
+static void apply_gain(const struct back_proj *q, size_t row0, size_t row1)
+{
+    size_t n = q->p->w->n_out;
+    for (size_t i = row0; i < row1; i++) {
+        const float *dy = q->dy + i * n;
+        float *to = q->gained + i * n;
+        for (size_t o = 0; o < n; o++) to[o] = dy[o] * q->l->gain[o];
+    }
 }
 
 /* What needs whole rows of tokens: the input again, dU, scaled U. */
@@ -161,6 +175,7 @@ static void prepare_rows(const struct back_linear *w, size_t row0, size_t row1)
     for (int i = 0; i < w->n_proj; i++) {
         const struct back_proj *q = &w->proj[i];
         size_t n_out = q->p->w->n_out;
+        if (q->gained != NULL) apply_gain(q, row0, row1);
         back_convert(w->d, q->path, &q->rows, n_out, row0, row1);
         if (q->l == NULL) continue;
         size_t rank = (size_t)q->l->rank, n = (row1 - row0) * rank;
@@ -217,6 +232,22 @@ static void finish_b(const struct back_linear *w, int worker, int n_worker)
     }
 }
 
+/* dm[n_out] += dy y / |row of W + scale B A|, tokens in order */
+static void finish_m(const struct back_linear *w, int worker, int n_worker)
+{
+    for (int i = 0; i < w->n_proj; i++) {
+        const struct back_proj *q = &w->proj[i];
+        if (q->gained == NULL || q->g.dm == NULL) continue;
+        size_t begin, end, n = q->p->w->n_out;
+        pool_share(n, KERN_ROWS, worker, n_worker, &begin, &end);
+        for (size_t t = 0; t < w->n_tok; t++) {
+            const float *dy = q->dy + t * n, *y = q->p->y + t * n;
+            for (size_t o = begin; o < end; o++)
+                if (q->l->norm[o] > 0) q->g.dm[o] += dy[o] * y[o] / q->l->norm[o];
+        }
+    }
+}
+
 static void linear_worker(void *arg, int worker, int n_worker)
 {
     const struct back_linear *w = arg;
@@ -228,8 +259,12 @@ static void linear_worker(void *arg, int worker, int n_worker)
     finish_input(w, &part, carve_begin(&w->d->worker[worker]));
     finish_a(w, worker, n_worker);
     finish_b(w, worker, n_worker);
+    finish_m(w, worker, n_worker);
+    back_weights(w, worker, n_worker);
     if (w->norm.x == NULL) return;
     pool_barrier(w->d->pool);
+    const struct back_norm_rows rows = {w->dinput, w->norm.x, w->norm.inv_rms, NULL, w->n_tok, w->n_in};
+    if (w->norm.dnorm != NULL) back_norm_weights(&rows, w->norm.dnorm, worker, n_worker);
     pool_share(w->n_tok, 1, worker, n_worker, &begin, &end);
     for (size_t i = begin; i < end; i++)
         w->d->kern.rms_norm_backward(w->norm.dx + i * w->n_in, w->dinput + i * w->n_in, w->norm.x + i * w->n_in,
@@ -248,7 +283,7 @@ static struct back_linear linear_begin(struct dev *d, const struct dev_batch *b,
 
 /* Scratch for the normalized input and its gradient; without a norm x is the input and dx its gradient. */
 static void linear_take_input(struct back_linear *w, const float *norm, float eps, const float *x, const float *inv_rms,
-                              float *dx, struct carve *c)
+                              float *dx, float *dnorm, struct carve *c)
 {
     if (norm == NULL) {
         w->input = x;
@@ -256,13 +291,13 @@ static void linear_take_input(struct back_linear *w, const float *norm, float ep
         w->accumulate = true;
         return;
     }
-    w->norm = (struct back_norm){.x = x, .w = norm, .inv_rms = inv_rms, .eps = eps, .dx = dx};
+    w->norm = (struct back_norm){.x = x, .w = norm, .inv_rms = inv_rms, .eps = eps, .dx = dx, .dnorm = dnorm};
     w->h = carve_take(c, w->n_tok * w->n_in * sizeof(float));
     w->dinput = carve_take(c, w->n_tok * w->n_in * sizeof(float));
 }
 
 void dev_linear_backward(struct dev *d, const struct dev_batch *b, const struct dev_proj *p,
-                         const struct dev_lora_grad *g, const float *dy, const float *y, float *dx)
+                         const struct dev_proj_grad *g, const float *dy, const float *y, float *dx)
 {
     struct carve c = carve_begin(&d->shared);
     struct back_linear w = linear_begin(d, b, p);
@@ -275,15 +310,15 @@ void dev_linear_backward(struct dev *d, const struct dev_batch *b, const struct 
 }
 
 void dev_gate_up_backward(struct dev *d, const struct dev_batch *b, const struct dev_gate_up *p,
-                          const struct dev_lora_grad g[2], const float *dgate, const float *dup, const float *x,
-                          const float *inv_rms, float *dx)
+                          const struct dev_proj_grad g[2], const float *dgate, const float *dup, const float *x,
+                          const float *inv_rms, float *dx, float *dnorm)
 {
     struct carve c = carve_begin(&d->shared);
     struct back_linear w = linear_begin(d, b, &p->gate);
     w.n_proj = 2;
     back_proj_init(&w, 0, b, &p->gate, &g[0], dgate, &c);
     back_proj_init(&w, 1, b, &p->up, &g[1], dup, &c);
-    linear_take_input(&w, p->norm, p->eps, x, inv_rms, dx, &c);
+    linear_take_input(&w, p->norm, p->eps, x, inv_rms, dx, dnorm, &c);
     back_linear_run(&w);
 }
 
@@ -294,8 +329,21 @@ struct join_back {
     const struct dev_join *join;
     size_t n_tok, n;
     const float *dx;
-    float *dy;
+    float *dy, *dnorm;
 };
+
+/* dnorm[k] += scale * dx y inv_rms, tokens in order; columns of a worker. */
+static void join_weights(const struct join_back *w, int worker, int n_worker)
+{
+    const struct kern *k = &w->d->kern;
+    size_t begin, end, n = w->n;
+    pool_share(n, KERN_ROWS, worker, n_worker, &begin, &end);
+    for (size_t i = 0; i < w->n_tok && begin < end; i++) {
+        const float *y = w->join->y + i * n, *dx = w->dx + i * n;
+        float times = back_inv_rms(k, y, n, w->join->eps) * w->join->scale;
+        for (size_t c = begin; c < end; c++) w->dnorm[c] += dx[c] * y[c] * times;
+    }
+}
 
 static void join_worker(void *arg, int worker, int n_worker)
 {
@@ -304,6 +352,7 @@ static void join_worker(void *arg, int worker, int n_worker)
     struct carve c = carve_begin(&w->d->worker[worker]);
     float *scaled = carve_take(&c, w->n * sizeof(float));
     size_t begin, end, n = w->n;
+    if (w->dnorm != NULL && w->join->norm != NULL) join_weights(w, worker, n_worker);
     pool_share(w->n_tok, 1, worker, n_worker, &begin, &end);
     for (size_t i = begin; i < end; i++) {
         const float *y = w->join->y + i * n;
@@ -318,9 +367,9 @@ static void join_worker(void *arg, int worker, int n_worker)
 }
 
 void dev_join_backward(struct dev *d, const struct dev_batch *b, const struct dev_join *join, size_t n_embd,
-                       const float *dx, float *dy)
+                       const float *dx, float *dy, float *dnorm)
 {
-    struct join_back w = {d, join, (size_t)b->n_tok, n_embd, dx, dy};
+    struct join_back w = {d, join, (size_t)b->n_tok, n_embd, dx, dy, dnorm};
     pool_run(d->pool, join_worker, &w);
 }
 
@@ -334,6 +383,7 @@ struct unrotate {
     const struct dev_kv *dkv;
     int layer;
     float *dq, *dk, *dv;
+    const struct dev_norm_grad *n; /* or NULL */
 };
 
 /* Gradients of n heads (or of all at once) after their norm become those before it, in place; raw: what was normed. */
@@ -348,7 +398,7 @@ static void unnorm(const struct unrotate *u, float *dy, const float *raw, const 
     }
 }
 
-static void unrotate_row(const struct unrotate *u, size_t row, const struct row_place *at, float *tmp)
+static void unrotate_row(const struct unrotate *u, size_t row, const struct row_place *at)
 {
     const struct dev_attn_in *p = u->p;
     const struct kern *k = &u->d->kern;
@@ -367,9 +417,28 @@ static void unrotate_row(const struct unrotate *u, size_t row, const struct row_
         k->rope(dk, n_kv, d_head, n_rot, cos, sin, p->rope->halves, -1.0f);
         k->rope(dq, (size_t)p->n_head, d_head, n_rot, cos, sin, p->rope->halves, -1.0f);
     }
-    if (p->q_norm) {
-        unnorm(u, dq, p->q_raw + row * n_q, p->q_norm, n_q, tmp);
-        unnorm(u, dk, p->k_raw + row * n_kv * d_head, p->k_norm, n_kv * d_head, tmp);
+}
+
+/* Rows' gradients after the norms of q and k become those before. */
+static void unnorm_row(const struct unrotate *u, size_t row, float *tmp)
+{
+    const struct dev_attn_in *p = u->p;
+    size_t n_q = (size_t)(p->n_head * p->d_head), n_k = (size_t)(p->n_kv_head * p->d_head);
+    unnorm(u, u->dq + row * n_q, p->q_raw + row * n_q, p->q_norm, n_q, tmp);
+    unnorm(u, u->dk + row * n_k, p->k_raw + row * n_k, p->k_norm, n_k, tmp);
+}
+
+/* dnorm of a norm of n values in steps: tokens, then heads, in order; a worker's columns of a step. */
+static void head_norm_weights(const struct unrotate *u, const float *dy, const float *raw, size_t n, float *dnorm,
+                              int worker, int n_worker)
+{
+    const struct kern *k = &u->d->kern;
+    size_t step = u->p->full_norm ? n : (size_t)u->p->d_head, begin, end;
+    pool_share(step, 8, worker, n_worker, &begin, &end);
+    if (dnorm == NULL || begin == end) return;
+    for (size_t i = 0; i < (size_t)u->b->n_tok * n; i += step) {
+        float inv = back_inv_rms(k, raw + i, step, u->p->eps);
+        for (size_t c = begin; c < end; c++) dnorm[c] += dy[i + c] * raw[i + c] * inv;
     }
 }
 
@@ -377,8 +446,9 @@ static void unrotate_worker(void *arg, int worker, int n_worker)
 {
     const struct unrotate *u = arg;
     size_t n_tok = (size_t)u->b->n_tok, begin, end;
+    size_t n_q = (size_t)(u->p->n_head * u->p->d_head), n_k = (size_t)(u->p->n_kv_head * u->p->d_head);
     struct carve c = carve_begin(&u->d->worker[worker]);
-    float *tmp = carve_take(&c, (size_t)(u->p->n_head * u->p->d_head) * sizeof(float));
+    float *tmp = carve_take(&c, n_q * sizeof(float));
     /* the cache of rotary tables holds ROPE_SLOTS rows, one slot each: not more at a time */
     for (size_t row0 = 0; row0 < n_tok; row0 += ROPE_SLOTS) {
         size_t n = n_tok - row0 < ROPE_SLOTS ? n_tok - row0 : ROPE_SLOTS;
@@ -386,21 +456,30 @@ static void unrotate_worker(void *arg, int worker, int n_worker)
         for (size_t i = row0 + begin; i < row0 + end; i++) {
             struct row_place at;
             cpu_row_places(u->b, (int)i, 1, &at);
-            unrotate_row(u, i, &at, tmp);
+            unrotate_row(u, i, &at);
         }
         if (row0 + n < n_tok) pool_barrier(u->d->pool);
     }
+    if (u->p->q_norm == NULL) return;
+    if (u->n != NULL) {
+        pool_barrier(u->d->pool);
+        head_norm_weights(u, u->dq, u->p->q_raw, n_q, u->n->dq_norm, worker, n_worker);
+        head_norm_weights(u, u->dk, u->p->k_raw, n_k, u->n->dk_norm, worker, n_worker);
+    }
+    pool_barrier(u->d->pool);
+    pool_share(n_tok, 1, worker, n_worker, &begin, &end);
+    for (size_t i = begin; i < end; i++) unnorm_row(u, i, tmp);
 }
 
 void dev_attention_in_backward(struct dev *d, const struct dev_batch *b, const struct dev_attn_in *p,
-                               const struct dev_lora_grad g[3], float *dq, const struct dev_kv *dkv, int dkv_layer,
-                               const float *x, const float *inv_rms, float *dx)
+                               const struct dev_proj_grad g[3], const struct dev_norm_grad *n, float *dq,
+                               const struct dev_kv *dkv, int dkv_layer, const float *x, const float *inv_rms, float *dx)
 {
     assert(!dkv->is_f16);
     struct carve c = carve_begin(&d->shared);
     struct back_linear w = linear_begin(d, b, &p->q);
     size_t kv_bytes = w.n_tok * (size_t)(p->n_kv_head * p->d_head) * sizeof(float);
-    struct unrotate u = {.d = d, .b = b, .p = p, .dkv = dkv, .layer = dkv_layer, .dq = dq};
+    struct unrotate u = {.d = d, .b = b, .p = p, .dkv = dkv, .layer = dkv_layer, .dq = dq, .n = n};
     u.dk = carve_take(&c, kv_bytes);
     u.dv = carve_take(&c, kv_bytes);
     cpu_rope_begin(d, p->rope);
@@ -409,7 +488,7 @@ void dev_attention_in_backward(struct dev *d, const struct dev_batch *b, const s
     back_proj_init(&w, 0, b, &p->q, &g[0], dq, &c);
     back_proj_init(&w, 1, b, &p->k, &g[1], u.dk, &c);
     back_proj_init(&w, 2, b, &p->v, &g[2], u.dv, &c);
-    linear_take_input(&w, p->norm, p->eps, x, inv_rms, dx, &c);
+    linear_take_input(&w, p->norm, p->eps, x, inv_rms, dx, n != NULL ? n->dnorm : NULL, &c);
     back_linear_run(&w);
 }
 
@@ -448,6 +527,8 @@ size_t back_linear_bytes(const struct dev *d, const struct dev_train_shape *s)
     size_t n_tok = (size_t)s->max_tok, rank = round_up((size_t)(s->rank > 0 ? s->rank : 1), 16);
     size_t per_tok = 2 * (size_t)s->n_embd + 2 * (size_t)(s->n_kv_head * s->d_head) + MAX_PROJ * 2 * rank;
     size_t attn_out = (size_t)((s->n_head + 2 * s->n_kv_head) * s->d_head), ff_out = 2 * (size_t)s->n_ff;
+    size_t widest = attn_out > ff_out ? attn_out : ff_out;
+    if (s->magnitudes) per_tok += widest > (size_t)s->n_embd ? widest : (size_t)s->n_embd; /* gradients times gain */
     size_t bytes = n_tok * per_tok * sizeof(float);
     if (d->kern.gemm_bf16 != NULL)
         bytes += n_tok * ((attn_out > ff_out ? attn_out : ff_out) + MAX_PROJ * KERN_K) * sizeof(uint16_t);

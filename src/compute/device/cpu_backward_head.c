@@ -25,6 +25,7 @@ struct head_loss {
     float *h_rows, *inv_rms, *logits,
         *dh; /* [HEAD_ROWS][n_embd], [HEAD_ROWS], [HEAD_ROWS][ld_logits], [HEAD_ROWS][n_embd] */
     struct back_rows dlogits;
+    struct dev_head_grad g;
 };
 
 static void normalize(const struct head_loss *w, int worker, int n_worker)
@@ -111,7 +112,13 @@ static void head_back(const struct head_loss *w, int worker, int n_worker)
     struct back_part part = back_part_of(w->n_row, w->n_embd, worker, n_worker);
     back_columns(w->d, w->back, w->p->out.w, &w->dlogits, &part, w->dh, w->n_embd, false,
                  carve_begin(&w->d->worker[worker]));
+    if (w->g.dw != NULL) {
+        pool_share(w->n_vocab, KERN_ROWS, worker, n_worker, &begin, &end);
+        back_matrix(w->d, w->g.dw, w->logits, w->ld_logits, w->h_rows, w->n_embd, w->n_row, begin, end);
+    }
     pool_barrier(w->d->pool);
+    const struct back_norm_rows rows = {w->dh, w->x, w->inv_rms, w->rows, w->n_row, w->n_embd};
+    if (w->g.dnorm != NULL) back_norm_weights(&rows, w->g.dnorm, worker, n_worker);
     /* equal rows stand together and stay with one worker */
     pool_share(w->n_row, 1, worker, n_worker, &begin, &end);
     while (begin > 0 && begin < w->n_row && w->rows[begin] == w->rows[begin - 1]) begin++;
@@ -150,11 +157,12 @@ static void take_scratch(struct head_loss *w, struct carve *c)
 
 void dev_head_loss(struct dev *d, const struct dev_batch *b, const struct dev_head *p, const float *x,
                    const int32_t *rows, const int32_t *target, const float *weight, int n_row, float *loss,
-                   uint8_t *correct, float *dx)
+                   uint8_t *correct, float *dx, const struct dev_head_grad *g)
 {
     const struct dev_mat *m = p->out.w;
     assert(cpu_lora(&p->out, &b->segment[0]) == NULL);
     struct head_loss w = {.d = d, .p = p, .x = x, .dx = dx, .n_embd = m->n_in, .n_vocab = m->n_out};
+    if (g != NULL) w.g = *g;
     w.scale = p->scale > 0 ? p->scale : 1.0f;
     w.ld_logits = m->n_group * KERN_ROWS;
     w.path = cpu_path_choose(d, DEV_TRAIN, m->type, false, (size_t)n_row);

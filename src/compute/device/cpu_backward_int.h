@@ -46,8 +46,10 @@ void back_convert(const struct dev *d, enum cpu_path path, const struct back_row
 struct back_proj {
     const struct dev_proj *p;
     const struct dev_lora *l; /* NULL: none */
-    struct dev_lora_grad g;
-    struct back_rows rows;
+    struct dev_proj_grad g;
+    const float *dy;       /* [n_tok][n_out] */
+    struct back_rows rows; /* the same, or, where the adapter has magnitudes, times gain */
+    float *gained;         /* scratch for that, or NULL */
     enum cpu_path path;
     float *du, *su; /* scratch [n_tok][rank]: scale * dy B; scale * u */
 };
@@ -55,7 +57,8 @@ struct back_proj {
 struct back_norm {
     const float *x, *w, *inv_rms;
     float eps;
-    float *dx; /* the gradient of x is added here */
+    float *dx;    /* the gradient of x is added here */
+    float *dnorm; /* and that of w here; NULL: not wanted */
 };
 /* Projections of one input [n_tok][n_in], input and gradient row-major without gaps. Without norm: input is what
  * forward multiplied and dinput receives (adds) its gradient. With norm: both are scratch. */
@@ -76,8 +79,20 @@ static inline float back_inv_rms(const struct kern *k, const float *x, size_t n,
 }
 /* Fill in proj[idx] for a batch, taking scratch from c. */
 void back_proj_init(struct back_linear *w, int idx, const struct dev_batch *b, const struct dev_proj *p,
-                    const struct dev_lora_grad *g, const float *dy, struct carve *c);
+                    const struct dev_proj_grad *g, const float *dy, struct carve *c);
 void back_linear_run(struct back_linear *w);
+/* A worker's part of the gradients of the matrices and biases themselves. Inputs and gradients of outputs are there. */
+void back_weights(const struct back_linear *w, int worker, int n_worker);
+/* dw[n_out][n_in] += dy^T x over n_row rows, outputs [o0, o1): a worker's part of the gradient of a matrix. */
+void back_matrix(const struct dev *d, float *dw, const float *dy, size_t ldy, const float *x, size_t n_in, size_t n_row,
+                 size_t o0, size_t o1);
+/* A worker's columns of dnorm[n] += dh x inv_rms over rows: dh, x [n_row][n]; the gradient of the weights of a norm. */
+struct back_norm_rows {
+    const float *dh, *x, *inv_rms;
+    const int32_t *pick; /* row of x for each row of dh; NULL: the same */
+    size_t n_row, n;
+};
+void back_norm_weights(const struct back_norm_rows *r, float *dnorm, int worker, int n_worker);
 
 /* Shared and worker scratch of the parts, for dev_train_reserve. */
 size_t back_linear_bytes(const struct dev *d, const struct dev_train_shape *s);

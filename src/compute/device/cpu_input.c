@@ -16,13 +16,23 @@ static size_t max_rank(const struct dev_proj *p, size_t n)
     return n;
 }
 
+static bool has_gain(const struct dev_proj *p)
+{
+    for (int i = 0; i < p->n_lora; i++) {
+        if (p->lora[i] && p->lora[i]->gain) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void cpu_input_init(const struct dev *d, struct cpu_input *in, const struct dev_proj *const *proj, int n_proj,
                     size_t n_row)
 {
     in->n_proj = n_proj;
     in->n_in = proj[0]->w->n_in;
     in->ld_u = 0;
-    in->need_x = in->need_q8 = in->need_rest = in->need_bf16 = false;
+    in->need_x = in->need_q8 = in->need_rest = in->need_bf16 = in->has_gain = false;
     for (int i = 0; i < n_proj; i++) {
         in->proj[i] = proj[i];
         in->path[i] = cpu_path_choose(d, in->b->mode, proj[i]->w->type, proj[i]->fine, n_row);
@@ -31,6 +41,7 @@ void cpu_input_init(const struct dev *d, struct cpu_input *in, const struct dev_
         in->need_rest |= in->path[i] == PATH_Q8X2;
         in->need_bf16 |= in->path[i] == PATH_BF16;
         in->ld_u = max_rank(proj[i], in->ld_u);
+        in->has_gain |= has_gain(proj[i]);
     }
     for (int i = 0; i < n_proj && in->need_rest; i++) { /* they share the int8 form */
         in->path[i] = in->path[i] == PATH_Q8 ? PATH_Q8X2 : in->path[i];
@@ -252,22 +263,67 @@ static void add_bias(const struct dev *d, const float *bias, size_t n_row, size_
     }
 }
 
+/* A tile of a projection: columns [col0, col0 + n_col) of the rows of a block. */
+struct tile {
+    const struct dev_proj *proj;
+    float *y;
+    size_t ld, col0, n_col;
+};
+
+/* Rows [at, stop) of a tile, which are those of the operation from row0 on, times the magnitudes. */
+static void apply_gain(const struct tile *t, const struct dev_lora *l, size_t row0, size_t at, size_t stop)
+{
+    const float *gain = l->gain + t->col0;
+    for (size_t r = at; r < stop; r++) {
+        float *y = t->y + r * t->ld;
+        if (t->proj->y) {
+            memcpy(t->proj->y + (row0 + r) * l->n_out + t->col0, y, t->n_col * sizeof(float));
+        }
+        for (size_t c = 0; c < t->n_col; c++) {
+            y[c] *= gain[c];
+        }
+    }
+}
+
+/* Bias and adapter l (or NULL) of rows [at, stop). The bias comes last where there are magnitudes: they do not multiply
+ * it. */
+static void finish_rows(const struct dev *d, const struct tile *t, const struct dev_lora *l, size_t row0,
+                        const float *u, size_t ld_u, size_t at, size_t stop)
+{
+    float *y = t->y + at * t->ld;
+    const float *bias = t->proj->bias ? t->proj->bias + t->col0 : NULL;
+    if (bias && !(l && l->gain)) {
+        add_bias(d, bias, stop - at, t->n_col, y, t->ld);
+    }
+    if (!l) {
+        return;
+    }
+    cpu_gemm(d)(y, t->ld, u + at * ld_u, ld_u, 1, l->bt + t->col0, l->n_out, stop - at, t->n_col, (size_t)l->rank,
+                true);
+    if (!l->gain) {
+        return;
+    }
+    apply_gain(t, l, row0, at, stop);
+    if (bias) {
+        add_bias(d, bias, stop - at, t->n_col, y, t->ld);
+    }
+}
+
 void cpu_project(const struct dev *d, const struct cpu_input *in, const struct cpu_prepared *p, int i, size_t g0,
                  size_t g1, float *tile, size_t ld_tile, bool add, struct carve c)
 {
     const struct dev_mat *w = in->proj[i]->w;
     size_t col0 = g0 * KERN_ROWS, n_row = p->rows.n_row;
     size_t n_col = (g1 * KERN_ROWS < w->n_out ? g1 * KERN_ROWS : w->n_out) - col0;
+    const struct tile t = {in->proj[i], tile, ld_tile, col0, n_col};
     cpu_product(d, in->path[i], w, &p->rows, g0, g1, tile, ld_tile, add, c);
-    if (in->proj[i]->bias) {
-        add_bias(d, in->proj[i]->bias + col0, n_row, n_col, tile, ld_tile);
+    if (in->ld_u == 0) {
+        finish_rows(d, &t, NULL, p->row0, NULL, 0, 0, n_row);
+        return;
     }
-    for (size_t at = 0, stop; at < n_row && in->ld_u > 0; at = stop) {
+    for (size_t at = 0, stop; at < n_row; at = stop) {
         const struct dev_lora *l = lora_run(in, p, i, at, n_row, &stop);
-        if (l) {
-            cpu_gemm(d)(tile + at * ld_tile, ld_tile, p->u[i] + at * in->ld_u, in->ld_u, 1, l->bt + col0, l->n_out,
-                        stop - at, n_col, (size_t)l->rank, true);
-        }
+        finish_rows(d, &t, l, p->row0, p->u[i], in->ld_u, at, stop);
     }
 }
 
@@ -281,7 +337,7 @@ void cpu_project_out(const struct dev *d, const struct cpu_input *in, const stru
     for (size_t g = begin, stop; g < end; g = stop) {
         stop = g + TILE_GROUPS < end ? g + TILE_GROUPS : end;
         size_t col = g * KERN_ROWS, n_col = (stop * KERN_ROWS < n_out ? stop * KERN_ROWS : n_out) - col;
-        if (stop * KERN_ROWS <= n_out && (!add || in->path[i] == PATH_BF16)) {
+        if (stop * KERN_ROWS <= n_out && (!add || (in->path[i] == PATH_BF16 && !in->has_gain))) {
             cpu_project(d, in, p, i, g, stop, out + col, n_out, add, c);
             continue;
         }

@@ -1,6 +1,8 @@
 /* LoRA factors as the forward products want them: transposed copies, unit stride along the outputs. */
 #include "compute/device/cpu_int.h"
 
+#include <string.h>
+
 #include "ground/base/mem.h"
 
 int dev_lora_new(struct dev *d, struct dev_lora **out, const float *a, const float *b, int rank, size_t n_in,
@@ -39,9 +41,11 @@ static void transpose(float *dst, const float *src, size_t n_row, size_t n_col)
 
 void dev_lora_update(struct dev *d, struct dev_lora *l)
 {
-    (void)d;
     transpose(l->at, l->a, (size_t)l->rank, l->n_in);
     transpose(l->bt, l->b, l->n_out, (size_t)l->rank);
+    if (l->m) {
+        cpu_magnitude_update(d, l);
+    }
 }
 
 void dev_lora_free(struct dev_lora *l)
@@ -49,8 +53,45 @@ void dev_lora_free(struct dev_lora *l)
     if (l) {
         dev_release(l->dev, l->at);
         dev_release(l->dev, l->bt);
+        dev_release(l->dev, l->norm);
+        dev_release(l->dev, l->gain);
+        mem_free(l->square);
+        mem_free(l->aa);
         mem_free(l);
     }
+}
+
+struct merge {
+    struct dev *d;
+    const struct dev_lora *l;
+    float *out;
+};
+
+/* Rows of the matrix: (W + (scale B) A), times gain. */
+static void merge_worker(void *arg, int worker, int n_worker)
+{
+    const struct merge *w = arg;
+    const struct dev_lora *l = w->l;
+    size_t begin, end, rank = (size_t)l->rank;
+    struct carve c = carve_begin(&w->d->worker[worker]);
+    float *b = carve_take(&c, rank * sizeof(float));
+    pool_share(l->n_out, 1, worker, n_worker, &begin, &end);
+    for (size_t o = begin; o < end; o++) {
+        float *row = w->out + o * l->n_in;
+        memcpy(b, l->b + o * rank, rank * sizeof(float));
+        w->d->kern.scale(b, l->scale, rank);
+        cpu_gemm(w->d)(row, l->n_in, b, rank, 1, l->a, l->n_in, 1, l->n_in, rank, true);
+        if (l->gain) {
+            w->d->kern.scale(row, l->gain[o], l->n_in);
+        }
+    }
+}
+
+void dev_lora_merge(struct dev *d, const struct dev_lora *l, const struct dev_mat *w, float *out)
+{
+    struct merge work = {d, l, out};
+    dev_mat_get(d, w, out);
+    pool_run(d->pool, merge_worker, &work);
 }
 
 int dev_lora_rank(const struct dev_lora *l)
@@ -60,4 +101,7 @@ int dev_lora_rank(const struct dev_lora *l)
 void dev_lora_set_scale(struct dev_lora *l, float scale)
 {
     l->scale = scale;
+    if (l->m) {
+        cpu_magnitude_update(l->dev, l);
+    }
 }

@@ -134,6 +134,68 @@ void dev_mat_put(struct dev *d, struct dev_mat *m, const void *rows, size_t row0
     pool_run(d->pool, put_run, &p);
 }
 
+struct values {
+    const struct dev_mat *m;
+    struct dev *d;
+    float *out;
+    const float *in;
+};
+
+/* The rows of a group as float32. */
+static void group_values(const struct values *v, size_t group)
+{
+    float part[KERN_ROWS][KERN_K];
+    const struct dev_mat *m = v->m;
+    size_t row0 = group * KERN_ROWS, n_row = m->n_out - row0 < KERN_ROWS ? m->n_out - row0 : KERN_ROWS;
+    for (size_t k = 0; k < m->n_in; k += KERN_K) {
+        size_t n = m->n_in - k < KERN_K ? m->n_in - k : KERN_K;
+        v->d->kern.quant[m->type].rows(part[0], KERN_K, mat_block(m, group, k), mat_part(m, k));
+        for (size_t r = 0; r < n_row; r++) {
+            memcpy(v->out + (row0 + r) * m->n_in + k, part[r], n * sizeof(float));
+        }
+    }
+}
+
+static void get_run(void *arg, int worker, int n_worker)
+{
+    const struct values *v = arg;
+    size_t begin, end;
+    pool_share(v->m->n_group, 1, worker, n_worker, &begin, &end);
+    for (size_t g = begin; g < end; g++) {
+        group_values(v, g);
+    }
+}
+
+void dev_mat_get(struct dev *d, const struct dev_mat *m, float *out)
+{
+    pool_run(d->pool, get_run, &(struct values){.m = m, .d = d, .out = out});
+}
+
+/* The rows of a group in the file's format, then packed. */
+static void set_run(void *arg, int worker, int n_worker)
+{
+    const struct values *v = arg;
+    struct dev_mat m = *v->m;
+    const struct quant *q = quants[m.type];
+    size_t row_bytes = m.n_in / (size_t)q->block_len * q->block_bytes, begin, end;
+    struct carve c = carve_begin(&v->d->worker[worker]);
+    uint8_t *rows = carve_take(&c, KERN_ROWS * row_bytes);
+    pool_share(m.n_group, 1, worker, n_worker, &begin, &end);
+    for (size_t g = begin; g < end; g++) {
+        size_t row0 = g * KERN_ROWS, n_row = m.n_out - row0 < KERN_ROWS ? m.n_out - row0 : KERN_ROWS;
+        for (size_t r = 0; r < n_row; r++) {
+            q->quantize(rows + r * row_bytes, v->in + (row0 + r) * m.n_in, m.n_in);
+        }
+        pack_group(&(struct put){&m, rows, row0, n_row, row_bytes}, g);
+    }
+}
+
+void dev_mat_set(struct dev *d, struct dev_mat *m, const float *values)
+{
+    assert(!m->is_borrowed && quants[m->type]->quantize && quants[m->type]->block_len == 1);
+    pool_run(d->pool, set_run, &(struct values){.m = m, .d = d, .in = values});
+}
+
 static uint64_t add_bytes(uint64_t h, const uint8_t *p, size_t n)
 {
     for (size_t i = 0; i < n; i++) {

@@ -73,6 +73,10 @@ const void *dev_mat_packed(const struct dev_mat *m);
 /* A number that is another one when packed matrices are laid out in another way. -ERR_NOMEM. */
 int dev_layout(struct dev *d, uint64_t *out, struct err *e) MUST_CHECK;
 void dev_mat_free(struct dev_mat *m);
+/* All values [n_out][n_in] as float32 into device memory; and back, rounded to the type of the matrix, which must have
+ * a quantizer of single values (F32, F16, BF16). */
+void dev_mat_get(struct dev *d, const struct dev_mat *m, float *out);
+void dev_mat_set(struct dev *d, struct dev_mat *m, const float *values);
 size_t dev_mat_bytes(const struct dev_mat *m);
 enum quant_type dev_mat_type(const struct dev_mat *m);
 size_t dev_mat_n_out(const struct dev_mat *m);
@@ -90,6 +94,10 @@ struct dev_kv_shape {
     /* > 0: a compressed cache. n_kv_head is 1, and of the d_head values of a token the first n_latent are its value and
      * all are its key, so that they are kept once (latent.h). */
     int n_latent;
+    /* Layers that read the last positions alone (windows) can have fewer pages than the others: n_near of them, which
+     * dev_kv_near gives to pages that need them. 0: every page holds all layers. */
+    int n_near;
+    const bool *is_near; /* [n_layer], looked at when a cache is made; NULL: no layer */
 };
 /* What caches of DEV_SERVE hold from now on where they would hold float16: q8_0 takes 34 bytes for 64 (int8 in blocks
  * of 32 with a float16 scale, along a head). PRECISION_REFERENCE keeps float32 all the same. */
@@ -101,6 +109,12 @@ size_t dev_kv_plan_page_bytes(const struct dev *d, const struct dev_kv_shape *sh
 int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *shape, enum dev_mode mode, int n_page,
                struct err *e) MUST_CHECK;
 void dev_kv_free(struct dev_kv *kv);
+/* Bytes of a cache of n_page pages that is not there yet. */
+uint64_t dev_kv_plan_bytes(const struct dev *d, const struct dev_kv_shape *shape, enum dev_mode mode, int n_page);
+/* From now on the near layers of `page` are in near page `slot` (0 to n_near - 1; -1: nowhere, and they are not read or
+ * written). Not while a step runs. */
+void dev_kv_near(struct dev_kv *kv, int page, int slot);
+/* Bytes of a page, all layers. */
 size_t dev_kv_page_bytes(const struct dev_kv *kv);
 /* Copy the first n_tok tokens of a page, all layers (copy on write). */
 void dev_kv_copy(struct dev *d, struct dev_kv *kv, int dst_page, int src_page, int n_tok);
@@ -123,7 +137,10 @@ struct dev_segment {
 
 /* --- adapters --- */
 
-/* LoRA on one matrix: y += scale * B (A x). A [rank][n_in], B [n_out][rank] in device memory, as PEFT stores them. */
+/* LoRA on one matrix: y += scale * B (A x). A [rank][n_in], B [n_out][rank] in device memory, as PEFT stores them.
+ * With magnitudes m (DoRA; Liu et al. 2024, equation 5): y = g (W x + scale * B (A x)) + bias, where g[o] is m[o]
+ * divided by the length of row o of W + scale * B A; backward takes these lengths as constants, as PEFT does
+ * (section 4.3). */
 struct dev_lora;
 /* a, b: device memory (not owned) whose contents may change; dev_lora_update after every change. */
 int dev_lora_new(struct dev *d, struct dev_lora **out, const float *a, const float *b, int rank, size_t n_in,
@@ -133,6 +150,14 @@ void dev_lora_free(struct dev_lora *l);
 int dev_lora_rank(const struct dev_lora *l);
 /* Another scale from the next operation on. */
 void dev_lora_set_scale(struct dev_lora *l, float scale);
+/* Give it magnitudes m[n_out], device memory (not owned) whose contents may change as those of a and b may. w: the
+ * matrix that it sits on. */
+int dev_lora_set_magnitude(struct dev *d, struct dev_lora *l, const struct dev_mat *w, const float *m,
+                           struct err *e) MUST_CHECK;
+/* The matrix w with the adapter in it: out[n_out][n_in] = g (W + scale * B A), device memory. */
+void dev_lora_merge(struct dev *d, const struct dev_lora *l, const struct dev_mat *w, float *out);
+/* Lengths of the rows of W + scale * B A at the last update: [n_out] device memory; NULL without magnitudes. */
+const float *dev_lora_norms(const struct dev_lora *l);
 
 /* --- a batch --- */
 
@@ -151,6 +176,7 @@ struct dev_proj {
     const struct dev_lora *const *lora;
     int n_lora;
     float *u;
+    float *y;  /* [n_tok][n_out]: what the magnitudes of the adapter multiply, kept likewise; NULL: not kept */
     bool fine; /* where the fast path would round the input to 8 bits, keep 16 */
 };
 
@@ -260,41 +286,54 @@ void dev_head(struct dev *d, const struct dev_batch *b, const struct dev_head *p
 struct dev_train_shape {
     int max_tok, max_segment, n_page; /* of a batch, and of its dev_kv */
     int n_embd, n_head, n_kv_head, d_head, n_ff, n_vocab;
-    int rank; /* of the adapter, 0: none */
+    int rank;        /* of the adapter, 0: none */
+    bool magnitudes; /* it has some */
 };
 int dev_train_reserve(struct dev *d, const struct dev_train_shape *s, struct err *e) MUST_CHECK;
 /* Bytes of it, for plans. */
 size_t dev_train_bytes(const struct dev *d, const struct dev_train_shape *s);
 
-/* Gradients of one adapter matrix; NULL members are not wanted. da [rank][n_in], db [n_out][rank] device memory. */
-struct dev_lora_grad {
-    float *da, *db;
+/* Gradients of a projection, device memory; NULL members are not wanted. Of its adapter: da [rank][n_in],
+ * db [n_out][rank], dm [n_out]; of itself: dw [n_out][n_in], dbias [n_out]. */
+struct dev_proj_grad {
+    float *da, *db, *dm, *dw, *dbias;
+};
+/* Gradients of the weights of norms, likewise: of the input [n_embd], of q and of k as dev_attn_in has them. */
+struct dev_norm_grad {
+    float *dnorm, *dq_norm, *dk_norm;
+};
+/* Gradients of the head: dw [n_vocab][n_embd], dnorm [n_embd]. */
+struct dev_head_grad {
+    float *dw, *dnorm;
 };
 
 /* Cross-entropy on chosen rows, forward and backward at once, in chunks, no logits kept.
  * loss[n_row] (host, may be NULL) = -log p(target); dx[rows] += weight[i] * gradient of loss[i] (dx NULL: loss only).
- * correct[n_row] (host, may be NULL): 1 where the target is the most likely token. */
+ * correct[n_row] (host, may be NULL): 1 where the target is the most likely token. g: with dx only, may be NULL. */
 void dev_head_loss(struct dev *d, const struct dev_batch *b, const struct dev_head *p, const float *x,
                    const int32_t *rows, const int32_t *target, const float *weight, int n_row, float *loss,
-                   uint8_t *correct, float *dx);
+                   uint8_t *correct, float *dx, const struct dev_head_grad *g);
+/* dx of the embeddings -> de[n_vocab][n_embd] += scale * dx, rows of one id in the order of the batch. */
+void dev_embed_backward(struct dev *d, float *de, const int32_t *ids, int n_tok, size_t n_embd, float scale,
+                        const float *dx);
 
 /* dy[n_tok][n_out] -> dx[n_tok][n_in] += dy W (+ adapter); adapter gradients from input y (as forward had it).
  * The caller zeroes dx when it starts from nothing. */
 void dev_linear_backward(struct dev *d, const struct dev_batch *b, const struct dev_proj *p,
-                         const struct dev_lora_grad *g, const float *dy, const float *y, float *dx);
+                         const struct dev_proj_grad *g, const float *dy, const float *y, float *dx);
 
-/* dx, the gradient of the residual stream -> dy (out), that of the branch y as join kept it. */
+/* dx, the gradient of the residual stream -> dy (out), that of the branch y as join kept it; dnorm [n_embd] or NULL. */
 void dev_join_backward(struct dev *d, const struct dev_batch *b, const struct dev_join *join, size_t n_embd,
-                       const float *dx, float *dy);
+                       const float *dx, float *dy, float *dnorm);
 
 /* dact -> dgate, dup (out; may overwrite gate and up). */
 void dev_glu_backward(struct dev *d, bool gelu, float *dgate, float *dup, const float *dact, const float *gate,
                       const float *up, size_t n_tok, size_t n_ff);
 
-/* dx += through gate and up and the norm before them. h is recomputed from x and inv_rms. */
+/* dx += through gate and up and the norm before them. h is recomputed from x and inv_rms. dnorm [n_embd] or NULL. */
 void dev_gate_up_backward(struct dev *d, const struct dev_batch *b, const struct dev_gate_up *p,
-                          const struct dev_lora_grad g[2], const float *dgate, const float *dup, const float *x,
-                          const float *inv_rms, float *dx);
+                          const struct dev_proj_grad g[2], const float *dgate, const float *dup, const float *x,
+                          const float *inv_rms, float *dx, float *dnorm);
 
 /* dout -> dq (out), dkv (added; a dev_kv of the same pages as kv, one layer or the same layers).
  * Keys of a prefix that several segments share receive the sum over those segments in segment order. */
@@ -302,10 +341,12 @@ void dev_attention_backward(struct dev *d, const struct dev_batch *b, const stru
                             const float *out, const float *q, const float *lse, const struct dev_kv *kv,
                             struct dev_kv *dkv, int layer, int dkv_layer, float *dq);
 
-/* dq and dkv -> dx: inverse rotation, norms of q and k (from q_raw and k_raw), projections, norm. dq is overwritten. */
+/* dq and dkv -> dx: inverse rotation, norms of q and k (from q_raw and k_raw), projections, norm. dq is overwritten.
+ * n: NULL, or what is wanted of the norms. */
 void dev_attention_in_backward(struct dev *d, const struct dev_batch *b, const struct dev_attn_in *p,
-                               const struct dev_lora_grad g[3], float *dq, const struct dev_kv *dkv, int dkv_layer,
-                               const float *x, const float *inv_rms, float *dx);
+                               const struct dev_proj_grad g[3], const struct dev_norm_grad *n, float *dq,
+                               const struct dev_kv *dkv, int dkv_layer, const float *x, const float *inv_rms,
+                               float *dx);
 
 /* sum of g^2 over n values, in double, fixed order whatever the threads. */
 double dev_sum_squares(struct dev *d, const float *g, size_t n);
@@ -315,5 +356,33 @@ struct dev_adamw {
     float lr, b1, b2, eps, decay, c1, c2; /* as kern.adamw */
 };
 void dev_adamw(struct dev *d, float *p, float *m, float *v, const float *g, size_t n, const struct dev_adamw *opt);
+
+/* AdamW with moments of 8 bits: a code a value and a scale for each block of DEV_CODE_BLOCK (Dettmers et al. 2022). The
+ * first moment is kept as sign and cube root, the second as sixth root, so that small values keep some digits. Codes
+ * are rounded up or down by chance, (seed, step, place) deciding, in proportion: rounded to the nearest one, a second
+ * moment that moves by a thousandth a step would stay where it is for ever. */
+enum { DEV_CODE_BLOCK = 256 };
+struct dev_codes {
+    uint8_t *m, *v;           /* [n] */
+    float *m_scale, *v_scale; /* [ceil(n / DEV_CODE_BLOCK)] */
+    uint64_t seed, step;
+};
+void dev_adamw8(struct dev *d, float *p, const struct dev_codes *c, const float *g, size_t n,
+                const struct dev_adamw *opt);
+
+/* Lion (Chen et al. 2023, algorithm 2): p -= lr (sign(b1 m + (1 - b1) g) + decay p), m = b2 m + (1 - b2) g. */
+void dev_lion(struct dev *d, float *p, float *m, const float *g, size_t n, const struct dev_adamw *opt);
+
+/* Adafactor (Shazeer and Stern 2018, algorithm 4, without the scaling by the parameters' own size) of one matrix
+ * [n_row][n_col] with means of squares row[n_row], col[n_col]; of a vector where n_col is 1, then col is NULL. scratch:
+ * host memory for max(n_row, n_col) doubles. */
+struct dev_adafactor {
+    float lr, decay;
+    float keep;  /* of the means: 1 - step^-0.8 */
+    float floor; /* added to squares */
+    float clip;  /* of the root mean square of a change */
+};
+void dev_adafactor(struct dev *d, float *p, float *row, float *col, const float *g, size_t n_row, size_t n_col,
+                   const struct dev_adafactor *opt, double *scratch);
 
 #endif

@@ -176,6 +176,10 @@ size_t model_file_n_part(const struct model_file *f);
 const char *model_file_part_path(const struct model_file *f, size_t part);
 struct file_identity;
 int model_file_identify(const struct model_file *f, size_t part, struct file_identity *out, struct err *e) MUST_CHECK;
+/* A number (SHA-256, hex) that tells its tensors from those of another model: their names, types, shapes and pieces of
+ * each, so that it takes milliseconds. */
+enum { MODEL_FINGERPRINT_SIZE = 65 };
+int model_file_fingerprint(const struct model_file *f, char hex[MODEL_FINGERPRINT_SIZE], struct err *e) MUST_CHECK;
 bool model_file_is_gguf(const struct model_file *f); /* else a Hugging Face directory or tokenizer.json */
 /* Hyper-parameters, checked (heads > 0, n_embd, ranges ...). -ERR_UNSUPPORTED for a family without a forward pass,
  * -ERR_INPUT for a vocabulary-only file. */

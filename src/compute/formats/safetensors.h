@@ -31,5 +31,10 @@ struct safetensors_item {
 /* Atomic; tensors in the given order; metadata: pairs key, value, ... NULL (or NULL for none). */
 int safetensors_save(const char *path, const struct safetensors_item *items, size_t n, const char *const *metadata,
                      struct err *e) MUST_CHECK;
+/* The same where items[idx].data is NULL: make puts the n bytes of such a tensor into data, one tensor at a time, so
+ * that one is in memory at once. */
+typedef int (*safetensors_make_fn)(void *arg, size_t idx, void *data, size_t n_bytes, struct err *e);
+int safetensors_save_made(const char *path, const struct safetensors_item *items, size_t n, const char *const *metadata,
+                          safetensors_make_fn make, void *arg, struct err *e) MUST_CHECK;
 
 #endif

@@ -5,6 +5,7 @@
 #include "compute/formats/formats_int.h"
 #include "ground/base/buf.h"
 #include "ground/base/file.h"
+#include "ground/base/mem.h"
 
 static json_t *metadata_object(const char *const *pairs)
 {
@@ -61,8 +62,28 @@ static int append(const char *p, size_t n, void *text)
     return buf_add(text, p, n);
 }
 
+/* One tensor: its data, or what make gives for it. */
+static int write_item(struct file_atomic *f, const struct safetensors_item *item, size_t idx, safetensors_make_fn make,
+                      void *arg, struct err *e)
+{
+    uint64_t n_bytes = 0;
+    if (!tensor_n_bytes(item->type, item->shape, item->n_dim, &n_bytes) || !n_bytes) {
+        return 0;
+    }
+    if (item->data) {
+        return file_atomic_write(f, item->data, (size_t)n_bytes, e);
+    }
+    void *data = mem_try_alloc((size_t)n_bytes);
+    int rc = data ? make(arg, idx, data, (size_t)n_bytes, e)
+                  : err_set(e, ERR_NOMEM, item->name, "cannot write tensor \"%s\": no memory for %llu bytes",
+                            item->name, (unsigned long long)n_bytes);
+    rc = rc ? rc : file_atomic_write(f, data, (size_t)n_bytes, e);
+    mem_free(data);
+    return rc;
+}
+
 static int write_items(struct file_atomic *f, const struct buf *header, const struct safetensors_item *items, size_t n,
-                       struct err *e)
+                       safetensors_make_fn make, void *arg, struct err *e)
 {
     static const char spaces[8] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '};
     uint64_t len = header->len;
@@ -71,16 +92,19 @@ static int write_items(struct file_atomic *f, const struct buf *header, const st
     rc = rc ? rc : file_atomic_write(f, header->data, header->len, e);
     rc = rc || padded == len ? rc : file_atomic_write(f, spaces, (size_t)(padded - len), e);
     for (size_t i = 0; !rc && i < n; i++) {
-        uint64_t n_bytes = 0;
-        if (tensor_n_bytes(items[i].type, items[i].shape, items[i].n_dim, &n_bytes) && n_bytes) {
-            rc = file_atomic_write(f, items[i].data, (size_t)n_bytes, e);
-        }
+        rc = write_item(f, &items[i], i, make, arg, e);
     }
     return rc;
 }
 
 int safetensors_save(const char *path, const struct safetensors_item *items, size_t n, const char *const *metadata,
                      struct err *e)
+{
+    return safetensors_save_made(path, items, n, metadata, NULL, NULL, e);
+}
+
+int safetensors_save_made(const char *path, const struct safetensors_item *items, size_t n, const char *const *metadata,
+                          safetensors_make_fn make, void *arg, struct err *e)
 {
     uint64_t offset = 0;
     int rc = 0;
@@ -100,7 +124,7 @@ int safetensors_save(const char *path, const struct safetensors_item *items, siz
     }
     rc = rc ? rc : file_atomic_begin(&f, path, e);
     if (!rc) {
-        rc = write_items(&f, &text, items, n, e);
+        rc = write_items(&f, &text, items, n, make, arg, e);
         if (rc) {
             file_atomic_abort(&f);
         } else {

@@ -51,13 +51,14 @@ static void lay_out(struct adapter *a)
             if (a->opt.sites & 1U << s) {
                 v->a = a->n_param;
                 v->b = v->a + (size_t)a->opt.rank * v->n_in;
-                a->n_param = v->b + (size_t)a->opt.rank * v->n_out;
+                v->m = v->b + (size_t)a->opt.rank * v->n_out;
+                a->n_param = v->m + (a->opt.use_dora ? v->n_out : 0);
             }
         }
     }
 }
 
-static int make_loras(struct adapter *a, struct err *e)
+static int make_loras(struct adapter *a, const struct model *m, struct err *e)
 {
     int rc = 0;
     for (size_t i = 0; !rc && i < (size_t)a->params.n_layer * SITE_COUNT; i++) {
@@ -65,6 +66,10 @@ static int make_loras(struct adapter *a, struct err *e)
         if (a->opt.sites & 1U << (i % SITE_COUNT)) {
             rc = dev_lora_new(a->dev, &v->lora, a->param + v->a, a->param + v->b, a->opt.rank, v->n_in, v->n_out,
                               base_scale(&a->opt), e);
+        }
+        if (!rc && v->lora && a->opt.use_dora) {
+            const struct dev_mat *w = m->layer[i / SITE_COUNT].w[i % SITE_COUNT];
+            rc = dev_lora_set_magnitude(a->dev, v->lora, w, a->param + v->m, e);
         }
     }
     return rc;
@@ -86,6 +91,23 @@ static int check_sites(const struct model *m, const struct adapter_options *opt,
     return 0;
 }
 
+/* Magnitudes of a part of a fused matrix alone have no place in a file. */
+static int check_fused(const struct model *m, const struct adapter_options *opt, struct err *e)
+{
+    int n;
+    const struct adapter_module *module = adapter_modules(&m->params, &n);
+    for (int i = 0; i < n && opt->use_dora; i++) {
+        unsigned all = adapter_module_sites(&module[i]), on = opt->sites & all;
+        if (on != 0 && on != all) {
+            return err_set(e, ERR_UNSUPPORTED, module[i].name,
+                           "cannot use DoRA on a part of %s: this %s model keeps it as one matrix, of which all parts "
+                           "are needed or none",
+                           module[i].name, m->params.architecture);
+        }
+    }
+    return 0;
+}
+
 int adapter_make(struct adapter **out, const struct model *m, const struct adapter_options *opt, struct err *e)
 {
     *out = NULL;
@@ -94,6 +116,7 @@ int adapter_make(struct adapter **out, const struct model *m, const struct adapt
         return rc;
     }
     rc = check_sites(m, opt, e);
+    rc = rc ? rc : check_fused(m, opt, e);
     if (rc) {
         return rc;
     }
@@ -110,7 +133,7 @@ int adapter_make(struct adapter **out, const struct model *m, const struct adapt
     lay_out(a);
     rc = dev_alloc(a->dev, &a->param, a->n_param, e);
     if (!rc) {
-        rc = make_loras(a, e);
+        rc = make_loras(a, m, e);
     }
     if (rc) {
         goto out;
@@ -145,6 +168,17 @@ static int init_a(struct adapter *a, struct err *e)
     return 0;
 }
 
+/* With B zero the lengths of rows are the base's; as magnitudes they leave the base as it is, bit for bit. */
+static void init_magnitudes(struct adapter *a)
+{
+    for (size_t i = 0; a->opt.use_dora && i < (size_t)a->params.n_layer * SITE_COUNT; i++) {
+        const struct adapter_view *v = &a->view[i];
+        if (v->lora) {
+            dev_copy(a->dev, a->param + v->m, dev_lora_norms(v->lora), v->n_out);
+        }
+    }
+}
+
 int adapter_new(struct adapter **out, const struct model *m, const struct adapter_options *opt, struct err *e)
 {
     int rc = adapter_make(out, m, opt, e);
@@ -155,6 +189,7 @@ int adapter_new(struct adapter **out, const struct model *m, const struct adapte
             *out = NULL;
             return rc;
         }
+        init_magnitudes(*out);
         adapter_update(*out);
     }
     return rc;
@@ -208,13 +243,14 @@ const struct dev_lora *adapter_lora(const struct adapter *a, int layer, enum ada
     return adapter_view_at(a, layer, site)->lora;
 }
 
-struct dev_lora_grad adapter_grad(const struct adapter *a, int layer, enum adapter_site site)
+struct dev_proj_grad adapter_grad(const struct adapter *a, int layer, enum adapter_site site)
 {
     const struct adapter_view *v = adapter_view_at(a, layer, site);
     if (!a->grad || !v->lora) {
-        return (struct dev_lora_grad){NULL, NULL};
+        return (struct dev_proj_grad){0};
     }
-    return (struct dev_lora_grad){a->grad + v->a, a->grad + v->b};
+    return (struct dev_proj_grad){
+        .da = a->grad + v->a, .db = a->grad + v->b, .dm = a->opt.use_dora ? a->grad + v->m : NULL};
 }
 
 void adapter_set_scale(struct adapter *a, float factor)

@@ -7,9 +7,9 @@
 
 enum { ADAPTER_MAX_RANK = 4096 };
 
-/* Where a matrix of the adapter lies in the flat arrays: A [rank][n_in], then B [n_out][rank]. */
+/* Where a matrix of the adapter lies in the flat arrays: A [rank][n_in], B [n_out][rank], magnitudes [n_out] if any. */
 struct adapter_view {
-    size_t a, b; /* offsets, values */
+    size_t a, b, m; /* offsets, values */
     size_t n_in, n_out;
     struct dev_lora *lora; /* NULL: the adapter does not sit here */
 };
@@ -30,9 +30,10 @@ static inline struct adapter_view *adapter_view_at(const struct adapter *a, int 
 /* Memory and views of an adapter, parameters zero. Options are checked here. */
 int adapter_make(struct adapter **out, const struct model *m, const struct adapter_options *opt,
                  struct err *e) MUST_CHECK;
-/* Rows of B of q and k between Hugging Face's halves and the base's order; same-size copy where nothing is permuted. */
-void adapter_rows_to_hf(const struct adapter *a, enum adapter_site site, float *dst, const float *src);
-void adapter_rows_from_hf(const struct adapter *a, enum adapter_site site, float *dst, const float *src);
+/* Rows of width values, of B (or magnitudes) of q and k, between Hugging Face's halves and the base's order; same-size
+ * copy where nothing is permuted. */
+void adapter_rows_to_hf(const struct adapter *a, enum adapter_site site, size_t width, float *dst, const float *src);
+void adapter_rows_from_hf(const struct adapter *a, enum adapter_site site, size_t width, float *dst, const float *src);
 /* A matrix as Hugging Face's model has it: that of one site, or, fused, the rows of several in order. */
 struct adapter_module {
     const char *name; /* as target_modules spells it */
@@ -49,7 +50,14 @@ static inline unsigned adapter_module_sites(const struct adapter_module *m)
 }
 /* Outputs of all its sites, and its inputs. */
 void adapter_module_shape(const struct model_params *p, const struct adapter_module *m, size_t *n_out, size_t *n_in);
-/* PEFT's key of a factor: "base_model.model.model.layers.N.self_attn.q_proj.lora_A.weight". */
-void adapter_key(char *out, size_t size, int layer, const struct adapter_module *m, bool is_b);
+/* What an adapter has on a matrix, as PEFT keeps it. */
+enum adapter_part { ADAPTER_A, ADAPTER_B, ADAPTER_M, ADAPTER_PARTS };
+/* Parts an adapter has: 2, with magnitudes 3. */
+static inline int adapter_n_part(const struct adapter_options *o)
+{
+    return o->use_dora ? ADAPTER_PARTS : ADAPTER_M;
+}
+/* PEFT's key of a part: "base_model.model.model.layers.N.self_attn.q_proj.lora_A.weight". */
+void adapter_key(char *out, size_t size, int layer, const struct adapter_module *m, enum adapter_part part);
 
 #endif

@@ -27,10 +27,11 @@ void adapter_module_shape(const struct model_params *p, const struct adapter_mod
     }
 }
 
-void adapter_key(char *out, size_t size, int layer, const struct adapter_module *m, bool is_b)
+void adapter_key(char *out, size_t size, int layer, const struct adapter_module *m, enum adapter_part part)
 {
-    snprintf(out, size, "base_model.model.model.layers.%d.%s.%s.lora_%c.weight", layer,
-             m->first <= SITE_O ? "self_attn" : "mlp", m->name, is_b ? 'B' : 'A');
+    static const char *const name[ADAPTER_PARTS] = {"lora_A.weight", "lora_B.weight", "lora_magnitude_vector"};
+    snprintf(out, size, "base_model.model.model.layers.%d.%s.%s.%s", layer, m->first <= SITE_O ? "self_attn" : "mlp",
+             m->name, name[part]);
 }
 
 /* Row of the base's order where row r of Hugging Face's stands. */
@@ -43,18 +44,18 @@ static size_t base_row(const struct adapter *a, enum adapter_site site, size_t r
     return r - i + (i < half ? 2 * i : 2 * (i - half) + 1);
 }
 
-void adapter_rows_to_hf(const struct adapter *a, enum adapter_site site, float *dst, const float *src)
+void adapter_rows_to_hf(const struct adapter *a, enum adapter_site site, size_t width, float *dst, const float *src)
 {
-    size_t n_out = adapter_view_at(a, 0, site)->n_out, rank = (size_t)a->opt.rank;
+    size_t n_out = adapter_view_at(a, 0, site)->n_out;
     for (size_t r = 0; r < n_out; r++) {
-        memcpy(dst + r * rank, src + base_row(a, site, r) * rank, rank * sizeof(float));
+        memcpy(dst + r * width, src + base_row(a, site, r) * width, width * sizeof(float));
     }
 }
 
-void adapter_rows_from_hf(const struct adapter *a, enum adapter_site site, float *dst, const float *src)
+void adapter_rows_from_hf(const struct adapter *a, enum adapter_site site, size_t width, float *dst, const float *src)
 {
-    size_t n_out = adapter_view_at(a, 0, site)->n_out, rank = (size_t)a->opt.rank;
+    size_t n_out = adapter_view_at(a, 0, site)->n_out;
     for (size_t r = 0; r < n_out; r++) {
-        memcpy(dst + base_row(a, site, r) * rank, src + r * rank, rank * sizeof(float));
+        memcpy(dst + base_row(a, site, r) * width, src + r * width, width * sizeof(float));
     }
 }

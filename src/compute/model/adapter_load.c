@@ -23,20 +23,10 @@ static bool is_empty(const json_t *v)
 /* Members that change what is computed and that we do not compute: anything but absent, null, false, empty. */
 static int refuse_unknown(const json_t *config, const char *path, struct err *e)
 {
-    static const char *const never[] = {"use_dora",
-                                        "modules_to_save",
-                                        "rank_pattern",
-                                        "alpha_pattern",
-                                        "lora_bias",
-                                        "layers_to_transform",
-                                        "fan_in_fan_out",
-                                        "layer_replication",
-                                        "use_qalora",
-                                        "target_parameters",
-                                        "trainable_token_indices",
-                                        "alora_invocation_tokens",
-                                        "use_bdlora",
-                                        "arrow_config"};
+    static const char *const never[] = {
+        "modules_to_save",         "rank_pattern",      "alpha_pattern", "lora_bias",         "layers_to_transform",
+        "fan_in_fan_out",          "layer_replication", "use_qalora",    "target_parameters", "trainable_token_indices",
+        "alora_invocation_tokens", "use_bdlora",        "arrow_config"};
     for (size_t i = 0; i < N_ELEM(never); i++) {
         if (!is_empty(json_object_get(config, never[i]))) {
             return err_set(
@@ -133,6 +123,9 @@ static int read_config(const char *dir, const struct model_params *p, struct ada
         rc = json_opt_bool(config, "use_rslora", &opt->use_rslora, path, e);
     }
     if (!rc) {
+        rc = json_opt_bool(config, "use_dora", &opt->use_dora, path, e);
+    }
+    if (!rc) {
         rc = read_targets(config, p, path, &opt->sites, e);
     }
     opt->rank = (int)rank;
@@ -143,18 +136,21 @@ static int read_config(const char *dir, const struct model_params *p, struct ada
 }
 
 static int check_factor(const struct model_params *p, const struct adapter_options *opt, const struct safetensors *s,
-                        int layer, const struct adapter_module *m, bool is_b, const char *path, struct err *e)
+                        int layer, const struct adapter_module *m, enum adapter_part part, const char *path,
+                        struct err *e)
 {
     char key[KEY_BYTES];
     size_t n_out, n_in;
     adapter_module_shape(p, m, &n_out, &n_in);
-    size_t n_row = is_b ? n_out : (size_t)opt->rank, n_col = is_b ? (size_t)opt->rank : n_in;
-    adapter_key(key, sizeof(key), layer, m, is_b);
+    int n_dim = part == ADAPTER_M ? 1 : 2;
+    size_t n_row = part == ADAPTER_A ? (size_t)opt->rank : n_out, n_col = part == ADAPTER_B ? (size_t)opt->rank : n_in;
+    n_col = n_dim == 1 ? 1 : n_col;
+    adapter_key(key, sizeof(key), layer, m, part);
     const struct tensor_info *t = safetensors_find(s, key);
     if (!t) {
         return err_set(e, ERR_INPUT, path, "cannot use adapter \"%s\": tensor \"%s\" is missing", path, key);
     }
-    if (t->n_dim != 2 || t->shape[0] != n_row || t->shape[1] != n_col) {
+    if (t->n_dim != n_dim || t->shape[0] != n_row || (n_dim == 2 && t->shape[1] != n_col)) {
         return err_set(
             e, ERR_INPUT, path,
             "cannot use adapter \"%s\": tensor \"%s\" is %llu x %llu (%d dimensions), the model wants %zu x %zu", path,
@@ -168,42 +164,46 @@ static int check_factor(const struct model_params *p, const struct adapter_optio
 static int check_tensors(const struct model_params *p, const struct adapter_options *opt, const struct safetensors *s,
                          const char *path, struct err *e)
 {
-    int rc = 0, n;
+    int rc = 0, n, n_part = adapter_n_part(opt);
     const struct adapter_module *m = adapter_modules(p, &n);
     for (int i = 0; !rc && i < p->n_layer; i++) {
-        for (int k = 0; !rc && k < 2 * n; k++) {
-            if (opt->sites & adapter_module_sites(&m[k / 2])) {
-                rc = check_factor(p, opt, s, i, &m[k / 2], k % 2, path, e);
+        for (int k = 0; !rc && k < n_part * n; k++) {
+            if (opt->sites & adapter_module_sites(&m[k / n_part])) {
+                rc = check_factor(p, opt, s, i, &m[k / n_part], (enum adapter_part)(k % n_part), path, e);
             }
         }
     }
     return rc;
 }
 
-/* Rows of a factor's part for one site: buf holds the file's order, perm (B only) the base's. */
-static void put_factor(struct adapter *a, int layer, enum adapter_site site, bool is_b, const float *buf, float *perm)
+/* Rows of a part for one site: buf holds the file's order, perm (what has outputs as rows) the base's. */
+static void put_factor(struct adapter *a, int layer, enum adapter_site site, enum adapter_part part, const float *buf,
+                       float *perm)
 {
     const struct adapter_view *v = adapter_view_at(a, layer, site);
-    size_t rank = (size_t)a->opt.rank;
-    if (is_b) {
-        adapter_rows_from_hf(a, site, perm, buf);
+    size_t rank = (size_t)a->opt.rank, width = part == ADAPTER_M ? 1 : rank;
+    if (part == ADAPTER_A) {
+        dev_write(a->dev, a->param + v->a, buf, rank * v->n_in);
+        return;
     }
-    dev_write(a->dev, a->param + (is_b ? v->b : v->a), is_b ? perm : buf, rank * (is_b ? v->n_out : v->n_in));
+    adapter_rows_from_hf(a, site, width, perm, buf);
+    dev_write(a->dev, a->param + (part == ADAPTER_B ? v->b : v->m), perm, width * v->n_out);
 }
 
-/* One factor into the flat array. The sites of a fused module have their A in common and rows of B of their own. */
+/* One part into the flat array. The sites of a fused module have their A in common and rows of the others of their
+ * own. */
 static int read_factor(struct adapter *a, const struct safetensors *s, int layer, const struct adapter_module *m,
-                       bool is_b, float *buf, float *perm, struct err *e)
+                       enum adapter_part part, float *buf, float *perm, struct err *e)
 {
     char key[KEY_BYTES];
-    size_t n_out, n_in, rank = (size_t)a->opt.rank, at = 0;
+    size_t n_out, n_in, rank = (size_t)a->opt.rank, width = part == ADAPTER_M ? 1 : rank, at = 0;
     adapter_module_shape(&a->params, m, &n_out, &n_in);
-    adapter_key(key, sizeof(key), layer, m, is_b);
-    int rc = safetensors_read_f32(s, safetensors_find(s, key), buf, rank * (is_b ? n_out : n_in), e);
+    adapter_key(key, sizeof(key), layer, m, part);
+    int rc = safetensors_read_f32(s, safetensors_find(s, key), buf, width * (part == ADAPTER_A ? n_in : n_out), e);
     for (int i = 0; !rc && i < m->n; i++) {
         enum adapter_site site = m->first + (enum adapter_site)i;
-        put_factor(a, layer, site, is_b, buf + (is_b ? at : 0), perm);
-        at += rank * adapter_view_at(a, layer, site)->n_out;
+        put_factor(a, layer, site, part, buf + (part == ADAPTER_A ? 0 : at), perm);
+        at += width * adapter_view_at(a, layer, site)->n_out;
     }
     return rc;
 }
@@ -218,7 +218,7 @@ static int layer_of(const char *s)
 /* The first tensor that is none of the adapter's, or NULL. */
 static const char *stranger(const struct adapter *a, const struct safetensors *s)
 {
-    int n;
+    int n, n_part = adapter_n_part(&a->opt);
     const struct adapter_module *m = adapter_modules(&a->params, &n);
     for (size_t i = 0; i < safetensors_n_tensor(s); i++) {
         const char *name = safetensors_tensor(s, i)->name;
@@ -227,10 +227,10 @@ static const char *stranger(const struct adapter *a, const struct safetensors *s
         if (str_starts(name, "base_model.model.model.layers.")) {
             layer = layer_of(name + strlen("base_model.model.model.layers."));
         }
-        for (int k = 0; layer >= 0 && layer < a->params.n_layer && k < 2 * n && !known; k++) {
+        for (int k = 0; layer >= 0 && layer < a->params.n_layer && k < n_part * n && !known; k++) {
             char key[KEY_BYTES];
-            adapter_key(key, sizeof(key), layer, &m[k / 2], k % 2);
-            known = (a->opt.sites & adapter_module_sites(&m[k / 2])) && str_eq(key, name);
+            adapter_key(key, sizeof(key), layer, &m[k / n_part], (enum adapter_part)(k % n_part));
+            known = (a->opt.sites & adapter_module_sites(&m[k / n_part])) && str_eq(key, name);
         }
         if (!known) {
             return name;
@@ -248,7 +248,7 @@ static int read_tensors(struct adapter *a, const struct safetensors *s, const ch
                        other);
     }
     size_t max = 0;
-    int n;
+    int n, n_part = adapter_n_part(&a->opt);
     const struct adapter_module *m = adapter_modules(&a->params, &n);
     for (int i = 0; i < n; i++) {
         size_t n_out, n_in;
@@ -260,9 +260,9 @@ static int read_tensors(struct adapter *a, const struct safetensors *s, const ch
     float *perm = mem_try_array(max * (size_t)a->opt.rank, sizeof(float));
     int rc = buf && perm ? 0 : err_set(e, ERR_NOMEM, path, "cannot read adapter \"%s\": out of memory", path);
     for (int i = 0; !rc && i < a->params.n_layer; i++) {
-        for (int k = 0; !rc && k < 2 * n; k++) {
-            if (a->opt.sites & adapter_module_sites(&m[k / 2])) {
-                rc = read_factor(a, s, i, &m[k / 2], k % 2, buf, perm, e);
+        for (int k = 0; !rc && k < n_part * n; k++) {
+            if (a->opt.sites & adapter_module_sites(&m[k / n_part])) {
+                rc = read_factor(a, s, i, &m[k / n_part], (enum adapter_part)(k % n_part), buf, perm, e);
             }
         }
     }

@@ -51,44 +51,48 @@ static json_t *config_json(const struct adapter *a, const char *base_name, const
     return json_pack("{s:s, s:s, s:s, s:b, s:i, s:o, s:f, s:s, s:o, s:b, s:b, s:n, s:b, s:b, s:o}", "peft_type", "LORA",
                      "task_type", "CAUSAL_LM", "base_model_name_or_path", base_name ? base_name : "", "inference_mode",
                      1, "r", (int)widening(a) * a->opt.rank, "lora_alpha", json_finite(file_alpha(a)), "lora_dropout",
-                     0.0, "bias", "none", "target_modules", targets, "use_rslora", a->opt.use_rslora, "use_dora", 0,
-                     "modules_to_save", "fan_in_fan_out", 0, "init_lora_weights", 1, "tailor", own);
+                     0.0, "bias", "none", "target_modules", targets, "use_rslora", a->opt.use_rslora, "use_dora",
+                     a->opt.use_dora, "modules_to_save", "fan_in_fan_out", 0, "init_lora_weights", 1, "tailor", own);
 }
 
-/* Factor A of a site: its rows from row0 on. Factor B: its rows of B in columns from col0 on. */
-static void place_factor(const struct adapter *a, int layer, enum adapter_site site, bool is_b, const float *host,
-                         float *to, size_t row0, size_t col0, size_t n_col, float *rows)
+/* Factor A of a site: its rows from row0 on. Factor B: its rows of B in columns from col0 on. Magnitudes: from row0. */
+static void place_factor(const struct adapter *a, int layer, enum adapter_site site, enum adapter_part part,
+                         const float *host, float *to, size_t row0, size_t col0, size_t n_col, float *rows)
 {
     const struct adapter_view *v = adapter_view_at(a, layer, site);
     size_t rank = (size_t)a->opt.rank;
-    if (!is_b) {
+    if (part == ADAPTER_A) {
         memcpy(to + row0 * n_col, host + v->a, rank * v->n_in * sizeof(float));
         return;
     }
-    adapter_rows_to_hf(a, site, rows, host + v->b);
+    if (part == ADAPTER_M) {
+        adapter_rows_to_hf(a, site, 1, to + row0, host + v->m);
+        return;
+    }
+    adapter_rows_to_hf(a, site, rank, rows, host + v->b);
     for (size_t r = 0; r < v->n_out; r++) {
         memcpy(to + (row0 + r) * n_col + col0, rows + r * rank, rank * sizeof(float));
     }
 }
 
-/* One factor of a module as an item; its values are put at *at, which moves on. rows: scratch for B of a site. */
-static void add_item(const struct adapter *a, int layer, const struct adapter_module *m, bool is_b,
+/* One part of a module as an item; its values are put at *at, which moves on. rows: scratch for B of a site. */
+static void add_item(const struct adapter *a, int layer, const struct adapter_module *m, enum adapter_part part,
                      struct safetensors_item *item, char *key, const float *host, float **at, float *rows)
 {
     size_t n_out, n_in, rank = (size_t)a->opt.rank, wide = widening(a) * rank, row = 0, taken = 0;
     adapter_module_shape(&a->params, m, &n_out, &n_in);
-    size_t n_row = is_b ? n_out : wide, n_col = is_b ? wide : n_in;
+    size_t n_row = part == ADAPTER_A ? wide : n_out, n_col = part == ADAPTER_A ? n_in : part == ADAPTER_B ? wide : 1;
     memset(*at, 0, n_row * n_col * sizeof(float));
     for (int i = 0; i < m->n; i++) {
         enum adapter_site site = m->first + (enum adapter_site)i;
         if (a->opt.sites & 1U << site) {
-            place_factor(a, layer, site, is_b, host, *at, is_b ? row : taken, taken, n_col, rows);
+            place_factor(a, layer, site, part, host, *at, part == ADAPTER_A ? taken : row, taken, n_col, rows);
             taken += rank;
         }
         row += adapter_view_at(a, layer, site)->n_out;
     }
-    adapter_key(key, KEY_BYTES, layer, m, is_b);
-    *item = (struct safetensors_item){.name = key, .type = TENSOR_F32, .n_dim = 2, .data = *at};
+    adapter_key(key, KEY_BYTES, layer, m, part);
+    *item = (struct safetensors_item){.name = key, .type = TENSOR_F32, .n_dim = part == ADAPTER_M ? 1 : 2, .data = *at};
     item->shape[0] = n_row;
     item->shape[1] = n_col;
     *at += n_row * n_col;
@@ -104,7 +108,7 @@ static size_t file_values(const struct adapter *a, size_t *max_b)
     for (int i = 0; i < n; i++) {
         size_t n_out, n_in;
         adapter_module_shape(&a->params, &m[i], &n_out, &n_in);
-        total += a->opt.sites & adapter_module_sites(&m[i]) ? wide * (n_out + n_in) : 0;
+        total += a->opt.sites & adapter_module_sites(&m[i]) ? wide * (n_out + n_in) + (a->opt.use_dora ? n_out : 0) : 0;
         *max_b = n_out * (size_t)a->opt.rank > *max_b ? n_out * (size_t)a->opt.rank : *max_b;
     }
     return total * (size_t)a->params.n_layer;
@@ -112,7 +116,8 @@ static size_t file_values(const struct adapter *a, size_t *max_b)
 
 static int save_tensors(const struct adapter *a, const char *path, struct err *e)
 {
-    size_t max_item = (size_t)a->params.n_layer * SITE_COUNT * 2, n = 0, max_b, n_value = file_values(a, &max_b);
+    size_t max_item = (size_t)a->params.n_layer * SITE_COUNT * ADAPTER_PARTS, n = 0, max_b,
+           n_value = file_values(a, &max_b);
     float *host = mem_try_array(a->n_param, sizeof(float)), *hf = mem_try_array(n_value, sizeof(float)), *at = hf;
     float *rows = mem_try_array(max_b, sizeof(float));
     int n_module;
@@ -128,8 +133,9 @@ static int save_tensors(const struct adapter *a, const char *path, struct err *e
     dev_read(a->dev, host, a->param, a->n_param);
     for (int i = 0; i < a->params.n_layer; i++) {
         for (int k = 0; k < n_module; k++) {
-            for (int b = 0; b < 2 && a->opt.sites & adapter_module_sites(&m[k]); b++, n++) {
-                add_item(a, i, &m[k], b == 1, &item[n], key[n], host, &at, rows);
+            int n_part = a->opt.sites & adapter_module_sites(&m[k]) ? adapter_n_part(&a->opt) : 0;
+            for (int part = 0; part < n_part; part++, n++) {
+                add_item(a, i, &m[k], (enum adapter_part)part, &item[n], key[n], host, &at, rows);
             }
         }
     }

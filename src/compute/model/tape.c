@@ -16,9 +16,10 @@ static int each(array_fn fn, void *arg, float **p, size_t n_tok, size_t width, s
 }
 
 /* What a layer keeps beside its input. */
-static int layer_arrays(const struct model_params *p, size_t n_tok, int rank, struct tape_layer *k, array_fn fn,
+static int layer_arrays(const struct model_params *p, const struct tape_options *opt, struct tape_layer *k, array_fn fn,
                         void *arg, struct err *e)
 {
+    size_t n_tok = (size_t)opt->max_tok;
     size_t n_q = (size_t)p->n_head * (size_t)p->d_head, n_kv = (size_t)p->n_kv_head * (size_t)p->d_head;
     size_t n_branch = model_has_join(p) ? (size_t)p->n_embd : 0;
     bool normed = p->qk_norm != QK_NORM_NONE;
@@ -39,13 +40,18 @@ static int layer_arrays(const struct model_params *p, size_t n_tok, int rank, st
                 {&k->y_ffn, n_branch}};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < N_ELEM(part); i++) rc = each(fn, arg, part[i].p, n_tok, part[i].width, e);
-    for (int s = 0; rc == 0 && s < SITE_COUNT; s++) rc = each(fn, arg, &k->u[s], n_tok, (size_t)rank, e);
+    for (int s = 0; rc == 0 && s < SITE_COUNT; s++) {
+        size_t n_out, n_in;
+        model_site_shape(p, (enum adapter_site)s, &n_out, &n_in);
+        rc = each(fn, arg, &k->u[s], n_tok, (size_t)opt->rank, e);
+        if (rc == 0) rc = each(fn, arg, &k->y[s], n_tok, opt->magnitudes ? n_out : 0, e);
+    }
     return rc;
 }
 
 /* Arrays of a tape; layer[0] alone has what layers share with recompute. */
-static int all_arrays(const struct model_params *p, const struct tape_options *opt, int rank, struct tape *t,
-                      array_fn fn, void *arg, struct err *e)
+static int all_arrays(const struct model_params *p, const struct tape_options *opt, struct tape *t, array_fn fn,
+                      void *arg, struct err *e)
 {
     size_t n_tok = (size_t)opt->max_tok, n_q = (size_t)p->n_head * (size_t)p->d_head;
     const struct {
@@ -62,7 +68,7 @@ static int all_arrays(const struct model_params *p, const struct tape_options *o
     for (size_t i = 0; rc == 0 && i < N_ELEM(part); i++) rc = each(fn, arg, part[i].p, n_tok, part[i].width, e);
     for (int l = 0; rc == 0 && l < p->n_layer; l++) {
         rc = each(fn, arg, &t->layer[l].x, n_tok, (size_t)p->n_embd, e);
-        if (rc == 0 && (l == 0 || !opt->recompute)) rc = layer_arrays(p, n_tok, rank, &t->layer[l], fn, arg, e);
+        if (rc == 0 && (l == 0 || !opt->recompute)) rc = layer_arrays(p, opt, &t->layer[l], fn, arg, e);
     }
     return rc;
 }
@@ -104,7 +110,8 @@ static struct dev_train_shape train_shape(const struct model *m, const struct ta
                                     .d_head = p->d_head,
                                     .n_ff = p->n_ff,
                                     .n_vocab = p->n_vocab,
-                                    .rank = opt->rank};
+                                    .rank = opt->rank,
+                                    .magnitudes = opt->magnitudes};
 }
 
 size_t tape_bytes(const struct model *m, const struct tape_options *opt)
@@ -114,7 +121,7 @@ size_t tape_bytes(const struct model *m, const struct tape_options *opt)
     struct tape t = {.layer = layer};
     struct dev_train_shape shape = train_shape(m, opt);
     size_t bytes = 0, page = 2 * (size_t)(p->n_kv_head * p->d_head) * DEV_PAGE * sizeof(float);
-    if (all_arrays(p, opt, opt->rank, &t, count_array, &bytes, NULL) != 0) bytes = SIZE_MAX;
+    if (all_arrays(p, opt, &t, count_array, &bytes, NULL) != 0) bytes = SIZE_MAX;
     mem_free(layer);
     size_t kv_layers = (size_t)(opt->recompute ? 1 : p->n_layer) + 1;
     return bytes + page * (size_t)page_count(opt) * kv_layers + dev_train_bytes(m->dev, &shape);
@@ -161,7 +168,7 @@ static int take_memory(struct tape *t, struct err *e)
     t->n_pos = mem_try_array((size_t)t->opt.max_segment, sizeof(*t->n_pos));
     if (t->layer == NULL || t->segment == NULL || t->n_pos == NULL)
         return err_set(e, ERR_NOMEM, NULL, "cannot make a tape: out of memory");
-    int rc = all_arrays(p, &t->opt, t->rank, t, alloc_array, d, e);
+    int rc = all_arrays(p, &t->opt, t, alloc_array, d, e);
     struct dev_kv_shape shape = {
         .n_layer = t->opt.recompute ? 1 : p->n_layer, .n_kv_head = p->n_kv_head, .d_head = p->d_head};
     if (rc == 0) rc = dev_kv_new(d, &t->kv, &shape, DEV_TRAIN, t->n_page, e);
@@ -201,7 +208,7 @@ void tape_free(struct tape *t)
 {
     if (t == NULL) return;
     struct dev *d = t->m->dev;
-    if (t->layer != NULL && all_arrays(&t->m->params, &t->opt, t->rank, t, free_array, d, NULL) != 0) return;
+    if (t->layer != NULL && all_arrays(&t->m->params, &t->opt, t, free_array, d, NULL) != 0) return;
     dev_kv_free(t->kv);
     dev_kv_free(t->dkv);
     mem_free(t->layer);
@@ -290,7 +297,10 @@ void tape_layer_ops(const struct tape *t, int layer, struct layer_ops *ops)
     model_layer_ops(t->m, layer, &a, a != NULL ? 1 : 0, ops);
     struct dev_proj *const at[SITE_COUNT] = {&ops->in.q,         &ops->in.k,       &ops->in.v, &ops->o,
                                              &ops->gate_up.gate, &ops->gate_up.up, &ops->down};
-    for (int s = 0; s < SITE_COUNT; s++) at[s]->u = at[s]->n_lora > 0 ? k->u[s] : NULL;
+    for (int s = 0; s < SITE_COUNT; s++) {
+        at[s]->u = at[s]->n_lora > 0 ? k->u[s] : NULL;
+        at[s]->y = at[s]->n_lora > 0 ? k->y[s] : NULL;
+    }
     ops->in.q_raw = k->q_raw;
     ops->in.k_raw = k->k_raw;
     ops->join[0].y = k->y_attn;
@@ -318,6 +328,11 @@ static void backward(struct tape *t)
     }
 }
 
+void tape_train_weights(struct tape *t, struct weights *w)
+{
+    t->weights = w;
+}
+
 int tape_step(struct tape *t, const struct tape_batch *b, struct adapter *a, bool back, float *loss, uint8_t *correct,
               struct err *e)
 {
@@ -327,16 +342,22 @@ int tape_step(struct tape *t, const struct tape_batch *b, struct adapter *a, boo
     if (rc == 0 && a != NULL && adapter_get_options(a)->rank > t->rank)
         rc = err_set(e, ERR_LIMIT, NULL, "cannot train an adapter of rank %d: the tape has room for %d",
                      adapter_get_options(a)->rank, t->rank);
+    if (rc == 0 && a != NULL && back && adapter_get_options(a)->use_dora && !t->opt.magnitudes)
+        rc = err_set(e, ERR_LIMIT, NULL, "cannot train magnitudes: the tape has no room for them");
     if (rc == 0) rc = lay_segments(t, b, e);
     if (rc != 0) return rc;
     if (t->opt.recompute) share_layers(t);
     dev_embed(d, t->layer[0].x, t->m->embedding, b->ids, b->n_tok, t->m->params.embedding_scale);
     for (int l = 0; l < t->m->params.n_layer; l++) t->m->family->tape_forward(t, l);
     struct dev_head head = model_head(t->m);
+    const struct dev_head_grad g = t->weights != NULL ? weights_head_grad(t->weights) : (struct dev_head_grad){0};
     if (back) dev_zero(d, t->dx, (size_t)b->n_tok * (size_t)t->m->params.n_embd);
     if (b->n_target > 0)
         dev_head_loss(d, &t->batch, &head, t->x_out, b->row, b->target, b->weight, b->n_target, loss, correct,
-                      back ? t->dx : NULL);
+                      back ? t->dx : NULL, &g);
     if (back && b->n_target > 0) backward(t);
+    if (back && b->n_target > 0 && t->weights != NULL)
+        dev_embed_backward(d, weights_embedding_grad(t->weights), b->ids, b->n_tok, (size_t)t->m->params.n_embd,
+                           t->m->params.embedding_scale, t->dx);
     return 0;
 }

@@ -3,7 +3,7 @@
  * Segments here may share a prefix: a parent segment's tokens are computed once, its children's blocks begin with the
  * parent's. Keys and values live in pages of the tape; the gradients of a shared prefix are summed over its children in
  * segment order. With recompute, only the input of each layer is kept and a layer is run again before its backward
- * step: the same bits, less memory. */
+ * step: the same bits, less memory. What is trained is an adapter, or, in full, the weights themselves. */
 #ifndef MODEL_TAPE_H
 #define MODEL_TAPE_H
 
@@ -13,6 +13,7 @@
 
 #include "compute/model/adapter.h"
 #include "compute/model/model.h"
+#include "compute/model/weights.h"
 #include "ground/base/err.h"
 
 struct tape_segment {
@@ -35,6 +36,7 @@ struct tape_batch {
 struct tape_options {
     int max_tok, max_segment; /* of a micro-batch */
     int rank;                 /* highest of the adapters that will be trained; 0: none */
+    bool magnitudes;          /* some of them have magnitudes */
     bool recompute;
     size_t max_bytes; /* refuse to take more; 0: no limit */
 };
@@ -46,8 +48,11 @@ size_t tape_bytes(const struct model *m, const struct tape_options *opt);
 /* Most tokens, up to opt's, with which a tape keeps to opt's max_bytes; 0: none. */
 int tape_tokens_that_fit(const struct model *m, const struct tape_options *opt);
 
-/* Forward, loss and (when backward) gradients ADDED to the adapter's. loss[n_target]: host, unweighted -log p;
- * correct may be NULL. adapter may be NULL when not backward. */
+/* From now on backward steps add gradients to those of w, which are there (weights_grads), instead of an adapter's. */
+void tape_train_weights(struct tape *t, struct weights *w);
+
+/* Forward, loss and (when backward) gradients ADDED to the adapter's, or the weights'. loss[n_target]: host, unweighted
+ * -log p; correct may be NULL. adapter may be NULL when not backward, or when weights are trained. */
 int tape_step(struct tape *t, const struct tape_batch *b, struct adapter *a, bool backward, float *loss,
               uint8_t *correct, struct err *e) MUST_CHECK;
 

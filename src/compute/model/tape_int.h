@@ -4,6 +4,7 @@
 
 #include "compute/model/model_int.h"
 #include "compute/model/tape.h"
+#include "compute/model/weights_int.h"
 
 /* What one layer keeps, device memory for max_tok tokens. With recompute all layers but for x share one set. */
 struct tape_layer {
@@ -16,6 +17,7 @@ struct tape_layer {
     float *q_raw, *k_raw;  /* [n_head * d_head], [n_kv_head * d_head] before their norms; NULL without such norms */
     float *y_attn, *y_ffn; /* [n_embd] branches before they join otherwise than by addition; NULL where they do not */
     float *u[SITE_COUNT];  /* [rank] */
+    float *y[SITE_COUNT];  /* outputs before magnitudes; NULL without those */
 };
 
 struct tape {
@@ -34,6 +36,7 @@ struct tape {
     /* the step in hand */
     struct dev_batch batch;
     struct adapter *adapter;     /* or NULL */
+    struct weights *weights;     /* trained instead, or NULL */
     struct dev_segment *segment; /* [max_segment] */
     struct dev_block *block;
     size_t n_block, cap_block;
@@ -54,6 +57,7 @@ static inline float *tape_output(const struct tape *t, int layer)
 }
 
 /* What a family provides. tape_forward: layer[i].x -> tape_output, filling the rest of layer[i] and kv.
- * tape_backward: dx, the gradient of the output, becomes that of layer[i].x; gradients of the adapter are added. */
+ * tape_backward: dx, the gradient of the output, becomes that of layer[i].x; gradients of the adapter, or of the
+ * weights, are added. */
 
 #endif

@@ -11,7 +11,7 @@ int cli_engine_load(struct cli_engine *x, const struct cli *c, const char *model
     int rc = adapter ? cli_adapter_parse(&a, adapter, e) : 0;
     if (!rc) rc = cli_device(c, &x->dev, e);
     if (!rc) rc = cli_model_open(&x->model, c, x->dev, model, e);
-    if (!rc && adapter) rc = cli_adapter_load(c, &a, x->model.model, &x->adapter, e);
+    if (!rc && adapter) rc = cli_adapter_load(c, &a, &x->model, &x->adapter, e);
     cli_adapter_deinit(&a);
     if (rc) cli_engine_close(x);
     return rc;

@@ -2,6 +2,8 @@
  * What always holds: after a failure everything is closed again. */
 #include "doors/cli/cli_model.h"
 
+#include "doors/cli/adapter_origin.h"
+
 #include <string.h>
 
 #include "doors/cli/cli_packed.h"
@@ -84,10 +86,13 @@ static int parse_part(struct cli_adapter *a, const char *part, const char *text,
         a->model = mem_strdup(part + 6);
     } else if (str_starts(part, "scale=") && str_to_double(part + 6, &scale) && scale >= -100 && scale <= 100) {
         a->scale = (float)scale;
+    } else if (str_eq(part, "check=no")) {
+        a->unchecked = true;
     } else {
-        return err_set(e, ERR_USAGE, text,
-                       "cannot use adapter \"%s\": \"%s\" is not name=NAME, model=MODEL or scale=NUMBER (-100 to 100)",
-                       text, part);
+        return err_set(
+            e, ERR_USAGE, text,
+            "cannot use adapter \"%s\": \"%s\" is not name=NAME, model=MODEL, check=no or scale=NUMBER (-100 to 100)",
+            text, part);
     }
     return 0;
 }
@@ -117,12 +122,19 @@ void cli_adapter_deinit(struct cli_adapter *a)
     *a = (struct cli_adapter){0};
 }
 
-int cli_adapter_load(const struct cli *c, const struct cli_adapter *a, const struct model *m, struct adapter **out,
+int cli_adapter_load(const struct cli *c, const struct cli_adapter *a, const struct cli_model *m, struct adapter **out,
                      struct err *e)
 {
     char *path = NULL;
     int rc = cli_model_path(c, a->path, &path, e);
-    if (!rc) rc = adapter_load(out, m, path, e);
+    if (!rc) rc = adapter_load(out, m->model, path, e);
+    if (!rc && !a->unchecked) {
+        rc = adapter_origin_check(path, m->file, e);
+        if (rc) {
+            adapter_free(*out);
+            *out = NULL;
+        }
+    }
     if (!rc && a->scale != 1.0f) adapter_set_scale(*out, a->scale);
     mem_free(path);
     return rc;

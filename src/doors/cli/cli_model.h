@@ -35,16 +35,17 @@ int cli_model_need_text(const struct cli_model *m, const char *what, struct err 
 /* The same for a chat template. */
 int cli_model_need_chat(const struct cli_model *m, const char *what, struct err *e) MUST_CHECK;
 
-/* --adapter A[,scale=S][,name=N][,model=M] taken apart; strings are to be freed with cli_adapter_deinit. */
+/* --adapter A[,scale=S][,name=N][,model=M][,check=no] taken apart; strings are to be freed with cli_adapter_deinit. */
 struct cli_adapter {
     char *path, *name, *model; /* name, model: NULL when not given */
     float scale;
+    bool unchecked; /* whatever model and template it was tuned on */
 };
 /* -ERR_USAGE names the part that is not known. */
 int cli_adapter_parse(struct cli_adapter *a, const char *text, struct err *e) MUST_CHECK;
 void cli_adapter_deinit(struct cli_adapter *a);
-/* Load one for a model and multiply its scale. The caller frees *out with adapter_free. */
-int cli_adapter_load(const struct cli *c, const struct cli_adapter *a, const struct model *m, struct adapter **out,
+/* Load one for a model, after a look at what it was tuned on (adapter_origin.h), and multiply its scale. The caller frees *out with adapter_free. */
+int cli_adapter_load(const struct cli *c, const struct cli_adapter *a, const struct cli_model *m, struct adapter **out,
                      struct err *e) MUST_CHECK;
 
 #endif

@@ -134,7 +134,7 @@ static int add_parsed_adapter(struct hall *h, const struct cli_adapter *a, const
         return err_set(e, ERR_USAGE, text, "cannot serve adapter \"%s\": no model is served as \"%s\"", text, a->model);
     if (!s->engine)
         return err_set(e, ERR_USAGE, text, "cannot serve the adapter \"%s\": \"%s\" only embeds", a->name, s->name);
-    int rc = cli_adapter_load(h->c, a, s->model.model, &h->adapter[h->n_adapter], e);
+    int rc = cli_adapter_load(h->c, a, &s->model, &h->adapter[h->n_adapter], e);
     if (rc) return rc;
     int idx = engine_add_adapter(s->engine, h->adapter[h->n_adapter++], e);
     return idx < 0 ? idx : api_add_adapter(h->api, s->name, a->name, idx, e);

@@ -73,7 +73,7 @@ static void show_progress(void *arg, const struct train_progress *p)
     progress_update(&v->progress, (double)p->step, note);
 }
 
-static void print_result(const struct cli *c, const char *run, const struct train_result *r)
+static void print_result(const struct cli *c, const char *run, bool full, const struct train_result *r)
 {
     if (c->json) {
         cli_print_json(json_pack("{s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:I}", "run", run, "steps", (json_int_t)r->steps,
@@ -85,7 +85,10 @@ static void print_result(const struct cli *c, const char *run, const struct trai
     char rss[32];
     str_format_bytes(r->peak_rss_bytes, rss, sizeof(rss));
     if (r->was_complete) printf("%s\n", cli_text(c, "the run was complete already", "该运行此前已完成"));
-    printf(cli_text(c, "adapter: %s/adapter\n", "适配器：%s/adapter\n"), run);
+    if (full)
+        printf(cli_text(c, "model: %s/model\n", "模型：%s/model\n"), run);
+    else
+        printf(cli_text(c, "adapter: %s/adapter\n", "适配器：%s/adapter\n"), run);
     printf(cli_text(c, "%llu steps, loss %.4f, %.1f s, %.0f tokens/s (%.2f rows/s), memory %s\n",
                     "%llu 步，损失 %.4f，%.1f 秒，%.0f 词元/秒（%.2f 行/秒），内存 %s\n"),
            (unsigned long long)r->steps, r->train_loss, r->seconds, r->tok_s, r->rows_s, rss);
@@ -133,7 +136,7 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
     }
     if (view.begun) progress_end(&view.progress);
     if (rc == 0) rc = registry_record_run(c, "tune", cfg.output, e);
-    if (rc == 0) print_result(c, cfg.output, &result);
+    if (rc == 0) print_result(c, cfg.output, cfg.full, &result);
     cli_model_close(&m);
     dev_free(d);
     tune_places_deinit(&places);
@@ -151,8 +154,8 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
 
 const struct command cmd_tune = {
     .name = "tune",
-    .summary_en = "tune a model on your data: a LoRA adapter",
-    .summary_zh = "用您的数据微调模型：得到 LoRA 适配器",
+    .summary_en = "tune a model on your data: an adapter, or the model in full",
+    .summary_zh = "用您的数据微调模型：得到适配器，或全量微调的模型",
     .usage = "--run FILE.yaml [--set KEY=VALUE]... | --base MODEL --data FILE --output DIR [FIELDS] | --resume DIR",
     .example = "tailor tune --base model.gguf --data train.jsonl --output runs/first",
     .params = params,

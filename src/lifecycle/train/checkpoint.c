@@ -13,7 +13,7 @@
 #include "ground/base/str.h"
 #include "ground/json/json.h"
 
-enum { STATE_MAX_BYTES = 1 << 16, FORMAT = 1 };
+enum { STATE_MAX_BYTES = 1 << 16, FORMAT = 2 };
 
 /* --- the small state, as JSON --- */
 
@@ -106,13 +106,12 @@ int checkpoint_save(const char *dir, const struct checkpoint *c, struct err *e)
                  : 0;
     json_decref(j);
     if (rc == 0) {
-        struct safetensors_item item[5] = {
+        struct safetensors_item item[4] = {
             {.name = "state", .type = TENSOR_U8, .shape = {state.len}, .n_dim = 1, .data = state.data},
             floats("params", c->params, c->n_param),
-            floats("m", c->m, c->n_param),
-            floats("v", c->v, c->n_param),
+            {.name = "optimizer", .type = TENSOR_U8, .shape = {c->n_optimizer}, .n_dim = 1, .data = c->optimizer},
             floats("best", c->best, c->n_param)};
-        rc = safetensors_save(path, item, c->best != NULL ? 5 : 4, NULL, e);
+        rc = safetensors_save(path, item, c->best != NULL ? 4 : 3, NULL, e);
     }
     if (rc == 0) rc = remove_old(dir, e);
     buf_deinit(&state);
@@ -129,6 +128,14 @@ static int read_array(const struct safetensors *s, const char *name, float *out,
     if (t == NULL || t->type != TENSOR_F32 || t->n_dim != 1 || t->shape[0] != n)
         return err_set(e, ERR_INPUT, path, "cannot read \"%s\": it has no %s of %zu values", path, name, n);
     return safetensors_read_f32(s, t, out, n, e);
+}
+
+static int read_optimizer(const struct safetensors *s, struct checkpoint *c, const char *path, struct err *e)
+{
+    const struct tensor_info *t = safetensors_find(s, "optimizer");
+    if (t == NULL || t->type != TENSOR_U8 || t->n_bytes != c->n_optimizer)
+        return err_set(e, ERR_INPUT, path, "cannot read \"%s\": it has no state of this optimizer", path);
+    return safetensors_read(s, t, c->optimizer, 0, c->n_optimizer, e);
 }
 
 static int read_state(const struct safetensors *s, struct checkpoint *c, const char *path, struct err *e)
@@ -152,8 +159,7 @@ static int read_one(const char *path, struct checkpoint *c, struct err *e)
     if (rc != 0) return rc;
     rc = read_state(s, c, path, e);
     if (rc == 0) rc = read_array(s, "params", c->params, c->n_param, path, e);
-    if (rc == 0) rc = read_array(s, "m", c->m, c->n_param, path, e);
-    if (rc == 0) rc = read_array(s, "v", c->v, c->n_param, path, e);
+    if (rc == 0) rc = read_optimizer(s, c, path, e);
     if (rc == 0 && c->best != NULL) rc = read_array(s, "best", c->best, c->n_param, path, e);
     safetensors_close(s);
     return rc;

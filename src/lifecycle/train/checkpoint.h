@@ -22,7 +22,9 @@ struct checkpoint {
     char inputs[65];       /* digest of the manifest's inputs */
     /* host arrays [n_param]; best NULL: not kept */
     size_t n_param;
-    float *params, *m, *v, *best;
+    float *params, *best;
+    uint8_t *optimizer; /* [n_optimizer] bytes of its state */
+    size_t n_optimizer;
 };
 
 /* Write c into dir (the run's checkpoints/) and remove all but the newest CHECKPOINT_KEEP. */

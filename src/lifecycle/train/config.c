@@ -50,8 +50,24 @@ static int read_sites(struct train_config *c, const struct param_set *s, struct 
     return 0;
 }
 
+/* Fields that say something of an adapter, where none is made. */
+static int refuse_adapter_fields(const struct param_set *s, struct err *e)
+{
+    static const char *const name[] = {"rank", "alpha", "use_rslora", "target_modules", "adapter_init"};
+    for (size_t i = 0; i < N_ELEM(name); i++)
+        if (param_is_set(s, name[i]))
+            return err_set(e, ERR_USAGE, name[i],
+                           "cannot tune with %s and adapter full: all weights are trained, and no "
+                           "adapter is made",
+                           name[i]);
+    return 0;
+}
+
 static int read_adapter(struct train_config *c, const struct param_set *s, struct err *e)
 {
+    c->full = str_eq(param_str(s, "adapter"), "full");
+    if (c->full) return refuse_adapter_fields(s, e);
+    c->use_dora = str_eq(param_str(s, "adapter"), "dora");
     c->rank = (int)param_int(s, "rank");
     c->alpha = (float)param_float(s, "alpha");
     c->needs_quantized = str_eq(param_str(s, "adapter"), "qlora");
@@ -60,10 +76,41 @@ static int read_adapter(struct train_config *c, const struct param_set *s, struc
     return read_sites(c, s, e);
 }
 
-static int read_optimizer(struct train_config *c, const struct param_set *s, struct err *e)
+/* Which optimizer, and that nothing is said that it does not look at. Lion has betas of its own (its authors'). */
+static int read_optimizer_kind(struct train_config *c, struct param_set *s, struct err *e)
+{
+    static const char *const name[] = {[OPTIMIZER_ADAMW] = "adamw",
+                                       [OPTIMIZER_ADAMW8] = "adamw8bit",
+                                       [OPTIMIZER_LION] = "lion",
+                                       [OPTIMIZER_ADAFACTOR] = "adafactor"};
+    const char *said = param_str(s, "optimizer");
+    for (int i = 0; i < (int)N_ELEM(name); i++)
+        if (str_eq(said, name[i])) c->optimizer = (enum train_optimizer)i;
+    bool has_eps = c->optimizer == OPTIMIZER_ADAMW || c->optimizer == OPTIMIZER_ADAMW8;
+    bool has_betas = c->optimizer != OPTIMIZER_ADAFACTOR;
+    const char *lost = !has_eps && param_is_set(s, "eps")       ? "eps"
+                       : !has_betas && param_is_set(s, "betas") ? "betas"
+                                                                : NULL;
+    if (lost != NULL)
+        return err_set(e, ERR_USAGE, lost, "cannot tune with %s and optimizer %s: that optimizer has none", lost, said);
+    if (c->optimizer == OPTIMIZER_ADAFACTOR && !c->full)
+        return err_set(e, ERR_USAGE, "optimizer",
+                       "cannot tune with optimizer adafactor and adapter %s: it saves state of whole matrices, with "
+                       "adapter full",
+                       param_str(s, "adapter"));
+    return c->optimizer == OPTIMIZER_LION && !param_is_set(s, "betas") ? param_set_text(s, "betas", "0.9,0.99", e) : 0;
+}
+
+static int read_optimizer(struct train_config *c, struct param_set *s, struct err *e)
 {
     const char *schedule = param_str(s, "schedule");
+    int rc = read_optimizer_kind(c, s, e);
+    if (rc != 0) return rc;
     c->lr = param_float(s, "lr");
+    c->min_lr = param_float(s, "min_lr");
+    if (c->min_lr > c->lr || (c->min_lr > 0 && str_eq(schedule, "constant")))
+        return err_set(e, ERR_USAGE, "min_lr", "cannot tune with min_lr %g: %s", c->min_lr,
+                       c->min_lr > c->lr ? "lr is below it" : "schedule constant never falls");
     c->schedule = str_eq(schedule, "constant") ? SCHEDULE_CONSTANT
                   : str_eq(schedule, "linear") ? SCHEDULE_LINEAR
                                                : SCHEDULE_COSINE;

@@ -11,6 +11,7 @@
 #include "ground/base/err.h"
 #include "ground/param/param.h"
 
+enum train_optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAMW8, OPTIMIZER_LION, OPTIMIZER_ADAFACTOR };
 enum train_schedule { SCHEDULE_CONSTANT, SCHEDULE_LINEAR, SCHEDULE_COSINE };
 enum train_data_format { DATA_CHAT, DATA_TOKENS };
 enum train_recompute { RECOMPUTE_AUTO, RECOMPUTE_ON, RECOMPUTE_OFF };
@@ -22,13 +23,16 @@ struct train_config {
     int rank;
     float alpha;
     bool use_rslora;
+    bool use_dora;         /* adapter dora */
+    bool full;             /* adapter full: all weights, and nothing of an adapter */
     bool needs_quantized;  /* adapter qlora: the base must be quantized, and stays so */
     unsigned sites;        /* bits of enum adapter_site */
     int epochs, max_steps; /* exactly one is > 0 */
     int batch_size, grad_accum;
     bool shuffle, packing;
     int token_budget;
-    double lr;
+    enum train_optimizer optimizer;
+    double lr, min_lr;
     enum train_schedule schedule;
     int warmup_steps;
     double beta1, beta2, eps, weight_decay, max_grad_norm; /* max_grad_norm 0: no clipping */

@@ -10,9 +10,11 @@
      .help_zh = "要微调的模型：GGUF 文件、Hugging Face 目录或注册名"},                                                  \
     {.name = "method", .type = PARAM_CHOICE, .choices = "sft||dpo|orpo|kto|grpo", .initial = "sft",                     \
      .help_en = "training method", .help_zh = "训练方法"},                                                              \
-    {.name = "adapter", .type = PARAM_CHOICE, .choices = "lora|qlora||dora|full", .initial = "lora",                    \
-     .help_en = "what is trained; a quantized base stays quantized with lora, qlora insists on one",                    \
-     .help_zh = "训练的部分；lora 时量化基座保持量化，qlora 要求量化基座"},                                             \
+    {.name = "adapter", .type = PARAM_CHOICE, .choices = "lora|qlora|dora|full", .initial = "lora",                    \
+     .help_en = "what is trained; with lora and dora a quantized base stays quantized, qlora insists on one; full: all " \
+                "weights of a base in F32, F16 or BF16",                                                                \
+     .help_zh = "训练的部分；lora 与 dora 时量化基座保持量化，qlora 要求量化基座；full：全部权重，"                     \
+                "基座须为 F32、F16 或 BF16"},                                                                           \
     {.name = "rank", .type = PARAM_INT, .min = 1, .max = 1024, .initial = "16",                                         \
      .help_en = "rank of the adapter", .help_zh = "适配器的秩"},                                                        \
     {.name = "alpha", .type = PARAM_FLOAT, .min = 1e-6, .max = 1e6, .initial = "32",                                    \
@@ -53,16 +55,22 @@
     {.name = "lr", .type = PARAM_FLOAT, .min = 0, .max = 100, .initial = "0.0002",                                      \
      .help_en = "learning rate at its highest", .help_zh = "最高学习率"},                                               \
     {.name = "schedule", .type = PARAM_CHOICE, .choices = "constant|linear|cosine", .initial = "cosine",                \
-     .help_en = "learning rate after the warm-up: to the end, linear or cosine to 0",                                   \
-     .help_zh = "预热后的学习率：不变、线性或余弦降至 0"},                                                              \
+     .help_en = "learning rate after the warm-up: to the end, linear or cosine to min_lr",                              \
+     .help_zh = "预热后的学习率：不变、线性或余弦降至 min_lr"},                                                         \
+    {.name = "min_lr", .type = PARAM_FLOAT, .min = 0, .max = 100, .initial = "0",                                       \
+     .help_en = "learning rate at the end of a linear or cosine schedule",                                              \
+     .help_zh = "线性或余弦调度结束时的学习率"},                                                                        \
     {.name = "warmup_steps", .type = PARAM_INT, .unit = "steps", .min = 0, .max = 1e9, .initial = "0",                  \
      .help_en = "steps over which the learning rate rises", .help_zh = "学习率上升的步数"},                             \
     {.name = "betas", .type = PARAM_FLOATS, .min = 0, .max = 0.999999, .initial = "0.9,0.999",                          \
-     .help_en = "AdamW: decay of the first and second moment", .help_zh = "AdamW：一阶与二阶矩的衰减"},                 \
+     .help_en = "AdamW, Lion: decay of the moments (Lion: 0.9,0.99)", .help_zh = "AdamW、Lion：各阶矩的衰减（Lion：0.9,0.99）"},                 \
     {.name = "eps", .type = PARAM_FLOAT, .min = 1e-20, .max = 1, .initial = "1e-8",                                     \
      .help_en = "AdamW: added to the root of the second moment", .help_zh = "AdamW：加在二阶矩平方根上的数"},           \
-    {.name = "optimizer", .type = PARAM_CHOICE, .choices = "adamw", .initial = "adamw",                                 \
-     .help_en = "optimizer", .help_zh = "优化器"},                                                                      \
+    {.name = "optimizer", .type = PARAM_CHOICE, .choices = "adamw|adamw8bit|lion|adafactor", .initial = "adamw",        \
+     .help_en = "adamw; adamw8bit: with a quarter of its state; lion: with half of it, and a tenth of its lr; "          \
+                "adafactor: with hardly any, for adapter full",                                                         \
+     .help_zh = "adamw；adamw8bit：状态仅为其四分之一；lion：状态为其一半，lr 宜取十分之一；"                           \
+                "adafactor：几乎没有状态，用于 adapter full"},                                                          \
     {.name = "weight_decay", .type = PARAM_FLOAT, .min = 0, .max = 10, .initial = "0",                                  \
      .help_en = "decoupled weight decay", .help_zh = "解耦的权重衰减"},                                                 \
     {.name = "max_grad_norm", .type = PARAM_FLOAT, .min = 0, .max = 1e9, .initial = "1",                                \

@@ -19,8 +19,8 @@ double train_lr(const struct train_config *c, uint64_t step, uint64_t n_step)
     if (step < warmup) return c->lr * (double)(step + 1) / (double)warmup;
     if (c->schedule == SCHEDULE_CONSTANT || n_step <= warmup) return c->lr;
     double done = (double)(step - warmup) / (double)(n_step - warmup);
-    if (c->schedule == SCHEDULE_LINEAR) return c->lr * (1.0 - done);
-    return c->lr * 0.5 * (1.0 + cos(M_PI * done));
+    double left = c->schedule == SCHEDULE_LINEAR ? 1.0 - done : 0.5 * (1.0 + cos(M_PI * done));
+    return c->min_lr + (c->lr - c->min_lr) * left;
 }
 
 void train_order(const struct train_config *c, uint64_t epoch, uint32_t *order, size_t n_row)

@@ -16,8 +16,8 @@ struct train_plan {
 };
 /* n_row > 0. */
 void train_plan_make(struct train_plan *p, const struct train_config *c, size_t n_row);
-/* Learning rate of step (from 0): rises as (step + 1) / warmup_steps, then constant, or to 0 over the remaining steps
- * linearly or by half a cosine. */
+/* Learning rate of step (from 0): rises as (step + 1) / warmup_steps, then constant, or to min_lr over the remaining
+ * steps linearly or by half a cosine. */
 double train_lr(const struct train_config *c, uint64_t step, uint64_t n_step);
 /* Order of rows in an epoch: order[n_row]; a function of (seed, epoch). */
 void train_order(const struct train_config *c, uint64_t epoch, uint32_t *order, size_t n_row);

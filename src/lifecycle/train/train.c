@@ -64,8 +64,7 @@ static int save_state(struct trainer *t, struct err *e)
     if (rc != 0) return rc;
     s->events_bytes = t->dir.events_bytes;
     dev_read(t->dev, s->params, t->params, t->n_param);
-    dev_read(t->dev, s->m, t->m, t->n_param);
-    dev_read(t->dev, s->v, t->v, t->n_param);
+    optimizer_get(t->optimizer, s->optimizer);
     return checkpoint_save(t->checkpoints, s, e);
 }
 
@@ -80,8 +79,8 @@ static int load_state(struct trainer *t, struct err *e)
     if (!found) {
         *s = (struct checkpoint){.n_param = s->n_param,
                                  .params = s->params,
-                                 .m = s->m,
-                                 .v = s->v,
+                                 .optimizer = s->optimizer,
+                                 .n_optimizer = s->n_optimizer,
                                  .best = s->best,
                                  .train_loss = (double)NAN,
                                  .eval_loss = (double)NAN,
@@ -93,9 +92,8 @@ static int load_state(struct trainer *t, struct err *e)
         return err_set(e, ERR_CONFLICT, t->dir.path, "cannot resume \"%s\": its checkpoint is of other inputs",
                        t->dir.path);
     dev_write(t->dev, t->params, s->params, t->n_param);
-    dev_write(t->dev, t->m, s->m, t->n_param);
-    dev_write(t->dev, t->v, s->v, t->n_param);
-    adapter_update(t->adapter);
+    optimizer_set(t->optimizer, s->optimizer);
+    trainer_updated(t);
     return run_dir_truncate(&t->dir, s->events_bytes, e);
 }
 
@@ -221,21 +219,6 @@ static int all_steps(struct trainer *t, struct err *e)
 
 /* --- the end --- */
 
-static int save_adapter(struct trainer *t, struct err *e)
-{
-    char step[32];
-    const char *metadata[] = {"inputs", t->state.inputs, "step", step, "version", t->rq->version, NULL};
-    snprintf(step, sizeof(step), "%llu", (unsigned long long)t->state.step);
-    if (t->state.best != NULL) {
-        dev_write(t->dev, t->params, t->state.best, t->n_param);
-        adapter_update(t->adapter);
-    }
-    char *path = path_join(t->cfg->output, "adapter");
-    int rc = adapter_save(t->adapter, path, t->cfg->base, metadata, e);
-    mem_free(path);
-    return rc;
-}
-
 static void fill_result(const struct trainer *t, struct train_result *out)
 {
     const struct checkpoint *s = &t->state;
@@ -251,7 +234,7 @@ static void fill_result(const struct trainer *t, struct train_result *out)
 
 static int finish(struct trainer *t, struct train_result *out, struct err *e)
 {
-    int rc = save_adapter(t, e);
+    int rc = trainer_save_target(t, e);
     if (rc != 0) return rc;
     fill_result(t, out);
     json_t *event = json_pack("{s:s,s:I,s:o,s:o,s:f,s:f,s:f,s:I,s:b}", "event", "done", "steps", (json_int_t)out->steps,

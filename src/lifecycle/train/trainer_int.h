@@ -5,6 +5,7 @@
 #include "compute/model/adapter.h"
 #include "compute/model/tape.h"
 #include "lifecycle/train/checkpoint.h"
+#include "lifecycle/train/optimizer.h"
 #include "lifecycle/train/pack.h"
 #include "lifecycle/train/run_dir.h"
 #include "lifecycle/train/schedule.h"
@@ -17,9 +18,11 @@ struct trainer {
     struct train_rows rows, eval_rows;
     struct train_plan plan;
     struct packer pack, eval_pack;
-    struct adapter *adapter;
-    float *params, *grads, *m, *v; /* device memory [n_param] */
+    struct adapter *adapter; /* what is trained: one of these two */
+    struct weights *weights;
+    float *params, *grads; /* device memory [n_param] */
     size_t n_param;
+    struct optimizer *optimizer;
     struct tape *tape;
     float *loss;     /* [cap_target] of a part */
     uint32_t *order; /* [n_row] of `epoch` */
@@ -45,6 +48,15 @@ int trainer_eval(struct trainer *t, double *loss, struct err *e) MUST_CHECK;
 /* The micro-batch of eval_rows that begins at row `first`: their numbers into row[eval_pack.cap_row], which may be the
  * packer's own list; returns how many. */
 size_t trainer_eval_rows(const struct trainer *t, size_t first, uint32_t *row);
+
+/* --- trainer_target.c --- */
+
+/* What is trained, its parameters, gradients and the optimizer's moments. */
+int trainer_make_target(struct trainer *t, struct err *e) MUST_CHECK;
+/* After t->params changed. */
+void trainer_updated(struct trainer *t);
+/* The best parameters, or the last, into adapter/ or model/ of the run. */
+int trainer_save_target(struct trainer *t, struct err *e) MUST_CHECK;
 
 /* --- trainer_setup.c --- */
 

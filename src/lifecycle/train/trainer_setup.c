@@ -1,4 +1,4 @@
-/* Puts a run together in memory: rows, adapter, optimizer state, tape. */
+/* Puts a run together in memory: rows, what is trained, optimizer state, tape. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,65 +40,6 @@ static int load_data(struct trainer *t, struct err *e)
     rc = packer_init(&t->pack, &t->rows, batch, budget, t->cfg->packing, e);
     if (rc == 0 && t->cfg->eval_data != NULL)
         rc = packer_init(&t->eval_pack, &t->eval_rows, batch, budget, t->cfg->packing, e);
-    return rc;
-}
-
-/* --- adapter --- */
-
-static int contradicts(const struct trainer *t, const char *field, const char *has, struct err *e)
-{
-    return err_set(e, ERR_USAGE, field, "cannot start from \"%s\": its %s is %s, the run is given another",
-                   t->cfg->adapter_init, field, has);
-}
-
-/* What the run says of the adapter's shape must be what the adapter has; what it does not say is filled in. */
-static int settle(const struct trainer *t, const char *field, const char *has, bool same, struct err *e)
-{
-    if (param_is_set(t->rq->fields, field)) return same ? 0 : contradicts(t, field, has, e);
-    return param_set_text(t->rq->fields, field, has, e);
-}
-
-static int settle_shape(const struct trainer *t, struct err *e)
-{
-    const struct train_config *c = t->cfg;
-    const struct adapter_options *o = adapter_get_options(t->adapter);
-    char rank[32], alpha[32], sites[160] = "";
-    snprintf(rank, sizeof(rank), "%d", o->rank);
-    snprintf(alpha, sizeof(alpha), "%.9g", (double)o->alpha);
-    for (int i = 0; i < SITE_COUNT; i++) {
-        size_t n = strlen(sites);
-        if (o->sites >> i & 1) snprintf(sites + n, sizeof(sites) - n, "%s%s", n > 0 ? "," : "", adapter_site_name[i]);
-    }
-    int rc = settle(t, "rank", rank, o->rank == c->rank, e);
-    if (rc == 0) rc = settle(t, "alpha", alpha, fabsf(o->alpha - c->alpha) <= 1e-6f * fabsf(c->alpha), e);
-    if (rc == 0) rc = settle(t, "use_rslora", o->use_rslora ? "true" : "false", o->use_rslora == c->use_rslora, e);
-    if (rc == 0) rc = settle(t, "target_modules", sites, o->sites == c->sites, e);
-    return rc;
-}
-
-static int check_base(const struct trainer *t, struct err *e)
-{
-    const struct tensor_info *w = model_file_find(t->rq->file, "blk.0.attn_q.weight");
-    if (!t->cfg->needs_quantized || w == NULL || tensor_type_info(w->type)->block_len > 1) return 0;
-    return err_set(e, ERR_UNSUPPORTED, t->cfg->base,
-                   "cannot tune \"%s\" with adapter qlora: its weights are %s, not quantized", t->cfg->base,
-                   tensor_type_info(w->type)->name);
-}
-
-static int make_adapter(struct trainer *t, struct err *e)
-{
-    const struct train_config *c = t->cfg;
-    struct adapter_options o = {
-        .rank = c->rank, .alpha = c->alpha, .use_rslora = c->use_rslora, .sites = c->sites, .seed = c->seed};
-    int rc = c->adapter_init != NULL ? adapter_load(&t->adapter, t->rq->model, c->adapter_init, e)
-                                     : adapter_new(&t->adapter, t->rq->model, &o, e);
-    if (rc == 0 && c->adapter_init != NULL) rc = settle_shape(t, e);
-    if (rc != 0) return rc;
-    t->n_param = adapter_n_param(t->adapter);
-    t->params = adapter_params(t->adapter);
-    rc = adapter_grads(t->adapter, &t->grads, e);
-    if (rc == 0) rc = dev_alloc(t->dev, &t->m, t->n_param, e);
-    if (rc == 0) rc = dev_alloc(t->dev, &t->v, t->n_param, e);
     return rc;
 }
 
@@ -213,7 +154,8 @@ static int make_tape(struct trainer *t, struct err *e)
     survey_eval(t, &x);
     struct tape_options opt = {.max_tok = (int)x.tok,
                                .max_segment = (int)x.segment,
-                               .rank = adapter_get_options(t->adapter)->rank,
+                               .rank = t->cfg->full ? 0 : adapter_get_options(t->adapter)->rank,
+                               .magnitudes = t->cfg->use_dora,
                                .recompute = c->recompute == RECOMPUTE_ON};
     struct machine machine;
     machine_describe(&machine);
@@ -222,7 +164,9 @@ static int make_tape(struct trainer *t, struct err *e)
         opt.recompute = tape_bytes(t->rq->model, &opt) > opt.max_bytes;
     note_memory(t, &opt);
     int rc = check_memory(t, &opt, e);
-    return rc != 0 ? rc : tape_new(&t->tape, t->rq->model, &opt, e);
+    if (rc == 0) rc = tape_new(&t->tape, t->rq->model, &opt, e);
+    if (rc == 0) tape_train_weights(t->tape, t->weights);
+    return rc;
 }
 
 static int make_host_arrays(struct trainer *t, struct err *e)
@@ -230,12 +174,11 @@ static int make_host_arrays(struct trainer *t, struct err *e)
     struct checkpoint *s = &t->state;
     s->n_param = t->n_param;
     s->params = mem_try_array(t->n_param, sizeof(float));
-    s->m = mem_try_array(t->n_param, sizeof(float));
-    s->v = mem_try_array(t->n_param, sizeof(float));
+    s->n_optimizer = optimizer_bytes(t->optimizer);
+    s->optimizer = mem_try_alloc(s->n_optimizer);
     if (t->cfg->early_stop > 0) s->best = mem_try_array(t->n_param, sizeof(float));
     t->loss = mem_try_array(larger(t->pack.cap_target, t->eval_pack.cap_target), sizeof(float));
-    if (s->params == NULL || s->m == NULL || s->v == NULL || (t->cfg->early_stop > 0 && s->best == NULL) ||
-        t->loss == NULL)
+    if (s->params == NULL || s->optimizer == NULL || (t->cfg->early_stop > 0 && s->best == NULL) || t->loss == NULL)
         return err_set(e, ERR_NOMEM, NULL, "cannot tune: no memory for the state of %zu parameters", t->n_param);
     s->train_loss = s->eval_loss = s->best_loss = (double)NAN;
     return 0;
@@ -246,8 +189,7 @@ int trainer_setup(struct trainer *t, const struct train_request *rq, struct err 
     *t = (struct trainer){
         .rq = rq, .cfg = rq->config, .dev = model_dev(rq->model), .dir = {.lock_fd = -1, .events_fd = -1}};
     int rc = load_data(t, e);
-    if (rc == 0) rc = check_base(t, e);
-    if (rc == 0) rc = make_adapter(t, e);
+    if (rc == 0) rc = trainer_make_target(t, e);
     if (rc == 0) rc = make_tape(t, e);
     if (rc == 0) rc = make_host_arrays(t, e);
     return rc;
@@ -258,17 +200,14 @@ void trainer_deinit(struct trainer *t)
     run_dir_close(&t->dir);
     mem_free(t->checkpoints);
     mem_free(t->state.params);
-    mem_free(t->state.m);
-    mem_free(t->state.v);
+    mem_free(t->state.optimizer);
     mem_free(t->state.best);
     mem_free(t->loss);
     mem_free(t->order);
     tape_free(t->tape);
-    if (t->dev != NULL) {
-        dev_release(t->dev, t->m);
-        dev_release(t->dev, t->v);
-    }
+    optimizer_free(t->optimizer);
     adapter_free(t->adapter);
+    weights_free(t->weights);
     packer_deinit(&t->pack);
     packer_deinit(&t->eval_pack);
     train_rows_deinit(&t->rows);

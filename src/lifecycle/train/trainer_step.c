@@ -41,7 +41,7 @@ static uint64_t count_targets(const struct train_rows *r, const uint32_t *row, s
     return n_target;
 }
 
-/* Clip as torch.nn.utils.clip_grad_norm_ does, then AdamW with decoupled decay (Loshchilov and Hutter, algorithm 2). */
+/* Clip as torch.nn.utils.clip_grad_norm_ does, then the optimizer's step. */
 static int update(struct trainer *t, uint64_t step, struct step_result *out, struct err *e)
 {
     const struct train_config *c = t->cfg;
@@ -51,15 +51,8 @@ static int update(struct trainer *t, uint64_t step, struct step_result *out, str
                        (unsigned long long)(step + 1));
     double shrink = c->max_grad_norm / (out->grad_norm + 1e-6);
     if (c->max_grad_norm > 0 && shrink < 1) dev_scale(t->dev, t->grads, (float)shrink, t->n_param);
-    struct dev_adamw opt = {.lr = (float)out->lr,
-                            .b1 = (float)c->beta1,
-                            .b2 = (float)c->beta2,
-                            .eps = (float)c->eps,
-                            .decay = (float)c->weight_decay,
-                            .c1 = (float)(1.0 - pow(c->beta1, (double)(step + 1))),
-                            .c2 = (float)(1.0 - pow(c->beta2, (double)(step + 1)))};
-    dev_adamw(t->dev, t->params, t->m, t->v, t->grads, t->n_param, &opt);
-    adapter_update(t->adapter);
+    optimizer_step(t->optimizer, t->params, t->grads, out->lr, step);
+    trainer_updated(t);
     return 0;
 }
 

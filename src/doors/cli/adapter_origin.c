@@ -1,0 +1,52 @@
+/* Comparing what the trainer wrote into an adapter with the model that is about to use it. */
+#include "doors/cli/adapter_origin.h"
+
+#include <string.h>
+
+#include "ground/base/file.h"
+#include "ground/base/mem.h"
+#include "ground/base/str.h"
+#include "ground/json/json.h"
+#include "ground/sys/digest.h"
+
+enum { CONFIG_MAX_BYTES = 1 << 20 };
+
+static int differs(const char *dir, const struct model_file *f, const char *what, struct err *e)
+{
+    return err_set(
+        e, ERR_CONFLICT, dir,
+        "cannot use adapter \"%s\" on \"%s\": it was tuned on another %s; check=no behind the adapter uses it "
+        "all the same",
+        dir, model_file_path(f), what);
+}
+
+static int check_base(const char *dir, const struct model_file *f, const char *said, struct err *e)
+{
+    char hex[MODEL_FINGERPRINT_SIZE];
+    int rc = said != NULL ? model_file_fingerprint(f, hex, e) : 0;
+    return rc != 0 || said == NULL || str_eq(said, hex) ? rc
+                                                        : differs(dir, f, "model, or other types of its weights", e);
+}
+
+static int check_template(const char *dir, const struct model_file *f, const char *said, struct err *e)
+{
+    struct vocab_source v;
+    struct err ignored; /* who needs the template is told elsewhere */
+    char hex[DIGEST_HEX_SIZE];
+    if (said == NULL || model_file_vocab(f, &v, &ignored) != 0 || v.chat_template == NULL) return 0;
+    int rc = digest_memory(v.chat_template, strlen(v.chat_template), hex, e);
+    return rc != 0 || str_eq(said, hex) ? rc : differs(dir, f, "chat template", e);
+}
+
+int adapter_origin_check(const char *dir, const struct model_file *f, struct err *e)
+{
+    char *path = path_join(dir, "adapter_config.json");
+    json_t *config = NULL;
+    int rc = json_read_file(path, CONFIG_MAX_BYTES, &config, e);
+    const json_t *own = json_object_get(config, "tailor");
+    if (rc == 0) rc = check_base(dir, f, json_string_value(json_object_get(own, "base")), e);
+    if (rc == 0) rc = check_template(dir, f, json_string_value(json_object_get(own, "template")), e);
+    json_decref(config);
+    mem_free(path);
+    return rc;
+}

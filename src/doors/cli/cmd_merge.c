@@ -1,0 +1,71 @@
+/* merge: a model with an adapter in its weights, written as a model of its own. */
+#include "compute/convert/merge.h"
+#include "doors/cli/cli_engine.h"
+#include "doors/cli/written.h"
+#include "ground/base/str.h"
+
+extern const struct command cmd_merge;
+
+static const struct param params[] = {
+    {"model", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "MODEL",
+     "GGUF file, Hugging Face directory or name of the model", "模型：GGUF 文件、Hugging Face 目录或名称"},
+    {"out", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "OUT",
+     "what to write: a file that ends in .gguf, else a Hugging Face directory (of a model that is one)",
+     "要写出的内容：以 .gguf 结尾则为文件，否则为 Hugging Face 目录（模型须为目录）"},
+    {"adapter", PARAM_STRING, PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "A[,scale=S]", "adapter to put into the weights",
+     "要并入权重的适配器"},
+    {"type", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "T",
+     "of a .gguf: type of its matrices, as in quantize (default: as they are; quantized ones that change become F16)",
+     ".gguf 中矩阵的类型，同 quantize（默认保持不变；有变化的量化矩阵写为 F16）"},
+};
+
+static int find_mix(const struct param_set *args, const struct model_file *f, const struct mix **out, struct err *e)
+{
+    const char *type = param_str(args, "type");
+    *out = model_file_is_gguf(f) ? NULL : written_mix(f);
+    if (type == NULL) return 0;
+    *out = mix_find(type);
+    return *out != NULL ? 0
+                        : err_set(e, ERR_USAGE, "type", "cannot merge: \"%s\" is no type that can be written", type);
+}
+
+static int merge(const struct cli *c, const struct param_set *args, const struct cli_engine *x, struct err *e)
+{
+    const char *out = param_str(args, "out");
+    const struct merge_input in = {.file = x->model.file, .model = x->model.model, .adapter = x->adapter};
+    struct quantize_options opt = {.n_thread = c->threads, .isa = c->isa};
+    struct quantize_result r;
+    if (!str_ends(out, ".gguf")) {
+        if (param_is_set(args, "type"))
+            return err_set(e, ERR_USAGE, "type",
+                           "cannot merge with --type into a directory: its matrices keep their "
+                           "types, an OUT that ends in .gguf would be right");
+        return merge_hf(&in, out, e);
+    }
+    int rc = find_mix(args, x->model.file, &opt.mix, e);
+    return rc != 0 ? rc : merge_gguf(&in, out, &opt, &r, e);
+}
+
+static int run(const struct cli *c, const struct param_set *args, struct err *e)
+{
+    struct cli_engine x;
+    const char *out = param_str(args, "out");
+    int rc = written_check_place(out, e);
+    if (rc == 0) rc = cli_engine_load(&x, c, param_str(args, "model"), param_str(args, "adapter"), e);
+    if (rc != 0) return rc;
+    rc = merge(c, args, &x, e);
+    if (rc == 0) written_print(c, out);
+    cli_engine_close(&x);
+    return rc;
+}
+
+const struct command cmd_merge = {
+    .name = "merge",
+    .summary_en = "put an adapter into the weights of its model",
+    .summary_zh = "将适配器并入其模型的权重",
+    .usage = "MODEL --adapter A OUT [--type T]",
+    .example = "tailor merge model.gguf --adapter runs/first/adapter merged.gguf",
+    .params = params,
+    .n_param = N_ELEM(params),
+    .run = run,
+};

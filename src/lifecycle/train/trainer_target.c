@@ -1,0 +1,143 @@
+/* What a run trains: an adapter on the model, or all weights of it. Makes it, brings new parameters into the model, and
+ * saves it under the name that says which it is (adapter/, model/). */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ground/base/file.h"
+#include "ground/base/mem.h"
+#include "ground/sys/digest.h"
+#include "lifecycle/train/trainer_int.h"
+
+static int contradicts(const struct trainer *t, const char *field, const char *has, struct err *e)
+{
+    return err_set(e, ERR_USAGE, field, "cannot start from \"%s\": its %s is %s, the run is given another",
+                   t->cfg->adapter_init, field, has);
+}
+
+/* What the run says of the adapter's shape must be what the adapter has; what it does not say is filled in. */
+static int settle(const struct trainer *t, const char *field, const char *has, bool same, struct err *e)
+{
+    if (param_is_set(t->rq->fields, field)) return same ? 0 : contradicts(t, field, has, e);
+    return param_set_text(t->rq->fields, field, has, e);
+}
+
+static int settle_shape(const struct trainer *t, struct err *e)
+{
+    const struct train_config *c = t->cfg;
+    const struct adapter_options *o = adapter_get_options(t->adapter);
+    char rank[32], alpha[32], sites[160] = "";
+    snprintf(rank, sizeof(rank), "%d", o->rank);
+    snprintf(alpha, sizeof(alpha), "%.9g", (double)o->alpha);
+    for (int i = 0; i < SITE_COUNT; i++) {
+        size_t n = strlen(sites);
+        if (o->sites >> i & 1) snprintf(sites + n, sizeof(sites) - n, "%s%s", n > 0 ? "," : "", adapter_site_name[i]);
+    }
+    if (o->use_dora != c->use_dora)
+        return contradicts(t, "adapter", o->use_dora ? "dora" : "lora, without magnitudes", e);
+    int rc = settle(t, "rank", rank, o->rank == c->rank, e);
+    if (rc == 0) rc = settle(t, "alpha", alpha, fabsf(o->alpha - c->alpha) <= 1e-6f * fabsf(c->alpha), e);
+    if (rc == 0) rc = settle(t, "use_rslora", o->use_rslora ? "true" : "false", o->use_rslora == c->use_rslora, e);
+    if (rc == 0) rc = settle(t, "target_modules", sites, o->sites == c->sites, e);
+    return rc;
+}
+
+static int check_base(const struct trainer *t, struct err *e)
+{
+    const struct tensor_info *w = model_file_find(t->rq->file, "blk.0.attn_q.weight");
+    if (!t->cfg->needs_quantized || w == NULL || tensor_type_info(w->type)->block_len > 1) return 0;
+    return err_set(e, ERR_UNSUPPORTED, t->cfg->base,
+                   "cannot tune \"%s\" with adapter qlora: its weights are %s, not quantized", t->cfg->base,
+                   tensor_type_info(w->type)->name);
+}
+
+static int make_adapter(struct trainer *t, struct err *e)
+{
+    const struct train_config *c = t->cfg;
+    struct adapter_options o = {.rank = c->rank,
+                                .alpha = c->alpha,
+                                .use_rslora = c->use_rslora,
+                                .sites = c->sites,
+                                .seed = c->seed,
+                                .use_dora = c->use_dora};
+    int rc = c->adapter_init != NULL ? adapter_load(&t->adapter, t->rq->model, c->adapter_init, e)
+                                     : adapter_new(&t->adapter, t->rq->model, &o, e);
+    if (rc == 0 && c->adapter_init != NULL) rc = settle_shape(t, e);
+    if (rc != 0) return rc;
+    t->n_param = adapter_n_param(t->adapter);
+    t->params = adapter_params(t->adapter);
+    return adapter_grads(t->adapter, &t->grads, e);
+}
+
+/* Masters, gradients, the optimizer's state, and the host's copies for checkpoints: before any of it is taken. */
+static int check_full(const struct trainer *t, struct err *e)
+{
+    uint64_t masters = weights_bytes(t->rq->model) / 2;
+    uint64_t need = 3 * masters + 2 * optimizer_plan_bytes(t->cfg, masters / sizeof(float));
+    if (!model_file_is_gguf(t->rq->file)) {
+        if (need <= dev_memory_free(t->dev)) return 0;
+        return dev_memory_lack(t->dev, need, "cannot tune in full", "an adapter (lora, dora) takes far less", e);
+    }
+    return err_set(e, ERR_UNSUPPORTED, t->cfg->base,
+                   "cannot tune \"%s\" in full: it is a GGUF file, and what comes out is a Hugging Face directory made "
+                   "from the base's; such a directory would be right, or an adapter (lora, qlora, dora)",
+                   t->cfg->base);
+}
+
+static int make_weights(struct trainer *t, struct err *e)
+{
+    int rc = check_full(t, e);
+    if (rc == 0) rc = weights_new(&t->weights, t->rq->model, e);
+    if (rc != 0) return rc;
+    t->n_param = weights_n_param(t->weights);
+    t->params = weights_params(t->weights);
+    return weights_grads(t->weights, &t->grads, e);
+}
+
+int trainer_make_target(struct trainer *t, struct err *e)
+{
+    int rc = check_base(t, e);
+    if (rc == 0) rc = t->cfg->full ? make_weights(t, e) : make_adapter(t, e);
+    return rc != 0 ? rc : optimizer_new(&t->optimizer, t->dev, t->cfg, t->n_param, t->weights, e);
+}
+
+void trainer_updated(struct trainer *t)
+{
+    if (t->weights != NULL)
+        weights_update(t->weights);
+    else
+        adapter_update(t->adapter);
+}
+
+int trainer_save_target(struct trainer *t, struct err *e)
+{
+    char step[32], base[MODEL_FINGERPRINT_SIZE], tmpl[DIGEST_HEX_SIZE];
+    bool has_template = t->rq->template_text != NULL;
+    const char *metadata[] = {"inputs",
+                              t->state.inputs,
+                              "step",
+                              step,
+                              "version",
+                              t->rq->version,
+                              "base",
+                              base,
+                              has_template ? "template" : NULL,
+                              tmpl,
+                              NULL};
+    int rc = model_file_fingerprint(t->rq->file, base, e);
+    if (rc == 0 && has_template) rc = digest_memory(t->rq->template_text, strlen(t->rq->template_text), tmpl, e);
+    if (rc != 0) return rc;
+    snprintf(step, sizeof(step), "%llu", (unsigned long long)t->state.step);
+    if (t->state.best != NULL) {
+        dev_write(t->dev, t->params, t->state.best, t->n_param);
+        trainer_updated(t);
+    }
+    char *path = path_join(t->cfg->output, t->weights != NULL ? "model" : "adapter");
+    /* what an end that was cut off left there is no run's result yet */
+    rc = t->weights != NULL ? file_remove_tree(path, e) : 0;
+    if (rc == 0)
+        rc = t->weights != NULL ? weights_save(t->weights, t->rq->file, path, e)
+                                : adapter_save(t->adapter, path, t->cfg->base, metadata, e);
+    mem_free(path);
+    return rc;
+}
