@@ -9,6 +9,7 @@
 
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
+#include "ground/base/wrap.h"
 
 enum { SHOWN_PRICES = 10 };
 
@@ -79,9 +80,10 @@ static void print_capacity(const struct cli *c, const struct plan_case *k, const
         return;
     }
     printf(cli_text(c,
-                    "a replica answers %.3g calls a second within the targets (TTFT %.0f ms, TPOT %.0f ms), %.0f at a "
-                    "time; limit: %s\n",
-                    "单个副本在目标内（TTFT %.0f 毫秒，TPOT %.0f 毫秒）每秒应答 %.3g 次，同时 %.0f 个；受限于%s\n"),
+                    "a replica answers %.3g calls a second within TTFT %.0f ms and TPOT %.0f ms,\n"
+                    "%.0f at a time; limit: %s\n",
+                    "单个副本在目标内（TTFT %.0f 毫秒，TPOT %.0f 毫秒）每秒应答 %.3g 次，\n"
+                    "同时 %.0f 个；受限于%s\n"),
            c->lang == LANG_ZH ? 1e3 * k->goal.ttft_s : o->capacity_s,
            c->lang == LANG_ZH ? 1e3 * k->goal.tpot_s : 1e3 * k->goal.ttft_s,
            c->lang == LANG_ZH ? o->capacity_s : 1e3 * k->goal.tpot_s, o->running, plan_limit_text(c, o->limit));
@@ -116,8 +118,10 @@ static void print_cost(const struct cli *c, const struct plan_verdict *v, const 
     plan_money_text(p->tco, cur, tco, sizeof tco);
     plan_money_text(p->per_call, cur, call, sizeof call);
     plan_money_text(p->per_mtok, cur, mtok, sizeof mtok);
-    printf(cli_text(c, "\ncost a month: %s %s; purchase %s, three years in all %s; a call %s, a million tokens %s\n",
-                    "\n每月成本：%s %s；采购 %s，三年总成本 %s；每次调用 %s，每百万词元 %s\n"),
+    printf(cli_text(c,
+                    "\ncost a month: %s %s; purchase %s, three years in all %s\n"
+                    "a call %s, a million tokens %s\n",
+                    "\n每月成本：%s %s；采购 %s，三年总成本 %s\n每次调用 %s，每百万词元 %s\n"),
            month, cur->name, capex, tco, call, mtok);
     for (int i = 0; i < N_COST_PART; i++) {
         if (!(p->part[i] > 0)) continue;
@@ -187,21 +191,31 @@ static void print_apis(const struct cli *c, const struct plan_case *k, const str
 
 /* --- decision --- */
 
+/* Names of rules whose facts are missing, broken into lines. */
+static void print_unknown_rules(const struct cli *c, const struct plan_case *k, const struct decision *d)
+{
+    int column = 0;
+    for (size_t i = 0; i < k->rules->n; i++) {
+        if (d->state[i] != RULE_UNKNOWN) continue;
+        const char *id = k->rules->item[i].id, *before = cli_text(c, ", ", "、");
+        if (column == 0) before = cli_text(c, "  not known, so not counted: ", "  信息不足、未计入：");
+        bool full = column > 0 && column + str_columns(before) + str_columns(id) >= WRAP_LINE_COLUMNS;
+        if (full) column = 0;
+        column += str_columns(full ? "    " : before) + str_columns(id);
+        printf("%s%s", full ? cli_text(c, ",\n    ", "、\n    ") : before, id);
+    }
+    if (column) putchar('\n');
+}
+
 static void print_rules(const struct cli *c, const struct plan_case *k, const struct decision *d)
 {
     for (size_t i = 0; i < k->rules->n; i++) {
         const struct decision_rule *r = &k->rules->item[i];
         if (d->state[i] != RULE_FIRED) continue;
-        printf("  %s +%.3g: %s\n", plan_choice_text(c, r->favours), r->weight, c->lang == LANG_ZH ? r->zh : r->en);
+        printf(cli_text(c, "  %s +%.3g: %s\n", "  %s +%.3g：%s\n"), plan_choice_text(c, r->favours), r->weight,
+               c->lang == LANG_ZH ? r->zh : r->en);
     }
-    bool first = true;
-    for (size_t i = 0; i < k->rules->n; i++) {
-        if (d->state[i] != RULE_UNKNOWN) continue;
-        printf("%s%s", first ? cli_text(c, "  not known, so not counted: ", "  信息不足、未计入：") : ", ",
-               k->rules->item[i].id);
-        first = false;
-    }
-    if (!first) putchar('\n');
+    print_unknown_rules(c, k, d);
 }
 
 static void print_changes(const struct cli *c, const struct plan_case *k, const struct plan_verdict *v)
@@ -233,8 +247,10 @@ static void print_money(const struct cli *c, const struct plan_verdict *v, const
     plan_money_text(v->cost.monthly, cur, own, sizeof own);
     plan_money_text(v->api_monthly, cur, api, sizeof api);
     plan_money_text(v->hybrid_monthly, cur, hybrid, sizeof hybrid);
-    printf(cli_text(c, "money alone, a month in %s: private %s, API %s (%s), hybrid %s with %.0f %% sent to the API\n",
-                    "仅看费用（每月，%s）：私有化 %s，API %s（%s），混合 %s（%.0f%% 转给 API）\n"),
+    printf(cli_text(c,
+                    "money alone, a month in %s: private %s, API %s (%s),\n"
+                    "hybrid %s with %.0f %% sent to the API\n",
+                    "仅看费用（每月，%s）：私有化 %s，API %s（%s），\n混合 %s（%.0f%% 转给 API）\n"),
            cur->name, own, api, v->api->model, hybrid, 100 * v->in[COST_ROUTED].mid);
 }
 
