@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "doors/cli/cli.h"
+#include "doors/cli/print_wrapped.h"
 #include "ground/base/mem.h"
 #include "lifecycle/plan/seed_table.h"
 
@@ -30,9 +31,9 @@ static void print_rows(const struct cli *c, const struct seed_rows *rows, enum s
     for (size_t i = 0; i < rows->n; i++) {
         const struct seed_row *r = &rows->row[i];
         if (r->table != table) continue;
-        printf("%s\n  %s: %s\n", cli_text(c, r->claim_en, r->claim_zh),
-               cli_text(c, seed_verdict_en[r->verdict], seed_verdict_zh[r->verdict]),
-               cli_text(c, r->reason_en, r->reason_zh));
+        print_wrapped("%s\n  %s: %s\n", cli_text(c, r->claim_en, r->claim_zh),
+                      cli_text(c, seed_verdict_en[r->verdict], seed_verdict_zh[r->verdict]),
+                      cli_text(c, r->reason_en, r->reason_zh));
     }
 }
 

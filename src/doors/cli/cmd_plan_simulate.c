@@ -6,6 +6,7 @@
 #include "doors/cli/plan_local.h"
 #include "doors/cli/plan_options.h"
 #include "doors/cli/plan_target.h"
+#include "doors/cli/print_wrapped.h"
 #include "ground/base/clock.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
@@ -184,34 +185,36 @@ static json_t *result_json(const struct job *j, const struct sim_result *r, doub
 
 static void print_quantiles(const char *name, const struct sim_quantiles *q)
 {
-    printf("%s%*s %9.0f %9.0f %9.0f %9.0f %9.0f %9.0f\n", name, str_padding(name, 26), "", 1e3 * q->mean, 1e3 * q->p50,
+    printf("%s%*s %8.0f %8.0f %8.0f %8.0f %8.0f %8.0f\n", name, str_padding(name, 22), "", 1e3 * q->mean, 1e3 * q->p50,
            1e3 * q->p90, 1e3 * q->p95, 1e3 * q->p99, 1e3 * q->max);
 }
 
 static void print_result(const struct cli *c, const struct job *j, const struct sim_result *r)
 {
     struct queue_result q;
-    printf(cli_text(c, "%s %s on %d x %d cards of %s: %zu requests in the figures, mean %.0f + %.0f tokens\n\n",
-                    "%s %s，%d 个副本 x %d 卡 %s：统计 %zu 个请求，平均 %.0f + %.0f 词元\n\n"),
-           j->system.model->name, j->system.quant->name, j->setup.replicas, j->system.layout.tp * j->system.layout.pp,
-           j->system.hardware ? j->system.hardware->id : cli_text(c, "this machine", "本机"), r->n,
-           j->goal.prompt_tokens, j->goal.output_tokens);
-    printf("%-26s %9s %9s %9s %9s %9s %9s\n", "ms", "mean", "p50", "p90", "p95", "p99", "max");
+    print_wrapped(cli_text(c, "%s %s on %d x %d cards of %s: %zu requests in the figures, mean %.0f + %.0f tokens\n\n",
+                           "%s %s，%d 个副本 x %d 卡 %s：统计 %zu 个请求，平均 %.0f + %.0f 词元\n\n"),
+                  j->system.model->name, j->system.quant->name, j->setup.replicas,
+                  j->system.layout.tp * j->system.layout.pp,
+                  j->system.hardware ? j->system.hardware->id : cli_text(c, "this machine", "本机"), r->n,
+                  j->goal.prompt_tokens, j->goal.output_tokens);
+    printf("%-22s %8s %8s %8s %8s %8s %8s\n", "ms", "mean", "p50", "p90", "p95", "p99", "max");
     print_quantiles(cli_text(c, "wait for a place", "等待位置"), &r->wait_s);
     print_quantiles(cli_text(c, "first token (TTFT)", "首词元（TTFT）"), &r->ttft_s);
     print_quantiles(cli_text(c, "between tokens (TPOT)", "词元间隔（TPOT）"), &r->tpot_s);
     print_quantiles(cli_text(c, "whole answer", "完整回答"), &r->total_s);
-    printf(cli_text(c,
-                    "\n%.4g requests and %.0f tokens a second; a replica computes %.0f %% of the time, %.1f answers "
-                    "together\ncache filled to %.0f %% at most, %llu answers interrupted for lack of room\n",
-                    "\n每秒 %.4g 个请求、%.0f 词元；副本 %.0f%% 的时间在计算，平均同时 %.1f 个回答\n"
-                    "缓存最多占用 %.0f%%，因空间不足中断 %llu 次\n"),
-           r->requests_s, r->output_tok_s, 100 * r->busy, r->mean_batch, 100 * r->kv_peak,
-           (unsigned long long)r->preemptions);
+    print_wrapped(
+        cli_text(c,
+                 "\n%.4g requests and %.0f tokens a second; a replica computes %.0f %% of the time, %.1f answers "
+                 "together\ncache filled to %.0f %% at most, %llu answers interrupted for lack of room\n",
+                 "\n每秒 %.4g 个请求、%.0f 词元；副本 %.0f%% 的时间在计算，平均同时 %.1f 个回答\n"
+                 "缓存最多占用 %.0f%%，因空间不足中断 %llu 次\n"),
+        r->requests_s, r->output_tok_s, 100 * r->busy, r->mean_batch, 100 * r->kv_peak,
+        (unsigned long long)r->preemptions);
     if (closed_form(j, &q) && q.stable)
-        printf(cli_text(c, "by formula: %.1f answers together, %.2g %% of requests wait, %.0f ms on average\n",
-                        "按公式：平均同时 %.1f 个回答，%.2g%% 的请求等待，平均 %.0f 毫秒\n"),
-               q.running, 100 * q.p_wait, 1e3 * q.mean_wait_s);
+        print_wrapped(cli_text(c, "by formula: %.1f answers together, %.2g %% of requests wait, %.0f ms on average\n",
+                               "按公式：平均同时 %.1f 个回答，%.2g%% 的请求等待，平均 %.0f 毫秒\n"),
+                      q.running, 100 * q.p_wait, 1e3 * q.mean_wait_s);
     else if (j->rate_s > 0)
         printf("%s\n", cli_text(c, "by formula: more arrives than is answered, the queue grows without end",
                                 "按公式：到达多于应答，队列会无限增长"));
@@ -253,7 +256,7 @@ const struct command cmd_plan_simulate = {
     .summary_zh = "按预测速度模拟负载：等待、首词元与各分位数",
     .usage = "--model M [--hardware H [--count N]] (--arrivals poisson:RATE|closed:USERS|... | --trace F.csv) "
              "[--requests N] [--replicas N]",
-    .example = "tailor plan simulate --model Qwen3-8B --quant AWQ --hardware RTX4090 --arrivals poisson:2",
+    .example = "tailor plan simulate --model Qwen3-8B --hardware RTX4090 --arrivals poisson:2",
     .params = params,
     .n_param = N_ELEM(params),
     .run = run,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "doors/cli/plan_money.h"
+#include "doors/cli/print_wrapped.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
 #include "lifecycle/plan/search.h"
@@ -124,7 +125,7 @@ static void print_point(const struct search_point *p, const struct plan_currency
     search_class_text(p->quality_class, quality, sizeof quality);
     plan_money_text(p->monthly_cny, cur, month, sizeof month);
     plan_money_text(p->capex_cny, cur, capex, sizeof capex);
-    printf("%-9s %-22.22s %-7s %4d x %-13.13s %8.0f %8.1f %12s %14s\n", quality, p->model->name, p->quant->name,
+    printf("%-8s %-18.18s %-6.6s %3dx%-11.11s %5.0f %4.0f %8s %9s\n", quality, p->model->name, p->quant->name,
            p->cards_per_replica * p->replicas, p->hardware->id, 1e3 * p->ttft_s, 1e3 * p->tpot_s, month, capex);
 }
 
@@ -135,9 +136,9 @@ static void print_heads(const struct cli *c)
         const char *en, *zh;
         int columns;
         bool right;
-    } head[] = {{"quality", "质量", 9, false},  {"model", "模型", 22, false},    {"quant", "量化", 7, false},
-                {"hardware", "硬件", 20, true}, {"TTFT ms", "TTFT ms", 8, true}, {"TPOT ms", "TPOT ms", 8, true},
-                {"a month", "每月", 12, true},  {"purchase", "采购", 14, true}};
+    } head[] = {{"quality", "质量", 8, false},   {"model", "模型", 18, false}, {"quant", "量化", 6, false},
+                {"hardware", "硬件", 15, false}, {"TTFT", "TTFT", 5, true},    {"TPOT", "TPOT", 4, true},
+                {"a month", "每月", 8, true},    {"purchase", "采购", 9, true}};
     for (size_t i = 0; i < N_ELEM(head); i++) {
         const char *text = cli_text(c, head[i].en, head[i].zh);
         int pad = str_padding(text, head[i].columns);
@@ -154,13 +155,13 @@ static void print_misses(const struct cli *c, const struct search_query *q, cons
         char why[200];
         why_text(m, q, c->lang, why, sizeof why);
         if (m->hardware)
-            printf("  %s %s %d x %s: %s\n", m->model->name, m->quant->name, m->cards, m->hardware->id, why);
+            print_wrapped("  %s %s %d x %s: %s\n", m->model->name, m->quant->name, m->cards, m->hardware->id, why);
         else
-            printf("  %s: %s\n", m->model->name, why);
+            print_wrapped("  %s: %s\n", m->model->name, why);
     }
     if (r->n_miss > most)
-        printf(cli_text(c, "  ... and %zu more (--json lists all)\n", "  ……另有 %zu 个（--json 列出全部）\n"),
-               r->n_miss - most);
+        print_wrapped(cli_text(c, "  ... and %zu more (--json lists all)\n", "  ……另有 %zu 个（--json 列出全部）\n"),
+                      r->n_miss - most);
 }
 
 static void print_result(const struct cli *c, const struct param_set *args, const struct search_query *q,
@@ -169,16 +170,18 @@ static void print_result(const struct cli *c, const struct param_set *args, cons
     struct plan_verdict rates = {.confidence = 0};
     rates.in[COST_CNY_USD] = q->in[COST_CNY_USD];
     struct plan_currency cur = plan_currency_of(args, &rates);
-    printf(cli_text(c,
-                    "%zu of %zu combinations of the catalogue carry the demand within TTFT %.0f ms and TPOT %.0f ms.\n"
-                    "Those that no other beats in quality, cost and time at once, cheapest first (money in %s).\n"
-                    "quality: class of the model's size (nothing was evaluated; `tailor eval` measures it on your "
-                    "cases); at most\nfour of a class are shown, --json has all\n\n",
-                    "目录中有 %zu 个组合（共试 %zu 个）能在首词元 %.0f 毫秒、词元间隔 %.0f 毫秒内承载需求。\n"
-                    "下列组合在质量、成本与时间上没有被其他组合全面超过，按成本由低到高（货币：%s）。\n"
-                    "质量：以模型规模分级代替（未做评测；`tailor eval` 可在您的题目上测量）；每级最多列出四个，--json "
-                    "给出全部\n\n"),
-           r->n_point, r->n_tried, 1e3 * q->goal.ttft_s, 1e3 * q->goal.tpot_s, cur.name);
+    print_wrapped(
+        cli_text(
+            c,
+            "%zu of %zu combinations of the catalogue carry the demand within TTFT %.0f ms and TPOT %.0f ms.\n"
+            "Those that no other beats in quality, cost and time at once, cheapest first (money in %s, times in ms).\n"
+            "quality: class of the model's size (nothing was evaluated; `tailor eval` measures it on your "
+            "cases); at most\nfour of a class are shown, --json has all\n\n",
+            "目录中有 %zu 个组合（共试 %zu 个）能在首词元 %.0f 毫秒、词元间隔 %.0f 毫秒内承载需求。\n"
+            "下列组合在质量、成本与时间上没有被其他组合全面超过，按成本由低到高（货币：%s；时间：毫秒）。\n"
+            "质量：以模型规模分级代替（未做评测；`tailor eval` 可在您的题目上测量）；每级最多列出四个，--json "
+            "给出全部\n\n"),
+        r->n_point, r->n_tried, 1e3 * q->goal.ttft_s, 1e3 * q->goal.tpot_s, cur.name);
     print_heads(c);
     int shown[N_CLASS] = {0};
     for (size_t i = 0; i < r->n_point; i++)
@@ -188,7 +191,7 @@ static void print_result(const struct cli *c, const struct param_set *args, cons
         printf("\n%s\n", cli_text(c, "why not (the nearest miss of each):", "未入选的原因（各取最接近者）："));
     print_misses(c, q, r);
     if (r->n_point)
-        printf(
+        print_wrapped(
             cli_text(
                 c,
                 "\n`tailor plan --model %s --quant %s --hardware %s ...` says more of a point: cost, API, decision\n",
