@@ -152,7 +152,6 @@ const struct message_zh message_zh_table[] = {
     {"cannot use the home \"*\": it is a file, a directory is needed", "主目录“$1”是文件，应为目录"},
     {"cannot open the registry: \"*\" is not a directory", "无法打开注册表：“$1”不是目录"},
     {"cannot find column \"*\" in \"*\": its columns are *", "“$2”中没有列“$1”，它的列有#3"},
-    {"cannot find the catalogue: *", "找不到模型目录文件 catalog/models.csv，请用 --catalog 给出"},
     {"cannot show run \"*\": it has no manifest.json", "无法显示运行“$1”：其中没有 manifest.json"},
     {"cannot read the run \"*\": it has no run.yaml", "无法读取运行“$1”：其中没有 run.yaml"},
     {"cannot read \"*\": it is no evaluation (manifest.json is missing)", "无法读取“$1”：不是评测目录（缺少 manifest.json）"},
