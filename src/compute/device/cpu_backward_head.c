@@ -12,7 +12,7 @@ struct head_loss {
     const float *x;
     float *dx;
     size_t n_embd, n_vocab, ld_logits;
-    float scale;
+    float scale, sharpen;     /* 1 / temperature */
     enum cpu_path path, back; /* forward and transposed product */
     /* the chunk in hand */
     const int32_t *rows, *target;
@@ -71,6 +71,7 @@ static void finish_logits(const struct head_loss *w, float *logits)
         k->softcap(logits, w->n_vocab, w->scale, w->p->softcap);
     else if (w->scale != 1.0f)
         k->scale(logits, w->scale, w->n_vocab);
+    if (w->sharpen != 1.0f) k->scale(logits, w->sharpen, w->n_vocab);
 }
 
 /* Gradient of the finished logits, in place, then of the raw ones. finished: scratch for a row. */
@@ -78,11 +79,12 @@ static void logits_back(const struct head_loss *w, float *logits, float lse, siz
                         float *finished)
 {
     const struct kern *k = &w->d->kern;
-    float cap = w->p->softcap;
+    float cap = w->p->softcap * w->sharpen; /* of the finished ones */
     if (cap > 0) memcpy(finished, logits, w->n_vocab * sizeof(float));
     k->cross_entropy_backward(logits, logits, w->n_vocab, lse, target, weight);
     for (size_t i = 0; i < w->n_vocab && cap > 0; i++) logits[i] *= 1.0f - (finished[i] / cap) * (finished[i] / cap);
     if (w->scale != 1.0f) k->scale(logits, w->scale, w->n_vocab);
+    if (w->sharpen != 1.0f) k->scale(logits, w->sharpen, w->n_vocab);
 }
 
 static void take_loss(const struct head_loss *w, int worker, int n_worker)
@@ -164,6 +166,7 @@ void dev_head_loss(struct dev *d, const struct dev_batch *b, const struct dev_he
     struct head_loss w = {.d = d, .p = p, .x = x, .dx = dx, .n_embd = m->n_in, .n_vocab = m->n_out};
     if (g != NULL) w.g = *g;
     w.scale = p->scale > 0 ? p->scale : 1.0f;
+    w.sharpen = p->temperature > 0 ? 1.0f / p->temperature : 1.0f;
     w.ld_logits = m->n_group * KERN_ROWS;
     w.path = cpu_path_choose(d, DEV_TRAIN, m->type, false, (size_t)n_row);
     w.back = back_path(d, m, (size_t)n_row);
@@ -179,6 +182,18 @@ void dev_head_loss(struct dev *d, const struct dev_batch *b, const struct dev_he
         w.h.n_row = w.dlogits.n_row = w.n_row;
         pool_run(d->pool, head_worker, &w);
     }
+}
+
+void dev_log_prob(const struct dev *d, float *logits, size_t n_vocab, float temperature, int32_t id, float *room,
+                  float *logp, float *entropy)
+{
+    const struct kern *k = &d->kern;
+    if (temperature != 1.0f) k->scale(logits, 1.0f / temperature, n_vocab);
+    float lse = k->log_sum_exp(logits, n_vocab);
+    *logp = -(lse - logits[id]);
+    memcpy(room, logits, n_vocab * sizeof(float));
+    (void)k->softmax(room, n_vocab, 1.0f);
+    *entropy = lse - k->dot(room, logits, n_vocab);
 }
 
 size_t back_head_bytes(const struct dev *d, const struct dev_train_shape *s)

@@ -274,8 +274,9 @@ struct dev_head {
     const float *norm;
     float eps;
     struct dev_proj out;
-    float scale;   /* of the logits; 0: 1 */
-    float softcap; /* c > 0: then l becomes c * tanh(l / c) */
+    float scale;       /* of the logits; 0: 1 */
+    float softcap;     /* c > 0: then l becomes c * tanh(l / c) */
+    float temperature; /* of dev_head_loss: last, l becomes l / temperature; 0: 1 */
 };
 void dev_head(struct dev *d, const struct dev_batch *b, const struct dev_head *p, const float *x, const int32_t *rows,
               int n_row, float *logits);
@@ -313,6 +314,10 @@ struct dev_head_grad {
 void dev_head_loss(struct dev *d, const struct dev_batch *b, const struct dev_head *p, const float *x,
                    const int32_t *rows, const int32_t *target, const float *weight, int n_row, float *loss,
                    uint8_t *correct, float *dx, const struct dev_head_grad *g);
+/* Of a row of logits, host memory [n_vocab], which it divides by the temperature: the log-probability of id as
+ * dev_head_loss has it, and the entropy of the row in nats. room: host memory [n_vocab]. One thread. */
+void dev_log_prob(const struct dev *d, float *logits, size_t n_vocab, float temperature, int32_t id, float *room,
+                  float *logp, float *entropy);
 /* dx of the embeddings -> de[n_vocab][n_embd] += scale * dx, rows of one id in the order of the batch. */
 void dev_embed_backward(struct dev *d, float *de, const int32_t *ids, int n_tok, size_t n_embd, float scale,
                         const float *dx);

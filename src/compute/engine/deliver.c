@@ -84,6 +84,15 @@ static enum finish_reason take_choice(struct engine *g, struct sequence *s, int3
     }
 }
 
+/* Of the token that was drawn from this row, which is not needed any more. */
+static void keep_logp(struct engine *g, struct sequence *s, float *logits, int32_t id)
+{
+    size_t i = s->n_id - s->n_prompt;
+    float temperature = s->sampling.greedy ? 1.0f : s->sampling.temperature;
+    dev_log_prob(model_dev(g->model), logits, (size_t)g->n_vocab, temperature, id,
+                 g->logits + (size_t)g->max_batch * (size_t)g->n_vocab, &s->logp[i], &s->entropy[i]);
+}
+
 void deliver_token(struct engine *g, struct sequence *s, float *logits)
 {
     struct sample_history h = {.ids = s->ids, .n_prompt = s->n_prompt, .n_id = s->n_id};
@@ -94,6 +103,7 @@ void deliver_token(struct engine *g, struct sequence *s, float *logits)
         log_error("cannot choose token %zu of a sequence: no logit is a finite number", s->n_id);
     } else {
         s->n_sampled++;
+        if (s->logp) keep_logp(g, s, logits, id);
         reason = s->choices ? take_choice(g, s, id) : take_token(g, s, id);
     }
     if (reason != FINISH_NONE) end_run(g, s, reason);

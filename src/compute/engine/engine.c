@@ -58,7 +58,7 @@ static int make_buffers(struct engine *g, struct err *e)
     g->segment = mem_try_array(n_batch, sizeof(*g->segment));
     g->out_row = mem_try_array(n_batch, sizeof(*g->out_row));
     g->step_ids = mem_try_array(n_tok, sizeof(*g->step_ids));
-    if (mul_size(n_batch * sizeof(float), (size_t)g->n_vocab, &n_logit)) g->logits = mem_try_aligned(n_logit);
+    if (mul_size((n_batch + 1) * sizeof(float), (size_t)g->n_vocab, &n_logit)) g->logits = mem_try_aligned(n_logit);
     if (!g->run || !g->owner || !g->segment || !g->out_row || !g->step_ids || !g->logits)
         return err_set(e, ERR_NOMEM, NULL, "cannot make an engine for %d sequences: out of memory", g->max_batch);
     buf_init(&g->piece, 3 * g->token_bytes + 16);
@@ -72,7 +72,7 @@ static int make_buffers(struct engine *g, struct err *e)
 static uint64_t step_bytes(const struct engine *g)
 {
     int n_tok = g->max_batch + g->chunk_tok;
-    return model_reserve_bytes(g->model, n_tok) + (uint64_t)g->max_batch * (uint64_t)g->n_vocab * sizeof(float);
+    return model_reserve_bytes(g->model, n_tok) + ((uint64_t)g->max_batch + 1) * (uint64_t)g->n_vocab * sizeof(float);
 }
 
 /* Pages of layers with a window: for every sequence and one pass of logits what their windows span and the block that

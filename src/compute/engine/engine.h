@@ -71,7 +71,8 @@ struct sequence_request {
     size_t n_id;
     int max_tokens; /* of the answer; 0: up to n_ctx */
     bool ignore_eos;
-    int adapter; /* engine_add_adapter's index, -1: none */
+    bool keep_logp; /* record log-probabilities: of the whole vocabulary, so without choices, top_k, top_p and min_p */
+    int adapter;    /* engine_add_adapter's index, -1: none */
     struct sampling sampling;
     const struct choice_set *choices; /* NULL: free */
     const char *const *stop;          /* texts that end the answer, not part of it; borrowed until the end */
@@ -105,6 +106,9 @@ void engine_wake(struct engine *g);
 struct sequence_result {
     const int32_t *ids;
     size_t n_id;
+    /* [n_id] with keep_logp, else NULL: of each token at the temperature (greedy: 1), penalties applied; and the
+     * entropy, in nats, of what it was drawn from */
+    const float *logp, *entropy;
     const char *text; /* NULL without tokenizer; whole UTF-8 characters; stop texts and end tokens left out */
     size_t text_len;
     enum finish_reason reason;

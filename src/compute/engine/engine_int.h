@@ -42,7 +42,8 @@ struct sequence {
     struct sampling sampling;
     const struct choice_set *choices;
     int node;
-    int32_t *option; /* room for the options of any node */
+    float *logp, *entropy; /* [n_limit - n_prompt], NULL: not kept */
+    int32_t *option;       /* room for the options of any node */
     struct answer_text text;
     bool ignore_eos;
     int adapter;
@@ -81,7 +82,7 @@ struct engine {
     struct sequence **owner;     /* [max_batch] whose segment it is */
     int32_t *out_row;            /* [max_batch] */
     int n_tok, n_segment, n_out;
-    float *logits;      /* [max_batch][n_vocab] */
+    float *logits;      /* [max_batch + 1][n_vocab]; the last row is room for work on another */
     float *pass_logits; /* engine_logits: [pass_rows][n_vocab], made at its first call */
     int pass_rows;
     struct buf piece;               /* bytes of one token */

@@ -31,6 +31,12 @@ static int check_request(const struct engine *g, const struct sequence_request *
     if (!rc) rc = sampling_check(&r->sampling, e);
     if (!rc && r->max_tokens < 0)
         rc = err_set(e, ERR_INPUT, "max_tokens", "cannot use max_tokens %d: it must be at least 0", r->max_tokens);
+    const struct sampling *s = &r->sampling;
+    bool cut = r->choices || (!s->greedy && (s->top_k > 0 || s->top_p < 1 || s->min_p > 0));
+    if (!rc && r->keep_logp && cut)
+        rc = err_set(e, ERR_INPUT, "keep_logp",
+                     "cannot record log-probabilities with choices, top_k, top_p or min_p: they are of the whole "
+                     "vocabulary");
     if (!rc && (r->adapter < -1 || r->adapter >= g->n_adapter))
         rc = err_set(e, ERR_INPUT, "adapter", "cannot use adapter %d: there are %d", r->adapter, g->n_adapter);
     return rc;
@@ -45,7 +51,9 @@ static int make_memory(struct engine *g, struct sequence *s, const struct sequen
     s->ids = mem_try_array(s->n_limit, sizeof(*s->ids));
     s->block = mem_try_array((size_t)s->max_block, sizeof(*s->block));
     s->option = mem_try_array(r->choices ? choice_max_option(r->choices) : 1, sizeof(*s->option));
-    if (!s->ids || !s->block || !s->option)
+    if (r->keep_logp) s->logp = mem_try_array(n_answer, 2 * sizeof(*s->logp));
+    if (s->logp) s->entropy = s->logp + n_answer;
+    if (!s->ids || !s->block || !s->option || (r->keep_logp && !s->logp))
         return err_set(e, ERR_NOMEM, NULL, "cannot keep a sequence of %zu tokens: out of memory", s->n_limit);
     memcpy(s->ids, r->ids, r->n_id * sizeof(*s->ids));
     int rc = answer_text_init(&s->text, g->tok, cap + 4, r->stop, r->n_stop, e);
@@ -123,6 +131,7 @@ void sequence_free(struct sequence *s)
     mem_free(s->ids);
     mem_free(s->block);
     mem_free(s->option);
+    mem_free(s->logp);
     answer_text_deinit(&s->text);
     mem_free(s);
 }
@@ -195,6 +204,8 @@ void sequence_get(const struct sequence *s, struct sequence_result *r)
     *r = (struct sequence_result){
         .ids = s->ids + s->n_prompt,
         .n_id = s->n_id - s->n_prompt,
+        .logp = s->logp,
+        .entropy = s->entropy,
         .text = s->text.data,
         .text_len = s->text.n_visible,
         .reason = s->reason,

@@ -350,6 +350,7 @@ int tape_step(struct tape *t, const struct tape_batch *b, struct adapter *a, boo
     dev_embed(d, t->layer[0].x, t->m->embedding, b->ids, b->n_tok, t->m->params.embedding_scale);
     for (int l = 0; l < t->m->params.n_layer; l++) t->m->family->tape_forward(t, l);
     struct dev_head head = model_head(t->m);
+    head.temperature = b->temperature;
     const struct dev_head_grad g = t->weights != NULL ? weights_head_grad(t->weights) : (struct dev_head_grad){0};
     if (back) dev_zero(d, t->dx, (size_t)b->n_tok * (size_t)t->m->params.n_embd);
     const struct dev_head_grad none = {0};

@@ -64,12 +64,22 @@ static void show_note(void *arg, const char *line)
 static void show_progress(void *arg, const struct train_progress *p)
 {
     struct view *v = arg;
-    char note[160];
+    char note[240];
     if (!v->begun)
         progress_begin(&v->progress, v->c, cli_text(v->c, "tuning", "微调"), cli_text(v->c, "steps", "步"),
                        (double)(p->step - 1), (double)p->n_step);
     v->begun = true;
-    snprintf(note, sizeof(note), cli_text(v->c, "loss %.4f, %.0f tok/s", "损失 %.4f，%.0f 词元/秒"), p->loss, p->tok_s);
+    if (p->has_reward)
+        snprintf(
+            note, sizeof(note),
+            cli_text(v->c,
+                     "reward %.3f (spread %.3f, equal groups %.0f %%), entropy %.2f, KL %.3g, clipped %.0f %%, "
+                     "%.0f tokens an answer",
+                     "奖励 %.3f（离散度 %.3f，组内无差异 %.0f %%），熵 %.2f，KL %.3g，截断 %.0f %%，每答案 %.0f 词元"),
+            p->reward, p->reward_std, 100 * p->equal_groups, p->entropy, p->kl, 100 * p->clipped, p->answer_tokens);
+    else
+        snprintf(note, sizeof(note), cli_text(v->c, "loss %.4f, %.0f tok/s", "损失 %.4f，%.0f 词元/秒"), p->loss,
+                 p->tok_s);
     progress_update(&v->progress, (double)p->step, note);
 }
 
@@ -115,7 +125,7 @@ static void print_result(const struct cli *c, const char *run, bool full, const 
 static int tune(const struct cli *c, struct param_set *fields, bool resume, struct err *e)
 {
     struct cli mine = *c;
-    struct train_config cfg;
+    struct train_config cfg = {0};
     struct tune_places places = {0};
     struct cli_model m = {0};
     struct dev *d = NULL;
@@ -156,6 +166,7 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
     cli_model_close(&m);
     dev_free(d);
     tune_places_deinit(&places);
+    train_config_deinit(&cfg);
     return rc;
 }
 

@@ -30,11 +30,12 @@ enum param_type {
 enum {
     PARAM_POSITIONAL = 1, /* taken in order from the arguments that are not flags */
     PARAM_REQUIRED = 2,
-    PARAM_REPEAT = 4,   /* may be given several times (PARAM_STRING): --adapter A --adapter B */
-    PARAM_REST = 8,     /* positional that takes all remaining arguments (PARAM_STRING) */
-    PARAM_REFUSED = 16, /* known, but not supported by this version: in no help, -ERR_UNSUPPORTED when it is set */
-    PARAM_ABOVE = 32,   /* min itself is not a value: above min, at most max */
-    PARAM_ONCE = 64     /* a second one on the same command line is an error, where others are overridden by it */
+    PARAM_REPEAT = 4,    /* may be given several times (PARAM_STRING): --adapter A --adapter B */
+    PARAM_REST = 8,      /* positional that takes all remaining arguments (PARAM_STRING) */
+    PARAM_REFUSED = 16,  /* known, but not supported by this version: in no help, -ERR_UNSUPPORTED when it is set */
+    PARAM_ABOVE = 32,    /* min itself is not a value: above min, at most max */
+    PARAM_OBJECTS = 128, /* of a PARAM_LIST: every element is an object, kept as its JSON text */
+    PARAM_ONCE = 64      /* a second one on the same command line is an error, where others are overridden by it */
 };
 
 struct param {

@@ -45,6 +45,8 @@ int param_put_text(struct param_set *s, size_t idx, const char *text, bool first
 void param_put_empty(struct param_set *s, size_t idx);
 /* A value as JSON; new reference. */
 json_t *param_value_json(const struct param *p, const struct value *v);
+/* The same for one JSON value, which must be an object (PARAM_OBJECTS). */
+int param_put_object(struct param_set *s, size_t idx, const json_t *object, bool first, struct err *e) MUST_CHECK;
 /* Begin a source: values set from now on replace those of sources before. */
 void param_begin_source(struct param_set *s, bool as_flags);
 

@@ -195,6 +195,34 @@ int param_put_text(struct param_set *s, size_t idx, const char *text, bool first
     return 0;
 }
 
+int param_put_object(struct param_set *s, size_t idx, const json_t *object, bool first, struct err *e)
+{
+    const char *name = s->table[idx].name;
+    struct buf text;
+    if (!json_is_object(object))
+        return err_set(e, ERR_USAGE, name, "cannot set \"%s\": it is %s, %s is needed", name, json_kind(object),
+                       "an object");
+    buf_init(&text, PARAM_FILE_MAX_BYTES);
+    int rc = json_format(object, JSON_LINE, &text);
+    rc = rc ? err_set(e, -rc, name, "cannot set \"%s\": out of memory", name)
+            : param_put_text(s, idx, text.data, first, e);
+    buf_deinit(&text);
+    return rc;
+}
+
+/* Objects as text: one, or an array of them. */
+static int put_objects(struct param_set *s, size_t idx, const char *text, struct err *e)
+{
+    json_t *v = NULL;
+    int rc = json_parse(text, strlen(text), s->table[idx].name, &v, e);
+    param_put_empty(s, idx);
+    if (rc == 0 && !json_is_array(v)) rc = param_put_object(s, idx, v, true, e);
+    for (size_t i = 0; rc == 0 && i < json_array_size(v); i++)
+        rc = param_put_object(s, idx, json_array_get(v, i), false, e);
+    json_decref(v);
+    return rc;
+}
+
 /* Comma-separated elements; the empty text is the empty list. */
 static int put_list(struct param_set *s, size_t idx, const char *text, struct err *e)
 {
@@ -219,6 +247,7 @@ int param_set_text(struct param_set *s, const char *name, const char *text, stru
     const struct param *p = &s->table[idx];
     if (p->flags & (PARAM_REPEAT | PARAM_REST))
         return param_put_text(s, idx, text, s->value[idx].source != s->source, e);
+    if (p->flags & PARAM_OBJECTS) return put_objects(s, idx, text, e);
     if (param_is_list(p)) return put_list(s, idx, text, e);
     return param_put_text(s, idx, text, true, e);
 }
@@ -257,6 +286,7 @@ static int put_json(struct param_set *s, size_t idx, const json_t *v, bool first
 {
     const struct param *p = &s->table[idx];
     char number[64], need[256];
+    if (p->flags & PARAM_OBJECTS && !json_is_string(v)) return param_put_object(s, idx, v, first, e);
     if (json_type_fits(p, v)) return param_put_text(s, idx, json_scalar_text(v, number), first, e);
     param_needed(p, need, sizeof need);
     return err_set(e, ERR_USAGE, p->name, "cannot set \"%s\": it is %s, %s is needed", p->name, json_kind(v), need);
@@ -311,6 +341,7 @@ static json_t *item_json(const struct param *p, const struct item *item)
     case PARAM_FLOATS:
         return json_finite(item->number);
     default:
+        if (p->flags & PARAM_OBJECTS) return json_loads(item->text, 0, NULL);
         return json_string(item->text);
     }
 }

@@ -1,6 +1,6 @@
 /* YAML run files: libyaml's events fed into the table, and the values written as YAML. libyaml appears in this file
- * only. A file is one mapping of names to scalars or sequences of scalars; anchors, aliases, tags, nested mappings and
- * further documents are refused, so nothing in a file can grow while it is read. */
+ * only. A file is one mapping of names to scalars or sequences of scalars, or of mappings where a parameter holds
+ * objects; anchors, aliases, tags and further documents are refused, so nothing in a file can grow while it is read. */
 #include <stdio.h>
 #include <string.h>
 
@@ -11,6 +11,8 @@
 #include "ground/base/str.h"
 #include "ground/json/json.h"
 #include "ground/param/param_int.h"
+
+enum { OBJECT_DEPTH = 32 };
 
 struct reader {
     yaml_parser_t parser;
@@ -63,6 +65,91 @@ static int scalar_text(const struct reader *r, const char **text, bool *is_null,
     return 0;
 }
 
+/* --- objects: what an event begins, as JSON --- */
+
+static int read_json(struct reader *r, int depth, json_t **out, struct err *e);
+
+/* The value of a scalar: what is not in quotes may be a number, a truth value or nothing. */
+static int scalar_json(const struct reader *r, json_t **out, struct err *e)
+{
+    const char *text;
+    bool is_null;
+    int64_t integer;
+    double number;
+    int rc = scalar_text(r, &text, &is_null, e);
+    if (rc) return rc;
+    bool plain = r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    if (is_null)
+        *out = json_null();
+    else if (plain && (str_eq(text, "true") || str_eq(text, "false")))
+        *out = json_boolean(str_eq(text, "true"));
+    else if (plain && str_to_i64(text, &integer))
+        *out = json_integer(integer);
+    else if (plain && str_to_double(text, &number))
+        *out = json_finite(number);
+    else
+        *out = json_string(text);
+    return *out ? 0 : refuse(r, "a text is not valid UTF-8", e);
+}
+
+static int read_json_list(struct reader *r, int depth, json_t *list, struct err *e)
+{
+    for (;;) {
+        json_t *v = NULL;
+        int rc = next_event(r, e);
+        if (rc || r->event.type == YAML_SEQUENCE_END_EVENT) return rc;
+        rc = read_json(r, depth, &v, e);
+        if (rc) return rc;
+        if (json_array_append_new(list, v))
+            return err_set(e, ERR_NOMEM, r->path, "cannot read \"%s\": out of memory", r->path);
+    }
+}
+
+static int read_json_members(struct reader *r, int depth, json_t *object, struct err *e)
+{
+    for (;;) {
+        const char *name;
+        json_t *v = NULL;
+        bool is_null;
+        int rc = next_event(r, e);
+        if (rc || r->event.type == YAML_MAPPING_END_EVENT) return rc;
+        rc = scalar_text(r, &name, &is_null, e);
+        if (rc == 0 && json_object_get(object, name)) rc = refuse(r, "the same name is given twice", e);
+        char *key = rc == 0 ? mem_strdup(name) : NULL;
+        if (rc == 0) rc = next_event(r, e);
+        if (rc == 0) rc = read_json(r, depth, &v, e);
+        if (rc == 0 && json_object_set_new(object, key, v)) rc = refuse(r, "a name is not valid UTF-8", e);
+        mem_free(key);
+        if (rc) return rc;
+    }
+}
+
+static int read_json(struct reader *r, int depth, json_t **out, struct err *e)
+{
+    bool list = r->event.type == YAML_SEQUENCE_START_EVENT;
+    if (!list && r->event.type != YAML_MAPPING_START_EVENT) return scalar_json(r, out, e);
+    if (depth == 0) return refuse(r, "it is nested too deeply", e);
+    if (list ? r->event.data.sequence_start.anchor || r->event.data.sequence_start.tag
+             : r->event.data.mapping_start.anchor || r->event.data.mapping_start.tag)
+        return refuse(r, "anchors and tags are not supported", e);
+    json_t *v = list ? json_array() : json_object();
+    int rc = list ? read_json_list(r, depth - 1, v, e) : read_json_members(r, depth - 1, v, e);
+    if (rc)
+        json_decref(v);
+    else
+        *out = v;
+    return rc;
+}
+
+static int read_object(struct reader *r, size_t idx, struct err *e)
+{
+    json_t *v = NULL;
+    int rc = read_json(r, OBJECT_DEPTH, &v, e);
+    if (rc == 0) rc = param_put_object(r->set, idx, v, false, e);
+    json_decref(v);
+    return rc;
+}
+
 /* Behind a sequence start: elements up to its end. */
 static int read_sequence(struct reader *r, size_t idx, struct err *e)
 {
@@ -76,6 +163,11 @@ static int read_sequence(struct reader *r, size_t idx, struct err *e)
         int rc = next_event(r, e);
         if (rc) return rc;
         if (r->event.type == YAML_SEQUENCE_END_EVENT) return 0;
+        if (r->set->table[idx].flags & PARAM_OBJECTS && r->event.type == YAML_MAPPING_START_EVENT) {
+            rc = read_object(r, idx, e);
+            if (rc) return rc;
+            continue;
+        }
         rc = scalar_text(r, &text, &is_null, e);
         if (rc == 0) rc = param_put_text(r->set, idx, text, false, e);
         if (rc) return rc;
@@ -212,6 +304,7 @@ static int write_text(const char *text, struct buf *out)
 
 static int write_item(const struct param *p, const struct item *item, struct buf *out)
 {
+    if (p->flags & PARAM_OBJECTS) return buf_add_str(out, item->text); /* JSON is YAML */
     if (item->text) return write_text(item->text, out);
     struct value one = {.item = (struct item[]){*item}, .n = 1};
     struct param scalar = {.name = p->name, .type = p->type};

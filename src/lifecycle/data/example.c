@@ -329,6 +329,34 @@ static int read_judged(struct reading *r, struct example *x)
     return messages_check_target(x->messages, x->n_prompt, r->where, r->v, r->e);
 }
 
+/* Up to the last thing that was asked. */
+static int read_question(struct reading *r, struct example *x)
+{
+    int rc = read_form(r);
+    if (rc != 0) return rc;
+    x->messages = json_copy(r->prompt);
+    if (x->messages == NULL) return no_memory(r);
+    size_t n = json_array_size(x->messages);
+    if (n > 1 && message_has_role(json_array_get(x->messages, n - 1), "assistant")) json_array_remove(x->messages, --n);
+    x->n_prompt = n;
+    return messages_check_order(x->messages, r->where, r->v, r->e);
+}
+
+static int read_kind(struct reading *r, struct example *x, enum example_kind kind)
+{
+    switch (kind) {
+    case EXAMPLE_PAIR:
+        return read_pair(r, x);
+    case EXAMPLE_JUDGED:
+        return read_judged(r, x);
+    case EXAMPLE_PROMPT:
+        return read_question(r, x);
+    case EXAMPLE_ANSWER:
+    default:
+        return read_answer(r, x);
+    }
+}
+
 int example_read(struct example *x, const json_t *row, enum example_form form, enum example_kind kind,
                  const char *where, enum row_verdict *v, struct err *e)
 {
@@ -337,8 +365,7 @@ int example_read(struct example *x, const json_t *row, enum example_form form, e
     *v = ROW_KEPT;
     int rc = read_tools(&r, x);
     if (rc == 0) rc = read_variables(&r, x);
-    if (rc == 0)
-        rc = kind == EXAMPLE_ANSWER ? read_answer(&r, x) : kind == EXAMPLE_PAIR ? read_pair(&r, x) : read_judged(&r, x);
+    if (rc == 0) rc = read_kind(&r, x, kind);
     json_decref(r.prompt);
     json_decref(r.answer);
     return rc;

@@ -4,7 +4,8 @@
  * Forms are known by their members: {"messages": [...]} (OpenAI), {"conversations": [{"from", "value"}]} (ShareGPT),
  * {"instruction", "input", "output", "history", "system"} (Alpaca), {"prompt", "completion"} as texts or lists of
  * messages. Preferences: {"chosen", "rejected"} beside a prompt of any form, or two whole conversations that begin
- * alike. Judged answers: an answer with "label" (true: desirable). */
+ * alike. Judged answers: an answer with "label" (true: desirable). Prompts: any of these, what was answered last is
+ * left out. */
 #ifndef DATA_EXAMPLE_H
 #define DATA_EXAMPLE_H
 
@@ -19,7 +20,8 @@ enum example_form { FORM_ANY, FORM_OPENAI, FORM_SHAREGPT, FORM_ALPACA, FORM_PROM
 enum example_kind {
     EXAMPLE_ANSWER, /* all answers of a conversation; with a prompt of its own, what follows it */
     EXAMPLE_PAIR,   /* a better and a worse continuation */
-    EXAMPLE_JUDGED  /* the last answer, good or bad */
+    EXAMPLE_JUDGED, /* the last answer, good or bad */
+    EXAMPLE_PROMPT  /* nothing: answers will be sampled */
 };
 
 struct example {

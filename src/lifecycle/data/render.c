@@ -241,3 +241,17 @@ int conversation_render(const struct conversation_renderer *r, const struct conv
     json_decref(messages);
     return rc;
 }
+
+int conversation_prompt_ids(const struct conversation_renderer *r, const struct conversation *c, const char *where,
+                            struct token_list *out, struct err *e)
+{
+    json_t *messages = NULL;
+    struct rendered text = {0};
+    int rc = conversation_prepare(r, c, where, &messages, e);
+    if (rc != 0) return rc;
+    rc = conversation_text(r, c, messages, true, &text, e);
+    if (rc == 0) rc = chat_prompt_encode(r->tok, &text, out, NULL, e);
+    rendered_deinit(&text);
+    json_decref(messages);
+    return rc == 0 ? 0 : err_wrap(e, rc, "cannot use %s", where);
+}

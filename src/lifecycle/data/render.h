@@ -46,4 +46,8 @@ void trained_tokens_deinit(struct trained_tokens *t);
 int conversation_render(const struct conversation_renderer *r, const struct conversation *c, const char *where,
                         struct trained_tokens *out, struct err *e) MUST_CHECK;
 
+/* What the model is asked with: the ids of all messages and the beginning of an answer, appended to out. */
+int conversation_prompt_ids(const struct conversation_renderer *r, const struct conversation *c, const char *where,
+                            struct token_list *out, struct err *e) MUST_CHECK;
+
 #endif

@@ -196,7 +196,13 @@ int train_config_read(struct train_config *c, struct param_set *s, struct err *e
     if ((rc = read_eval(c, s, e)) != 0) return rc;
     read_rest(c, s);
     read_door(c, s);
-    return method_config_read(&c->method, s, e);
+    if ((rc = method_config_read(&c->method, s, e)) != 0) return rc;
+    return c->method.kind == METHOD_GRPO ? policy_options_read(&c->policy, s, e) : 0;
+}
+
+void train_config_deinit(struct train_config *c)
+{
+    policy_options_deinit(&c->policy);
 }
 
 int train_config_precision(struct param_set *s, enum precision fallback, enum precision *out, struct err *e)

@@ -11,6 +11,7 @@
 #include "ground/base/err.h"
 #include "ground/param/param.h"
 #include "lifecycle/train/method.h"
+#include "lifecycle/train/policy_config.h"
 #include "lifecycle/train/rows.h"
 
 enum train_optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAMW8, OPTIMIZER_LION, OPTIMIZER_ADAFACTOR };
@@ -21,8 +22,9 @@ enum train_recompute { RECOMPUTE_AUTO, RECOMPUTE_ON, RECOMPUTE_OFF };
 struct train_config {
     const char *base, *data, *eval_data, *output, *adapter_init;
     struct method_config method;
-    bool is_chat;           /* data_format: conversations; else tokens */
-    enum example_form form; /* of conversations */
+    struct policy_options policy; /* method grpo */
+    bool is_chat;                 /* data_format: conversations; else tokens */
+    enum example_form form;       /* of conversations */
     int rank;
     float alpha;
     bool use_rslora;
@@ -56,6 +58,8 @@ extern const size_t train_n_param;
  * others (one epoch where neither epochs nor max_steps is given), so that the set is complete afterwards.
  * -ERR_USAGE: a field is missing or two contradict each other; -ERR_UNSUPPORTED: a value this version cannot honour. */
 int train_config_read(struct train_config *c, struct param_set *s, struct err *e) MUST_CHECK;
+/* Free what a config holds, read in full or not. */
+void train_config_deinit(struct train_config *c);
 /* The fields that the device is made with, before a config is read. A precision that is not set becomes `fallback` in
  * the set; threads not set: fallback. */
 int train_config_precision(struct param_set *s, enum precision fallback, enum precision *out, struct err *e) MUST_CHECK;

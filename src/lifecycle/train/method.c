@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "ground/base/str.h"
+#include "lifecycle/train/policy_config.h"
 
 /* --- what a method is told --- */
 
@@ -12,17 +13,20 @@
 static int refuse_others(const struct param_set *s, const char *method, struct err *e)
 {
     static const struct {
-        const char *name, *of[2];
+        const char *name, *of[3];
         double initial;
-    } field[] = {{"beta", {"dpo", "kto"}, 0.1},
+    } field[] = {{"beta", {"dpo", "kto", "grpo"}, 0.1},
                  {"lambda", {"orpo", NULL}, 0.1},
                  {"desirable_weight", {"kto", NULL}, 1},
                  {"undesirable_weight", {"kto", NULL}, 1}};
     const char *other = !str_eq(method, "dpo") && str_eq(param_str(s, "dpo_loss"), "ipo") ? "dpo_loss" : NULL;
     for (size_t i = 0; i < N_ELEM(field); i++) {
-        bool has = str_eq(method, field[i].of[0]) || (field[i].of[1] != NULL && str_eq(method, field[i].of[1]));
+        bool has = false;
+        for (size_t k = 0; k < N_ELEM(field[i].of) && field[i].of[k] != NULL; k++)
+            has = has || str_eq(method, field[i].of[k]);
         if (!has && param_float(s, field[i].name) != field[i].initial) other = field[i].name;
     }
+    if (other == NULL && !str_eq(method, "grpo")) other = policy_field_given(s);
     if (other == NULL) return 0;
     return err_set(e, ERR_USAGE, other, "cannot tune with %s and method %s: that method has no such field", other,
                    method);
@@ -39,7 +43,11 @@ int method_config_read(struct method_config *c, const struct param_set *s, struc
     c->kind = str_eq(method, "dpo")    ? METHOD_DPO
               : str_eq(method, "orpo") ? METHOD_ORPO
               : str_eq(method, "kto")  ? METHOD_KTO
+              : str_eq(method, "grpo") ? METHOD_GRPO
                                        : METHOD_SFT;
+    if (method_has_reference(c) && c->beta <= 0)
+        return err_set(e, ERR_USAGE, "beta", "cannot tune with method %s and beta %g: it must be above 0", method,
+                       c->beta);
     if (method_has_reference(c) && str_eq(param_str(s, "adapter"), "full"))
         return err_set(
             e, ERR_USAGE, "adapter",
@@ -71,7 +79,10 @@ const char *method_denominator(const struct method_config *c)
             "loss = sum of cross-entropies of the chosen answers' target tokens of an optimizer step / their "
             "number + sum of the odds losses of its pairs / their number, over all its micro-batches",
         [METHOD_KTO] = "loss = sum of the losses of the answers of an optimizer step / their number, over all its "
-                       "micro-batches; the divergence is estimated over the whole step"};
+                       "micro-batches; the divergence is estimated over the whole step",
+        [METHOD_GRPO] = "loss = sum of the losses of the answers' tokens / what loss_type says: grpo: tokens of the "
+                        "answer * answers of the step; bnpo: tokens of the micro-batch * micro-batches; dr_grpo: "
+                        "answers of the step * max_new_tokens; dapo: tokens of the step"};
     return text[c->kind];
 }
 

@@ -8,7 +8,7 @@
 #include "ground/base/err.h"
 #include "ground/param/param.h"
 
-enum method { METHOD_SFT, METHOD_DPO, METHOD_ORPO, METHOD_KTO };
+enum method { METHOD_SFT, METHOD_DPO, METHOD_ORPO, METHOD_KTO, METHOD_GRPO };
 
 struct method_config {
     enum method kind;

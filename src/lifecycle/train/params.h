@@ -8,9 +8,10 @@
     {.name = "base", .type = PARAM_STRING, .metavar = "MODEL",                                                          \
      .help_en = "model to tune: GGUF file, Hugging Face directory or registry name",                                    \
      .help_zh = "要微调的模型：GGUF 文件、Hugging Face 目录或注册名"},                                                  \
-    {.name = "method", .type = PARAM_CHOICE, .choices = "sft|dpo|orpo|kto||grpo", .initial = "sft",                     \
-     .help_en = "sft: from answers; dpo, orpo: from a better and a worse one; kto: from answers that are good or bad",  \
-     .help_zh = "sft：学习答案；dpo、orpo：学习较好与较差的答案对；kto：学习标为好或坏的答案"},                         \
+    {.name = "method", .type = PARAM_CHOICE, .choices = "sft|dpo|orpo|kto|grpo", .initial = "sft",                     \
+     .help_en = "sft: from answers; dpo, orpo: from a better and a worse one; kto: from answers that are good or bad; "  \
+                "grpo: from its own answers, by rewards",                                                              \
+     .help_zh = "sft：学习答案；dpo、orpo：学习较好与较差的答案对；kto：学习标为好或坏的答案；grpo：按奖励学习自己的答案"},                         \
     {.name = "adapter", .type = PARAM_CHOICE, .choices = "lora|qlora|dora|full", .initial = "lora",                    \
      .help_en = "what is trained; with lora and dora a quantized base stays quantized, qlora insists on one; full: all " \
                 "weights of a base in F32, F16 or BF16",                                                                \
@@ -112,9 +113,10 @@
      .help_zh = "反向传播所需内存的上限；0：可用内存的一半"},                                                           \
     {.name = "save_every", .type = PARAM_INT, .unit = "steps", .min = 0, .max = 1e9, .initial = "0",                    \
      .help_en = "write a checkpoint every N steps; 0: about ten a run", .help_zh = "每 N 步写检查点；0：每次运行约十个"},                     \
-    {.name = "beta", .type = PARAM_FLOAT, .min = 1e-6, .max = 100, .initial = "0.1",                                    \
-     .help_en = "dpo, kto: how strongly the policy is held to the reference, which is the model without adapter",       \
-     .help_zh = "dpo、kto：对参考模型（不带适配器的模型）的约束强度"},                                                  \
+    {.name = "beta", .type = PARAM_FLOAT, .min = 0, .max = 100, .initial = "0.1",                                    \
+     .help_en = "dpo, kto, grpo: how strongly the policy is held to the reference, which is the model without adapter " \
+                "(grpo: 0 unless given)",                                                                              \
+     .help_zh = "dpo、kto、grpo：对参考模型（不带适配器的模型）的约束强度（grpo 未给出时为 0）"},                                                  \
     {.name = "dpo_loss", .type = PARAM_CHOICE, .choices = "sigmoid|ipo", .initial = "sigmoid",                          \
      .help_en = "dpo: loss of a pair", .help_zh = "dpo：答案对的损失"},                                                 \
     {.name = "lambda", .type = PARAM_FLOAT, .min = 0, .max = 100, .initial = "0.1",                                     \
@@ -123,7 +125,37 @@
     {.name = "desirable_weight", .type = PARAM_FLOAT, .min = 0, .max = 1000, .initial = "1",                            \
      .help_en = "kto: weight of good answers", .help_zh = "kto：好答案的权重"},                                         \
     {.name = "undesirable_weight", .type = PARAM_FLOAT, .min = 0, .max = 1000, .initial = "1",                          \
-     .help_en = "kto: weight of bad answers", .help_zh = "kto：坏答案的权重"}
+     .help_en = "kto: weight of bad answers", .help_zh = "kto：坏答案的权重"},                                          \
+    {.name = "rewards", .type = PARAM_LIST, .flags = PARAM_OBJECTS, .metavar = "RULES",                                 \
+     .help_en = "grpo: what an answer is worth, a list of {type, weight, ...}: exact, normalized, contains, number, "   \
+                "choice, regex, tags, length, repetition, json, lua",                                                   \
+     .help_zh = "grpo：答案的奖励，由 {type, weight, ...} 组成的列表：exact、normalized、contains、number、"            \
+                "choice、regex、tags、length、repetition、json、lua"},                                                  \
+    {.name = "group_size", .type = PARAM_INT, .unit = "answers", .min = 2, .max = 1024, .initial = "8",                 \
+     .help_en = "grpo: answers sampled for a prompt and compared with each other",                                      \
+     .help_zh = "grpo：每个提示采样并相互比较的答案数"},                                                                \
+    {.name = "max_new_tokens", .type = PARAM_INT, .unit = "tokens", .min = 1, .max = 1e6, .initial = "256",             \
+     .help_en = "grpo: longest sampled answer", .help_zh = "grpo：采样答案的最大长度"},                                 \
+    {.name = "temperature", .type = PARAM_FLOAT, .min = 0.01, .max = 10, .initial = "1",                                \
+     .help_en = "grpo: of sampling, and of the probabilities that are trained",                                         \
+     .help_zh = "grpo：采样及所训练概率的温度"},                                                                        \
+    {.name = "mu", .type = PARAM_INT, .unit = "steps", .min = 1, .max = 64, .initial = "1",                             \
+     .help_en = "grpo: optimizer steps over the same answers", .help_zh = "grpo：对同一批答案的优化器步数"},            \
+    {.name = "epsilon", .type = PARAM_FLOAT, .min = 0, .max = 10, .initial = "0.2",                                     \
+     .help_en = "grpo: the ratio counts down to 1 - epsilon", .help_zh = "grpo：概率比的下限为 1 - epsilon"},           \
+    {.name = "epsilon_high", .type = PARAM_FLOAT, .min = 0, .max = 10,                                                  \
+     .help_en = "grpo: and up to 1 + epsilon_high (as epsilon unless given)",                                           \
+     .help_zh = "grpo：概率比的上限为 1 + epsilon_high（未给出时同 epsilon）"},                                         \
+    {.name = "loss_type", .type = PARAM_CHOICE, .choices = "dapo|grpo|bnpo|dr_grpo", .initial = "dapo",                 \
+     .help_en = "grpo: how the loss is divided: dapo: by tokens of the step; grpo: by tokens of each answer; bnpo: of " \
+                "the micro-batch; dr_grpo: by a constant",                                                              \
+     .help_zh = "grpo：损失的归一化：dapo 按整步词元数，grpo 按各答案词元数，bnpo 按微批词元数，dr_grpo 按常数"},       \
+    {.name = "scale_rewards", .type = PARAM_CHOICE, .choices = "group|batch|none", .initial = "group",                  \
+     .help_en = "grpo: advantages are divided by the spread of their group, of the step, or not",                       \
+     .help_zh = "grpo：优势除以组内离散度、整步离散度，或不除"},                                                        \
+    {.name = "mask_truncated", .type = PARAM_BOOL, .initial = "true",                                                   \
+     .help_en = "grpo: answers cut at max_new_tokens are judged, but not learned from",                                 \
+     .help_zh = "grpo：被 max_new_tokens 截断的答案只评分，不参与学习"}
 /* clang-format on */
 
 #endif

@@ -101,9 +101,34 @@ static int take_conversation(struct door *d, const json_t *messages, bool *trunc
     return take_tokens(d, truncated, v, e);
 }
 
+/* A prompt: nothing of it is trained, and its columns are kept for those who judge answers. */
+static int take_prompt(struct door *d, const json_t *row, enum row_verdict *v, struct err *e)
+{
+    struct conversation c = {d->example.messages, d->example.n_prompt, d->example.tools, d->example.variables};
+    struct token_list ids = {0};
+    *v = ROW_UNRENDERED;
+    int rc = conversation_prompt_ids(&d->s->renderer, &c, d->where, &ids, e);
+    if (rc == 0 && ids.n > d->s->max_length) {
+        *v = ROW_OVER_LENGTH;
+        rc = err_set(e, ERR_INPUT, d->where, "cannot use %s: its prompt has %zu tokens, max_length leaves %zu",
+                     d->where, ids.n, d->s->max_length);
+    }
+    if (rc == 0 && token_row_reserve(&d->row, ids.n) != 0) rc = no_memory(d, e);
+    for (size_t i = 0; rc == 0 && i < ids.n; i++) {
+        d->row.ids[i] = ids.ids[i];
+        d->row.labels[i] = LABEL_NONE;
+    }
+    if (rc == 0 && train_rows_add(d->out, d->row.ids, d->row.labels, ids.n, (uint32_t)d->file.line_no) != 0)
+        rc = no_memory(d, e);
+    if (rc == 0 && json_array_append(d->out->columns, (json_t *)(uintptr_t)row) != 0) rc = no_memory(d, e);
+    token_list_deinit(&ids);
+    return rc;
+}
+
 static int take_chat(struct door *d, const json_t *row, bool *truncated, enum row_verdict *v, struct err *e)
 {
     int rc = example_read(&d->example, row, d->s->form, d->s->kind, d->where, v, e);
+    if (rc == 0 && d->s->kind == EXAMPLE_PROMPT) return take_prompt(d, row, v, e);
     if (rc == 0) rc = take_conversation(d, d->example.messages, truncated, v, e);
     if (rc == 0 && d->s->kind == EXAMPLE_PAIR) rc = take_conversation(d, d->example.rejected, truncated, v, e);
     if (rc == 0) d->out->desirable[d->out->n_row - 1] = d->s->kind != EXAMPLE_JUDGED || d->example.desirable;
@@ -143,6 +168,7 @@ static void take_back(struct train_rows *r, size_t first, uint64_t n_open)
     for (size_t i = first; i < r->n_row; i++) r->n_target -= train_row_targets(r, i);
     r->n_id = first < r->n_row ? r->start[first] : r->n_id;
     r->n_row = first;
+    while (json_array_size(r->columns) > first) json_array_remove(r->columns, first);
     r->n_open_turn = n_open;
 }
 
@@ -240,6 +266,7 @@ int train_rows_load(struct train_rows *out, const struct train_rows_source *s, s
     struct door d = {.s = s, .out = out};
     *out = (struct train_rows){.unit = s->kind == EXAMPLE_PAIR ? 2 : 1};
     buf_init(&out->refused, REFUSED_MAX_BYTES);
+    if (s->kind == EXAMPLE_PROMPT) out->columns = json_array();
     int rc = row_file_open(&d.file, s->path, e);
     if (rc == 0) rc = take_rows(&d, e);
     if (rc == 0) rc = check_left(&d, e);

@@ -16,6 +16,7 @@ void train_rows_deinit(struct train_rows *r)
     mem_free(r->n_input);
     mem_free(r->line);
     mem_free(r->desirable);
+    json_decref(r->columns);
     buf_deinit(&r->refused);
     *r = (struct train_rows){0};
 }

@@ -2,6 +2,7 @@
 #ifndef TRAIN_ROWS_H
 #define TRAIN_ROWS_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +22,7 @@ struct train_rows {
     uint32_t *n_input;     /* [n_row]: tokens that have to be computed: those before its last trained label */
     uint32_t *line;        /* [n_row]: its line in the file */
     bool *desirable;       /* [n_row]: of a judged answer; else true */
+    json_t *columns;       /* [n_row] the objects as they were read: of prompts only, else NULL */
     size_t unit;           /* rows of an example: 2 for preferences, chosen before rejected; else 1 */
     size_t n_row, n_id;
     size_t cap_row, cap_id;

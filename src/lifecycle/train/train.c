@@ -9,10 +9,12 @@
 #include "ground/base/buf.h"
 #include "ground/base/clock.h"
 #include "ground/base/file.h"
+#include "ground/base/log.h"
 #include "ground/base/mem.h"
 #include "ground/json/json.h"
 #include "ground/sys/machine.h"
 #include "lifecycle/train/manifest.h"
+#include "lifecycle/train/policy.h"
 #include "lifecycle/train/preference.h"
 #include "lifecycle/train/preview.h"
 
@@ -92,6 +94,26 @@ static int open_dir(struct trainer *t, struct err *e)
 
 /* --- the loop --- */
 
+/* What the method found beside the loss. */
+static int method_event(const struct trainer *t, const struct step_result *r, json_t *event)
+{
+    if (t->policy != NULL) return policy_event(t, r, event);
+    return t->preference != NULL ? preference_event(t, r, event) : 0;
+}
+
+static void add_rewards(const struct trainer *t, const struct policy_metrics *m, struct train_progress *p)
+{
+    p->has_reward = t->policy != NULL;
+    if (!p->has_reward) return;
+    p->reward = m->reward;
+    p->reward_std = m->reward_std;
+    p->equal_groups = (double)m->n_equal / (double)m->n_group;
+    p->entropy = m->entropy;
+    p->kl = m->n_weighed > 0 ? m->kl / (double)m->n_weighed : 0;
+    p->clipped = m->n_weighed > 0 ? (double)m->n_clipped / (double)m->n_weighed : 0;
+    p->answer_tokens = (double)m->n_token / (double)m->n_answer;
+}
+
 static int step_event(struct trainer *t, const struct step_result *r, double step_s, struct err *e)
 {
     const struct checkpoint *s = &t->state;
@@ -108,9 +130,8 @@ static int step_event(struct trainer *t, const struct step_result *r, double ste
     json_t *event = json_pack("{s:s,s:I,s:f,s:f,s:f,s:f,s:I,s:f,s:f}", "event", "step", "step", (json_int_t)s->step,
                               "epoch", p.epoch, "lr", p.lr, "loss", p.loss, "grad_norm", p.grad_norm, "n_target",
                               (json_int_t)r->n_target, "tok_s", p.tok_s, "eta_s", p.eta_s);
-    int rc = t->preference != NULL && preference_event(t, r, event) != 0
-                 ? err_set(e, ERR_NOMEM, NULL, "cannot note a step: out of memory")
-                 : 0;
+    add_rewards(t, &r->policy, &p);
+    int rc = method_event(t, r, event) != 0 ? err_set(e, ERR_NOMEM, NULL, "cannot note a step: out of memory") : 0;
     if (rc == 0)
         rc = run_dir_event(&t->dir, event, e);
     else
@@ -178,6 +199,9 @@ static int all_steps(struct trainer *t, struct err *e)
     int rc = s->step == 0 && t->cfg->eval_data != NULL ? evaluate(t, e) : 0;
     while (rc == 0 && s->step < t->plan.n_step && !s->stopped) {
         rc = one_step(t, e);
+        /* answers were being sampled: the state is that of the step before, and is kept */
+        if (rc == -ERR_INTERRUPTED && save_state(t, NULL) != 0)
+            log_warn("cannot write a checkpoint of \"%s\": it goes on from the last one", t->dir.path);
         bool stop = rc == 0 && is_interrupted(t) && s->step < t->plan.n_step && !s->stopped;
         if (rc == 0 && (save_due(t) || stop)) rc = save_state(t, e);
         if (rc == 0 && stop)
@@ -258,7 +282,7 @@ int train_run(const struct train_request *rq, struct train_result *out, struct e
     else
         rc = preview_data(&t, e);
     if (rc == 0 && t.preference != NULL) rc = preference_measure(&t, e);
-    if (rc == 0 && !rq->resume) rc = preview_run(&t, e);
+    if (rc == 0 && !rq->resume) rc = t.policy != NULL ? policy_preview(&t, e) : preview_run(&t, e);
     if (rc == 0) rc = all_steps(&t, e);
     if (rc == 0) rc = finish(&t, out, e);
 out:

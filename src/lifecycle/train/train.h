@@ -21,6 +21,8 @@
 struct train_progress {
     uint64_t step, n_step; /* steps done, and of the run */
     double epoch, lr, loss, grad_norm, tok_s, rows_s, eta_s;
+    bool has_reward; /* grpo: of the answers of the step */
+    double reward, reward_std, equal_groups, entropy, kl, clipped, answer_tokens;
 };
 
 /* What the caller brings; all borrowed until train_run returns. */

@@ -25,7 +25,8 @@ struct trainer {
     struct optimizer *optimizer;
     struct tape *tape;
     struct tape_options tape_room; /* what it was made with */
-    struct preference *preference; /* NULL: sft */
+    struct preference *preference; /* NULL: sft, grpo */
+    struct policy *policy;         /* grpo */
     float *loss;                   /* [cap_target] of a part */
     uint32_t *order;               /* [n_row] of `epoch` */
     uint64_t epoch;                /* UINT64_MAX: none yet */
@@ -40,10 +41,24 @@ struct preference_metrics {
     uint64_t n[2];
 };
 
+/* What a step of GRPO found: sums, and how many; of rewards the mean. */
+struct policy_metrics {
+    double reward, reward_std, by_reward[POLICY_MAX_REWARD];
+    size_t n_by_reward[POLICY_MAX_REWARD];
+    size_t n_group, n_equal; /* groups, and those whose rewards are all equal */
+    size_t n_answer, n_truncated, n_failed;
+    size_t n_token, shortest, longest;
+    double entropy; /* mean, in nats */
+    /* over the tokens that were learned from: of the first pass, and of all mu */
+    double drift, drift_max, kl;
+    size_t n_learned, n_weighed, n_clipped;
+};
+
 /* What one optimizer step found. */
 struct step_result {
     double loss, grad_norm, lr;
     struct preference_metrics preference;
+    struct policy_metrics policy;
     uint64_t n_target, n_tok, n_row;
 };
 
@@ -51,6 +66,9 @@ struct step_result {
 
 /* One optimizer step, from rows to parameters. -ERR_INPUT when loss or gradient is not finite. */
 int trainer_step(struct trainer *t, uint64_t step, struct step_result *out, struct err *e) MUST_CHECK;
+/* Clip the gradient and take optimizer step number `update` of step `step`; out->lr is given, grad_norm found. */
+int trainer_update(struct trainer *t, uint64_t update, uint64_t step, struct step_result *out,
+                   struct err *e) MUST_CHECK;
 /* Mean loss a target token over eval_rows. */
 int trainer_eval(struct trainer *t, double *loss, struct err *e) MUST_CHECK;
 

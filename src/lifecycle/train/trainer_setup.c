@@ -6,6 +6,7 @@
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/sys/machine.h"
+#include "lifecycle/train/policy.h"
 #include "lifecycle/train/preference.h"
 
 /* --- rows --- */
@@ -15,7 +16,8 @@ static enum example_kind example_kind_of(const struct train_config *c)
     static const enum example_kind kind[] = {[METHOD_SFT] = EXAMPLE_ANSWER,
                                              [METHOD_DPO] = EXAMPLE_PAIR,
                                              [METHOD_ORPO] = EXAMPLE_PAIR,
-                                             [METHOD_KTO] = EXAMPLE_JUDGED};
+                                             [METHOD_KTO] = EXAMPLE_JUDGED,
+                                             [METHOD_GRPO] = EXAMPLE_PROMPT};
     return kind[c->method.kind];
 }
 
@@ -34,6 +36,11 @@ static int load_rows(struct trainer *t, const char *path, struct train_rows *out
     conversation_renderer_init(&s.renderer, t->rq->tmpl, t->rq->tok);
     s.max_length = (size_t)(c->max_length > 0 ? c->max_length : p->n_ctx_train);
     model_set_context(t->rq->model, (int)s.max_length);
+    if (c->method.kind == METHOD_GRPO && s.max_length <= (size_t)c->policy.max_new_tokens)
+        return err_set(e, ERR_USAGE, "max_new_tokens",
+                       "cannot tune with max_new_tokens %d: max_length %zu leaves nothing for the prompt",
+                       c->policy.max_new_tokens, s.max_length);
+    if (c->method.kind == METHOD_GRPO) s.max_length -= (size_t)c->policy.max_new_tokens;
     if (s.is_chat && (t->rq->tok == NULL || t->rq->tmpl == NULL))
         return err_set(e, ERR_UNSUPPORTED, c->base, "cannot tune \"%s\" with data_format chat: it has no %s", c->base,
                        t->rq->tok == NULL ? "tokenizer" : "chat template");
@@ -49,6 +56,7 @@ static int load_data(struct trainer *t, struct err *e)
     t->epoch = UINT64_MAX;
     t->order = mem_try_array(t->rows.n_row, sizeof(*t->order));
     if (t->order == NULL) return err_set(e, ERR_NOMEM, NULL, "cannot tune with %zu rows: out of memory", t->rows.n_row);
+    if (t->cfg->method.kind == METHOD_GRPO) return policy_setup(t, e);
     size_t batch = (size_t)t->cfg->batch_size, budget = (size_t)t->cfg->token_budget;
     rc = packer_init(&t->pack, &t->rows, batch, budget, t->cfg->packing, e);
     if (rc == 0 && t->cfg->eval_data != NULL)
@@ -113,6 +121,10 @@ static void survey_eval(struct trainer *t, struct extent *x)
 static void survey(struct trainer *t, struct extent *x)
 {
     size_t n_target;
+    if (t->policy != NULL) {
+        policy_extent(t, &x->tok, &x->segment, &n_target);
+        return;
+    }
     if (t->preference != NULL) {
         preference_extent(t, &x->tok, &x->segment, &n_target);
         return;
@@ -204,6 +216,7 @@ static int make_host_arrays(struct trainer *t, struct err *e)
     if (t->cfg->early_stop > 0) s->best = mem_try_array(t->n_param, sizeof(float));
     size_t n_tok, n_segment, n_target = larger(t->pack.cap_target, t->eval_pack.cap_target);
     if (t->preference != NULL) preference_extent(t, &n_tok, &n_segment, &n_target);
+    if (t->policy != NULL) policy_extent(t, &n_tok, &n_segment, &n_target);
     t->loss = mem_try_array(n_target, sizeof(float));
     if (s->params == NULL || s->optimizer == NULL || (t->cfg->early_stop > 0 && s->best == NULL) || t->loss == NULL)
         return err_set(e, ERR_NOMEM, NULL, "cannot tune: no memory for the state of %zu parameters", t->n_param);
@@ -235,6 +248,7 @@ void trainer_deinit(struct trainer *t)
     optimizer_free(t->optimizer);
     adapter_free(t->adapter);
     preference_free(t->preference);
+    policy_free(t->policy);
     weights_free(t->weights);
     packer_deinit(&t->pack);
     packer_deinit(&t->eval_pack);

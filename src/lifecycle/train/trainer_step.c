@@ -2,6 +2,7 @@
  * is computed, so micro-batches and their parts add up to one mean over target tokens. */
 #include <math.h>
 
+#include "lifecycle/train/policy.h"
 #include "lifecycle/train/preference.h"
 
 /* Sum over the part of count * loss, in the order of targets. */
@@ -43,7 +44,7 @@ static uint64_t count_targets(const struct train_rows *r, const uint32_t *exampl
 }
 
 /* Clip as torch.nn.utils.clip_grad_norm_ does, then the optimizer's step. */
-static int update(struct trainer *t, uint64_t step, struct step_result *out, struct err *e)
+int trainer_update(struct trainer *t, uint64_t update, uint64_t step, struct step_result *out, struct err *e)
 {
     const struct train_config *c = t->cfg;
     out->grad_norm = sqrt(dev_sum_squares(t->dev, t->grads, t->n_param));
@@ -52,7 +53,7 @@ static int update(struct trainer *t, uint64_t step, struct step_result *out, str
                        (unsigned long long)(step + 1));
     double shrink = c->max_grad_norm / (out->grad_norm + 1e-6);
     if (c->max_grad_norm > 0 && shrink < 1) dev_scale(t->dev, t->grads, (float)shrink, t->n_param);
-    optimizer_step(t->optimizer, t->params, t->grads, out->lr, step);
+    optimizer_step(t->optimizer, t->params, t->grads, out->lr, update);
     trainer_updated(t);
     return 0;
 }
@@ -66,10 +67,11 @@ int trainer_step(struct trainer *t, uint64_t step, struct step_result *out, stru
     t->epoch = epoch;
     *out = (struct step_result){.lr = train_lr(t->cfg, step, t->plan.n_step), .n_row = end - begin};
     out->n_target = count_targets(&t->rows, t->order + begin, end - begin, &out->n_tok);
+    if (t->policy != NULL) return policy_step(t, t->order + begin, end - begin, step, out, e);
     dev_zero(t->dev, t->grads, t->n_param);
     if (t->preference != NULL) {
         int rc = preference_gradient(t, t->order + begin, end - begin, step, out, e);
-        return rc != 0 ? rc : update(t, step, out, e);
+        return rc != 0 ? rc : trainer_update(t, step, step, out, e);
     }
     double sum = 0;
     for (size_t i = begin; i < end; i += micro) {
@@ -78,7 +80,7 @@ int trainer_step(struct trainer *t, uint64_t step, struct step_result *out, stru
         if (rc != 0) return rc;
     }
     out->loss = sum / (double)out->n_target;
-    return update(t, step, out, e);
+    return trainer_update(t, step, step, out, e);
 }
 
 size_t trainer_eval_rows(const struct trainer *t, size_t first, uint32_t *row)
