@@ -15,4 +15,4 @@ if [ ! -x llama-batched-bench ]; then
     make -C llama/build -j"$(nproc)" llama-bench llama-batched-bench >/dev/null
     ln -s llama/build/bin/llama-bench llama/build/bin/llama-batched-bench .
 fi
-echo "peers are in $dir: run bench/run.sh with PEERS=$dir"
+echo "peers are in $dir: run bench/run.sh with PEERS=$dir; bench/llama_oracle.py compares tokens with llama.cpp"

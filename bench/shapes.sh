@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 dir=${1:?usage: bench/shapes.sh DIR [options of bench/compare.py]}; shift
 mkdir -p "$dir"
 for size in 0.5b 1.5b; do
-    for type in Q4_0 Q4_K Q8_0; do
+    for type in Q4_0 Q4_K_M Q8_0; do
         model=$dir/qwen2-$size-$type.gguf
         [ -f "$model" ] || build/tailor make-model --arch qwen2 --preset $size --type $type "$model" >/dev/null
         python3 bench/compare.py "$model" --decode 32 --batch 8,16 "$@"

@@ -61,12 +61,13 @@ def script(path, env, c):
     lines = out.splitlines()
     passed = sum(l.startswith('ok ') for l in lines)
     failed = [f'{name} {l[7:]}' for l in lines if l.startswith('not ok ')]
-    c.passed += passed
     skips = [l for l in lines if l.startswith('skip ')]
-    for l in skips: c.skip(f'{name} {l[5:]}')
-    if failed or code != 0 or not (passed or skips):
-        c.failed += failed or [f'{name}: exit {code} after {passed} checks']
-        print(f'--- {name}: exit {code}\n{out[-6000:]}', flush=True)
+    with c.lock:
+        c.passed += passed
+        for l in skips: c.skip(f'{name} {l[5:]}')
+        if failed or code != 0 or not (passed or skips):
+            c.failed += failed or [f'{name}: exit {code} after {passed} checks']
+            print(f'--- {name}: exit {code}\n{out[-6000:]}', flush=True)
 
 
 def main():
@@ -88,8 +89,8 @@ def main():
     each([f'build/tests/unit/{u}' for u in units], lambda p: unit(p, '', env, c))
     each([f'build/asan/tests/unit/{u}' for u in units if u not in NOT_UNDER_ASAN], lambda p: unit(p, ' (asan)', env, c), at_once=2)
     each([p for p in glob.glob('build/tsan/tests/unit/test_*') if os.path.basename(p) in TSAN and '.' not in os.path.basename(p)],
-         lambda p: unit(p, ' (tsan)', env, c))
-    each(glob.glob('tests/integration/*.sh'), lambda p: script(p, env, c))
+         lambda p: unit(p, ' (tsan)', env, c), at_once=2)
+    each(glob.glob('tests/integration/*.sh'), lambda p: script(p, env, c), at_once=2)
     for reason, n in sorted(c.skipped.items()): print(f'skipped: {reason}' + (f' ({n})' if n > 1 else ''))
     for f in c.failed: print(f'FAILED: {f}')
     print(f'{time.monotonic() - start:.0f} s')

@@ -78,6 +78,18 @@ run 2 kv_reference 'cannot use kv_type q8_0 with precision reference: keys and v
 run 2 kv_unknown '"q4" is not one of f16, q8_0' "${answer[@]}" --kv-type q4
 run 2 kv_heads 'cannot keep keys and values in q8_0: heads of [0-9]+ values are no whole blocks of 32' generate tests/data/golden/gguf/llama.gguf --ids 1,2 --kv-type q8_0
 
+# --- what a model takes while it answers: one copy of its weights (a tenth more at most), keys and values, 100 MB
+"$TAILOR" make-model --arch llama --preset 360m --type Q4_K_M "$WORK/packed.gguf" >/dev/null || not_ok make_model_mix "exit status $?"
+peak=$(python3 - "$TAILOR" "$WORK/packed.gguf" <<'PYTHON'
+import os, resource, subprocess, sys
+tailor, model = sys.argv[1:]
+subprocess.run([tailor, 'generate', model, '--ids', '1,2,3,4', '--max-tokens', '4', '--greedy', '--ignore-eos', '--ctx', '64', '--threads', '2'], check=True, stdout=subprocess.DEVNULL)
+kv = 2 * 32 * 5 * 64 * 64 * 2  # K and V, layers, heads, values, tokens, bytes
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024, int(1.1 * os.path.getsize(model)) + kv + 100_000_000)
+PYTHON
+)
+[[ $peak =~ ^([0-9]+)\ ([0-9]+)$ && ${BASH_REMATCH[1]} -le ${BASH_REMATCH[2]} ]] && echo "ok resident_bytes" || not_ok resident_bytes "peak and budget: $peak"
+
 # --- tuning plans with the same limits
 printf '{"ids":[1,2,3,4],"labels":[1,2,3,4]}\n' >"$WORK/rows.jsonl"
 run 1 tune 'cannot load ".*": .* free below --memory' --memory 100MB tune --base "$WORK/m.gguf" --data "$WORK/rows.jsonl" \

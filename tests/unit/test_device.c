@@ -581,8 +581,8 @@ static void check_q8_kv(const struct shape *shape, enum kern_isa isa)
         r.fine = true;
         size_t bytes = dev_kv_page_bytes(r.kv);
         assert_int_equal(bytes, (size_t)(2 * 2 * l->s.n_kv * l->s.d_head * DEV_PAGE) * (i ? 34 : 64) / 32);
-        assert_int_equal(bytes,
-                         dev_kv_plan_page_bytes(r.d, &(struct dev_kv_shape){2, l->s.n_kv, l->s.d_head, 0}, DEV_SERVE));
+        assert_int_equal(bytes, dev_kv_plan_page_bytes(
+                                    r.d, &(struct dev_kv_shape){2, l->s.n_kv, l->s.d_head, 0, 0, NULL}, DEV_SERVE));
         got[i] = run(&r, l, MAX_TOK, DEV_PAGE);
         rig_deinit(&r);
     }
@@ -614,7 +614,8 @@ static void test_q8_kv(void **state)
     struct dev_kv *kv;
     must(dev_cpu_new(&d, &(struct dev_options){1, PRECISION_AUTO, KERN_SCALAR}, &e), &e);
     dev_kv_use(d, DEV_KV_Q8_0);
-    assert_int_equal(dev_kv_new(d, &kv, &(struct dev_kv_shape){1, 1, 80, 0}, DEV_SERVE, 2, &e), -ERR_UNSUPPORTED);
+    assert_int_equal(dev_kv_new(d, &kv, &(struct dev_kv_shape){1, 1, 80, 0, 0, NULL}, DEV_SERVE, 2, &e),
+                     -ERR_UNSUPPORTED);
     assert_string_equal(e.msg, "cannot keep keys and values in q8_0: heads of 80 values are no whole blocks of 32");
     dev_free(d);
 }

@@ -7,16 +7,36 @@
 #include <cmocka.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "compute/convert/quantize_model.h"
 #include "compute/engine/embedder.h"
 #include "compute/formats/model_file.h"
 #include "compute/kernels/kmath.h"
+#include "ground/base/file.h"
 #include "ground/base/mem.h"
 
 #define TINY "tests/data/golden/models/bert-tiny"
+
+static char dir[] = "/tmp/tailor-test-XXXXXX", path_a[64], path_b[64];
+
+static int make_dir(void **state)
+{
+    (void)state;
+    bool made = mkdtemp(dir) != NULL;
+    snprintf(path_a, sizeof path_a, "%s/a.gguf", dir);
+    snprintf(path_b, sizeof path_b, "%s/b.gguf", dir);
+    return made ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+    (void)state;
+    return file_remove_tree(dir, NULL);
+}
 
 struct fixture {
     struct dev *dev;
@@ -228,6 +248,104 @@ static void generating_model(void **state)
     close_fixture(&x);
 }
 
+static void write_gguf(const char *from, const char *to, const char *type)
+{
+    struct err e = {0};
+    struct quantize_result r;
+    struct model_file *f;
+    const struct quantize_options opt = {.mix = mix_find(type), .n_thread = 2, .isa = kern_isa_detect()};
+    need(model_file_open(&f, from, &e), &e);
+    need(quantize_model(f, to, &opt, &r, &e), &e);
+    model_file_close(f);
+}
+
+/* A directory and the GGUF that is written of it say the same of their vectors. */
+static void same_words(const struct embedding_params *x, const struct embedding_params *y)
+{
+    assert_int_equal(x->pooling, y->pooling);
+    assert_int_equal(x->normalize, y->normalize);
+    assert_int_equal(x->max_tok, y->max_tok);
+}
+
+static const char *const sample[] = {"the lost card, please!", "bank 123", "I", "Zürich is not in this vocabulary"};
+
+/* The vectors of two models, text by text: at most so far apart. */
+static void same_vectors(const char *a, const char *b, double tolerance)
+{
+    struct fixture x, y;
+    open_fixture(&x, a, PRECISION_REFERENCE, 2);
+    open_fixture(&y, b, PRECISION_REFERENCE, 2);
+    same_words(&x.source.params, &y.source.params);
+    for (size_t i = 0; i < sizeof sample / sizeof sample[0]; i++) {
+        float v[32], w[32];
+        embed_one(&x, sample[i], false, 0, v);
+        embed_one(&y, sample[i], false, 0, w);
+        for (int k = 0; k < 32; k++) {
+            if (!(fabs((double)v[k] - (double)w[k]) <= tolerance)) {
+                fail_msg("%s: value %d of \"%s\" is %g, expected %g", b, k, sample[i], (double)w[k], (double)v[k]);
+            }
+        }
+    }
+    close_fixture(&x);
+    close_fixture(&y);
+}
+
+/* Written as a GGUF, and that once more: equal bits in F32, the same vectors nearly in 8 bits. */
+static void through_gguf(void **state)
+{
+    (void)state;
+    write_gguf(TINY, path_a, "F32");
+    write_gguf(path_a, path_b, "F32");
+    same_vectors(TINY, path_a, 0);
+    same_vectors(TINY, path_b, 0);
+    write_gguf(TINY, path_b, "Q8_0");
+    same_vectors(TINY, path_b, 0.02);
+}
+
+static void put_file(const char *folder, const char *name, const char *text)
+{
+    struct err e = {0};
+    char *path = path_join(folder, name);
+    need(file_write_atomic(path, text, strlen(text), &e), &e);
+    mem_free(path);
+}
+
+/* The tiny model, whose words about pooling are others. */
+static char *other_pooling(void)
+{
+    static const char *const same[] = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"};
+    struct err e = {0};
+    char *folder = path_join(dir, "cls"), target[256];
+    need(file_mkdirs(folder, &e), &e);
+    for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
+        char *path = path_join(folder, same[i]), *from = NULL;
+        snprintf(target, sizeof target, TINY "/%s", same[i]);
+        need(path_absolute(target, &from, &e), &e);
+        assert_int_equal(symlink(from, path), 0);
+        mem_free(from);
+        mem_free(path);
+    }
+    put_file(folder, "pooling.json", "{\"pooling_mode_cls_token\":true}");
+    put_file(folder, "sentence_bert_config.json", "{\"max_seq_length\":40}");
+    return folder;
+}
+
+/* What GGUF has no key for comes back too: vectors of another length than 1, and how long a text may be. */
+static void facts_without_key(void **state)
+{
+    (void)state;
+    struct fixture x;
+    char *folder = other_pooling();
+    write_gguf(folder, path_a, "F32");
+    same_vectors(folder, path_a, 0);
+    open_fixture(&x, path_a, PRECISION_REFERENCE, 1);
+    assert_int_equal(x.source.params.pooling, POOLING_CLS);
+    assert_false(x.source.params.normalize);
+    assert_int_equal(x.source.params.max_tok, 40);
+    close_fixture(&x);
+    mem_free(folder);
+}
+
 static void error_function(void **state)
 {
     (void)state;
@@ -258,6 +376,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(equal_to_pytorch), cmocka_unit_test(text_alone),
                                        cmocka_unit_test(limits),           cmocka_unit_test(generating_model),
+                                       cmocka_unit_test(through_gguf),     cmocka_unit_test(facts_without_key),
                                        cmocka_unit_test(error_function),   cmocka_unit_test(real_model)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -190,7 +190,7 @@ static void rig_init(struct rig *r, const struct layer *l, int n_thread, enum pr
         for (int k = 0; k < l->n[i]; k++)
             dev_stack_put(r->d, r->mat[i], (size_t)k, l->raw[i] + (size_t)k * bytes, 0, n_out);
     }
-    struct dev_kv_shape shape = {N_LAYER, 1, s->n_latent + s->n_rot, s->n_latent};
+    struct dev_kv_shape shape = {N_LAYER, 1, s->n_latent + s->n_rot, s->n_latent, 0, NULL};
     must(dev_kv_new(r->d, &r->kv, &shape, DEV_SERVE, N_PAGE, &e), &e);
     struct dev_latent_shape need = {s->n_embd, s->q_rank, s->n_head, s->d_nope, s->n_rot, s->n_latent, s->d_value};
     must(dev_latent_reserve(r->d, &need, &e), &e);

@@ -222,6 +222,27 @@ static void test_config_refused(void **state)
          "}",
          "moe_layers"},
         {"{\"model_type\":\"llama4\"," SIZES "}", "llama4"},
+        {"{\"model_type\":\"qwen3_moe\",\"scoring_func\":\"sigmoid\"," EXPERTS SIZES "}", "scoring_func"},
+        {"{\"model_type\":\"qwen3_moe\",\"scoring_func\":2," EXPERTS SIZES "}", "scoring_func"},
+        {"{\"model_type\":\"qwen3_moe\",\"n_group\":2," EXPERTS SIZES "}", "n_group"},
+        {"{\"model_type\":\"qwen3_moe\",\"routed_scaling_factor\":2.5," EXPERTS SIZES "}", "routed_scaling_factor"},
+        {"{\"model_type\":\"qwen3_moe\",\"norm_topk_prob\":1," EXPERTS SIZES "}", "norm_topk_prob"},
+        {"{\"model_type\":\"qwen3_moe\",\"mlp_only_layers\":[2]," EXPERTS SIZES "}", "mlp_only_layers"},
+        {"{\"model_type\":\"qwen3_moe\",\"mlp_only_layers\":1," EXPERTS SIZES "}", "mlp_only_layers"},
+        {"{\"model_type\":\"deepseek_v2\",\"topk_method\":3," DEEPSEEK "}", "topk_method"},
+        {"{\"model_type\":\"deepseek_v3\",\"rope_interleave\":\"no\"," DEEPSEEK "}", "rope_interleave"},
+        {"{\"model_type\":\"llama4_text\",\"num_local_experts\":4,\"num_experts_per_tok\":1,\"moe_layers\":"
+         "\"all\"," SIZES "}",
+         "moe_layers"},
+        {"{\"model_type\":\"llama4_text\",\"num_local_experts\":4,\"num_experts_per_tok\":1,\"use_qk_norm\":"
+         "\"yes\"," SIZES "}",
+         "use_qk_norm"},
+        {"{\"model_type\":\"llama4_text\",\"num_local_experts\":4,\"num_experts_per_tok\":1,"
+         "\"attn_temperature_tuning\":\"on\"," SIZES "}",
+         "attn_temperature_tuning"},
+        {"{\"model_type\":\"llama4_text\",\"num_local_experts\":4,\"num_experts_per_tok\":1,"
+         "\"attn_temperature_tuning\":4," SIZES "}",
+         NULL},
     };
     for (size_t i = 0; i < N_ELEM(config); i++) {
         struct err e = {0};
@@ -285,6 +306,16 @@ static void test_gguf_refused(void **state)
         {"deepseek2.attention.kv_lora_rank", 1u << 31, "kv_lora_rank"},
         {"deepseek2.attention.key_length_mla", 8, "0 + 8"},
         {"deepseek2.attention.value_length_mla", 11, "attn_v_b"},
+        {"deepseek2.rope.scaling.type", 1, "rope.scaling.type"},
+        {"deepseek2.attention.causal", 1, "attention.causal"},
+        {"deepseek2.expert_weights_norm", 1, "expert_weights_norm"},
+        {"deepseek2.attn_logit_softcapping", 50, "attn_logit_softcapping"},
+        {"deepseek2.attn_logit_softcapping", 0, NULL},
+        {"deepseek2.attention.clamp_kqv", 8, "attention.clamp_kqv"},
+        {"deepseek2.attention.temperature_scale", 1, "attention.temperature_scale"},
+        {"deepseek2.rope.dimension_sections", 4, "rope.dimension_sections"},
+        {"deepseek2.rope.freq_base_swa", 77, "rope.freq_base_swa"},
+        {"deepseek2.attention.sliding_window_pattern", 2, "sliding_window_pattern"},
     };
     for (size_t i = 0; i < N_ELEM(bad); i++) {
         struct err e = {0};

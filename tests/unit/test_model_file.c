@@ -316,6 +316,62 @@ static void test_config_refused(void **state)
     }
 }
 
+/* Options of other families, and values of a kind that would be taken for an absent member: refused, and by name. */
+static void test_config_options(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *type, *member, *word; /* NULL: it is taken */
+    } option[] = {
+        {"llama", "\"rope_scaling\":\"yarn\"", "rope_scaling"},
+        {"llama", "\"rope_scaling\":{\"type\":7,\"factor\":4}", "rope_type"},
+        {"llama", "\"rope_scaling\":{\"rope_type\":\"ntk\",\"factor\":4}", "rope_type"},
+        {"qwen2", "\"rope_scaling\":{\"type\":\"mrope\",\"mrope_section\":[1,1]}", "rope_type"},
+        {"qwen3", "\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4,\"truncate\":1}", "truncate"},
+        {"qwen3", "\"rope_parameters\":{\"full_attention\":{\"rope_theta\":1e6}}", "rope_parameters"},
+        {"llama", "\"rope_parameters\":[1]", "rope_parameters"},
+        {"llama", "\"hidden_act\":1", "hidden_act"},
+        {"llama", "\"layer_types\":\"full_attention\"", "layer_types"},
+        {"llama", "\"clip_qkv\":8", "clip_qkv"},
+        {"llama", "\"clip_qkv\":null,\"alibi\":false", NULL},
+        {"llama", "\"attn_logit_softcapping\":50", "attn_logit_softcapping"},
+        {"qwen3", "\"final_logit_softcapping\":30.0", "final_logit_softcapping"},
+        {"olmo2", "\"clip_qkv\":8", "clip_qkv"},
+        {"olmo2", "\"residual_multiplier\":0.22", "residual_multiplier"},
+        {"olmo2", "\"residual_multiplier\":1.0", NULL},
+        {"smollm3", "\"no_rope_layers\":{}", "no_rope_layers"},
+        {"smollm3", "\"no_rope_layer_interval\":0", "no_rope_layer_interval"},
+        {"smollm3", "\"use_sliding_window\":\"yes\"", "use_sliding_window"},
+        {"qwen2", "\"use_sliding_window\":1", "use_sliding_window"},
+        {"qwen2", "\"use_mrope\":true", "use_mrope"},
+        {"qwen2", "\"use_sliding_window\":true,\"layer_types\":[\"linear_attention\",\"full_attention\"]",
+         "layer_types"},
+        {"granite", "\"position_embedding_type\":\"nope\"", "position_embedding_type"},
+        {"granite", "\"position_embedding_type\":\"rope\"", NULL},
+        {"granite", "\"embedding_multiplier\":\"12\"", "embedding_multiplier"},
+        {"gemma2", "\"attn_logit_softcapping\":-1", "attn_logit_softcapping"},
+        {"gemma3_text", "\"sliding_window_pattern\":0", "sliding_window_pattern"},
+        {"gemma3_text", "\"use_bidirectional_attention\":\"all\"", "use_bidirectional_attention"},
+        {"gemma3_text", "\"layer_types\":[\"full_attention\",\"chunked_attention\"]", "chunked_attention"},
+        {"phi3", "\"rope_scaling\":{\"type\":\"longrope\",\"short_mscale\":1}", "original_max_position_embeddings"},
+        {"phi3", "\"partial_rotary_factor\":2", "partial_rotary_factor"},
+        {"phi3", "\"hidden_act\":\"gelu_new\"", "hidden_act"},
+        {"mistral", "\"sliding_window\":-4", "sliding_window"},
+        {"mistral", "\"sliding_window\":\"4096\"", "sliding_window"},
+        {"mistral", "\"layer_types\":[\"full_attention\",\"sliding_attention\"]", "layer_types"},
+    };
+    for (size_t i = 0; i < N_ELEM(option); i++) {
+        char text[512];
+        struct model_params p;
+        struct err e = {0};
+        snprintf(text, sizeof text, "{\"model_type\":\"%s\",%s," SIZES "}", option[i].type, option[i].member);
+        int rc = config_params(text, &p, &e);
+        if (!rc != !option[i].word || (rc && !strstr(e.msg, option[i].word))) {
+            fail_msg("%s: %d, %s", text, rc, e.msg);
+        }
+    }
+}
+
 static void write_text(const char *dir, const char *name, const char *text)
 {
     struct err e = {0};
@@ -615,6 +671,7 @@ int main(void)
         cmocka_unit_test(test_qwen2),
         cmocka_unit_test(test_config_variants),
         cmocka_unit_test(test_config_refused),
+        cmocka_unit_test(test_config_options),
         cmocka_unit_test(test_tokenizer_json),
         cmocka_unit_test(test_pre_tokenizer_names),
         cmocka_unit_test(test_directory_without_a_model),

@@ -10,7 +10,9 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "ground/base/core_loss.h"
 #include "ground/base/pool.h"
 
 enum { WORKERS_MAX = 16, PHASES = 50 };
@@ -74,6 +76,76 @@ static void barriers_separate_phases(void **state)
         pool_free(w.pool);
         assert_int_equal(w.wrong, 0);
     }
+}
+
+struct limited {
+    struct pool *pool;
+    int n_called[WORKERS_MAX], n_worker, wrong;
+};
+
+static void count_limited(void *arg, int worker, int n_worker)
+{
+    struct limited *w = arg;
+    w->n_called[worker]++;
+    pool_barrier(w->pool);
+    if (worker == 0) w->n_worker = n_worker;
+    if (worker == 0)
+        for (int i = 0; i < WORKERS_MAX; i++) w->wrong += w->n_called[i] != (i < n_worker);
+}
+
+/* Workers are left out and called back between any two runs, seen by them or not; numbers stay without gaps. */
+static void a_limit_leaves_workers_out(void **state)
+{
+    (void)state;
+    static const int limits[] = {5, 2, 1, 5, 3, 3, 4, 1, 1, 5, 5, 1, 5};
+    for (int again = 0; again < 40; again++) {
+        struct limited w = {.pool = new_pool(5)};
+        for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+            memset(w.n_called, 0, sizeof w.n_called);
+            pool_limit(w.pool, limits[i]);
+            if (again % 4 == 0) sched_yield();
+            pool_run(w.pool, count_limited, &w);
+            assert_true(w.n_worker >= 1 && w.n_worker <= limits[i]);
+        }
+        /* one that has not yet seen that it was left out is called back as soon as it has */
+        for (int i = 0; i < 1000000 && w.n_worker < 5; i++) {
+            memset(w.n_called, 0, sizeof w.n_called);
+            pool_limit(w.pool, 5);
+            pool_run(w.pool, count_limited, &w);
+            sched_yield();
+        }
+        assert_int_equal(w.n_worker, 5);
+        assert_int_equal(w.wrong, 0);
+        if (again % 2) pool_limit(w.pool, 2); /* and ends while some are out */
+        pool_free(w.pool);
+    }
+}
+
+static void threads_are_left_out_for_lost_cores(void **state)
+{
+    (void)state;
+    assert_int_equal(core_loss_leave_out(0, 2), 0);
+    assert_int_equal(core_loss_leave_out(0.3, 2), 0);
+    assert_int_equal(core_loss_leave_out(0.5, 2), 1);  /* one of two cores is shared with another */
+    assert_int_equal(core_loss_leave_out(0.67, 2), 1); /* and its session has a right to more than ours there */
+    assert_int_equal(core_loss_leave_out(1.0, 2), 0);  /* both are: no free one to retreat to */
+    assert_int_equal(core_loss_leave_out(0.5, 1), 0);
+    assert_int_equal(core_loss_leave_out(0.5, 16), 1);
+    assert_int_equal(core_loss_leave_out(3.1, 16), 3);
+    assert_int_equal(core_loss_leave_out(12, 16), 0);
+    for (int n = 1; n < 20; n++)
+        for (double lost = 0; lost < n; lost += 0.1) assert_in_range(core_loss_leave_out(lost, n), 0, n - 1);
+}
+
+static void the_kernel_tells_what_was_waited(void **state)
+{
+    (void)state;
+    uint64_t first, second;
+    assert_false(core_loss_waited(0, &first));
+    if (!core_loss_waited(gettid(), &first)) skip(); /* a kernel that does not count */
+    for (int i = 0; i < 100; i++) sched_yield();
+    assert_true(core_loss_waited(gettid(), &second));
+    assert_true(second >= first);
 }
 
 static void *run_from_thread(void *arg)
@@ -213,10 +285,17 @@ static void every_item_is_taken_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_worker_runs_once),       cmocka_unit_test(barriers_separate_phases),
-        cmocka_unit_test(the_caller_may_change),        cmocka_unit_test(an_unused_pool_ends),
-        cmocka_unit_test(impossible_sizes_are_refused), cmocka_unit_test(shares_cover_evenly),
-        cmocka_unit_test(every_item_is_taken_once),     cmocka_unit_test(at_least_one_cpu),
+        cmocka_unit_test(every_worker_runs_once),
+        cmocka_unit_test(barriers_separate_phases),
+        cmocka_unit_test(the_caller_may_change),
+        cmocka_unit_test(an_unused_pool_ends),
+        cmocka_unit_test(impossible_sizes_are_refused),
+        cmocka_unit_test(shares_cover_evenly),
+        cmocka_unit_test(every_item_is_taken_once),
+        cmocka_unit_test(at_least_one_cpu),
+        cmocka_unit_test(a_limit_leaves_workers_out),
+        cmocka_unit_test(threads_are_left_out_for_lost_cores),
+        cmocka_unit_test(the_kernel_tells_what_was_waited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

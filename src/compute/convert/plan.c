@@ -145,7 +145,7 @@ int plan_init(struct plan *plan, const struct model_file *f, const struct quanti
         return err_set(e, ERR_NOMEM, model_file_path(f), "cannot quantize \"%s\": out of memory", model_file_path(f));
     }
     int rc = 0;
-    if (!model_file_is_gguf(f)) { /* a GGUF may be of any architecture, computed here or not */
+    if (!model_file_is_gguf(f) && !model_file_is_encoder(f)) { /* a GGUF may be of any architecture, computed or not */
         rc = model_file_params(f, &p, e);
         rc = rc ? rc : check_layout(f, &p, e);
         plan_rope(plan, &p);

@@ -24,6 +24,7 @@ int dev_cpu_new(struct dev **out, const struct dev_options *opt, struct err *e)
         rc = err_set(e, ERR_NOMEM, NULL, "cannot make a CPU device: no memory for %d workers", opt->n_thread);
         goto out;
     }
+    pool_watch(d->pool);
     kern_init(&d->kern, opt->isa);
     *out = d;
     d = NULL;

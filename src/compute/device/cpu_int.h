@@ -99,6 +99,10 @@ static inline size_t mat_part(const struct dev_mat *m, size_t k)
  * A compressed cache has one plane a layer, [DEV_PAGE][d_head]: a token is a row, the latent and then the key.
  * Elements float32 (is_f16 and is_q8 false), float16, or int8, then followed by float16 scales in blocks of 32 along
  * d_head: of K [d_head / 32][DEV_PAGE], of V [DEV_PAGE][d_head / 32]. */
+struct kv_layer {
+    size_t offset; /* in its page */
+    bool near;
+};
 struct dev_kv {
     struct dev *dev;
     struct dev_kv_shape shape;
@@ -108,7 +112,10 @@ struct dev_kv {
     size_t head_len;   /* d_head * DEV_PAGE elements: one head of K or of V */
     size_t head_bytes; /* of it, with its scales */
     size_t n_bytes;    /* of data, counted in dev->kv_bytes */
-    uint8_t *data;
+    uint8_t *data;     /* [n_page][far_bytes], [shape.n_near][near_bytes] */
+    size_t far_bytes, near_bytes, near_start;
+    struct kv_layer *layer; /* [n_layer] */
+    int32_t *slot;          /* [n_page] near page, -1: none */
 };
 
 /* LoRA. a, b: row-major as PEFT, borrowed. at, bt: copies that are unit-stride panels for both forward products:
@@ -165,14 +172,12 @@ static inline size_t kv_value_len(const struct dev_kv_shape *s)
     return (size_t)(s->n_latent > 0 ? s->n_latent : s->d_head);
 }
 /* First element of a head of K ([d_head][DEV_PAGE]) or V ([DEV_PAGE][d_head]) as bytes. */
-static inline size_t kv_offset(const struct dev_kv *kv, int32_t page, int layer, bool is_v, int head)
-{
-    size_t plane = ((size_t)page * (size_t)kv->shape.n_layer + (size_t)layer) * kv_planes(&kv->shape) + (is_v ? 1 : 0);
-    return (plane * (size_t)kv->shape.n_kv_head + (size_t)head) * kv->head_bytes;
-}
 static inline void *kv_head(const struct dev_kv *kv, int32_t page, int layer, bool is_v, int head)
 {
-    return kv->data + kv_offset(kv, page, layer, is_v, head);
+    const struct kv_layer *l = &kv->layer[layer];
+    size_t at = l->near ? kv->near_start + (size_t)kv->slot[page] * kv->near_bytes : (size_t)page * kv->far_bytes;
+    size_t h = (is_v ? (size_t)kv->shape.n_kv_head : 0) + (size_t)head;
+    return kv->data + at + l->offset + h * kv->head_bytes;
 }
 
 /* The scales of a head of int8 elements. */

@@ -7,6 +7,12 @@
 
 enum { READ_PAST = 64 }; /* bytes that readers of whole vectors may touch past the last page */
 
+/* Whether a layer is kept apart. */
+static bool is_near(const struct dev_kv_shape *shape, int layer)
+{
+    return shape->n_near > 0 && shape->is_near && shape->is_near[layer];
+}
+
 /* The form of a cache, without its pages. */
 static struct dev_kv kv_form(const struct dev *d, const struct dev_kv_shape *shape, enum dev_mode mode)
 {
@@ -17,6 +23,10 @@ static struct dev_kv kv_form(const struct dev *d, const struct dev_kv_shape *sha
                         .head_len = (size_t)shape->d_head * DEV_PAGE};
     kv.elem_bytes = kv.is_q8 ? 1 : kv.is_f16 ? 2 : 4;
     kv.head_bytes = kv.head_len * kv.elem_bytes + (kv.is_q8 ? kv.head_len / KERN_K * sizeof(uint16_t) : 0);
+    size_t layer_bytes = kv_planes(shape) * (size_t)shape->n_kv_head * kv.head_bytes;
+    for (int l = 0; l < shape->n_layer; l++) {
+        *(is_near(shape, l) ? &kv.near_bytes : &kv.far_bytes) += layer_bytes;
+    }
     return kv;
 }
 
@@ -34,6 +44,39 @@ size_t dev_kv_plan_page_bytes(const struct dev *d, const struct dev_kv_shape *sh
 {
     struct dev_kv kv = kv_form(d, shape, mode);
     return dev_kv_page_bytes(&kv);
+}
+
+uint64_t dev_kv_plan_bytes(const struct dev *d, const struct dev_kv_shape *shape, enum dev_mode mode, int n_page)
+{
+    struct dev_kv kv = kv_form(d, shape, mode);
+    return (uint64_t)kv.far_bytes * (uint64_t)n_page + (uint64_t)kv.near_bytes * (uint64_t)shape->n_near;
+}
+
+/* Where each layer stands in its page, and that no page has a near one yet. */
+static int place_layers(struct dev_kv *kv, struct err *e)
+{
+    size_t at[2] = {0, 0};
+    kv->layer = mem_try_array((size_t)kv->shape.n_layer, sizeof *kv->layer);
+    kv->slot = mem_try_array((size_t)kv->n_page, sizeof *kv->slot);
+    if (!kv->layer || !kv->slot) {
+        return err_set(e, ERR_NOMEM, NULL, "cannot make a cache of keys and values: out of memory");
+    }
+    for (int l = 0; l < kv->shape.n_layer; l++) {
+        bool near = is_near(&kv->shape, l);
+        kv->layer[l] = (struct kv_layer){at[near], near};
+        at[near] += kv_planes(&kv->shape) * (size_t)kv->shape.n_kv_head * kv->head_bytes;
+    }
+    for (int i = 0; i < kv->n_page; i++) {
+        kv->slot[i] = -1;
+    }
+    kv->near_start = kv->far_bytes * (size_t)kv->n_page;
+    kv->shape.is_near = NULL; /* the caller's */
+    return 0;
+}
+
+void dev_kv_near(struct dev_kv *kv, int page, int slot)
+{
+    kv->slot[page] = slot;
 }
 
 int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *shape, enum dev_mode mode, int n_page,
@@ -58,13 +101,19 @@ int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *sh
                        "cannot keep keys and values in q8_0: heads of %d values are no whole blocks of %d",
                        shape->d_head, (int)KERN_K);
     }
-    size_t n_bytes;
-    bool fits = mul_size(dev_kv_page_bytes(kv), (size_t)n_page, &n_bytes);
+    size_t n_far, n_near;
+    bool fits = mul_size(kv->far_bytes, (size_t)n_page, &n_far) &&
+                mul_size(kv->near_bytes, (size_t)shape->n_near, &n_near) && n_near < SIZE_MAX - READ_PAST - n_far;
+    size_t n_bytes = fits ? n_far + n_near : 0;
     kv->data = fits ? mem_try_aligned(n_bytes + READ_PAST) : NULL;
     int rc = 0;
     if (!kv->data) {
         rc = err_set(e, ERR_NOMEM, NULL, "cannot hold keys and values: %d pages of %zu bytes wanted", n_page,
                      dev_kv_page_bytes(kv));
+        goto out;
+    }
+    rc = place_layers(kv, e);
+    if (rc) {
         goto out;
     }
     rc = cpu_limits_grow(d,
@@ -90,13 +139,15 @@ void dev_kv_free(struct dev_kv *kv)
     if (kv) {
         kv->dev->kv_bytes -= kv->n_bytes; /* 0 until it was made whole */
         mem_free(kv->data);
+        mem_free(kv->layer);
+        mem_free(kv->slot);
         mem_free(kv);
     }
 }
 
 size_t dev_kv_page_bytes(const struct dev_kv *kv)
 {
-    return (size_t)kv->shape.n_layer * kv_planes(&kv->shape) * (size_t)kv->shape.n_kv_head * kv->head_bytes;
+    return kv->far_bytes + kv->near_bytes;
 }
 
 static void copy_tokens(uint8_t *dst, const uint8_t *src, size_t n_line, size_t line_bytes, size_t n_bytes)
@@ -131,7 +182,7 @@ void dev_kv_copy(struct dev *d, struct dev_kv *kv, int dst_page, int src_page, i
 void dev_kv_zero(struct dev *d, struct dev_kv *kv)
 {
     (void)d;
-    memset(kv->data, 0, dev_kv_page_bytes(kv) * (size_t)kv->n_page);
+    memset(kv->data, 0, kv->n_bytes);
 }
 
 /* Places of tokens [first, end) of a segment, counted from its first token. */

@@ -94,6 +94,10 @@ struct dev_kv_shape {
     /* > 0: a compressed cache. n_kv_head is 1, and of the d_head values of a token the first n_latent are its value and
      * all are its key, so that they are kept once (latent.h). */
     int n_latent;
+    /* Layers that read the last positions alone (windows) can have fewer pages than the others: n_near of them, which
+     * dev_kv_near gives to pages that need them. 0: every page holds all layers. */
+    int n_near;
+    const bool *is_near; /* [n_layer], looked at when a cache is made; NULL: no layer */
 };
 /* What caches of DEV_SERVE hold from now on where they would hold float16: q8_0 takes 34 bytes for 64 (int8 in blocks
  * of 32 with a float16 scale, along a head). PRECISION_REFERENCE keeps float32 all the same. */
@@ -105,6 +109,12 @@ size_t dev_kv_plan_page_bytes(const struct dev *d, const struct dev_kv_shape *sh
 int dev_kv_new(struct dev *d, struct dev_kv **out, const struct dev_kv_shape *shape, enum dev_mode mode, int n_page,
                struct err *e) MUST_CHECK;
 void dev_kv_free(struct dev_kv *kv);
+/* Bytes of a cache of n_page pages that is not there yet. */
+uint64_t dev_kv_plan_bytes(const struct dev *d, const struct dev_kv_shape *shape, enum dev_mode mode, int n_page);
+/* From now on the near layers of `page` are in near page `slot` (0 to n_near - 1; -1: nowhere, and they are not read or
+ * written). Not while a step runs. */
+void dev_kv_near(struct dev_kv *kv, int page, int slot);
+/* Bytes of a page, all layers. */
 size_t dev_kv_page_bytes(const struct dev_kv *kv);
 /* Copy the first n_tok tokens of a page, all layers (copy on write). */
 void dev_kv_copy(struct dev *d, struct dev_kv *kv, int dst_page, int src_page, int n_tok);

@@ -6,6 +6,24 @@
 #include "ground/base/clock.h"
 #include "ground/base/log.h"
 
+/* The next full page becomes known. One that is known already but has lost its layers with a window gets those of this
+ * one, and is read instead of it: otherwise a prefix that was let go once would be computed again every time. */
+static void publish_next(struct engine *g, struct sequence *s)
+{
+    int i = s->n_published++, page = s->block[i].page;
+    const int32_t *ids = s->ids + (size_t)i * DEV_PAGE;
+    int known = page_find(&g->pages, s->serial, ids);
+    if (known < 0 || near_has(&g->near, known)) {
+        s->serial = page_publish(&g->pages, page, s->serial, ids);
+        return;
+    }
+    near_move(&g->near, page, known);
+    page_ref(&g->pages, known);
+    engine_drop_page(g, page);
+    s->block[i].page = known;
+    s->serial = g->pages.page[known].serial;
+}
+
 void deliver_progress(struct engine *g, struct sequence *s)
 {
     size_t before = s->n_done;
@@ -14,9 +32,9 @@ void deliver_progress(struct engine *g, struct sequence *s)
     size_t in_prompt = s->n_prompt > before ? s->n_prompt - before : 0;
     size_t n = s->n_done - before < in_prompt ? s->n_done - before : in_prompt;
     atomic_fetch_add_explicit(&g->n_prompt_tok, n, memory_order_relaxed);
-    while ((size_t)(s->n_published + 1) * DEV_PAGE <= s->n_done) {
-        int i = s->n_published++;
-        s->serial = page_publish(&g->pages, s->block[i].page, s->serial, s->ids + (size_t)i * DEV_PAGE);
+    while ((size_t)(s->n_published + 1) * DEV_PAGE <= s->n_done) publish_next(g, s);
+    for (int first = near_first(&g->near, s->n_done); s->n_far < first; s->n_far++) {
+        near_unref(&g->near, s->block[s->n_far].page);
     }
 }
 

@@ -75,15 +75,39 @@ static uint64_t step_bytes(const struct engine *g)
     return model_reserve_bytes(g->model, n_tok) + (uint64_t)g->max_batch * (uint64_t)g->n_vocab * sizeof(float);
 }
 
+/* Pages of layers with a window: for every sequence and one pass of logits what their windows span and the block that
+ * grows, for a step its prompt tokens, and an eighth of the cache for prefixes that come again. */
+static int near_wanted(const struct engine *g, int n_page)
+{
+    int span = model_near_span(g->model);
+    int64_t n = (int64_t)(g->max_batch + 1) * (span / DEV_PAGE + 3) + (g->chunk_tok + g->max_batch) / DEV_PAGE + 2;
+    n += n_page / 8;
+    return span > 0 && n < n_page ? (int)n : 0;
+}
+
+/* Pages whose cache takes at most so many bytes. */
+static uint64_t pages_within(const struct engine *g, int n_page, uint64_t bytes)
+{
+    int low = 0; /* fits */
+    for (int high = n_page; low < high;) {
+        int mid = low + (high - low + 1) / 2;
+        if (model_kv_bytes(g->model, mid, near_wanted(g, mid)) <= bytes)
+            low = mid;
+        else
+            high = mid - 1;
+    }
+    return (uint64_t)low;
+}
+
 /* The pages are the larger part: what would fit is a shorter context. */
 static int check_memory(const struct engine *g, const struct engine_options *o, int n_page, struct err *e)
 {
     struct dev *d = model_dev(g->model);
-    uint64_t page = model_kv_page_bytes(g->model), step = step_bytes(g), free_bytes = dev_memory_free(d);
-    uint64_t need = page * (uint64_t)n_page + step;
+    uint64_t step = step_bytes(g), free_bytes = dev_memory_free(d);
+    uint64_t need = model_kv_bytes(g->model, n_page, near_wanted(g, n_page)) + step;
     if (need <= free_bytes) return 0;
     char what[128], advice[128];
-    uint64_t pages = free_bytes > step ? (free_bytes - step) / page : 0;
+    uint64_t pages = free_bytes > step ? pages_within(g, n_page, free_bytes - step) : 0;
     uint64_t fits = (o->n_page ? pages : pages / (uint64_t)g->max_batch) * DEV_PAGE;
     snprintf(what, sizeof(what), "cannot hold the keys and values of %d tokens", n_page * DEV_PAGE);
     if (fits)
@@ -94,6 +118,13 @@ static int check_memory(const struct engine *g, const struct engine_options *o, 
     else
         snprintf(advice, sizeof(advice), "no context fits, a model of fewer bytes is needed");
     return dev_memory_lack(d, need, what, advice, e);
+}
+
+static int make_cache(struct engine *g, int n_page, struct err *e)
+{
+    int n_near = near_wanted(g, n_page);
+    int rc = model_kv_new_near(g->model, &g->kv, n_page, n_near, e);
+    return rc ? rc : near_init(&g->near, g->kv, n_page, n_near, n_near ? model_near_span(g->model) : 0, e);
 }
 
 static int init_lock(struct engine *g)
@@ -124,7 +155,7 @@ int engine_new(struct engine **out, struct model *m, const struct tokenizer *tok
     if (!rc) rc = check_memory(g, opt, n_page, e);
     if (!rc) rc = page_pool_init(&g->pages, n_page, opt->prefix_cache, e);
     if (!rc) rc = sampler_init(&g->sampler, (size_t)g->n_vocab, e);
-    if (!rc) rc = model_kv_new(m, &g->kv, n_page, e);
+    if (!rc) rc = make_cache(g, n_page, e);
     if (!rc) rc = make_buffers(g, e);
     if (rc) {
         engine_free(g);
@@ -155,6 +186,7 @@ void engine_free(struct engine *g)
     end_all(g);
     dev_kv_free(g->kv);
     page_pool_deinit(&g->pages);
+    near_deinit(&g->near);
     sampler_deinit(&g->sampler);
     buf_deinit(&g->piece);
     mem_free(g->run);
@@ -297,6 +329,7 @@ void engine_get_stats(const struct engine *g, struct engine_stats *s)
         .n_waiting = atomic_load_explicit(&g->n_waiting, memory_order_relaxed),
         .n_running = atomic_load_explicit(&g->stat_run, memory_order_relaxed),
         .n_page = g->pages.n_page,
+        .kv_bytes = model_kv_bytes(g->model, g->pages.n_page, g->near.n_slot),
         .n_page_free = atomic_load_explicit(&g->stat_free, memory_order_relaxed),
     };
 }

@@ -118,6 +118,7 @@ void sequence_get(const struct sequence *s, struct sequence_result *r);
 struct engine_stats { /* counters read without locks */
     uint64_t n_step, n_prompt_tok, n_cached_tok, n_answer_tok, n_preempted;
     int n_waiting, n_running, n_page, n_page_free;
+    uint64_t kv_bytes; /* of the whole cache */
 };
 /* A snapshot; any thread, never blocks the engine. */
 /* A snapshot; never waits for a step. Thread-safe. */

@@ -18,6 +18,7 @@
 #include "compute/engine/answer_text_int.h"
 #include "compute/engine/choice_int.h"
 #include "compute/engine/engine.h"
+#include "compute/engine/near_int.h"
 #include "compute/engine/pages_int.h"
 #include "compute/engine/sampler_int.h"
 #include "ground/base/buf.h"
@@ -36,6 +37,7 @@ struct sequence {
     struct dev_block *block;
     int n_block, max_block;
     int n_published; /* full pages whose serial is known */
+    int n_far;       /* first blocks that it reads no more in layers with a window */
     uint64_t serial; /* of the last of them, or the root */
     struct sampling sampling;
     const struct choice_set *choices;
@@ -64,6 +66,7 @@ struct engine {
     const struct tokenizer *tok;
     struct dev_kv *kv;
     struct page_pool pages;
+    struct near_pool near;
     struct sampler sampler;
     int n_ctx, max_batch, chunk_tok, n_vocab;
     size_t token_bytes; /* of the longest token, as text */
@@ -99,6 +102,9 @@ struct engine {
 void sequence_free(struct sequence *s);
 /* Give back the pages (also when it is preempted). */
 void sequence_drop_pages(struct engine *g, struct sequence *s);
+/* An empty page with room for all layers, -1: none; giving one back whose near layers nobody of this caller reads. */
+int engine_take_page(struct engine *g);
+void engine_drop_page(struct engine *g, int page);
 /* The end, for every reason: pages, callback, and freeing when it was released. Not in run[] or waiting any more. */
 void sequence_end(struct engine *g, struct sequence *s, enum finish_reason reason);
 

@@ -52,7 +52,30 @@ static int check_pass(const struct engine *g, size_t n, int adapter, struct err 
     return 0;
 }
 
-static int run_pass(struct engine *g, const int32_t *ids, size_t n, struct dev_block *block, int adapter, logits_fn fn,
+/* The pages of a pass: the first n are taken, and of these the first n_far are read no more in layers with a window. */
+struct pass_pages {
+    struct dev_block *block;
+    int n, n_far;
+};
+
+/* Pages up to position end. */
+static int take_pages(struct engine *g, struct pass_pages *x, size_t end, struct err *e)
+{
+    for (; (size_t)x->n * DEV_PAGE < end; x->n++) {
+        int page = engine_take_page(g);
+        if (page < 0)
+            return err_set(e, ERR_LIMIT, "ids", "cannot compute logits of %zu tokens now: no KV page is free", end);
+        x->block[x->n].page = page;
+    }
+    return 0;
+}
+
+static void leave_behind(struct engine *g, struct pass_pages *x, int first)
+{
+    for (; x->n_far < first && x->n_far < x->n; x->n_far++) near_unref(&g->near, x->block[x->n_far].page);
+}
+
+static int run_pass(struct engine *g, const int32_t *ids, size_t n, struct pass_pages *x, int adapter, logits_fn fn,
                     void *arg, struct err *e)
 {
     int32_t rows[PASS_MAX_ROWS];
@@ -60,9 +83,11 @@ static int run_pass(struct engine *g, const int32_t *ids, size_t n, struct dev_b
     int rc = 0;
     for (size_t pos = 0; pos < n && !rc;) {
         int n_row = n - pos < (size_t)g->pass_rows ? (int)(n - pos) : g->pass_rows;
-        rc = pass_chunk(g, ids, pos, n_row, block, adapter, rows, e);
+        rc = take_pages(g, x, pos + (size_t)n_row, e);
+        if (!rc) rc = pass_chunk(g, ids, pos, n_row, x->block, adapter, rows, e);
         if (!rc) rc = fn(arg, (int)pos, n_row, g->pass_logits, e);
         pos += (size_t)n_row;
+        leave_behind(g, x, near_first(&g->near, pos));
     }
     return rc;
 }
@@ -72,12 +97,11 @@ int engine_logits(struct engine *g, const int32_t *ids, size_t n, int adapter, l
     int rc = check_pass(g, n, adapter, e);
     if (!rc) rc = make_block(g, e);
     if (rc) return rc;
-    int n_block = (int)((n + DEV_PAGE - 1) / DEV_PAGE);
-    struct dev_block *block = mem_try_array((size_t)n_block, sizeof(*block));
-    if (!block) return err_set(e, ERR_NOMEM, NULL, "cannot compute logits of %zu tokens: out of memory", n);
-    for (int i = 0; i < n_block; i++) block[i].page = page_take(&g->pages);
-    rc = run_pass(g, ids, n, block, adapter, fn, arg, e);
-    for (int i = 0; i < n_block; i++) page_unref(&g->pages, block[i].page);
-    mem_free(block);
+    struct pass_pages x = {.block = mem_try_array((n + DEV_PAGE - 1) / DEV_PAGE, sizeof(*x.block))};
+    if (!x.block) return err_set(e, ERR_NOMEM, NULL, "cannot compute logits of %zu tokens: out of memory", n);
+    rc = run_pass(g, ids, n, &x, adapter, fn, arg, e);
+    leave_behind(g, &x, x.n);
+    for (int i = 0; i < x.n; i++) engine_drop_page(g, x.block[i].page);
+    mem_free(x.block);
     return rc;
 }

@@ -100,21 +100,50 @@ void schedule_sweep(struct engine *g)
         sequence_end(g, s, FINISH_CANCELLED);
 }
 
-/* Take pages of the prefix index for whole pages of the sequence that are not computed yet. At least one id is left to
- * compute: its logits are needed. Returns the number of ids that need no computing any more. */
+/* Published pages that go on where the sequence is, noted behind its blocks. At least one id is left to compute: its
+ * logits are needed. */
+static int find_prefix(const struct engine *g, const struct sequence *s)
+{
+    int n = 0;
+    uint64_t serial = s->serial;
+    for (size_t done = s->n_done; done + DEV_PAGE < s->n_id; done += DEV_PAGE) {
+        int page = page_find(&g->pages, serial, s->ids + done);
+        if (page < 0) break;
+        s->block[s->n_block + n++] = (struct dev_block){.page = page, .n_tok = DEV_PAGE};
+        serial = g->pages.page[page].serial;
+    }
+    return n;
+}
+
+/* The most of them behind which a token finds all that its layers with a window read. */
+static int usable_prefix(const struct engine *g, const struct sequence *s, int n)
+{
+    for (; n > 0; n--) {
+        int end = s->n_block + n, first = near_first(&g->near, (size_t)end * DEV_PAGE), i = end;
+        while (i > first && i > s->n_block && near_has(&g->near, s->block[i - 1].page)) i--;
+        if (i == first || i <= s->n_block) break;
+    }
+    return n;
+}
+
+/* Take pages of the prefix index for whole pages of the sequence that are not computed yet. Returns the number of ids
+ * that need no computing any more. */
 static size_t adopt_prefix(struct engine *g, struct sequence *s)
 {
-    size_t before = s->n_done;
-    while (s->n_done % DEV_PAGE == 0 && (size_t)s->n_block * DEV_PAGE == s->n_done && s->n_done + DEV_PAGE < s->n_id) {
-        int page = page_find(&g->pages, s->serial, s->ids + s->n_done);
-        if (page < 0) break;
-        page_ref(&g->pages, page);
-        s->block[s->n_block++] = (struct dev_block){.page = page, .n_tok = DEV_PAGE};
-        s->serial = g->pages.page[page].serial;
-        s->n_published = s->n_block;
-        s->n_done += DEV_PAGE;
+    if (s->n_done % DEV_PAGE || (size_t)s->n_block * DEV_PAGE != s->n_done) return 0;
+    int before = s->n_block, n = usable_prefix(g, s, find_prefix(g, s));
+    if (!n) return 0;
+    s->n_done += (size_t)n * DEV_PAGE;
+    s->n_block = s->n_published = before + n;
+    s->serial = g->pages.page[s->block[s->n_block - 1].page].serial;
+    int first = near_first(&g->near, s->n_done);
+    for (int i = before; i < s->n_block; i++) {
+        page_ref(&g->pages, s->block[i].page);
+        if (i >= first) near_ref(&g->near, s->block[i].page);
     }
-    return s->n_done - before;
+    for (; s->n_far < first && s->n_far < before; s->n_far++) near_unref(&g->near, s->block[s->n_far].page);
+    s->n_far = first > s->n_far ? first : s->n_far;
+    return (size_t)n * DEV_PAGE;
 }
 
 static void count_cached(struct engine *g, struct sequence *s, size_t n)
@@ -181,7 +210,7 @@ static struct sequence *find_victim(struct engine *g)
 static bool get_pages(struct engine *g, struct sequence *s, size_t n, bool force)
 {
     while ((size_t)s->n_block * DEV_PAGE < s->n_done + n) {
-        int page = page_take(&g->pages);
+        int page = engine_take_page(g);
         if (page >= 0) {
             s->block[s->n_block++] = (struct dev_block){.page = page, .n_tok = DEV_PAGE};
             continue;

@@ -141,12 +141,31 @@ void sequence_release(struct engine *g, struct sequence *s)
         sequence_free(s);
 }
 
+int engine_take_page(struct engine *g)
+{
+    int page = page_take(&g->pages);
+    if (page < 0 || near_take(&g->near, page)) return page;
+    page_unref(&g->pages, page);
+    return -1;
+}
+
+void engine_drop_page(struct engine *g, int page)
+{
+    page_unref(&g->pages, page);
+    const struct page *p = &g->pages.page[page];
+    if (p->n_ref == 0 && !p->serial) near_forget(&g->near, page);
+}
+
 /* The youngest pages first: leaves of the prefix tree are then evicted before what they grow from. */
 void sequence_drop_pages(struct engine *g, struct sequence *s)
 {
-    while (s->n_block > 0) page_unref(&g->pages, s->block[--s->n_block].page);
+    while (s->n_block > 0) {
+        int page = s->block[--s->n_block].page;
+        if (s->n_block >= s->n_far) near_unref(&g->near, page);
+        engine_drop_page(g, page);
+    }
     s->n_done = 0;
-    s->n_published = 0;
+    s->n_published = s->n_far = 0;
     s->serial = page_root(s->adapter);
 }
 

@@ -115,6 +115,10 @@ int config_read_experts(const struct config_reader *r, struct model_params *p, c
     int rc = config_read_int(r, count[i], -1, &x->n_expert);
     rc = rc ? rc : config_read_int(r, "num_experts_per_tok", -1, &x->n_used);
     rc = rc ? rc : config_read_int(r, width_key, -1, &x->n_ff);
+    const char *score = json_string_value(config_member(r->config, "scoring_func"));
+    if (!rc && score && !str_eq(score, x->sigmoid ? "sigmoid" : "softmax")) {
+        rc = config_refuse(r, "scoring_func", x->sigmoid ? "is not sigmoid" : "is not softmax");
+    }
     const json_t *norm = config_member(r->config, "norm_topk_prob");
     x->renormalize = norm ? json_is_true(norm) : x->renormalize;
     return rc;

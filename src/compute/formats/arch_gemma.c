@@ -141,7 +141,8 @@ static int gemma3_from_config(const struct config_reader *r, struct model_params
         config_member(r->config, "sliding_window_pattern") ? "sliding_window_pattern" : "_sliding_window_pattern";
     rc = rc ? rc : config_read_int(r, key, GEMMA3_PATTERN, &pattern);
     rc = rc ? rc : config_read_int(r, "sliding_window", 4096, &window);
-    for (int i = 0; !rc && pattern > 0 && !config_member(r->config, "layer_types") && i < p->n_layer; i++) {
+    rc = rc || pattern > 0 ? rc : config_refuse(r, key, "is 0");
+    for (int i = 0; !rc && !config_member(r->config, "layer_types") && i < p->n_layer; i++) {
         p->layer[i].window = (i + 1) % pattern ? window : 0;
     }
     rotate_by_span(p);

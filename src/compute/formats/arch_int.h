@@ -22,6 +22,10 @@ int gguf_read_int(struct gguf_reader *r, const char *name, int initial, int *out
 int gguf_read_float(struct gguf_reader *r, const char *name, double initial, double *out) MUST_CHECK;
 int gguf_read_scale(struct gguf_reader *r, const char *name, float *out) MUST_CHECK; /* stays where the key is absent */
 int gguf_refuse(struct gguf_reader *r, const char *name, const char *why) MUST_CHECK;
+/* The key behind the architecture's name; good until the next one. */
+const char *gguf_reader_key(struct gguf_reader *r, const char *name);
+/* Keys that no reader of this architecture understands and that would change the computation (arch_options.c). */
+int gguf_check_options(struct gguf_reader *r, const struct arch *a, const struct model_params *p) MUST_CHECK;
 
 /* --- hyper-parameters from config.json: hf_config.c, hf_rope.c --- */
 
@@ -41,6 +45,9 @@ int config_read_float(const struct config_reader *r, const json_t *object, const
                       double *out) MUST_CHECK;
 int config_read_scale(const struct config_reader *r, const char *key, float *out) MUST_CHECK; /* stays where absent */
 int config_refuse(const struct config_reader *r, const char *key, const char *why) MUST_CHECK;
+/* Members that no reader of this architecture understands, or of a kind that it would take for absent
+ * (arch_options.c). */
+int config_check_options(const struct config_reader *r) MUST_CHECK;
 /* Which layers rotate: "no_rope_layers" (1 where one does), or all but every interval-th ("no_rope_layer_interval"). */
 int config_read_no_rope(const struct config_reader *r, struct model_params *p, int interval) MUST_CHECK;
 /* "sliding_attention", "full_attention" or "chunked_attention" for each layer, where "layer_types" is there: sets
@@ -79,6 +86,10 @@ struct gguf_keys {
 void gguf_keys_int(struct gguf_keys *k, const char *name, int value); /* below the architecture's name */
 void gguf_keys_float(struct gguf_keys *k, const char *name, double value);
 void gguf_keys_bool(struct gguf_keys *k, const char *name, bool value);
+void gguf_keys_whole_text(struct gguf_keys *k, const char *key, const char *text); /* a whole key; NULL: nothing */
+/* Keys of an encoder, and of how the vectors of tokens become one: gguf_put_embedding.c. */
+void gguf_put_encoder(struct gguf_keys *k, const struct encoder_params *p, const char *name);
+void gguf_put_embedding(struct gguf_keys *k, const struct embedding_params *p);
 
 /* --- tensors --- */
 
@@ -119,6 +130,7 @@ struct arch {
     bool gguf_permutes;        /* and its rows of q and k were permuted for that */
     bool scale_has_key;        /* a key of the family gives the scale of scores */
     bool window_has_key;       /* and one the window that other programs read too */
+    bool longrope;             /* it reads the two tensors of factors in a GGUF */
     bool has_experts;          /* it reads expert_count and what belongs to it */
     bool own_heads;            /* it reads the sizes of heads itself */
     bool own_magnitude;        /* YaRN leaves the magnitude of rotation at 1 */

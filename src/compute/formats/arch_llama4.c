@@ -121,7 +121,11 @@ static int config_attention(const struct config_reader *r, struct model_params *
     rc = rc ? rc : config_read_layer_types(r, p, 0, chunk);
     rc = rc ? rc : config_read_int(r, "floor_scale", FLOOR, &p->temperature_floor);
     rc = rc ? rc : config_read_scale(r, "attn_scale", &p->temperature_scale);
-    if (json_is_false(json_object_get(r->config, "attn_temperature_tuning"))) {
+    const json_t *tempers = config_member(r->config, "attn_temperature_tuning"); /* 4 in the first files */
+    if (tempers && !json_is_boolean(tempers) && !json_is_integer(tempers)) {
+        return config_refuse(r, "attn_temperature_tuning", "is neither true nor false");
+    }
+    if (json_is_false(tempers) || (json_is_integer(tempers) && json_integer_value(tempers) == 0)) {
         p->temperature_floor = 0;
     }
     if (json_is_false(json_object_get(r->config, "use_qk_norm"))) {

@@ -58,6 +58,7 @@ static const char *const hf_names[][2] = {
 const struct arch arch_phi3 = {.name = "phi3",
                                .model_type = {"phi3"},
                                .window_has_key = true,
+                               .longrope = true,
                                .n_ctx_default = 4096,
                                .init = init,
                                .from_gguf = from_gguf,

@@ -61,9 +61,10 @@ static int config_layers(const struct config_reader *r, struct model_params *p)
     }
     for (size_t i = 0; i < json_array_size(dense); i++) {
         json_int_t layer = json_integer_value(json_array_get(dense, i));
-        if (layer >= 0 && layer < p->n_layer) {
-            p->layer[layer].experts = false;
+        if (layer < 0 || layer >= p->n_layer) {
+            return config_refuse(r, "mlp_only_layers", "names a layer that there is not");
         }
+        p->layer[layer].experts = false;
     }
     return 0;
 }

@@ -77,8 +77,18 @@ static int check_options(const struct model_file *f, struct err *e)
                        "cannot use \"%s\": position_embedding_type is \"%.40s\", \"absolute\" is supported", f->path,
                        position);
     }
-    if (json_is_true(json_object_get(f->config, "is_decoder"))) {
-        return err_set(e, ERR_UNSUPPORTED, f->path, "cannot use \"%s\": is_decoder is not supported", f->path);
+    static const char *const switches[] = {"is_decoder", "add_cross_attention"};
+    for (size_t i = 0; i < N_ELEM(switches); i++) {
+        const json_t *j = json_object_get(f->config, switches[i]);
+        if (j && !json_is_null(j) && !json_is_false(j)) {
+            return err_set(e, ERR_UNSUPPORTED, f->path, "cannot use \"%s\": %s is not supported", f->path, switches[i]);
+        }
+    }
+    bool causal = false;
+    if (f->is_gguf && gguf_find(&f->gguf, "bert.attention.causal") &&
+        (!gguf_get_bool(&f->gguf, "bert.attention.causal", &causal) || causal)) {
+        return err_set(e, ERR_UNSUPPORTED, f->path,
+                       "cannot use \"%s\": bert.attention.causal is not false, which alone is supported", f->path);
     }
     return 0;
 }
@@ -112,6 +122,19 @@ int model_file_encoder(const struct model_file *f, struct encoder_params *p, str
     return rc;
 }
 
+/* ".weight" or ".bias"; older checkpoints have the names of the first BERT for those of norms. NULL: neither. */
+static const char *kind_of(const char *kind)
+{
+    bool weight = str_eq(kind, ".weight") || str_eq(kind, ".gamma");
+    return weight ? ".weight" : str_eq(kind, ".bias") || str_eq(kind, ".beta") ? ".bias" : NULL;
+}
+
+bool hf_encoder_drops(const char *hf)
+{
+    hf = str_starts(hf, "bert.") ? hf + strlen("bert.") : hf;
+    return str_starts(hf, "pooler.") || str_starts(hf, "cls.") || str_eq(hf, "embeddings.position_ids");
+}
+
 bool hf_encoder_tensor_name(const char *hf, char *out, size_t size)
 {
     static const char *const top[][2] = {{"embeddings.word_embeddings", "token_embd"},
@@ -128,19 +151,19 @@ bool hf_encoder_tensor_name(const char *hf, char *out, size_t size)
                                           {"output.LayerNorm", "layer_output_norm"}};
     int layer = 0, used = 0;
     hf = str_starts(hf, "bert.") ? hf + strlen("bert.") : hf;
-    const char *kind = strrchr(hf, '.');
-    if (!kind || (!str_eq(kind, ".weight") && !str_eq(kind, ".bias"))) {
+    const char *kind = strrchr(hf, '.'), *as = kind_of(kind);
+    if (!as) {
         return false;
     }
     bool in_layer = sscanf(hf, "encoder.layer.%5d.%n", &layer, &used) == 1 && used > 0 && layer >= 0;
     for (size_t i = 0; !in_layer && i < N_ELEM(top); i++) {
         if (strlen(top[i][0]) == (size_t)(kind - hf) && str_starts(hf, top[i][0])) {
-            return snprintf(out, size, "%s%s", top[i][1], kind) > 0;
+            return snprintf(out, size, "%s%s", top[i][1], as) > 0;
         }
     }
     for (size_t i = 0; in_layer && i < N_ELEM(part); i++) {
         if (strlen(part[i][0]) == (size_t)(kind - hf) - (size_t)used && str_starts(hf + used, part[i][0])) {
-            return snprintf(out, size, "blk.%d.%s%s", layer, part[i][1], kind) > 0;
+            return snprintf(out, size, "blk.%d.%s%s", layer, part[i][1], as) > 0;
         }
     }
     return false;
@@ -215,15 +238,11 @@ static int directory_embedding(const struct model_file *f, struct embedding_para
     return rc;
 }
 
-int model_file_embedding(const struct model_file *f, struct embedding_params *p, struct err *e)
+/* llama.cpp's numbers: 0 none, 1 mean, 2 cls, 3 last, 4 rank. What stands under tailor. has no key of its own there. */
+static int gguf_embedding(const struct model_file *f, struct embedding_params *p, struct err *e)
 {
     char key[96];
-    int64_t type = 0;
-    *p = (struct embedding_params){0};
-    if (!f->is_gguf) {
-        return directory_embedding(f, p, e);
-    }
-    /* llama.cpp's numbers: 0 none, 1 mean, 2 cls, 3 last, 4 rank */
+    int64_t type = 0, max = 0;
     snprintf(key, sizeof key, "%.60s.pooling_type", architecture(f));
     if (gguf_get_int(&f->gguf, key, &type) && (type < 0 || type > 3)) {
         return err_set(e, ERR_UNSUPPORTED, f->path,
@@ -232,5 +251,15 @@ int model_file_embedding(const struct model_file *f, struct embedding_params *p,
     }
     p->pooling = type == 1 ? POOLING_MEAN : type == 2 ? POOLING_CLS : type == 3 ? POOLING_LAST : POOLING_NONE;
     p->normalize = true; /* what every server of such files does */
+    (void)gguf_get_bool(&f->gguf, TAILOR_EMBEDDING_NORMALIZE, &p->normalize);
+    if (gguf_get_int(&f->gguf, TAILOR_EMBEDDING_MAX_TOKENS, &max) && max > 0 && max < MAX_CONTEXT) {
+        p->max_tok = (int)max;
+    }
     return 0;
+}
+
+int model_file_embedding(const struct model_file *f, struct embedding_params *p, struct err *e)
+{
+    *p = (struct embedding_params){0};
+    return f->is_gguf ? gguf_embedding(f, p, e) : directory_embedding(f, p, e);
 }

@@ -136,6 +136,9 @@ int gguf_put_value(struct gguf_writer *w, const char *key, const struct gguf_val
 #define TAILOR_LSTRIP        "tailor.tokenizer.lstrip_ids"
 #define TAILOR_RSTRIP        "tailor.tokenizer.rstrip_ids"
 #define TAILOR_SINGLE_WORD   "tailor.tokenizer.single_word_ids"
+/* And for what its keys of embedding models leave out. */
+#define TAILOR_EMBEDDING_NORMALIZE  "tailor.embedding.normalize"
+#define TAILOR_EMBEDDING_MAX_TOKENS "tailor.embedding.max_tokens"
 /* Bits of enum normalize as names with commas, and back; parse is false for a name that is none. */
 void vocab_normalize_format(unsigned bits, char out[96]);
 bool vocab_normalize_parse(const char *text, unsigned *bits);
@@ -261,6 +264,8 @@ struct arch;
 bool hf_tensor_name(const struct arch *a, const char *hf, char *out, size_t size);
 /* The same for encoders of the BERT family. */
 bool hf_encoder_tensor_name(const char *hf, char *out, size_t size);
+/* What such checkpoints carry beside the encoder: the pooler and the heads of its training, numbers of positions. */
+bool hf_encoder_drops(const char *hf);
 
 /* Ranges of the sizes alone: after it loops over layers and frequencies stay within their arrays. */
 int params_check_sizes(const struct model_params *p, const char *path, struct err *e) MUST_CHECK;

@@ -8,7 +8,7 @@
 
 #include "ground/base/str.h"
 
-static const char *key_of(struct gguf_reader *r, const char *name)
+const char *gguf_reader_key(struct gguf_reader *r, const char *name)
 {
     snprintf(r->key, sizeof r->key, "%s.%s", r->arch, name);
     return r->key;
@@ -16,7 +16,7 @@ static const char *key_of(struct gguf_reader *r, const char *name)
 
 int gguf_read_int(struct gguf_reader *r, const char *name, int initial, int *out)
 {
-    const char *key = key_of(r, name);
+    const char *key = gguf_reader_key(r, name);
     int64_t v = initial;
     if (!gguf_find(&r->f->gguf, key)) {
         *out = initial;
@@ -34,7 +34,7 @@ int gguf_read_int(struct gguf_reader *r, const char *name, int initial, int *out
 
 int gguf_read_float(struct gguf_reader *r, const char *name, double initial, double *out)
 {
-    const char *key = key_of(r, name);
+    const char *key = gguf_reader_key(r, name);
     *out = initial;
     int64_t whole;
     bool there = gguf_find(&r->f->gguf, key) != NULL;
@@ -160,7 +160,7 @@ static int read_rope(struct gguf_reader *r, struct model_params *p)
         return rc;
     }
     rope_unscaled(&p->rope[0], theta);
-    const char *type = gguf_get_str(&r->f->gguf, key_of(r, "rope.scaling.type"));
+    const char *type = gguf_get_str(&r->f->gguf, gguf_reader_key(r, "rope.scaling.type"));
     if (type && str_eq(type, "yarn")) {
         rc = read_yarn(r, p, factor);
     } else if (!type || str_eq(type, "linear")) {
@@ -179,7 +179,7 @@ static int read_norm(struct gguf_reader *r, struct model_params *p)
     int rc = gguf_read_float(r, "attention.layer_norm_rms_epsilon", 0, &eps);
     if (!rc && eps == 0) {
         return err_set(r->e, ERR_INPUT, r->f->path, "cannot use \"%s\": metadata has no %s", r->f->path,
-                       key_of(r, "attention.layer_norm_rms_epsilon"));
+                       gguf_reader_key(r, "attention.layer_norm_rms_epsilon"));
     }
     p->rms_eps = (float)eps;
     return rc;
@@ -234,17 +234,17 @@ static int check_unread(struct gguf_reader *r, const struct arch *a, const struc
 {
     static const char *const scales[] = {"embedding_scale", "residual_scale", "logit_scale", "attention.scale"};
     for (size_t i = 0; i < N_ELEM(scales) && !a->scale_has_key; i++) {
-        if (gguf_find(&r->f->gguf, key_of(r, scales[i]))) {
+        if (gguf_find(&r->f->gguf, gguf_reader_key(r, scales[i]))) {
             return gguf_refuse(r, scales[i], "is not supported for this architecture");
         }
     }
     const char *pattern = "attention.sliding_window_pattern";
     int64_t every = 0;
-    bool same = gguf_get_int(&r->f->gguf, key_of(r, pattern), &every) && every > 0;
+    bool same = gguf_get_int(&r->f->gguf, gguf_reader_key(r, pattern), &every) && every > 0;
     for (int i = 0; same && i < p->n_layer; i++) {
         same = ((i + 1) % every != 0) == (p->layer[i].window > 0);
     }
-    return same || !gguf_find(&r->f->gguf, key_of(r, pattern))
+    return same || !gguf_find(&r->f->gguf, gguf_reader_key(r, pattern))
                ? 0
                : gguf_refuse(r, pattern, "is not that of the architecture, which alone is supported");
 }
@@ -252,7 +252,7 @@ static int check_unread(struct gguf_reader *r, const struct arch *a, const struc
 static int check_causal(struct gguf_reader *r)
 {
     bool causal = true;
-    if (gguf_get_bool(&r->f->gguf, key_of(r, "attention.causal"), &causal) && !causal) {
+    if (gguf_get_bool(&r->f->gguf, gguf_reader_key(r, "attention.causal"), &causal) && !causal) {
         return gguf_refuse(r, "attention.causal", "is false: embedding models are not supported");
     }
     return 0;
@@ -303,6 +303,7 @@ int gguf_params(const struct model_file *f, struct model_params *p, struct err *
     p->attn_scale = 1.0f / sqrtf((float)p->d_head);
     arch_layers(a, p, window);
     rc = check_unread(&r, a, p);
+    rc = rc ? rc : gguf_check_options(&r, a, p);
     rc = rc || !a->from_gguf ? rc : a->from_gguf(&r, p);
     return rc ? rc : read_own_keys(&r, p);
 }

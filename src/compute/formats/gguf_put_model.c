@@ -32,7 +32,7 @@ void gguf_keys_bool(struct gguf_keys *k, const char *name, bool value)
     k->failed |= gguf_put_bool(k->w, key_of(k, name, key), value) != 0;
 }
 
-static void put_text(struct gguf_keys *k, const char *key, const char *text)
+void gguf_keys_whole_text(struct gguf_keys *k, const char *key, const char *text)
 {
     k->failed |= text && gguf_put_str(k->w, key, text, strlen(text)) != 0;
 }
@@ -61,13 +61,13 @@ static void put_rope(struct gguf_keys *k, const struct arch *a)
     gguf_keys_int(k, "rope.dimension_count", k->p->n_rot);
     gguf_keys_float(k, "rope.freq_base", r->theta);
     if (r->yarn.factor > 0) {
-        put_text(k, key_of(k, "rope.scaling.type", key), "yarn");
+        gguf_keys_whole_text(k, key_of(k, "rope.scaling.type", key), "yarn");
         gguf_keys_float(k, "rope.scaling.factor", r->yarn.factor);
         gguf_keys_int(k, "rope.scaling.original_context_length", (int)r->yarn.n_ctx_orig);
         gguf_keys_float(k, "rope.scaling.yarn_beta_fast", r->yarn.beta_fast);
         gguf_keys_float(k, "rope.scaling.yarn_beta_slow", r->yarn.beta_slow);
     } else if (same && r->factor[0] != 1.0f && r->n_ctx_short == 0) {
-        put_text(k, key_of(k, "rope.scaling.type", key), "linear");
+        gguf_keys_whole_text(k, key_of(k, "rope.scaling.type", key), "linear");
         gguf_keys_float(k, "rope.scaling.factor", (double)r->factor[0]);
     }
     if (r->magnitude != usual_magnitude(r, a) && r->n_ctx_short == 0) {
@@ -135,9 +135,9 @@ static void put_params(struct gguf_keys *k, const char *name)
                   {"attention.key_length", p->latent.n_latent ? p->latent.n_latent + p->n_rot : p->d_head},
                   {"attention.value_length", p->latent.n_latent ? p->latent.n_latent : p->d_head},
                   {"vocab_size", p->n_vocab}};
-    put_text(k, "general.architecture", p->architecture);
-    put_text(k, "general.type", "model");
-    put_text(k, "general.name", name);
+    gguf_keys_whole_text(k, "general.architecture", p->architecture);
+    gguf_keys_whole_text(k, "general.type", "model");
+    gguf_keys_whole_text(k, "general.name", name);
     for (size_t i = 0; i < N_ELEM(number); i++) {
         gguf_keys_int(k, number[i].name, number[i].value);
     }
@@ -232,7 +232,7 @@ static void put_preparation(struct gguf_keys *k)
     const struct vocab_source *v = k->v;
     char names[96];
     vocab_normalize_format(v->normalize, names);
-    put_text(k, TAILOR_NORMALIZE, names);
+    gguf_keys_whole_text(k, TAILOR_NORMALIZE, names);
     put_flag(k, "tokenizer.ggml.add_space_prefix", v->space_prefix != SPACE_PREFIX_NONE);
     if (v->space_prefix != SPACE_PREFIX_NONE) {
         put_flag(k, TAILOR_PREFIX_FIRST, v->space_prefix == SPACE_PREFIX_FIRST);
@@ -243,11 +243,22 @@ static void put_preparation(struct gguf_keys *k)
     put_matches(k, TAILOR_SINGLE_WORD, TOKEN_MATCH_WORD);
 }
 
+/* The id of a token, -1 when there is none. */
+static int find_token(const struct vocab_source *v, const char *text)
+{
+    for (size_t i = 0; i < v->n_token; i++) {
+        if (str_eq(v->token[i], text)) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
 static void put_vocab(struct gguf_keys *k)
 {
     const struct vocab_source *v = k->v;
-    put_text(k, "tokenizer.ggml.model", v->model);
-    put_text(k, "tokenizer.ggml.pre", v->pre);
+    gguf_keys_whole_text(k, "tokenizer.ggml.model", v->model);
+    gguf_keys_whole_text(k, "tokenizer.ggml.pre", v->pre);
     put_tokens(k);
     if (str_eq(v->model, "llama")) {
         put_scores(k);
@@ -263,37 +274,65 @@ static void put_vocab(struct gguf_keys *k)
     if (str_eq(v->model, "bert")) {
         put_id(k, "tokenizer.ggml.cls_token_id", v->bos_id);
         put_id(k, "tokenizer.ggml.seperator_token_id", v->eos_id);
+        put_id(k, "tokenizer.ggml.mask_token_id", find_token(v, "[MASK]"));
     }
     put_flag(k, "tokenizer.ggml.add_bos_token", v->add_bos);
     put_flag(k, "tokenizer.ggml.add_eos_token", v->add_eos);
     put_preparation(k);
-    put_text(k, "tokenizer.chat_template", v->chat_template);
+    gguf_keys_whole_text(k, "tokenizer.chat_template", v->chat_template);
+}
+
+static int check_vocab(const struct model_file *f, const struct vocab_source *v, int n_vocab, struct err *e)
+{
+    bool known = v->model && (str_eq(v->model, "gpt2") || str_eq(v->model, "llama") || str_eq(v->model, "bert"));
+    if (v->model && (!known || v->unsupported)) {
+        return err_set(e, ERR_UNSUPPORTED, f->path,
+                       "cannot write the tokenizer of \"%s\" into a GGUF: its kind is \"%.32s\"%s%s, byte-level BPE, "
+                       "SentencePiece BPE and WordPiece can be written",
+                       f->path, v->model, v->unsupported ? " with " : "", v->unsupported ? v->unsupported : "");
+    }
+    if (v->model && v->n_token > (size_t)n_vocab) {
+        return err_set(e, ERR_INPUT, f->path, "cannot use \"%s\": its tokenizer has %zu tokens, the embedding %d rows",
+                       f->path, v->n_token, n_vocab);
+    }
+    return 0;
+}
+
+/* The hyper-parameters of a directory; of an encoder those that keys are written by. */
+static int read_hf(const struct model_file *f, struct model_params *p, struct encoder_params *encoder, struct err *e)
+{
+    if (!model_file_is_encoder(f)) {
+        return model_file_params(f, p, e);
+    }
+    int rc = model_file_encoder(f, encoder, e);
+    *p = (struct model_params){.architecture = "bert", .n_vocab = encoder->n_vocab};
+    return rc;
 }
 
 static int put_hf(struct gguf_writer *w, const struct model_file *f, struct err *e)
 {
     struct model_params p;
+    struct encoder_params encoder;
+    struct embedding_params embedding;
     struct vocab_source v;
-    int rc = model_file_params(f, &p, e);
+    int rc = read_hf(f, &p, &encoder, e);
+    rc = rc ? rc : model_file_embedding(f, &embedding, e);
     rc = rc ? rc : model_file_vocab(f, &v, e);
+    rc = rc ? rc : check_vocab(f, &v, p.n_vocab, e);
     if (rc) {
         return rc;
     }
-    bool known = v.model && (str_eq(v.model, "gpt2") || str_eq(v.model, "llama") || str_eq(v.model, "bert"));
-    if (v.model && (!known || v.unsupported)) {
-        return err_set(e, ERR_UNSUPPORTED, f->path,
-                       "cannot write the tokenizer of \"%s\" into a GGUF: its kind is \"%.32s\"%s%s, byte-level BPE, "
-                       "SentencePiece BPE and WordPiece can be written",
-                       f->path, v.model, v.unsupported ? " with " : "", v.unsupported ? v.unsupported : "");
-    }
-    if (v.model && v.n_token > (size_t)p.n_vocab) {
-        return err_set(e, ERR_INPUT, f->path, "cannot use \"%s\": its tokenizer has %zu tokens, the embedding %d rows",
-                       f->path, v.n_token, p.n_vocab);
-    }
     struct gguf_keys k = {.w = w, .p = &p, .v = &v};
-    put_params(&k, path_base(f->path));
+    if (model_file_is_encoder(f)) {
+        gguf_put_encoder(&k, &encoder, path_base(f->path));
+    } else {
+        put_params(&k, path_base(f->path));
+    }
+    gguf_put_embedding(&k, &embedding);
     if (v.model) {
         put_vocab(&k);
+    } else { /* programs that ask for a tokenizer first take this for a model of ids alone */
+        gguf_keys_whole_text(&k, "tokenizer.ggml.model", "none");
     }
     return k.failed ? err_set(e, ERR_NOMEM, f->path, "cannot write the metadata of \"%s\": out of memory", f->path) : 0;
 }

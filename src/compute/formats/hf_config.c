@@ -179,6 +179,9 @@ static int read_ropes(const struct config_reader *r, struct model_params *p)
     if (!rc && partial > 1) {
         rc = config_refuse(r, "partial_rotary_factor", "is above 1: more than all of a head is rotated");
     }
+    if (!rc && p->n_rope < 2 && (config_member(rope, "full_attention") || config_member(rope, "sliding_attention"))) {
+        rc = config_refuse(r, "rope_parameters", "differs by type of layer, which this architecture does not");
+    }
     p->n_rot = rc ? 0 : (int)(p->d_head * partial);
     return rc || p->n_rope > 1 ? rc : config_read_rope(r, rope, "rope_theta", 10000, p, &p->rope[0]);
 }
@@ -197,7 +200,8 @@ int hf_config_params(const json_t *config, const char *path, struct model_params
                               .model_type = json_string_value(json_object_get(config, "model_type")),
                               .e = e};
     arch_init(a, p);
-    rc = check_activation(&r, p);
+    rc = config_check_options(&r);
+    rc = rc ? rc : check_activation(&r, p);
     rc = rc ? rc : hf_quant_parse(config, path, &quant, e);
     p->rope_halves = true;
     p->tied_head = json_is_true(json_object_get(config, "tie_word_embeddings"));

@@ -124,6 +124,12 @@ int config_read_rope(const struct config_reader *r, const json_t *rope, const ch
         return rc;
     }
     rope_unscaled(out, theta);
+    if (!type && (kind || config_member(rope, "type"))) {
+        return config_refuse(r, "rope_type", "is no text");
+    }
+    if (json_is_object(rope) && config_member(rope, "truncate") && !json_is_boolean(config_member(rope, "truncate"))) {
+        return config_refuse(r, "truncate", "is neither true nor false");
+    }
     if (!type || str_eq(type, "default")) {
         return 0;
     }

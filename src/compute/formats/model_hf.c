@@ -11,11 +11,11 @@
 #include "ground/base/file.h"
 #include "ground/base/str.h"
 
-/* Tensors that carry no weights: frequencies that older checkpoints stored, and a head that the config declares tied.
- */
+/* Tensors that nothing is computed with: frequencies that older checkpoints stored, a head that the config declares
+ * tied, and what stands beside an encoder. */
 static bool is_dropped(const struct model_file *f, const char *gguf_name, const char *hf_name)
 {
-    if (str_ends(hf_name, ".rotary_emb.inv_freq")) {
+    if (str_ends(hf_name, ".rotary_emb.inv_freq") || (model_file_is_encoder(f) && hf_encoder_drops(hf_name))) {
         return true;
     }
     return str_eq(gguf_name, "output.weight") && json_is_true(json_object_get(f->config, "tie_word_embeddings"));

@@ -306,8 +306,48 @@ static struct dev_kv_shape kv_shape(const struct model *m)
 
 int model_kv_new(const struct model *m, struct dev_kv **out, int n_page, struct err *e)
 {
+    return model_kv_new_near(m, out, n_page, 0, e);
+}
+
+/* Positions that a token sees in a layer; 0: all before it. */
+static int layer_span(const struct model_layer_params *l)
+{
+    return l->window > 0 && l->chunk > 0 ? (l->window < l->chunk ? l->window : l->chunk) : l->window + l->chunk;
+}
+
+int model_near_span(const struct model *m)
+{
+    int span = 0;
+    for (int i = 0; i < m->params.n_layer; i++) {
+        int n = layer_span(&m->params.layer[i]);
+        span = n > span ? n : span;
+    }
+    return span;
+}
+
+static struct dev_kv_shape near_shape(const struct model *m, int n_near, bool is_near[MODEL_MAX_LAYER])
+{
     struct dev_kv_shape shape = kv_shape(m);
+    for (int i = 0; i < m->params.n_layer; i++) {
+        is_near[i] = layer_span(&m->params.layer[i]) > 0;
+    }
+    shape.n_near = n_near;
+    shape.is_near = is_near;
+    return shape;
+}
+
+int model_kv_new_near(const struct model *m, struct dev_kv **out, int n_page, int n_near, struct err *e)
+{
+    bool is_near[MODEL_MAX_LAYER];
+    struct dev_kv_shape shape = near_shape(m, n_near, is_near);
     return dev_kv_new(m->dev, out, &shape, DEV_SERVE, n_page, e);
+}
+
+uint64_t model_kv_bytes(const struct model *m, int n_page, int n_near)
+{
+    bool is_near[MODEL_MAX_LAYER];
+    struct dev_kv_shape shape = near_shape(m, n_near, is_near);
+    return dev_kv_plan_bytes(m->dev, &shape, DEV_SERVE, n_page);
 }
 
 size_t model_kv_page_bytes(const struct model *m)

@@ -140,7 +140,7 @@ json_t *bench_memory_json(const struct cli_engine *x)
 {
     struct engine_stats s = {0};
     if (x->engine) engine_get_stats(x->engine, &s);
-    uint64_t file = model_file_size(x->model.file), kv = (uint64_t)s.n_page * model_kv_page_bytes(x->model.model);
+    uint64_t file = model_file_size(x->model.file), kv = s.kv_bytes;
     uint64_t budget = file + file / 10 + kv + UINT64_C(100000000);
     return json_pack("{s:I, s:I, s:I, s:I}", "rss_bytes", (json_int_t)machine_rss_bytes(), "file_bytes",
                      (json_int_t)file, "kv_bytes", (json_int_t)kv, "budget_bytes", (json_int_t)budget);

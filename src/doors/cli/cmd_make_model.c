@@ -35,8 +35,8 @@ static const struct param params[] = {
     {"layers", PARAM_INT, 0, NULL, 0, 1024, NULL, "0", "N", "fewer layers than the preset has; 0: all of them",
      "层数，少于该规模原有的层数；0 为全部"},
     {"type", PARAM_STRING, 0, NULL, 0, 0, NULL, "Q4_0", "T",
-     "type of the matrices: F32, F16, BF16, Q8_0, Q4_0, Q4_K ...",
-     "矩阵的数据类型：F32、F16、BF16、Q8_0、Q4_0、Q4_K ……"},
+     "type of the matrices: F32, F16, BF16, Q8_0, Q4_0 ..., or a mix: Q4_K_M ...",
+     "矩阵的数据类型：F32、F16、BF16、Q8_0、Q4_0 ……，或混合类型：Q4_K_M ……"},
     {"seed", PARAM_INT, 0, NULL, 0, 9007199254740991, NULL, "0", "N", "seed of the weights", "权重的随机种子"},
 };
 
@@ -44,7 +44,7 @@ enum { TABLE_BITS = 12, TABLE_LEN = 1 << TABLE_BITS, CHUNK_VALUES = 1 << 21 };
 
 struct maker {
     struct random_model model;
-    const struct quant *quant;
+    struct random_type type;
     uint64_t seed;
     struct gguf_writer *w;
     struct pool *pool;
@@ -163,18 +163,25 @@ static int write_all(struct maker *m, const struct cli *c, struct err *e)
     return rc ? rc : gguf_writer_commit(m->w, e);
 }
 
-static const struct quant *find_type(const char *name, struct err *e)
+/* A type that all matrices get, or a mix of several. */
+static int find_type(const char *name, struct random_type *out, struct err *e)
 {
-    char known[160] = "";
+    char known[256] = "";
     int type = quant_find(name);
-    if (type >= 0) {
-        return quants[type];
+    *out = (struct random_type){.quant = type >= 0 ? quants[type] : NULL, .mix = type >= 0 ? NULL : mix_find(name)};
+    if (out->quant || out->mix) {
+        return 0;
     }
     for (size_t i = 0, n = 0; i < QUANT_COUNT; i++, n = strlen(known)) {
         snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", quants[i]->name);
     }
-    err_set(e, ERR_USAGE, "type", "cannot make a model: no type \"%s\", expected %s", name, known);
-    return NULL;
+    for (size_t i = 0; mix_at(i); i++) {
+        size_t n = strlen(known);
+        if (quant_find(mix_at(i)->name) < 0) {
+            snprintf(known + n, sizeof known - n, ", %s", mix_at(i)->name);
+        }
+    }
+    return err_set(e, ERR_USAGE, "type", "cannot make a model: no type \"%s\", expected %s", name, known);
 }
 
 static int make(struct maker *m, const struct cli *c, const char *path, struct err *e)
@@ -182,7 +189,7 @@ static int make(struct maker *m, const struct cli *c, const char *path, struct e
     int rc = gguf_writer_new(&m->w, path, e);
     rc = rc ? rc : pool_new(&m->pool, c->threads, e);
     if (!rc &&
-        (random_list_init(&m->list, &m->model, m->quant) || random_put_header(m->w, &m->model, m->quant, &m->list))) {
+        (random_list_init(&m->list, &m->model, &m->type) || random_put_header(m->w, &m->model, &m->type, &m->list))) {
         rc = err_set(e, ERR_NOMEM, path, "cannot write \"%s\": out of memory for its header", path);
     }
     rc = rc ? rc : random_vocab_put(m->w, (size_t)m->model.params.n_vocab, e);
@@ -203,8 +210,7 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
     uint64_t size_bytes = 0;
     int n_layer = (int)param_int(args, "layers");
     int rc = random_model_find(param_str(args, "arch"), param_str(args, "preset"), n_layer, &m->model, e);
-    m->quant = rc ? NULL : find_type(param_str(args, "type"), e);
-    rc = rc || m->quant ? rc : -ERR_USAGE;
+    rc = rc ? rc : find_type(param_str(args, "type"), &m->type, e);
     m->seed = (uint64_t)param_int(args, "seed");
     rc = rc ? rc : make(m, c, path, e);
     mem_free(m);

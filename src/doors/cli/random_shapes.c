@@ -53,7 +53,7 @@ static const struct preset presets[] = {
     {"gemma3", "1b", 26, 1152, 4, 1, 256, 6912, 262144, 32768, true, 1e6, 1e-6, .window = 512},   /* gemma-3-1b */
     {"phi3", "tiny", 2, 64, 4, 4, 16, 160, 512, 512, true, 1e4, 1e-5, .window = 0},
     {"phi3", "4b", 32, 3072, 32, 32, 96, 8192, 32064, 4096, false, 1e4, 1e-5, .window = 2047},    /* Phi-3-mini-4k */
-    {"olmo2", "tiny", 2, 64, 4, 4, 16, 160, 512, 512, true, 5e5, 1e-6, .window = 0},
+    {"olmo2", "tiny", 2, 64, 4, 4, 16, 160, 512, 512, false, 5e5, 1e-6, .window = 0},
     {"olmo2", "1b", 16, 2048, 16, 16, 128, 8192, 100352, 4096, false, 5e5, 1e-6, .window = 0},   /* OLMo-2-0425-1B */
     {"olmo2", "7b", 32, 4096, 32, 32, 128, 11008, 100352, 4096, false, 5e5, 1e-6, .window = 0},  /* OLMo-2-1124-7B */
     {"granite", "tiny", 2, 64, 4, 2, 16, 160, 512, 512, true, 1e7, 1e-5,
@@ -126,7 +126,8 @@ int random_model_find(const char *arch, const char *name, int n_layer, struct ra
             return err_set(e, ERR_USAGE, "layers", "cannot make a model of %d layers: %s %s has %d", n_layer, arch,
                            name, s->n_layer);
         }
-        snprintf(out->name, sizeof out->name, "random %s %s", arch, name);
+        /* without the architecture: llama.cpp wants tokens of Phi-3 wherever a name has "phi3" in it */
+        snprintf(out->name, sizeof out->name, "random weights, %s", name);
         out->rope_freqs = s->rope_freqs;
         out->params.n_layer = n_layer > 0 ? n_layer : s->n_layer;
         fill(s, &out->params);
@@ -142,11 +143,21 @@ int random_model_find(const char *arch, const char *name, int n_layer, struct ra
 struct lister {
     struct random_list *l;
     const struct model_params *p;
-    const struct quant *quant;
-    int layer; /* -1: outside layers */
+    const struct random_type *type;
+    struct mix_model mix; /* what the rules of a mix look at */
+    int layer;            /* -1: outside layers */
     float out_std;
     int rc;
 };
+
+static void name_of(const struct lister *s, const char *part, char out[RANDOM_NAME_LEN])
+{
+    if (s->layer < 0) {
+        snprintf(out, RANDOM_NAME_LEN, "%s", part);
+    } else {
+        snprintf(out, RANDOM_NAME_LEN, "blk.%d.%s", s->layer, part);
+    }
+}
 
 /* n_mat 0: a matrix; n_row 0: a vector. */
 static void add(struct lister *s, const char *part, const struct quant *q, int n_mat, int n_row, int n_col, float std)
@@ -171,11 +182,7 @@ static void add(struct lister *s, const char *part, const struct quant *q, int n
             t->n_row *= i < 2 ? (uint64_t)shape[i] : 1;
         }
     }
-    if (s->layer < 0) {
-        snprintf(t->name, sizeof t->name, "%s", part);
-    } else {
-        snprintf(t->name, sizeof t->name, "blk.%d.%s", s->layer, part);
-    }
+    name_of(s, part, t->name);
     if (!q->quantize) {
         quant_scales_for((enum quant_type)quant_find(q->name), std, t->scale);
     }
@@ -197,10 +204,21 @@ static const struct quant *shorter_blocks(const struct quant *q)
     return quants[QUANT_F16];
 }
 
+static const struct quant *type_of(const struct lister *s, const char *part, int n_out, int n_in)
+{
+    char name[RANDOM_NAME_LEN];
+    if (!s->type->mix) {
+        return s->type->quant;
+    }
+    name_of(s, part, name);
+    const struct tensor_info t = {.name = name, .n_dim = 2, .shape = {(uint64_t)n_out, (uint64_t)n_in}};
+    return quants[mix_type(s->type->mix, &s->mix, &t)];
+}
+
 /* Matrices in the wanted type, or in another where their rows are no whole blocks. */
 static void add_stack(struct lister *s, const char *part, int n_mat, int n_out, int n_in, float std)
 {
-    const struct quant *q = s->quant;
+    const struct quant *q = type_of(s, part, n_out, n_in);
     while (n_in % q->block_len) {
         q = shorter_blocks(q);
     }
@@ -262,11 +280,16 @@ static void add_layer(struct lister *s)
 
 /* Weights of deviation 0.02; what adds to the residual stream is divided by sqrt(2 n_layer), as in GPT-2, so that
  * activations of any depth stay of one size. */
-int random_list_init(struct random_list *l, const struct random_model *m, const struct quant *q)
+int random_list_init(struct random_list *l, const struct random_model *m, const struct random_type *type)
 {
     const struct model_params *p = &m->params;
     *l = (struct random_list){0};
-    struct lister s = {.l = l, .p = p, .quant = q, .layer = -1, .out_std = 0.02f / sqrtf(2.0f * (float)p->n_layer)};
+    const struct mix_model mix = {.n_layer = p->n_layer,
+                                  .n_gqa = p->n_head / p->n_kv_head,
+                                  .n_expert = p->experts.n_expert ? p->experts.n_expert : 1,
+                                  .tied = p->tied_head};
+    struct lister s = {
+        .l = l, .p = p, .type = type, .mix = mix, .layer = -1, .out_std = 0.02f / sqrtf(2.0f * (float)p->n_layer)};
     add_matrix(&s, "token_embd.weight", p->n_vocab, p->n_embd, 0.02f);
     for (s.layer = 0; s.layer < p->n_layer; s.layer++) {
         add_layer(&s);
@@ -290,7 +313,7 @@ void random_list_deinit(struct random_list *l)
 
 /* --- keys --- */
 
-static int put_file_type(struct gguf_writer *w, const struct quant *q)
+static int put_file_type(struct gguf_writer *w, const struct random_type *type)
 {
     static const struct {
         const char *type;
@@ -299,19 +322,22 @@ static int put_file_type(struct gguf_writer *w, const struct quant *q)
         {"F32", 0},     {"F16", 1},     {"Q4_0", 2},  {"Q4_1", 3},  {"Q8_0", 7},  {"Q5_0", 8},
         {"Q5_1", 9},    {"Q2_K", 10},   {"Q3_K", 11}, {"Q4_K", 14}, {"Q5_K", 16}, {"Q6_K", 18},
         {"IQ4_NL", 25}, {"IQ4_XS", 30}, {"BF16", 32}, {"MXFP4", 38}}; /* pure ones: Q3_K_S, Q4_K_S, Q5_K_S */
+    if (type->mix) {
+        return gguf_put_u32(w, "general.file_type", (uint32_t)type->mix->file_type);
+    }
     for (size_t i = 0; i < N_ELEM(file_type); i++) {
-        if (str_eq(file_type[i].type, q->name)) {
+        if (str_eq(file_type[i].type, type->quant->name)) {
             return gguf_put_u32(w, "general.file_type", file_type[i].code);
         }
     }
     return 0;
 }
 
-int random_put_header(struct gguf_writer *w, const struct random_model *m, const struct quant *q,
+int random_put_header(struct gguf_writer *w, const struct random_model *m, const struct random_type *type,
                       const struct random_list *l)
 {
     int rc = gguf_put_params(w, &m->params, m->name);
-    rc = rc ? rc : put_file_type(w, q);
+    rc = rc ? rc : put_file_type(w, type);
     rc = rc ? rc : gguf_put_u32(w, "general.quantization_version", 2);
     for (size_t i = 0; !rc && i < l->n; i++) {
         const struct random_tensor *t = &l->at[i];

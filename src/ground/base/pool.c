@@ -1,6 +1,7 @@
 /* The thread pool. Owns its threads and the words they wait on. What always holds: a waiter spins at most SPIN_NS and
  * then sleeps on a futex, so a worker that lost its core gets the core of one that only waits; every hand-over is an
- * atomic release paired with an acquire, so fn sees what its caller wrote and the caller what fn wrote. */
+ * atomic release paired with an acquire, so fn sees what its caller wrote and the caller what fn wrote. Who takes part
+ * in a run is decided by the caller before it, when all workers are idle. */
 #include "ground/base/pool.h"
 
 #include <errno.h>
@@ -16,9 +17,13 @@
 #include <unistd.h>
 
 #include "ground/base/clock.h"
+#include "ground/base/core_loss.h"
 #include "ground/base/mem.h"
 
 enum { SPIN_NS = 30000, SPIN_MIN_NS = 1000, PAUSES_PER_LOOK = 8, MAX_THREADS = 1024 };
+/* Between looks at who lost cores; from leaving workers out to trying them again, more than doubled each time in vain.
+ */
+enum { LOOK_NS = 50000000, PAUSE_NS = 200000000, PAUSE_LONGEST = 16 };
 
 /* A word that is waited on, with the number of those asleep on it, alone on two cache lines (adjacent-line prefetch).
  */
@@ -36,10 +41,25 @@ struct taken {
     unsigned char apart[120];
 };
 
+/* [0] is the caller's, of which only the account is used. */
 struct worker {
+    struct wait_word called; /* times it was called back after it was left out */
     struct pool *pool;
     pthread_t thread;
-    int idx, cpu; /* cpu -1: not pinned */
+    _Atomic int tid;
+    int cpu;            /* -1: not pinned */
+    int number;         /* in a run; -1: left out. Written by the caller while the worker waits */
+    uint32_t joins;     /* left out: the last run before the one that it joins again */
+    _Atomic bool away;  /* it saw that it is left out, and looks at nothing but `called` */
+    uint64_t waited_ns; /* for a core, at the last look */
+    uint64_t lost_ns;   /* of that, in the time before it */
+};
+
+/* See look_around(). */
+struct watch {
+    bool on;
+    uint64_t last_ns, back_ns; /* the last look; when to call back who was left out */
+    int pause;                 /* in units of PAUSE_NS */
 };
 
 struct pool {
@@ -49,10 +69,11 @@ struct pool {
     struct wait_word arrived; /* workers at the barrier; nobody sleeps on it */
     pool_fn fn;
     void *arg;
-    bool stop;
-    int n_thread;
+    _Atomic bool stop;      /* looked at by one who was left out, whenever it comes to it */
+    int n_thread, n_active; /* started; taking part in runs */
     bool spin;              /* not when there are more threads than CPUs: the one waited for may need this one */
-    struct worker *workers; /* [n_thread - 1] */
+    struct watch watch;
+    struct worker *workers; /* [n_thread] */
     struct taken *taken;    /* [n_thread] */
 };
 
@@ -132,16 +153,30 @@ static void pin_to(int cpu)
     pthread_setaffinity_np(pthread_self(), sizeof set, &set); /* the set may have shrunk meanwhile: unpinned then */
 }
 
+/* Returns the number of the run after which the worker is called back. */
+static uint32_t stay_away(struct worker *w, uint32_t *n_call)
+{
+    atomic_store_explicit(&w->away, true, memory_order_release);
+    *n_call = wait_change(&w->called, *n_call, false);
+    return w->joins;
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
     struct pool *p = w->pool;
     if (w->cpu >= 0) pin_to(w->cpu);
-    for (uint32_t run = 0;;) {
+    atomic_store(&w->tid, gettid());
+    for (uint32_t run = 0, n_call = 0;;) {
         run = wait_change(&p->run, run, p->spin);
         if (p->stop) return NULL;
-        p->fn(p->arg, w->idx, p->n_thread);
-        if (atomic_fetch_add(&p->done.value, 1) + 1 == (uint32_t)p->n_thread - 1) wake(&p->done);
+        if (w->number < 0) {
+            run = stay_away(w, &n_call);
+            continue;
+        }
+        int n_active = p->n_active; /* once all are done the caller may change it */
+        p->fn(p->arg, w->number, n_active);
+        if (atomic_fetch_add(&p->done.value, 1) + 1 == (uint32_t)n_active - 1) wake(&p->done);
     }
 }
 
@@ -154,30 +189,30 @@ static void choose_cpus(struct pool *p)
     bool known = sched_getaffinity(0, sizeof set, &set) == 0;
     bool pin = known && CPU_COUNT(&set) < n_machine && p->n_thread <= CPU_COUNT(&set);
     int cpu = -1;
-    for (int i = -1; i < p->n_thread - 1; i++) {
+    for (int i = 0; i < p->n_thread; i++) {
         do cpu++;
         while (pin && !CPU_ISSET(cpu, &set));
-        if (i >= 0) p->workers[i].cpu = pin ? cpu : -1;
+        p->workers[i].cpu = pin ? cpu : -1;
     }
 }
 
-/* Workers take no signals: those are for main(). */
+/* Workers take no signals: those are for main(). n_started counts the caller. */
 static int start_workers(struct pool *p, int *n_started, struct err *e)
 {
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int number = 0;
-    for (*n_started = 0; *n_started < p->n_thread - 1 && number == 0; *n_started += number == 0) {
+    for (*n_started = 1; *n_started < p->n_thread && number == 0; *n_started += number == 0) {
         struct worker *w = &p->workers[*n_started];
         w->pool = p;
-        w->idx = *n_started + 1;
+        w->number = *n_started;
         number = pthread_create(&w->thread, NULL, worker_main, w);
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (number == 0) return 0;
     errno = number;
-    return err_set_errno(e, "threads", "cannot start thread %d of %d", *n_started + 2, p->n_thread);
+    return err_set_errno(e, "threads", "cannot start thread %d of %d", *n_started + 1, p->n_thread);
 }
 
 static void stop_workers(struct pool *p, int n_started)
@@ -185,7 +220,11 @@ static void stop_workers(struct pool *p, int n_started)
     p->stop = true;
     atomic_fetch_add(&p->run.value, 1);
     wake(&p->run);
-    for (int i = 0; i < n_started; i++) pthread_join(p->workers[i].thread, NULL);
+    for (int i = 1; i < n_started; i++) {
+        atomic_fetch_add(&p->workers[i].called.value, 1);
+        wake(&p->workers[i].called);
+        pthread_join(p->workers[i].thread, NULL);
+    }
 }
 
 /* Before anyone is let go: what wakes them publishes this too. */
@@ -207,7 +246,7 @@ int pool_new(struct pool **out, int n_thread, struct err *e)
         return err_set(e, ERR_INPUT, "threads", "cannot use %d threads: 1 to %d are possible", n_thread,
                        (int)MAX_THREADS);
     struct pool *p = mem_try_aligned(sizeof *p);
-    struct worker *workers = mem_try_array((size_t)n_thread, sizeof *workers);
+    struct worker *workers = mem_try_aligned((size_t)n_thread * sizeof *workers);
     struct taken *taken = mem_try_aligned((size_t)n_thread * sizeof *taken);
     if (!p || !workers || !taken) {
         mem_free(p);
@@ -216,7 +255,8 @@ int pool_new(struct pool **out, int n_thread, struct err *e)
         return err_set(e, ERR_NOMEM, "threads", "cannot start %d threads: out of memory", n_thread);
     }
     memset(p, 0, sizeof *p);
-    p->n_thread = n_thread;
+    memset(workers, 0, (size_t)n_thread * sizeof *workers);
+    p->n_thread = p->n_active = n_thread;
     p->workers = workers;
     p->taken = taken;
     nothing_taken(p);
@@ -236,7 +276,7 @@ int pool_new(struct pool **out, int n_thread, struct err *e)
 void pool_free(struct pool *p)
 {
     if (!p) return;
-    stop_workers(p, p->n_thread - 1);
+    stop_workers(p, p->n_thread);
     free_memory(p);
 }
 
@@ -245,18 +285,98 @@ int pool_size(const struct pool *p)
     return p->n_thread;
 }
 
+static void leave_out(struct pool *p)
+{
+    struct worker *most = NULL;
+    for (struct worker *w = p->workers + 1; w < p->workers + p->n_thread; w++)
+        if (w->number >= 0 && (!most || w->lost_ns >= most->lost_ns)) most = w;
+    most->number = -1;
+    p->n_active--;
+}
+
+/* One that has not yet seen that it is left out stays so for now: it would read what is written here. */
+static void call_back(struct pool *p)
+{
+    for (struct worker *w = p->workers + 1; w < p->workers + p->n_thread; w++) {
+        if (w->number >= 0 || !atomic_load_explicit(&w->away, memory_order_acquire)) continue;
+        w->away = false;
+        w->number = p->n_active++;
+        w->joins = atomic_load_explicit(&p->run.value, memory_order_relaxed);
+        atomic_fetch_add(&w->called.value, 1);
+        wake(&w->called);
+    }
+}
+
+static void renumber(struct pool *p)
+{
+    int number = 1;
+    for (int i = 1; i < p->n_thread; i++)
+        if (p->workers[i].number >= 0) p->workers[i].number = number++;
+}
+
+void pool_limit(struct pool *p, int n)
+{
+    if (n > p->n_active) call_back(p);
+    while (p->n_active > n) leave_out(p);
+    renumber(p);
+}
+
+/* Cores that others held since the last look, summed over those taking part; time without work counts as not lost. */
+static double cores_lost(struct pool *p, uint64_t passed_ns)
+{
+    uint64_t lost = 0;
+    for (int i = 0; i < p->n_thread; i++) {
+        struct worker *w = &p->workers[i];
+        int tid = i ? atomic_load(&w->tid) : gettid();
+        uint64_t waited, before = w->waited_ns;
+        if (!tid || !core_loss_waited(tid, &waited)) continue;
+        bool known = before && waited >= before && (i || tid == w->tid);
+        w->lost_ns = known ? waited - before : 0;
+        w->waited_ns = waited;
+        if (!i) w->tid = tid;
+        if (w->number >= 0) lost += w->lost_ns;
+    }
+    return (double)lost / (double)passed_ns;
+}
+
+/* Now and then: leave out as many workers as others hold cores, and call them back after a while to see whether the
+ * cores are free again. */
+static void look_around(struct pool *p)
+{
+    struct watch *s = &p->watch;
+    uint64_t now = clock_ns(), passed = now - s->last_ns;
+    if (passed < LOOK_NS) return;
+    int n_out = core_loss_leave_out(cores_lost(p, passed), p->n_active);
+    s->last_ns = now;
+    if (n_out) {
+        s->pause = s->pause * 2 < PAUSE_LONGEST ? s->pause * 2 + 1 : PAUSE_LONGEST;
+        s->back_ns = now + (uint64_t)s->pause * PAUSE_NS;
+        pool_limit(p, p->n_active - n_out);
+    } else if (p->n_active == p->n_thread) {
+        s->pause = 0;
+    } else if (now > s->back_ns) {
+        pool_limit(p, p->n_thread);
+    }
+}
+
+void pool_watch(struct pool *p)
+{
+    p->watch.on = p->n_thread > 1;
+}
+
 void pool_run(struct pool *p, pool_fn fn, void *arg)
 {
-    uint32_t n_other = (uint32_t)p->n_thread - 1;
+    if (p->watch.on) look_around(p);
+    uint32_t n_other = (uint32_t)p->n_active - 1;
     p->fn = fn;
     p->arg = arg;
     nothing_taken(p);
-    if (n_other) {
+    if (n_other || p->n_active < p->n_thread) {
         atomic_store_explicit(&p->done.value, 0, memory_order_relaxed);
         atomic_fetch_add(&p->run.value, 1);
         wake(&p->run);
     }
-    fn(arg, 0, p->n_thread);
+    fn(arg, 0, p->n_active);
     uint32_t done = atomic_load_explicit(&p->done.value, memory_order_acquire);
     while (done != n_other) done = wait_change(&p->done, done, p->spin);
 }
@@ -264,12 +384,12 @@ void pool_run(struct pool *p, pool_fn fn, void *arg)
 /* The phase is the sense of a sense-reversing barrier, counted instead of flipped. */
 void pool_barrier(struct pool *p)
 {
-    if (p->n_thread == 1) {
+    if (p->n_active == 1) {
         nothing_taken(p);
         return;
     }
     uint32_t phase = atomic_load_explicit(&p->phase.value, memory_order_acquire);
-    if (atomic_fetch_add(&p->arrived.value, 1) + 1 == (uint32_t)p->n_thread) {
+    if (atomic_fetch_add(&p->arrived.value, 1) + 1 == (uint32_t)p->n_active) {
         atomic_store_explicit(&p->arrived.value, 0, memory_order_relaxed);
         nothing_taken(p);
         atomic_fetch_add(&p->phase.value, 1);
@@ -303,10 +423,10 @@ size_t pool_take_part(struct pool *p, int share)
 
 bool pool_take(struct pool *p, size_t n, size_t step, int worker, size_t *begin, size_t *end)
 {
-    for (int i = 0; i < p->n_thread; i++) {
-        int w = (worker + i) % p->n_thread;
+    for (int i = 0; i < p->n_active; i++) {
+        int w = (worker + i) % p->n_active;
         size_t from, to;
-        pool_share(n, 1, w, p->n_thread, &from, &to);
+        pool_share(n, 1, w, p->n_active, &from, &to);
         size_t n_part = (to - from + step - 1) / step;
         if (atomic_load_explicit(&p->taken[w].n, memory_order_relaxed) >= n_part) continue;
         size_t part = pool_take_part(p, w);

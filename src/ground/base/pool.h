@@ -10,13 +10,18 @@
 #include "ground/base/err.h"
 
 struct pool;
-/* fn runs once on every worker; worker 0 is the caller. */
+/* fn runs once on every worker that takes part, n_worker of them; worker 0 is the caller. */
 typedef void (*pool_fn)(void *arg, int worker, int n_worker);
 
 /* n_thread >= 1 counts the caller. */
 int pool_new(struct pool **out, int n_thread, struct err *e) MUST_CHECK;
 void pool_free(struct pool *p);
 int pool_size(const struct pool *p);
+/* From the next run on, at most n workers take part, 1 to pool_size, those that lost least of their cores; the others
+ * sleep. Not inside fn. */
+void pool_limit(struct pool *p, int n);
+/* Let the pool set that limit itself, by what other processes take of its cores (core_loss.h). */
+void pool_watch(struct pool *p);
 /* Run fn on all workers and return when all are done. Not reentrant; one caller at a time, not always the same thread.
  */
 void pool_run(struct pool *p, pool_fn fn, void *arg);
