@@ -31,6 +31,10 @@ struct tape_batch {
     const int32_t *row, *target;
     const float *weight;
     int n_target;
+    /* noise on the embeddings (device/noise.h), 0: none; then every segment is a sequence of its own, with a key */
+    float noise;
+    uint64_t noise_seed;
+    const uint64_t *noise_key; /* [n_segment] */
 };
 
 struct tape_options {

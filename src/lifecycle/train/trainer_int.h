@@ -24,9 +24,10 @@ struct trainer {
     size_t n_param;
     struct optimizer *optimizer;
     struct tape *tape;
-    float *loss;     /* [cap_target] of a part */
-    uint32_t *order; /* [n_row] of `epoch` */
-    uint64_t epoch;  /* UINT64_MAX: none yet */
+    float *loss;         /* [cap_target] of a part */
+    uint64_t *noise_key; /* [cap_segment] of a part */
+    uint32_t *order;     /* [n_row] of `epoch` */
+    uint64_t epoch;      /* UINT64_MAX: none yet */
     struct run_dir dir;
     char *checkpoints;       /* its path */
     struct checkpoint state; /* what the next checkpoint says; its arrays are host copies */

@@ -177,8 +177,10 @@ static int make_host_arrays(struct trainer *t, struct err *e)
     s->n_optimizer = optimizer_bytes(t->optimizer);
     s->optimizer = mem_try_alloc(s->n_optimizer);
     if (t->cfg->early_stop > 0) s->best = mem_try_array(t->n_param, sizeof(float));
+    t->noise_key = mem_try_array(t->pack.cap_segment, sizeof(*t->noise_key));
     t->loss = mem_try_array(larger(t->pack.cap_target, t->eval_pack.cap_target), sizeof(float));
-    if (s->params == NULL || s->optimizer == NULL || (t->cfg->early_stop > 0 && s->best == NULL) || t->loss == NULL)
+    if (s->params == NULL || s->optimizer == NULL || (t->cfg->early_stop > 0 && s->best == NULL) || t->loss == NULL ||
+        t->noise_key == NULL)
         return err_set(e, ERR_NOMEM, NULL, "cannot tune: no memory for the state of %zu parameters", t->n_param);
     s->train_loss = s->eval_loss = s->best_loss = (double)NAN;
     return 0;
@@ -203,6 +205,7 @@ void trainer_deinit(struct trainer *t)
     mem_free(t->state.optimizer);
     mem_free(t->state.best);
     mem_free(t->loss);
+    mem_free(t->noise_key);
     mem_free(t->order);
     tape_free(t->tape);
     optimizer_free(t->optimizer);
