@@ -35,6 +35,10 @@ struct tape_batch {
     float noise;
     uint64_t noise_seed;
     const uint64_t *noise_key; /* [n_segment] */
+    /* of a backward step whose weights follow from its losses; NULL: weight stands. Called between both with
+     * loss[n_target] unweighted; fills in what weight points to */
+    void (*weigh)(void *arg, const float *loss);
+    void *weigh_arg;
 };
 
 struct tape_options {
