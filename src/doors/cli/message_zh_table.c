@@ -34,7 +34,6 @@ const struct message_zh message_zh_table[] = {
     {"cannot read \"*\": home and json are options of the command line only", "无法读取“$1”：home 与 json 只能在命令行中给出"},
     {"cannot write standard output: *", "无法写入标准输出：@1"},
     {"an earlier write failed", "此前的写入失败"},
-
     /* --- quantizing --- */
     {"cannot quantize: \"*\" is no type that can be written, those are *", "无法量化：没有可写出的类型“$1”，可用类型有 $2"},
     {"cannot quantize: OUT.gguf and --type are needed, or --ladder", "无法量化：需要 OUT.gguf 和 --type，或者 --ladder"},
@@ -43,7 +42,6 @@ const struct message_zh message_zh_table[] = {
     {"cannot quantize tensor \"*\": * of its values in rows * to * are not finite", "无法量化张量“$1”：第 $3 至 $4 行有 $2 个值不是有限数"},
     {"cannot use importance matrix \"*\": neither a GGUF nor a .dat of 1 to * entries",
      "不能使用重要性矩阵“$1”：既不是 GGUF，也不是含 1 至 $2 项的 .dat"},
-
     /* --- what a value should be --- */
     {"an integer from * to * (*)", "$1 到 $2 的整数（单位：@3）"},
     {"an integer from * to *", "$1 到 $2 的整数"},
@@ -73,7 +71,6 @@ const struct message_zh message_zh_table[] = {
     {"requests", "请求"},
     {"evaluations", "次"},
     {"s", "秒"},
-
     /* --- commands: what must be given --- */
     {"cannot *: * and * are both given, one is needed", "$2 与 $3 只能给出一个"},
     {"cannot compute logits: no ids are given", "无法计算 logits：没有给出词元编号"},
@@ -105,7 +102,8 @@ const struct message_zh message_zh_table[] = {
      "不能把适配器“$1”用于“$2”：训练时用的是另一个对话模板；在适配器后加 check=no 可强行使用"},
     {"cannot use adapter \"*\" on \"*\": it was tuned on another *; check=no behind the adapter uses it all the same",
      "不能把适配器“$1”用于“$2”：训练时用的是另一个模型，或权重类型不同；在适配器后加 check=no 可强行使用"},
-    {"cannot write \"*\" as a GGUF LoRA: the adapter has magnitudes (DoRA), *", "无法将“$1”写成 GGUF LoRA：适配器含幅值（DoRA），该格式容纳不下；可用 merge 并入模型"},
+    {"cannot write \"*\" as a GGUF LoRA: the adapter has magnitudes (DoRA), *",
+     "无法将“$1”写成 GGUF LoRA：适配器含幅值（DoRA），该格式容纳不下；可用 merge 并入模型"},
     {"cannot write \"*\" as a GGUF LoRA: a * model keeps several matrices in one tensor, *",
      "无法将“$1”写成 GGUF LoRA：$2 模型把几个矩阵存为一个张量，而适配器在其上各有因子；可用 merge 并入模型"},
     {"cannot write \"*\": something is there", "无法写入“$1”：那里已有内容"},
@@ -127,7 +125,6 @@ const struct message_zh message_zh_table[] = {
     {"interrupted after * tokens of the answer", "已中断，回答已生成 $1 个词元"},
     {"interrupted *", "已中断（$1）"},
     {"interrupted", "已中断"},
-
     /* --- files, the registry --- */
     {"cannot find \"*\": no such file or directory, and the registry is empty; import a model first",
      "找不到“$1”：没有这个文件或目录，注册表也是空的；请先导入模型"},
@@ -159,7 +156,6 @@ const struct message_zh message_zh_table[] = {
      "无法生成“$1”的报告：既不是评测（manifest.json），也不是训练运行（events.jsonl）"},
     {"cannot * with \"*\": it has no tokenizer", "“$2”没有分词器，无法完成此操作"},
     {"cannot * with \"*\": it has no chat template", "“$2”没有对话模板，无法完成此操作"},
-
     /* --- data and tests --- */
     {"cannot import \"*\" line *: label \"*\" stands in no training row*", "无法导入“$1”第 $2 行：训练数据中没有标签“$3”"},
     {"cannot import \"*\" line *: the text is empty", "无法导入“$1”第 $2 行：文本为空"},
@@ -181,7 +177,6 @@ const struct message_zh message_zh_table[] = {
     {"cannot evaluate into \"*\": it holds another evaluation (other *); choose another --out",
      "无法评测到“$1”：其中是另一次评测（不同之处：$2），请换一个 --out"},
     {"cannot evaluate into \"*\": another process is at it", "无法评测到“$1”：另一个进程正在使用"},
-
     /* --- tuning --- */
     {"cannot tune: \"*\" is not given", "无法微调：没有给出“$1”"},
     {"cannot tune: both epochs and max_steps are given, one is needed", "无法微调：epochs 与 max_steps 只能给出一个"},
@@ -193,10 +188,12 @@ const struct message_zh message_zh_table[] = {
     {"cannot tune with min_lr *: lr is below it", "min_lr 为 $1 不可用：lr 比它小"},
     {"cannot tune with min_lr *: schedule constant never falls", "min_lr 为 $1 不可用：schedule constant 从不下降"},
     {"cannot tune with min_lr *: *", "min_lr 为 $1 不可用：@2"},
-    {"cannot tune in full: matrix \"*\" is *, and a quantized weight has no room for a small step; F32, F16 or BF16 weights would be right, or an adapter (lora, qlora, dora)",
+    {"cannot tune in full: matrix \"*\" is *, and a quantized weight has no room for a small step; F32, F16 or BF16 "
+     "weights would be right, or an adapter (lora, qlora, dora)",
      "无法全量微调：矩阵“$1”为 $2，量化的权重容不下微小的改变；基座须为 F32、F16 或 BF16，或改用适配器（lora、qlora、dora）"},
     {"cannot tune in full: the weights come from a packed file, which is only read", "无法全量微调：权重来自只读的打包文件"},
-    {"cannot tune \"*\" in full: it is a GGUF file, *", "无法全量微调“$1”：它是 GGUF 文件，而结果是由基座目录生成的 Hugging Face 目录；请用这样的目录，或改用适配器（lora、qlora、dora）"},
+    {"cannot tune \"*\" in full: it is a GGUF file, *",
+     "无法全量微调“$1”：它是 GGUF 文件，而结果是由基座目录生成的 Hugging Face 目录；请用这样的目录，或改用适配器（lora、qlora、dora）"},
     {"cannot tune a * model in full: layer * is not a dense one", "无法全量微调 $1 模型：第 $2 层不是稠密层"},
     {"cannot use DoRA on a part of *: *", "不能只在 $1 的一部分上使用 DoRA：该模型把它存为一个矩阵，须包含全部或都不包含"},
     {"cannot tune: early_stop needs eval_every above 0", "无法微调：early_stop 需要 eval_every 大于 0"},
@@ -226,8 +223,7 @@ const struct message_zh message_zh_table[] = {
      "最长的一行（$1 个词元）就需要 $2：应提高 memory_limit 或减小 max_length"},
     {"cannot train on * tokens at once: * bytes are needed, * are allowed; with recompute it takes *, without it * tokens fit",
      "每次训练 $1 个词元需要 $2 字节，只允许 $3；重新计算各层时需要 $4，不重新计算则最多 $5 个词元"},
-    {"cannot train on * tokens at once: * bytes are needed, * are allowed; * tokens fit",
-     "每次训练 $1 个词元需要 $2 字节，只允许 $3；最多 $4 个词元"},
+    {"cannot train on * tokens at once: * bytes are needed, * are allowed; * tokens fit", "每次训练 $1 个词元需要 $2 字节，只允许 $3；最多 $4 个词元"},
     {"cannot work in the run \"*\": another process does", "无法使用运行“$1”：另一个进程正在使用"},
     {"cannot use *: it has * tokens, max_length is * (too_long: drop leaves such rows out)",
      "不能使用 @1：它有 $2 个词元，而 max_length 为 $3（too_long: drop 可丢弃这样的行）"},
@@ -245,7 +241,6 @@ const struct message_zh message_zh_table[] = {
     {"* are duplicates", "$1 行重复"},
     {"* answers without an end token: the model will not learn to stop", "$1 个回答没有结束词元，模型学不会停下"},
     {"first row, trained parts in [[ ]]:\n*", "第一行数据，[[ ]] 中为参与训练的部分：\n$1"},
-
     /* --- getting models --- */
     {"cannot pull \"*\": a source is hf:org/repo[:file], ms:org/repo[:file], an https address or an OCI layout folder; "
      "files and directories are taken with `tailor import`",
@@ -255,8 +250,7 @@ const struct message_zh message_zh_table[] = {
     {"cannot pull \"*\": * files are of \"*\", one must be named: *", "无法获取“$1”：有 $2 个文件属于“$3”，须写出其中一个：#4"},
     {"cannot pull \"*\": it has no file or quantization \"*\"; GGUF files are: *", "无法获取“$1”：其中没有文件或量化类型“$2”；GGUF 文件有：#3"},
     {"cannot pull \"*\": part * of * is missing there (\"*\")", "无法获取“$1”：缺少第 $2 卷（共 $3 卷，“$4”）"},
-    {"cannot pull \"*\": part * of *, the first must be named; all are taken with it",
-     "无法获取“$1”：这是第 $2 卷（共 $3 卷），应写第一卷，其余会一并获取"},
+    {"cannot pull \"*\": part * of *, the first must be named; all are taken with it", "无法获取“$1”：这是第 $2 卷（共 $3 卷），应写第一卷，其余会一并获取"},
     {"cannot pull \"*\": * SHA-256 are given, it has * files", "无法获取“$1”：给出了 $2 个 SHA-256，而文件有 $3 个"},
     {"cannot pull \"*\": its index puts tensor \"*\" into \"*\", which is not there", "无法获取“$1”：其索引把张量“$2”放在“$3”中，而该文件不存在"},
     {"cannot find \"*\" in *: its tags are *", "在 $2 中找不到“$1”，已有标签：#3"},
@@ -317,7 +311,6 @@ const struct message_zh message_zh_table[] = {
     {"cannot link \"*\": *", "无法链接“$1”：@2"},
     {"cannot name \"*\": *", "无法命名“$1”：@2"},
     {"cannot write \"*\" to disk: *", "无法把“$1”写入磁盘：@2"},
-
     /* --- models --- */
     {"cannot use \"*\": architecture \"*\" is not supported, * are", "无法使用“$1”：不支持架构“$2”，支持的有#3"},
     {"cannot use \"*\": model_type \"*\" is not supported, * are", "无法使用“$1”：不支持 model_type“$2”，支持的有#3"},
@@ -338,10 +331,7 @@ const struct message_zh message_zh_table[] = {
      "无法使用“$1”：config.json 的“$2”按层的类型区分，而此架构没有这种区分"},
     {"cannot use \"*\": config.json \"*\" is above 1: more than all of a head is rotated",
      "无法使用“$1”：config.json 的“$2”大于 1，超出整个注意力头"},
-    {"cannot use \"*\": config.json \"*\" is not 1",
-     "无法使用“$1”：config.json 的“$2”不为 1"},
-    {"cannot use \"*\": config.json \"*\" is false",
-     "无法使用“$1”：config.json 的“$2”为 false，不受支持"},
+    {"cannot use \"*\": config.json \"*\" is false", "无法使用“$1”：config.json 的“$2”为 false，不受支持"},
     {"cannot use \"*\": *.* is not supported for this architecture", "无法使用“$1”：此架构不支持 $2.$3"},
     {"cannot use \"*\": *.* is neither true nor false", "无法使用“$1”：$2.$3 既不是 true 也不是 false"},
     {"cannot use \"*\": *.* is no text", "无法使用“$1”：$2.$3 不是文本"},
@@ -356,11 +346,7 @@ const struct message_zh message_zh_table[] = {
     {"cannot use \"*\": *.* differs from attention.key_length", "无法使用“$1”：$2.$3 与 attention.key_length 不同"},
     {"cannot use \"*\": *.* is above 0: mixtures of experts are not supported", "无法使用“$1”：$2.$3 大于 0：此架构不支持专家混合"},
     {"cannot use \"*\": *.* is 0, or there are no experts", "无法使用“$1”：$2.$3 为 0，或没有专家"},
-    {"cannot use \"*\": config.json \"*\" is not noaux_tc", "无法使用“$1”：config.json 的“$2”不是 noaux_tc"},
-    {"cannot use \"*\": config.json \"*\" is not greedy or group_limited_greedy",
-     "无法使用“$1”：config.json 的“$2”不是 greedy 或 group_limited_greedy"},
-    {"cannot use \"*\": config.json \"*\" is not sigmoid", "无法使用“$1”：config.json 的“$2”不是 sigmoid"},
-    {"cannot use \"*\": config.json \"*\" is not softmax", "无法使用“$1”：config.json 的“$2”不是 softmax"},
+    {"cannot use \"*\": config.json \"*\" is not *", "无法使用“$1”：config.json 的“$2”不是 $3"},
     {"cannot use \"*\": config.json \"*\" is true where routed_scaling_factor is not 1",
      "无法使用“$1”：routed_scaling_factor 不为 1 时 config.json 的“$2”不能为 true"},
     {"cannot use \"*\": *expert_gating_func is not 1 (softmax) or 2 (sigmoid)",
@@ -377,10 +363,8 @@ const struct message_zh message_zh_table[] = {
     {"cannot use \"*\": of the experts of layer *, number * is missing, stands twice, or differs in type or shape from "
      "number 0",
      "无法使用“$1”：第 $2 层的第 $3 号专家缺失、重复，或类型、形状与 0 号不同"},
-    {"cannot train a model with * experts a layer: mixtures of experts have no backward pass",
-     "不能训练每层有 $1 个专家的模型：专家混合层没有反向传播"},
-    {"cannot use an adapter on *: layer * of this * model has no such matrix",
-     "不能在 $1 上使用适配器：这个 $3 模型的第 $2 层没有这个矩阵"},
+    {"cannot train a model with * experts a layer: mixtures of experts have no backward pass", "不能训练每层有 $1 个专家的模型：专家混合层没有反向传播"},
+    {"cannot use an adapter on *: layer * of this * model has no such matrix", "不能在 $1 上使用适配器：这个 $3 模型的第 $2 层没有这个矩阵"},
     {"cannot make a model of * layers: * has *", "不能生成 $1 层的模型：$2 只有 $3 层"},
     {"cannot use \"*\": *rope.scaling.type is not one of *", "无法使用“$1”：$2rope.scaling.type 不受支持，支持的有#3"},
     {"cannot use \"*\": it holds a vocabulary and no weights", "无法使用“$1”：其中只有词表，没有权重"},
@@ -424,22 +408,18 @@ const struct message_zh message_zh_table[] = {
     {"cannot use a context of * tokens: the model was trained for 2 to *", "不能使用 $1 个词元的上下文：模型的训练上下文为 2 到 $2"},
     {"cannot take a prompt of * tokens: the context is * tokens, of which one is left for the answer",
      "提示词有 $1 个词元，超出上下文：共 $2 个词元，其中须留一个给回答"},
-    {"cannot detokenize id *: the vocabulary has * tokens, 0 to * would be right",
-     "无法还原编号 $1：词表有 $2 个词元，编号应为 0 到 $3"},
+    {"cannot detokenize id *: the vocabulary has * tokens, 0 to * would be right", "无法还原编号 $1：词表有 $2 个词元，编号应为 0 到 $3"},
     {"cannot use id * of \"*\": 0 to * would be right", "不能使用“$2”中的编号 $1：应为 0 到 $3"},
     {"cannot read ids from \"*\": \"*\" is no number", "无法从“$1”读取编号：“$2”不是数"},
     {"cannot load \"*\": * needed, * free *; *", "内存不足，无法加载“$1”：需要 $2，@4可用 $3；@5"},
-    {"cannot hold the keys and values of * tokens: * needed, * free *; *",
-     "内存不足，放不下 $1 个词元的 KV 缓存：需要 $2，@4可用 $3；@5"},
+    {"cannot hold the keys and values of * tokens: * needed, * free *; *", "内存不足，放不下 $1 个词元的 KV 缓存：需要 $2，@4可用 $3；@5"},
     {"in this machine", "本机"},
     {"in the control group", "控制组内"},
     {"below ulimit -v", "在 ulimit -v 限制下"},
     {"below ulimit -d", "在 ulimit -d 限制下"},
     {"below --memory", "在 --memory 限制下"},
-    {"even * of this model would need *; --memory none tries all the same",
-     "即使量化为 $1，该模型也需要 $2；--memory none 可跳过此检查"},
-    {"* of this model would need *; --memory none tries all the same",
-     "该模型量化为 $1 后需要 $2；--memory none 可跳过此检查"},
+    {"even * of this model would need *; --memory none tries all the same", "即使量化为 $1，该模型也需要 $2；--memory none 可跳过此检查"},
+    {"* of this model would need *; --memory none tries all the same", "该模型量化为 $1 后需要 $2；--memory none 可跳过此检查"},
     {"a context of * tokens fits", "上下文为 $1 个词元时可以容纳"},
     {"one sequence at a time with a context of * tokens fits", "一次只处理一个序列、上下文为 $1 个词元时可以容纳"},
     {"no context fits, a model of fewer bytes is needed", "任何上下文都放不下，需要更小的模型"},
@@ -449,10 +429,8 @@ const struct message_zh message_zh_table[] = {
     {"cannot use packed file \"*\": *", "不能使用打包文件“$1”：@2"},
     {"cannot use kv_type q8_0 with precision reference: keys and values are float32 there",
      "kv_type q8_0 不能与 precision reference 同用：后者的 KV 缓存为 float32"},
-    {"cannot keep keys and values in q8_0: this model keeps a compressed form of them already",
-     "不能以 q8_0 保存 KV 缓存：该模型本身已采用压缩形式"},
-    {"cannot keep keys and values in q8_0: heads of * values are no whole blocks of *",
-     "不能以 q8_0 保存 KV 缓存：每头 $1 个值，不是 $2 的整数倍"},
+    {"cannot keep keys and values in q8_0: this model keeps a compressed form of them already", "不能以 q8_0 保存 KV 缓存：该模型本身已采用压缩形式"},
+    {"cannot keep keys and values in q8_0: heads of * values are no whole blocks of *", "不能以 q8_0 保存 KV 缓存：每头 $1 个值，不是 $2 的整数倍"},
     {"it is no packed file", "它不是打包文件"},
     {"it is of another version", "它属于另一个版本"},
     {"it is cut short", "它不完整"},
@@ -466,7 +444,6 @@ const struct message_zh message_zh_table[] = {
     {"cannot set \"--memory\" to \"*\": a size (8GB, 512MB), auto or none is needed",
      "“--memory”的值“$1”无效，应为大小（8GB、512MB）、auto 或 none"},
     {"cannot reserve *", "内存不足，无法分配（$1）"},
-
     /* --- frames, with their reason --- */
     {"cannot parse \"*\": line * column *: *", "无法解析“$1”：第 $2 行第 $3 列：@4"},
     {"cannot read \"*\": line * column *: *", "无法读取“$1”：第 $2 行第 $3 列：@4"},
@@ -493,7 +470,6 @@ const struct message_zh message_zh_table[] = {
     {"cannot resume \"*\": *", "无法继续“$1”：@2"},
     {"cannot *: out of memory", "内存不足，无法完成操作（$1）"},
     {"cannot *: * or * is needed", "应给出 $2 或 $3"},
-
     /* --- reasons --- */
     {"No such file or directory", "没有这个文件或目录"},
     {"Permission denied", "没有权限"},
@@ -545,7 +521,6 @@ const struct message_zh message_zh_table[] = {
      "应有 config.json（模型）、adapter_config.json（适配器）或 GGUF 文件"},
     {"a GGUF file, its pieces (.gguf.part00 ...) or config.json with safetensors must be in it",
      "其中应有 GGUF 文件、其分块（.gguf.part00 等），或 config.json 与 safetensors"},
-
     /* of refused models and sources; what stands in front is told first */
     {"* is not false, which alone is supported", "@1 不是 false，只支持 false"},
     {"metadata has no *", "元数据中没有 $1"},
@@ -611,7 +586,6 @@ const struct message_zh message_zh_table[] = {
     {"* entries, at most *", "有 $1 个条目，最多 $2 个"},
     {"entry * cannot be read", "第 $1 个条目无法读取"},
     {"indexes name indexes more than * deep", "索引嵌套超过 $1 层"},
-
     /* --- places; so general that they come last --- */
     {"\"*\" line *", "“$1”第 $2 行"},
     {"* line *", "$1 第 $2 行"},

@@ -63,7 +63,8 @@
     {.name = "warmup_steps", .type = PARAM_INT, .unit = "steps", .min = 0, .max = 1e9, .initial = "0",                  \
      .help_en = "steps over which the learning rate rises", .help_zh = "学习率上升的步数"},                             \
     {.name = "betas", .type = PARAM_FLOATS, .min = 0, .max = 0.999999, .initial = "0.9,0.999",                          \
-     .help_en = "AdamW, Lion: decay of the moments (Lion: 0.9,0.99)", .help_zh = "AdamW、Lion：各阶矩的衰减（Lion：0.9,0.99）"},                 \
+     .help_en = "AdamW, Lion: decay of the moments (Lion: 0.9,0.99)",                                                            \
+     .help_zh = "AdamW、Lion：各阶矩的衰减（Lion：0.9,0.99）"},                 \
     {.name = "eps", .type = PARAM_FLOAT, .min = 1e-20, .max = 1, .initial = "1e-8",                                     \
      .help_en = "AdamW: added to the root of the second moment", .help_zh = "AdamW：加在二阶矩平方根上的数"},           \
     {.name = "optimizer", .type = PARAM_CHOICE, .choices = "adamw|adamw8bit|lion|adafactor", .initial = "adamw",        \
