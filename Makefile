@@ -56,6 +56,9 @@ $(O)/version: FORCE
 $(O)/src/doors/cli/cmd_version.o: $(O)/version
 $(O)/src/doors/cli/cmd_version.o: ISA := -DTAILOR_VERSION='"$(VERSION)"'
 
+# the catalogue is part of the program
+$(O)/src/lifecycle/plan/catalogue_data.o: $(wildcard catalog/*.csv)
+
 # a build that is killed leaves no half of a file that the next one would take for whole
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
@@ -109,7 +112,6 @@ format:
 
 install: all
 	install -D -m 755 $(O)/tailor $(DESTDIR)$(PREFIX)/bin/tailor
-	install -D -m 644 catalog/models.csv $(DESTDIR)$(PREFIX)/share/tailor/catalog/models.csv
 	for l in en zh; do mkdir -p $(DESTDIR)$(PREFIX)/share/doc/tailor/$$l && \
 	  install -m 644 docs/manual/$$l/*.md $(DESTDIR)$(PREFIX)/share/doc/tailor/$$l/; done
 	mkdir -p $(DESTDIR)$(PREFIX)/share/bash-completion/completions

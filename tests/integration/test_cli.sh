@@ -63,7 +63,6 @@ run models --help; check group_help 0 'models list' -
 run help models --json; json help_group_json '[c["name"] for c in o["commands"]] == ["models list", "models show", "models alias"]'
 run help version extra; check help_too_much 2 - 'no place for it'
 run help tune --json; json help_only_what_works '[p["choices"] for p in o["parameters"] if p["name"] == "method"] == [["sft", "dpo", "orpo", "kto"]]'
-run help plan --json; json help_no_refused 'all(p["name"] != "hardware" for p in o["parameters"])'
 run help --json --lang zh; zh=$out; run help --json; [[ $zh == "$out" ]] && ok json_without_language || not_ok json_without_language "$zh"
 run help completion --json; json help_command_json 'o["parameters"][0]["choices"] == ["bash", "zsh", "fish"]'
 
@@ -131,7 +130,7 @@ run models lst; check near_subcommand 2 - 'one of list, show, alias is needed af
 run version --thread 3; check near_global 2 - 'did you mean --threads\?'
 run tokenize m --text a --file b; check both_given 2 - '--text and --file are both given, one is needed'
 run tune --method grpo; check refused_choice 2 - 'this version does not support it, it has sft, dpo, orpo, kto'
-run plan --hardware x; check refused_option 2 - 'cannot use "--hardware": this version does not support it'
+run plan --hardware x --model y; check unknown_hardware 2 - 'cannot find hardware "x" in the catalogue'
 run verison --json; check error_json_status 2 '' -
 json error_json 'set(o) == {"error"} and o["error"]["code"] == "usage" and o["error"]["object"] == "verison" and o["error"]["message"].startswith("cannot run")'
 run --json version --threads x; json error_json_before 'o["error"]["code"] == "usage"'
@@ -174,7 +173,7 @@ expect complete_choice "$(complete_words tailor --lang '')" 'en zh'
 expect complete_option "$(complete_words tailor version --thr)" --threads
 expect complete_group "$(complete_words tailor models '')" 'list show alias'
 expect complete_what_works "$(complete_words tailor tune --method '')" "sft dpo orpo kto"
-expect complete_no_refused "$(complete_words tailor plan --hard)" ''
+expect complete_hardware "$(complete_words tailor plan --hard)" --hardware
 expect complete_argument "$(complete_words tailor completion '')" 'bash zsh fish'
 expect complete_help "$(complete_words tailor help mod)" models
 expect complete_after_option "$(complete_words tailor --threads 2 vers)" version

@@ -4,7 +4,7 @@ by a reader who meets English among Chinese. A pattern is known when it fits a f
 of one behind a colon; what the C library says (strerror) and single words are known by themselves."""
 import glob, os, re, sys
 
-TABLE = 'src/doors/cli/message_zh_table.c'
+TABLES = sorted(glob.glob('src/doors/cli/message_zh_table*.c'))
 ANY = '\x01' # stands for a conversion of a format
 LITERALS = r'(?:"(?:\\.|[^"\\\n])*"\s*(?:PRI\w+\s*)?)+'
 
@@ -24,7 +24,7 @@ def matcher(pattern): return re.compile('.*'.join(map(re.escape, pattern.split('
 def source_texts():
     texts = {os.strerror(n) for n in range(1, 134)}
     for path in glob.glob('src/**/*.[ch]', recursive=True):
-        if path == TABLE: continue
+        if path in TABLES: continue
         for literals in re.findall(LITERALS, open(path, encoding='utf-8').read()):
             text = text_of(literals)
             texts.update((text, text.lstrip(' ;')) if len(text) > 1 else (text,))
@@ -44,7 +44,7 @@ def stands(pattern, texts, formats):
 
 
 def main():
-    rows = re.findall(r'\{\s*(' + LITERALS + r'),', open(TABLE, encoding='utf-8').read())
+    rows = [r for t in TABLES for r in re.findall(r'\{\s*(' + LITERALS + r'),', open(t, encoding='utf-8').read())]
     sources = source_texts()
     texts = {plain(t) for t in sources}
     formats = [re.compile('.*'.join(map(re.escape, t.split(ANY)))) for t in texts

@@ -11,11 +11,17 @@ extern const struct command cmd_pull, cmd_import, cmd_data_import, cmd_data_list
     cmd_models_show;
 extern const struct command cmd_models_alias, cmd_cache_list, cmd_cache_write, cmd_cache_remove;
 extern const struct command cmd_eval, cmd_compare, cmd_report, cmd_plan, cmd_runs_list, cmd_runs_show;
+extern const struct command cmd_plan_validate, cmd_plan_tune, cmd_catalog_models, cmd_catalog_hardware,
+    cmd_catalog_prices, cmd_catalog_add, cmd_catalog_update, cmd_catalog_add_model;
+extern const struct command cmd_plan_simulate, cmd_plan_seed_table, cmd_plan_diff;
 extern const struct command cmd_completion, cmd_help, cmd_version;
 
 /* clang-format off */
 const struct command *const commands[] = {
-    &cmd_plan, &cmd_pull, &cmd_import, &cmd_models_list, &cmd_models_show, &cmd_models_alias,
+    &cmd_plan, &cmd_plan_simulate, &cmd_plan_seed_table, &cmd_plan_diff, &cmd_plan_validate, &cmd_plan_tune,
+    &cmd_catalog_models, &cmd_catalog_hardware, &cmd_catalog_prices,
+    &cmd_catalog_add, &cmd_catalog_update, &cmd_catalog_add_model,
+    &cmd_pull, &cmd_import, &cmd_models_list, &cmd_models_show, &cmd_models_alias,
     &cmd_inspect, &cmd_bench, &cmd_quantize, &cmd_imatrix,
     &cmd_data_import, &cmd_data_list, &cmd_data_show, &cmd_tune, &cmd_merge,
     &cmd_export,
@@ -38,6 +44,7 @@ const struct command_section command_sections[] = {
 };
 
 const struct command_group command_groups[] = {
+    {"catalog", "what the planner knows: models, hardware, prices", "规划器所知：模型、硬件、价格"},
     {"models", "the models and adapters that the registry holds", "注册表中的模型与适配器"},
     {"cache", "models in packed form, which processes share", "打包形式的模型，可由多个进程共用"},
     {"data", "datasets: versions made of checked tables", "数据集：由检查过的数据表生成的版本"},

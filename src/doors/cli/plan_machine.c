@@ -1,16 +1,15 @@
 /* Measurements that the planner builds on. Owns nothing after a call: the model is loaded, timed and closed. */
 #include "doors/cli/plan_machine.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "compute/measure/bench.h"
 #include "compute/measure/floors.h"
 #include "doors/cli/cli_engine.h"
 #include "ground/base/file.h"
 #include "ground/base/mem.h"
+#include "lifecycle/plan/read_model.h"
 
 enum { PROMPT = 256, ANSWER = 32, CONTEXT = 128, REPEAT = 3 };
 
@@ -70,10 +69,13 @@ static int time_model(struct cli_engine *x, struct plan_measured *m, struct err 
 static int read_model(const struct cli_engine *x, const char *name, struct plan_measured *m, struct err *e)
 {
     const struct model *model = x->model.model;
-    shape_of_params(model_params(model), name, &m->shape);
+    plan_model_of_params(model_params(model), name, &m->model);
+    snprintf(m->architecture, sizeof m->architecture, "%s", m->model.architecture);
+    m->model.architecture = m->architecture;
     m->file_bytes = model_file_size(x->model.file);
     m->weights_bytes = model_weight_bytes(model);
-    m->work = (struct plan_work){.step_bytes = (double)model_step_bytes(model),
+    m->work = (struct plan_work){.weight_bytes = (double)m->weights_bytes,
+                                 .step_bytes = (double)model_step_bytes(model),
                                  .layer_params = (double)model_n_layer_param(model),
                                  .head_params = (double)model_n_head_param(model)};
     return main_type(x->model.file, &m->quant, e);
@@ -88,31 +90,5 @@ int plan_measure_model(const struct cli *c, const char *name, bool timed, struct
     rc = read_model(&x, path_base(name), out, e);
     if (rc == 0 && timed) rc = time_model(&x, out, e);
     cli_engine_close(&x);
-    return rc;
-}
-
-int plan_catalogue_path(char **path, struct err *e)
-{
-    static const char *const beside[] = {"../catalog/models.csv", "../share/tailor/catalog/models.csv",
-                                         "../../catalog/models.csv"};
-    char exe[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    if (n <= 0) return err_set_errno(e, "/proc/self/exe", "cannot find the catalogue");
-    exe[n] = '\0';
-    char *dir = mem_strndup(exe, (size_t)(path_base(exe) - exe));
-    for (size_t i = 0; i < N_ELEM(beside); i++) {
-        *path = path_join(dir, beside[i]);
-        if (file_exists(*path)) {
-            mem_free(dir);
-            return 0;
-        }
-        mem_free(*path);
-        *path = NULL;
-    }
-    int rc = err_set(e, ERR_NOT_FOUND, dir,
-                     "cannot find the catalogue: neither ../catalog/models.csv nor "
-                     "../share/tailor/catalog/models.csv is beside \"%s\"; give --catalog",
-                     dir);
-    mem_free(dir);
     return rc;
 }

@@ -4,13 +4,15 @@
 
 #include "doors/cli/cli.h"
 #include "ground/sys/machine.h"
-#include "lifecycle/plan/predict.h"
+#include "lifecycle/plan/memory.h"
+#include "lifecycle/plan/speed.h"
 
 /* Measure the floors with the threads and the instruction set of this run; about a second. */
 int plan_measure_floors(const struct cli *c, struct plan_floors *out, struct err *e) MUST_CHECK;
 
 struct plan_measured {
-    struct model_shape shape;
+    struct plan_model model; /* its architecture is the text below */
+    char architecture[32];
     const struct plan_quant *quant; /* the type of most of its weights */
     struct plan_work work;
     uint64_t file_bytes, weights_bytes; /* on disk; packed in memory */
@@ -20,9 +22,5 @@ struct plan_measured {
 /* Open a model (a path or a registry name), read what it takes, and time it when timed. */
 int plan_measure_model(const struct cli *c, const char *name, bool timed, struct plan_measured *out,
                        struct err *e) MUST_CHECK;
-
-/* Where the catalogue is: beside the program (a build or an installation), mem_free. -ERR_NOT_FOUND names the places.
- */
-int plan_catalogue_path(char **path, struct err *e) MUST_CHECK;
 
 #endif

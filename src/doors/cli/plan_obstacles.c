@@ -4,21 +4,22 @@
 
 #include <stdio.h>
 
+#include "compute/formats/model_file.h"
 #include "compute/text/pretoken.h"
 #include "ground/base/str.h"
 
-void plan_obstacles_find(const struct model_shape *s, const struct plan_load *l, const struct plan_memory *m,
-                         uint64_t available_bytes, struct plan_obstacles *out)
+void plan_obstacles_find(const struct plan_model *model, const struct plan_load *l, const struct plan_memory *m,
+                         double available_bytes, struct plan_obstacles *out)
 {
     const struct pretoken_rule *rule;
-    *out = (struct plan_obstacles){.shape = s,
+    *out = (struct plan_obstacles){.model = model,
                                    .needed_bytes = m->total_bytes,
                                    .available_bytes = available_bytes,
                                    .needed_tokens = (int64_t)l->prompt_tokens + l->output_tokens};
     out->memory = out->needed_bytes > available_bytes;
-    out->context = s->n_ctx_train > 0 && out->needed_tokens > s->n_ctx_train;
-    out->architecture = s->architecture[0] && !model_architecture_known(s->architecture);
-    out->tokenizer = s->pre_tokenizer[0] && pretoken_find(s->pre_tokenizer, &rule, NULL) != 0;
+    out->context = model->n_ctx > 0 && out->needed_tokens > model->n_ctx;
+    out->architecture = model->architecture[0] && !model_architecture_known(model->architecture);
+    out->tokenizer = model->pre_tokenizer[0] && pretoken_find(model->pre_tokenizer, &rule, NULL) != 0;
     out->unsupported = out->architecture || out->tokenizer;
 }
 
@@ -32,20 +33,20 @@ json_t *plan_obstacles_json(const struct plan_obstacles *o, enum lang lang)
     bool zh = lang == LANG_ZH;
     char text[200], needed[32], available[32];
     json_t *list = json_array();
-    str_format_bytes(o->needed_bytes, needed, sizeof needed);
-    str_format_bytes(o->available_bytes, available, sizeof available);
+    str_format_bytes((uint64_t)o->needed_bytes, needed, sizeof needed);
+    str_format_bytes((uint64_t)o->available_bytes, available, sizeof available);
     snprintf(text, sizeof text, zh ? "需要内存 %s，可用 %s" : "needs %s of memory, %s are free", needed, available);
     add(list, o->memory, text);
     snprintf(text, sizeof text,
              zh ? "提示词与回答合计 %lld 词元，模型的上下文只有 %d 词元"
                 : "prompt and answer are %lld tokens, the model's context is %d",
-             (long long)o->needed_tokens, o->shape->n_ctx_train);
+             (long long)o->needed_tokens, o->model->n_ctx);
     add(list, o->context, text);
     snprintf(text, sizeof text, zh ? "本版本不能计算架构 %s" : "this version cannot compute architecture %s",
-             o->shape->architecture);
+             o->model->architecture);
     add(list, o->architecture, text);
     snprintf(text, sizeof text, zh ? "本版本不能读取其分词器（%s）" : "this version cannot read its tokenizer (%s)",
-             o->shape->pre_tokenizer);
+             o->model->pre_tokenizer);
     add(list, o->tokenizer, text);
     return list;
 }

@@ -7,19 +7,19 @@
 #include <stdint.h>
 
 #include "ground/param/param.h"
-#include "lifecycle/plan/predict.h"
+#include "lifecycle/plan/memory.h"
 
 struct plan_obstacles {
-    const struct model_shape *shape; /* borrowed */
+    const struct plan_model *model; /* borrowed */
     bool memory, context;
     bool unsupported; /* architecture or tokenizer, below */
     bool architecture, tokenizer;
-    uint64_t needed_bytes, available_bytes;
+    double needed_bytes, available_bytes;
     int64_t needed_tokens; /* prompt and answer of one conversation */
 };
 /* Compare what the load needs with what there is. Facts that a shape does not say are no obstacle. */
-void plan_obstacles_find(const struct model_shape *s, const struct plan_load *l, const struct plan_memory *m,
-                         uint64_t available_bytes, struct plan_obstacles *out);
+void plan_obstacles_find(const struct plan_model *model, const struct plan_load *l, const struct plan_memory *m,
+                         double available_bytes, struct plan_obstacles *out);
 /* One sentence each, with both numbers: array of strings, new reference. */
 json_t *plan_obstacles_json(const struct plan_obstacles *o, enum lang lang);
 /* The same as lines on stdout; nothing when there are none. */

@@ -1,122 +1,171 @@
-/* The catalogue. Owns its rows. What always holds: shapes are positive and small enough that products of them fit 64
- * bits. */
+/* The catalogue. Owns the sheets that its files were read into and the rows parsed from them; rows point into texts of
+ * the sheets' arena. What always holds: every row was checked, and a name appears once. */
 #include "lifecycle/plan/catalogue.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
+#include "ground/base/file.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
-#include "ground/table/csv.h"
+#include "lifecycle/plan/catalogue_data.h"
+#include "lifecycle/plan/sheet.h"
 
-enum { N_FIELD = 9, MAX_MODELS = 10000 };
+enum { MAX_TEXT_BYTES = 64 * 1024 * 1024, N_TABLE = 3 };
 
-static const struct {
-    const char *column;
-    int64_t max;
-} field[N_FIELD] = {{"n_layer", 1000},     {"n_embd", 1000000},        {"n_head", 10000},
-                    {"n_kv_head", 10000},  {"d_head", 10000},          {"n_ff", 10000000},
-                    {"n_vocab", 10000000}, {"n_ctx_train", 100000000}, {"tied_head", 1}};
+struct catalogue_text {
+    struct arena arena;
+    struct sheet sheet[N_TABLE];
+};
 
-/* A column that a catalogue may lack. */
-static void read_optional(const struct csv_reader *r, const char *name, char *out, size_t size)
+static const struct row_table *const tables[N_TABLE] = {&row_models, &row_hardware, &row_prices};
+
+static int read_embedded(struct sheet *s, struct err *e)
 {
-    int column = csv_column(r, name, NULL);
-    snprintf(out, size, "%s", column < 0 ? "" : r->field[column].text);
+    size_t n;
+    const char *text = catalogue_data(s->table->file, &n);
+    return sheet_read_memory(s, s->table->file, text, n, e);
 }
 
-static int read_shape(const struct csv_reader *r, const char *path, const int column[N_FIELD + 1],
-                      struct model_shape *s, struct err *e)
+/* A folder's file where it has one. */
+static int read_folder(struct sheet *s, const char *folder, struct err *e)
 {
-    int64_t v[N_FIELD];
-    for (size_t i = 0; i < N_FIELD; i++) {
-        const char *text = r->field[column[i]].text;
-        int64_t min = i + 1 < N_FIELD;
-        if (!str_to_i64(text, &v[i]) || v[i] < min || v[i] > field[i].max)
-            return err_set(e, ERR_INPUT, path,
-                           "cannot read \"%s\" line %llu: %s is \"%s\", a whole number from %lld to %lld is "
-                           "needed",
-                           path, (unsigned long long)r->line_no, field[i].column, text, (long long)min,
-                           (long long)field[i].max);
+    char *path = path_join(folder, s->table->file);
+    int rc = file_exists(path) ? sheet_read(s, path, NULL, e) : 0;
+    mem_free(path);
+    return rc;
+}
+
+static int read_given(struct catalogue_text *t, const char *given, struct err *e)
+{
+    const struct row_table *table;
+    int rc = 0;
+    if (file_is_dir(given)) {
+        for (size_t i = 0; rc == 0 && i < N_TABLE; i++) rc = read_folder(&t->sheet[i], given, e);
+        return rc;
     }
-    *s = (struct model_shape){.n_layer = (int)v[0],
-                              .n_embd = (int)v[1],
-                              .n_head = (int)v[2],
-                              .n_kv_head = (int)v[3],
-                              .d_head = (int)v[4],
-                              .n_ff = (int)v[5],
-                              .n_vocab = (int)v[6],
-                              .n_ctx_train = (int)v[7],
-                              .tied_head = v[8] == 1};
-    snprintf(s->name, sizeof s->name, "%s", r->field[column[N_FIELD]].text);
-    read_optional(r, "architecture", s->architecture, sizeof s->architecture);
-    read_optional(r, "pre_tokenizer", s->pre_tokenizer, sizeof s->pre_tokenizer);
-    return 0;
+    rc = sheet_table_of(given, &table, e);
+    for (size_t i = 0; rc == 0 && i < N_TABLE; i++)
+        if (tables[i] == table) rc = sheet_read(&t->sheet[i], given, NULL, e);
+    return rc;
 }
 
-static int find_columns(const struct csv_reader *r, int column[N_FIELD + 1], struct err *e)
+static int read_layers(struct catalogue_text *t, const char *home, const char *given, struct err *e)
 {
-    for (size_t i = 0; i <= N_FIELD; i++) {
-        column[i] = csv_column(r, i < N_FIELD ? field[i].column : "model", e);
-        if (column[i] < 0) return column[i];
+    char *folder = home ? path_join(home, "catalog") : NULL;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < N_TABLE; i++) {
+        rc = read_embedded(&t->sheet[i], e);
+        if (rc == 0 && folder) rc = read_folder(&t->sheet[i], folder, e);
     }
-    return 0;
+    mem_free(folder);
+    return rc || !given ? rc : read_given(t, given, e);
 }
 
-static int add_shape(struct catalogue *c, const struct model_shape *s, const char *path, struct err *e)
+static int parse_rows(const struct sheet *s, void **rows, size_t *n, struct err *e)
 {
-    struct model_shape *item = c->n < MAX_MODELS ? mem_try_realloc(c->item, (c->n + 1) * sizeof *item) : NULL;
-    if (!item)
-        return err_set(e, ERR_LIMIT, path, "cannot read \"%s\": more than %d models or out of memory", path,
-                       MAX_MODELS);
-    c->item = item;
-    c->item[c->n++] = *s;
-    return 0;
+    char *at = *rows = mem_try_array(s->n ? s->n : 1, s->table->row_size);
+    if (!at)
+        return err_set(e, ERR_NOMEM, s->table->name, "cannot read the catalogue of %s: out of memory", s->table->name);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < s->n; i++)
+        rc = row_parse(s->table, sheet_row(s, i), s->table->name, at + i * s->table->row_size, e);
+    *n = s->n;
+    return rc;
 }
 
-int catalogue_load(struct catalogue *c, const char *path, struct err *e)
+int catalogue_open(struct catalogue *c, const char *home, const char *given, struct err *e)
 {
-    struct csv_reader r;
-    struct model_shape s;
-    int column[N_FIELD + 1];
-    *c = (struct catalogue){0};
-    int rc = csv_open(&r, path, e);
-    if (rc == 0) rc = find_columns(&r, column, e);
-    while (rc == 0 && (rc = csv_next(&r, e)) == 1) {
-        rc = read_shape(&r, path, column, &s, e);
-        if (rc == 0) rc = add_shape(c, &s, path, e);
-    }
-    csv_close(&r);
-    if (rc) catalogue_free(c);
+    struct catalogue_text *t = mem_alloc(sizeof *t);
+    void *rows[N_TABLE] = {NULL};
+    size_t *counts[N_TABLE] = {&c->n_model, &c->n_hardware, &c->n_price};
+    *c = (struct catalogue){.text = t};
+    arena_init(&t->arena, MAX_TEXT_BYTES);
+    for (size_t i = 0; i < N_TABLE; i++) sheet_init(&t->sheet[i], tables[i], &t->arena);
+    int rc = read_layers(t, home, given, e);
+    for (size_t i = 0; rc == 0 && i < N_TABLE; i++) rc = parse_rows(&t->sheet[i], &rows[i], counts[i], e);
+    c->model = rows[0];
+    c->hardware = rows[1];
+    c->price = rows[2];
     return rc;
 }
 
 void catalogue_free(struct catalogue *c)
 {
-    mem_free(c->item);
+    mem_free(c->model);
+    mem_free(c->hardware);
+    mem_free(c->price);
+    for (size_t i = 0; c->text && i < N_TABLE; i++) sheet_deinit(&c->text->sheet[i]);
+    if (c->text) arena_deinit(&c->text->arena);
+    mem_free(c->text);
     *c = (struct catalogue){0};
 }
 
-const struct model_shape *catalogue_find(const struct catalogue *c, const char *name)
+const struct plan_model *catalogue_model(const struct catalogue *c, const char *name)
 {
-    for (size_t i = 0; i < c->n; i++)
-        if (strcasecmp(c->item[i].name, name) == 0) return &c->item[i];
+    for (size_t i = 0; i < c->n_model; i++)
+        if (strcasecmp(c->model[i].name, name) == 0) return &c->model[i];
     return NULL;
 }
 
-void shape_of_params(const struct model_params *p, const char *name, struct model_shape *s)
+const struct plan_hardware *catalogue_hardware(const struct catalogue *c, const char *id)
 {
-    *s = (struct model_shape){.n_layer = p->n_layer,
-                              .n_embd = p->n_embd,
-                              .n_head = p->n_head,
-                              .n_kv_head = p->n_kv_head,
-                              .d_head = p->d_head,
-                              .n_ff = p->n_ff,
-                              .n_vocab = p->n_vocab,
-                              .n_ctx_train = p->n_ctx_train,
-                              .tied_head = p->tied_head,
-                              .n_latent = p->latent.n_latent ? p->latent.n_latent + p->n_rot : 0};
-    snprintf(s->name, sizeof s->name, "%.63s", name);
-    snprintf(s->architecture, sizeof s->architecture, "%s", p->architecture);
+    for (size_t i = 0; i < c->n_hardware; i++)
+        if (strcasecmp(c->hardware[i].id, id) == 0) return &c->hardware[i];
+    return NULL;
+}
+
+const struct plan_price *catalogue_price(const struct catalogue *c, const char *provider, const char *model)
+{
+    const struct plan_price *found = NULL;
+    for (size_t i = 0; i < c->n_price; i++) {
+        const struct plan_price *p = &c->price[i];
+        if ((provider && strcasecmp(p->provider, provider) != 0) || strcasecmp(p->model, model) != 0) continue;
+        if (!found || strcmp(p->date, found->date) > 0) found = p;
+    }
+    return found;
+}
+
+/* The nearest of n names, NULL when none is near. */
+static const char *nearest(const char *word, const char *(*name)(const struct catalogue *, size_t),
+                           const struct catalogue *c, size_t n)
+{
+    const char *best = NULL;
+    int least = str_distance_max(word) + 1;
+    for (size_t i = 0; i < n; i++) {
+        int d = str_mistyped(word, name(c, i));
+        if (d < least) least = d, best = name(c, i);
+    }
+    return best;
+}
+
+static const char *model_name(const struct catalogue *c, size_t i)
+{
+    return c->model[i].name;
+}
+
+static const char *hardware_id(const struct catalogue *c, size_t i)
+{
+    return c->hardware[i].id;
+}
+
+static int unknown(const char *what, const char *name, const char *near, const char *list, struct err *e)
+{
+    return near ? err_set(e, ERR_NOT_FOUND, name, "cannot find %s \"%s\" in the catalogue, did you mean %s?", what,
+                          name, near)
+                : err_set(e, ERR_NOT_FOUND, name,
+                          "cannot find %s \"%s\" in the catalogue; `tailor catalog %s` lists it", what, name, list);
+}
+
+int catalogue_need_model(const struct catalogue *c, const char *name, const struct plan_model **out, struct err *e)
+{
+    *out = catalogue_model(c, name);
+    return *out ? 0 : unknown("model", name, nearest(name, model_name, c, c->n_model), "models", e);
+}
+
+int catalogue_need_hardware(const struct catalogue *c, const char *id, const struct plan_hardware **out, struct err *e)
+{
+    *out = catalogue_hardware(c, id);
+    return *out ? 0 : unknown("hardware", id, nearest(id, hardware_id, c, c->n_hardware), "hardware", e);
 }

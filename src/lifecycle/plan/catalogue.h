@@ -1,32 +1,34 @@
-/* The catalogue of models: shapes as facts, one CSV row each, with source and date. */
+/* The catalogue: models, hardware and API prices. Its rows are embedded in the program; CSV files in the home
+ * (catalog/models.csv, hardware.csv, api_prices.csv) and a file or folder given go over them, row by row. */
 #ifndef PLAN_CATALOGUE_H
 #define PLAN_CATALOGUE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
-#include "compute/formats/model_file.h"
 #include "ground/base/err.h"
-
-/* What memory and speed depend on, and what running it needs. */
-struct model_shape {
-    char name[64];
-    char architecture[32], pre_tokenizer[32]; /* as GGUF names them; "": not said */
-    int n_layer, n_embd, n_head, n_kv_head, d_head, n_ff, n_vocab, n_ctx_train;
-    bool tied_head;
-    int n_latent; /* values that a layer keeps of a token instead of keys and values; 0: it keeps these */
-};
+#include "lifecycle/plan/rows.h"
 
 struct catalogue {
-    struct model_shape *item;
-    size_t n;
+    struct plan_model *model;
+    struct plan_hardware *hardware;
+    struct plan_price *price;
+    size_t n_model, n_hardware, n_price;
+    struct catalogue_text *text; /* private: what the rows' texts live in */
 };
-/* Read catalog/models.csv; -ERR_INPUT names line and field. */
-int catalogue_load(struct catalogue *c, const char *path, struct err *e) MUST_CHECK;
+/* home NULL: without one; given NULL: nothing goes over it, else a CSV file (its columns say which table) or a folder.
+ * A row goes over the row of the same name (id; provider and model). -ERR_INPUT names file, line and column. Also after
+ * a failure catalogue_free. */
+int catalogue_open(struct catalogue *c, const char *home, const char *given, struct err *e) MUST_CHECK;
 void catalogue_free(struct catalogue *c);
 /* By name, case ignored; NULL when absent. */
-const struct model_shape *catalogue_find(const struct catalogue *c, const char *name);
-/* The shape of an opened model. */
-void shape_of_params(const struct model_params *p, const char *name, struct model_shape *s);
+const struct plan_model *catalogue_model(const struct catalogue *c, const char *name);
+const struct plan_hardware *catalogue_hardware(const struct catalogue *c, const char *id);
+/* The newest price of a provider's model (provider NULL: any); NULL when absent. */
+const struct plan_price *catalogue_price(const struct catalogue *c, const char *provider, const char *model);
+/* The same, with an error that offers the nearest names. */
+int catalogue_need_model(const struct catalogue *c, const char *name, const struct plan_model **out,
+                         struct err *e) MUST_CHECK;
+int catalogue_need_hardware(const struct catalogue *c, const char *id, const struct plan_hardware **out,
+                            struct err *e) MUST_CHECK;
 
 #endif

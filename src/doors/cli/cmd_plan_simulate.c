@@ -1,0 +1,263 @@
+/* plan simulate: a load on predicted step times, request by request. */
+#include <math.h>
+#include <stdio.h>
+
+#include "doors/cli/cli.h"
+#include "doors/cli/plan_local.h"
+#include "doors/cli/plan_options.h"
+#include "doors/cli/plan_target.h"
+#include "doors/cli/print_wrapped.h"
+#include "ground/base/clock.h"
+#include "ground/base/mem.h"
+#include "ground/base/str.h"
+#include "ground/json/json.h"
+#include "lifecycle/plan/arrivals.h"
+#include "lifecycle/plan/offer.h"
+
+extern const struct command cmd_plan_simulate;
+
+static const struct param params[] = {
+    PLAN_SYSTEM_PARAMS,
+    {"measure", PARAM_BOOL, 0, NULL, 0, 0, NULL, "true", NULL, "time the model at hand, so that predictions rest on it",
+     "对手头的模型计时，使预测以实测为准"},
+    {"trace", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "F.csv",
+     "recorded requests: columns arrival_s, prompt_tokens, output_tokens",
+     "记录的请求：列 arrival_s、prompt_tokens、output_tokens"},
+    {"arrivals", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "KIND",
+     "poisson:RATE, uniform:RATE, bursts:RATE:CV (calls a second; CV: spread of the gaps) or closed:USERS (each asks "
+     "again when answered)",
+     "poisson:速率、uniform:速率、bursts:速率:CV（每秒调用数；CV 为间隔的离散程度）或 "
+     "closed:用户数（得到回答后再次提问）"},
+    {"requests", PARAM_INT, 0, NULL, 1, SIM_MAX_REQUESTS, NULL, "10000", "N", "how many requests to draw",
+     "生成的请求数"},
+    {"prompt_tokens", PARAM_INT, 0, "tokens", 1, 10000000, NULL, "512", "N", "length of a prompt, mean",
+     "提示词平均长度"},
+    {"output_tokens", PARAM_INT, 0, "tokens", 1, 10000000, NULL, "128", "N", "length of an answer, mean",
+     "回答平均长度"},
+    {"length_cv", PARAM_FLOAT, 0, NULL, 0, 10, NULL, "0", "X",
+     "spread of the lengths: standard deviation over mean (log-normal); 0: all alike",
+     "长度的离散程度：标准差与均值之比（对数正态）；0 表示相同"},
+    {"think_s", PARAM_FLOAT, 0, "s", 0, 1e6, NULL, "0", "X",
+     "with closed: time between an answer and the next question", "closed 方式下从得到回答到下一次提问的时间"},
+    {"replicas", PARAM_INT, 0, NULL, 1, SIM_MAX_REPLICAS, NULL, NULL, "N",
+     "equal systems behind a balancer; otherwise as many as --count makes",
+     "负载均衡后的相同系统数；未给出时由 --count 决定"},
+    {"balancer", PARAM_CHOICE, 0, NULL, 0, 0, "least|turns|random", "least", NULL,
+     "who gets a request: the replica with the fewest, each in turn, or any", "请求分配：最少连接、轮流或随机"},
+    {"max_batch", PARAM_INT, 0, "sequences", 1, 100000, NULL, NULL, "N",
+     "answers that a replica computes together; otherwise what the software does",
+     "每个副本同时计算的回答数；未给出时按推理软件"},
+    {"chunk_tokens", PARAM_INT, 0, "tokens", 1, 1000000, NULL, NULL, "N",
+     "tokens of one step at most, prompts in pieces; otherwise what the software does",
+     "每步最多的词元数，提示词分块；未给出时按推理软件"},
+    {"warmup", PARAM_FLOAT, 0, NULL, 0, 0.9, NULL, "0.1", "X",
+     "share of the requests, at the start, that figures leave out", "统计时略去的起始请求比例"},
+    {"seed", PARAM_INT, 0, NULL, 0, 1e15, NULL, "1", "N", "of all draws", "随机种子"},
+};
+
+struct job {
+    struct plan_target target; /* its system is used with --hardware */
+    struct plan_measured measured;
+    struct plan_system system;
+    struct plan_goal goal; /* lengths: the means of the requests */
+    struct sim_setup setup;
+    struct sim_request *request;
+    size_t n;
+    double rate_s; /* of Poisson arrivals; 0: others */
+};
+
+/* --- what is asked --- */
+
+static int draw(const struct param_set *args, struct job *j, struct err *e)
+{
+    struct arrivals a = {.n = (size_t)param_int(args, "requests"),
+                         .prompt_tokens = (double)param_int(args, "prompt_tokens"),
+                         .output_tokens = (double)param_int(args, "output_tokens"),
+                         .length_cv = param_float(args, "length_cv"),
+                         .seed = (uint64_t)param_int(args, "seed")};
+    int rc = arrivals_parse(param_str(args, "arrivals"), &a, e);
+    if (rc) return rc;
+    j->n = a.n;
+    j->setup.users = a.kind == ARRIVAL_CLOSED ? a.users : 0;
+    j->rate_s = a.kind == ARRIVAL_POISSON ? a.rate_s : 0;
+    return arrivals_draw(&a, &j->request, e);
+}
+
+static int read_requests(const struct param_set *args, struct job *j, struct err *e)
+{
+    const char *trace = param_str(args, "trace");
+    int rc = param_need_one(args, "simulate", "trace", "arrivals", e);
+    if (rc) return rc;
+    rc = trace ? arrivals_read(trace, &j->request, &j->n, e) : draw(args, j, e);
+    if (rc) return rc;
+    j->setup.warmup_share = trace && !param_is_set(args, "warmup") ? 0 : param_float(args, "warmup");
+    for (size_t i = 0; i < j->n; i++) {
+        j->goal.prompt_tokens += (double)j->request[i].prompt_tokens / (double)j->n;
+        j->goal.output_tokens += (double)j->request[i].output_tokens / (double)j->n;
+    }
+    return 0;
+}
+
+static int find_system(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
+                       struct job *j, struct err *e)
+{
+    if (!param_str(args, "hardware")) return plan_local_system(c, args, catalogue, &j->measured, &j->system, e);
+    int rc = plan_target_of(c, args, catalogue, false, &j->target, e);
+    if (rc == 0) j->system = j->target.system;
+    return rc;
+}
+
+/* The tokens that the cache holds, by the mean request. */
+static double cache_tokens(const struct job *j)
+{
+    struct plan_load one = {1, (int)ceil(j->goal.prompt_tokens), (int)ceil(j->goal.output_tokens)};
+    struct plan_memory m;
+    plan_memory_of(&j->system, &one, &m);
+    return m.max_sequences * (one.prompt_tokens + one.output_tokens);
+}
+
+static int set_up(const struct param_set *args, struct job *j, struct err *e)
+{
+    const char *balancer = param_str(args, "balancer");
+    double kv_tokens = cache_tokens(j);
+    if (kv_tokens < 1)
+        return err_set(e, ERR_USAGE, "hardware",
+                       "cannot simulate \"%s\": its memory does not hold the model and one conversation",
+                       j->system.model->name);
+    sim_server_of(&j->system, kv_tokens, &j->setup.server);
+    if (param_is_set(args, "max_batch")) j->setup.server.max_running = (int)param_int(args, "max_batch");
+    if (param_is_set(args, "chunk_tokens")) j->setup.server.chunk_tokens = (int)param_int(args, "chunk_tokens");
+    j->setup.replicas = param_is_set(args, "replicas") ? (int)param_int(args, "replicas")
+                        : j->system.hardware           ? j->target.replicas
+                                                       : 1;
+    j->setup.balancer = str_eq(balancer, "least")   ? SIM_LEAST_REQUESTS
+                        : str_eq(balancer, "turns") ? SIM_ROUND_ROBIN
+                                                    : SIM_RANDOM;
+    j->setup.seed = (uint64_t)param_int(args, "seed");
+    j->setup.think_s = param_float(args, "think_s");
+    j->setup.interrupted = cli_interrupted;
+    return 0;
+}
+
+/* The formulas of queueing.h for the same load; false where they do not apply. */
+static bool closed_form(const struct job *j, struct queue_result *out)
+{
+    struct offer o = {.room = j->setup.server.max_running};
+    double tokens = j->goal.prompt_tokens + j->goal.output_tokens / 2;
+    o.room = fmax(1, floor(fmin(o.room, j->setup.server.kv_tokens / tokens)));
+    return j->rate_s > 0 && offer_wait(&j->system, &j->goal, &o, j->rate_s / j->setup.replicas, out, NULL) == 0;
+}
+
+/* --- results --- */
+
+static json_t *quantiles_json(const struct sim_quantiles *q)
+{
+    return json_pack("{s:f,s:f,s:f,s:f,s:f,s:f}", "mean", 1e3 * q->mean, "p50", 1e3 * q->p50, "p90", 1e3 * q->p90,
+                     "p95", 1e3 * q->p95, "p99", 1e3 * q->p99, "max", 1e3 * q->max);
+}
+
+static json_t *result_json(const struct job *j, const struct sim_result *r, double seconds)
+{
+    struct queue_result q;
+    json_t *form = json_null();
+    if (closed_form(j, &q))
+        form = json_pack("{s:b,s:f,s:o,s:o,s:o}", "stable", q.stable, "utilization", q.utilization, "running",
+                         json_finite(q.running), "p_wait", json_finite(q.p_wait), "mean_wait_ms",
+                         json_finite(1e3 * q.mean_wait_s));
+    json_t *o = json_pack(
+        "{s:s,s:s,s:s,s:i,s:I,s:o,s:o,s:o,s:o}", "model", j->system.model->name, "quant", j->system.quant->name,
+        "hardware", j->system.hardware ? j->system.hardware->id : "this machine", "replicas", j->setup.replicas,
+        "requests", (json_int_t)r->n, "wait_ms", quantiles_json(&r->wait_s), "ttft_ms", quantiles_json(&r->ttft_s),
+        "tpot_ms", quantiles_json(&r->tpot_s), "total_ms", quantiles_json(&r->total_s));
+    json_t *more =
+        json_pack("{s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:I,s:I,s:f,s:o}", "makespan_s", r->makespan_s, "requests_s",
+                  r->requests_s, "output_tok_s", r->output_tok_s, "utilization", r->busy, "mean_batch", r->mean_batch,
+                  "in_system", r->in_system, "kv_peak", r->kv_peak, "steps", (json_int_t)r->steps, "preemptions",
+                  (json_int_t)r->preemptions, "simulated_in_s", seconds, "closed_form", form);
+    if (o && more && json_object_update(o, more) == 0) {
+        json_decref(more);
+        return o;
+    }
+    json_decref(more);
+    json_decref(o);
+    return NULL;
+}
+
+static void print_quantiles(const char *name, const struct sim_quantiles *q)
+{
+    printf("%s%*s %8.0f %8.0f %8.0f %8.0f %8.0f %8.0f\n", name, str_padding(name, 22), "", 1e3 * q->mean, 1e3 * q->p50,
+           1e3 * q->p90, 1e3 * q->p95, 1e3 * q->p99, 1e3 * q->max);
+}
+
+static void print_result(const struct cli *c, const struct job *j, const struct sim_result *r)
+{
+    struct queue_result q;
+    print_wrapped(cli_text(c, "%s %s on %d x %d cards of %s: %zu requests in the figures, mean %.0f + %.0f tokens\n\n",
+                           "%s %s，%d 个副本 x %d 卡 %s：统计 %zu 个请求，平均 %.0f + %.0f 词元\n\n"),
+                  j->system.model->name, j->system.quant->name, j->setup.replicas,
+                  j->system.layout.tp * j->system.layout.pp,
+                  j->system.hardware ? j->system.hardware->id : cli_text(c, "this machine", "本机"), r->n,
+                  j->goal.prompt_tokens, j->goal.output_tokens);
+    printf("%-22s %8s %8s %8s %8s %8s %8s\n", "ms", "mean", "p50", "p90", "p95", "p99", "max");
+    print_quantiles(cli_text(c, "wait for a place", "等待位置"), &r->wait_s);
+    print_quantiles(cli_text(c, "first token (TTFT)", "首词元（TTFT）"), &r->ttft_s);
+    print_quantiles(cli_text(c, "between tokens (TPOT)", "词元间隔（TPOT）"), &r->tpot_s);
+    print_quantiles(cli_text(c, "whole answer", "完整回答"), &r->total_s);
+    print_wrapped(
+        cli_text(c,
+                 "\n%.4g requests and %.0f tokens a second; a replica computes %.0f %% of the time, %.1f answers "
+                 "together\ncache filled to %.0f %% at most, %llu answers interrupted for lack of room\n",
+                 "\n每秒 %.4g 个请求、%.0f 词元；副本 %.0f%% 的时间在计算，平均同时 %.1f 个回答\n"
+                 "缓存最多占用 %.0f%%，因空间不足中断 %llu 次\n"),
+        r->requests_s, r->output_tok_s, 100 * r->busy, r->mean_batch, 100 * r->kv_peak,
+        (unsigned long long)r->preemptions);
+    if (closed_form(j, &q) && q.stable)
+        print_wrapped(cli_text(c, "by formula: %.1f answers together, %.2g %% of requests wait, %.0f ms on average\n",
+                               "按公式：平均同时 %.1f 个回答，%.2g%% 的请求等待，平均 %.0f 毫秒\n"),
+                      q.running, 100 * q.p_wait, 1e3 * q.mean_wait_s);
+    else if (j->rate_s > 0)
+        printf("%s\n", cli_text(c, "by formula: more arrives than is answered, the queue grows without end",
+                                "按公式：到达多于应答，队列会无限增长"));
+}
+
+static int run_job(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue, struct job *j,
+                   struct err *e)
+{
+    struct sim_result r;
+    j->goal = (struct plan_goal){.max_load = 1, .cv = 1, .ttft_s = 1, .tpot_s = 1};
+    int rc = read_requests(args, j, e);
+    if (rc == 0) rc = find_system(c, args, catalogue, j, e);
+    if (rc == 0) rc = set_up(args, j, e);
+    double start = clock_s();
+    if (rc == 0) rc = simulate(&j->setup, j->request, j->n, &r, e);
+    if (rc) return rc;
+    if (c->json)
+        cli_print_json(result_json(j, &r, clock_s() - start));
+    else
+        print_result(c, j, &r);
+    return 0;
+}
+
+static int run(const struct cli *c, const struct param_set *args, struct err *e)
+{
+    struct catalogue catalogue;
+    struct job *j = mem_alloc(sizeof *j);
+    int rc = catalogue_open(&catalogue, c->home, param_str(args, "catalog"), e);
+    if (rc == 0) rc = run_job(c, args, &catalogue, j, e);
+    catalogue_free(&catalogue);
+    mem_free(j->request);
+    mem_free(j);
+    return rc;
+}
+
+const struct command cmd_plan_simulate = {
+    .name = "plan simulate",
+    .summary_en = "simulate a load on predicted speeds: waiting, first tokens, percentiles",
+    .summary_zh = "按预测速度模拟负载：等待、首词元与各分位数",
+    .usage = "--model M [--hardware H [--count N]] (--arrivals poisson:RATE|closed:USERS|... | --trace F.csv) "
+             "[--requests N] [--replicas N]",
+    .example = "tailor plan simulate --model Qwen3-8B --hardware RTX4090 --arrivals poisson:2",
+    .params = params,
+    .n_param = N_ELEM(params),
+    .run = run,
+};
