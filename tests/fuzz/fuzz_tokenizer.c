@@ -82,8 +82,9 @@ static void check_untrusted(const struct tokenizer *t, int unk_id, const struct 
 
 static void encode(const struct tokenizer *t, int unk_id, const char *text, size_t n)
 {
-    const struct text_span span[] = {
-        {text, n / 3, false}, {text + n / 3, n / 3, true}, {text + n / 3 * 2, n - n / 3 * 2, false}};
+    const struct text_span span[] = {{text, n / 3, false, false},
+                                     {text + n / 3, n / 3, true, false},
+                                     {text + n / 3 * 2, n - n / 3 * 2, false, true}};
     struct token_list l = {0};
     size_t end[3];
     struct err e = {0};

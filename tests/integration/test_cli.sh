@@ -62,7 +62,7 @@ run help models; check help_group 0 'tailor models SUBCOMMAND.*models list.*mode
 run models --help; check group_help 0 'models list' -
 run help models --json; json help_group_json '[c["name"] for c in o["commands"]] == ["models list", "models show", "models alias"]'
 run help version extra; check help_too_much 2 - 'no place for it'
-run help tune --json; json help_only_what_works '[p["choices"] for p in o["parameters"] if p["name"] == "method"] == [["sft"]]'
+run help tune --json; json help_only_what_works '[p["choices"] for p in o["parameters"] if p["name"] == "method"] == [["sft", "dpo", "orpo", "kto"]]'
 run help --json --lang zh; zh=$out; run help --json; [[ $zh == "$out" ]] && ok json_without_language || not_ok json_without_language "$zh"
 run help completion --json; json help_command_json 'o["parameters"][0]["choices"] == ["bash", "zsh", "fish"]'
 
@@ -129,7 +129,7 @@ run modles; check near_group 2 - 'did you mean models\?'
 run models lst; check near_subcommand 2 - 'one of list, show, alias is needed after models'
 run version --thread 3; check near_global 2 - 'did you mean --threads\?'
 run tokenize m --text a --file b; check both_given 2 - '--text and --file are both given, one is needed'
-run tune --method dpo; check refused_choice 2 - 'this version does not support it, it has sft'
+run tune --method grpo; check refused_choice 2 - 'this version does not support it, it has sft, dpo, orpo, kto'
 run plan --hardware x --model y; check unknown_hardware 2 - 'cannot find hardware "x" in the catalogue'
 run verison --json; check error_json_status 2 '' -
 json error_json 'set(o) == {"error"} and o["error"]["code"] == "usage" and o["error"]["object"] == "verison" and o["error"]["message"].startswith("cannot run")'
@@ -145,7 +145,7 @@ run --home "$HOME_DIR/file" models list; check home_is_file 2 - "cannot use the 
 GOLDEN=tests/data/golden
 run --home "$HOME_DIR/h2" logits $GOLDEN/gguf/llama.gguf --ids 1,2 --out "$HOME_DIR"; check output_is_directory 2 - "cannot write \"$HOME_DIR\": it is a directory, a file is needed"
 printf '{"ids":[1,2,3],"labels":[1,2,3]}\n{"ids":[1],"labels":[]}\n' >"$HOME_DIR/rows.jsonl"
-run --home "$HOME_DIR/h2" tune --base $GOLDEN/models/llama --data "$HOME_DIR/rows.jsonl" --data-format tokens --output "$HOME_DIR/x"; check file_is_quoted 2 - "cannot use \"$HOME_DIR/rows.jsonl\" line 2: 1 ids and 0 labels"
+run --home "$HOME_DIR/h2" tune --base $GOLDEN/models/llama --data "$HOME_DIR/rows.jsonl" --data-format tokens --strict --output "$HOME_DIR/x"; check file_is_quoted 2 - "cannot use \"$HOME_DIR/rows.jsonl\" line 2: 1 ids and 0 labels"
 sed -i 2d "$HOME_DIR/rows.jsonl"
 run --home "$HOME_DIR/h2" tune --base $GOLDEN/models/llama --data "$HOME_DIR/rows.jsonl" --data-format tokens --output "$HOME_DIR/file/x"; check parent_is_file 2 '' "cannot create directory \"$HOME_DIR/file\": a file is there"
 [[ $err != *.new-* ]] && ok no_temporary_name || not_ok no_temporary_name "$err"
@@ -172,7 +172,7 @@ expect complete_command "$(complete_words tailor vers)" version
 expect complete_choice "$(complete_words tailor --lang '')" 'en zh'
 expect complete_option "$(complete_words tailor version --thr)" --threads
 expect complete_group "$(complete_words tailor models '')" 'list show alias'
-expect complete_what_works "$(complete_words tailor tune --method '')" sft
+expect complete_what_works "$(complete_words tailor tune --method '')" "sft dpo orpo kto"
 expect complete_hardware "$(complete_words tailor plan --hard)" --hardware
 expect complete_argument "$(complete_words tailor completion '')" 'bash zsh fish'
 expect complete_help "$(complete_words tailor help mod)" models

@@ -18,15 +18,13 @@
 #include "compute/device/device.h"
 #include "ground/base/attr.h"
 #include "ground/base/rng.h"
+#include "levels.h"
 #include "random_weights.h"
 
-/* Sanitized, the best level and the fast precision stand for all of them, and some variants for the others: the code of
- * the device is the same, and ten times as slow. */
+/* Sanitized, the fast precision stands for all of them too, and some variants for the others. */
 #if defined(__SANITIZE_ADDRESS__)
-#define FIRST_LEVEL ((int)kern_isa_detect())
 enum { FIRST_PRECISION = 1, STEP = 5 };
 #else
-#define FIRST_LEVEL ((int)KERN_SCALAR)
 enum { FIRST_PRECISION = 0, STEP = 1 };
 #endif
 

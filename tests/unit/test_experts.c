@@ -17,11 +17,7 @@
 #include "ground/base/rng.h"
 #include "ground/base/str.h"
 #include "random_weights.h"
-
-static void must(int rc, const struct err *e)
-{
-    if (rc) fail_msg("%s", e->msg);
-}
+#include "naive.h"
 
 static void near_to(float got, double want, double tolerance)
 {
@@ -139,13 +135,6 @@ struct weights {
     float *w[N_KIND], *router, *bias, *norm, *shared_weight, *x;
 };
 
-static float *noise(uint64_t stream, size_t n, double scale)
-{
-    float *p = mem_alloc((n ? n : 1) * sizeof(float));
-    for (size_t i = 0; i < n; i++) p[i] = (float)(rng_normal(5, stream, i) * scale);
-    return p;
-}
-
 static struct weights weights_new(const struct layer_case *c, enum quant_type type)
 {
     int e = c->n_embd, f = c->n_ff, s = c->n_shared, one = s > 0;
@@ -157,15 +146,15 @@ static struct weights weights_new(const struct layer_case *c, enum quant_type ty
     const struct quant *q = quants[type];
     for (int k = 0; k < N_KIND; k++) {
         size_t n = (size_t)w.n[k] * (size_t)w.n_out[k] * (size_t)w.n_in[k];
-        w.w[k] = noise(10 + (uint64_t)k, n, 1 / sqrt(w.n_in[k] + 1.0));
+        w.w[k] = normal_values(5, 10 + (uint64_t)k, n, 1 / sqrt(w.n_in[k] + 1.0), 0);
         w.raw[k] = mem_alloc(n / (size_t)q->block_len * q->block_bytes + 1);
         if (n) random_weights(type, w.raw[k], w.w[k], n, 1 / sqrtf((float)w.n_in[k]));
     }
-    w.router = noise(30, (size_t)(N_EXPERT * e), 2 / sqrt(e));
-    w.bias = noise(31, N_EXPERT, 0.3);
-    w.norm = noise(32, (size_t)e, 0.7);
-    w.shared_weight = noise(33, (size_t)e, 1 / sqrt(e));
-    w.x = noise(34, (size_t)(MAX_TOK * e), 1);
+    w.router = normal_values(5, 30, (size_t)(N_EXPERT * e), 2 / sqrt(e), 0);
+    w.bias = normal_values(5, 31, N_EXPERT, 0.3, 0);
+    w.norm = normal_values(5, 32, (size_t)e, 0.7, 0);
+    w.shared_weight = normal_values(5, 33, (size_t)e, 1 / sqrt(e), 0);
+    w.x = normal_values(5, 34, (size_t)(MAX_TOK * e), 1, 0);
     return w;
 }
 
@@ -180,14 +169,6 @@ static void weights_free(struct weights *w)
 }
 
 /* --- the naive version --- */
-
-static void multiply(double *y, const float *w, int n_out, int n_in, const double *x)
-{
-    for (int o = 0; o < n_out; o++) {
-        y[o] = 0;
-        for (int i = 0; i < n_in; i++) y[o] += (double)w[o * n_in + i] * x[i];
-    }
-}
 
 /* y += by * the gated matrices of expert `idx` (kind GATE: of the experts, SHARED_GATE) on in * h. */
 static void add_expert(const struct weights *w, int kind, int idx, const double *h, double in, double by, double *y)

@@ -15,39 +15,11 @@
 #include "compute/model/model.h"
 #include "ground/base/file.h"
 #include "ground/base/mem.h"
+#include "written_models.h"
 
 #define MODELS "tests/data/golden/models/"
 
 enum { N_TOK = 40 };
-
-static char dir[] = "/tmp/tailor-test-XXXXXX";
-
-static int make_dir(void **state)
-{
-    (void)state;
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    return file_remove_tree(dir, NULL);
-}
-
-static void must(int rc, const struct err *e)
-{
-    if (rc) {
-        fail_msg("%s", e->msg);
-    }
-}
-
-static struct model_file *open_model(const char *path)
-{
-    struct model_file *f;
-    struct err e = {0};
-    must(model_file_open(&f, path, &e), &e);
-    return f;
-}
 
 static void write_gguf(const char *from, const char *to, const char *type)
 {

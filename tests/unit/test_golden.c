@@ -16,13 +16,7 @@
 #include "ground/base/file.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
-
-/* Sanitized, the best level stands for all of them. */
-#if defined(__SANITIZE_ADDRESS__)
-#define FIRST_LEVEL ((int)kern_isa_detect())
-#else
-#define FIRST_LEVEL ((int)KERN_SCALAR)
-#endif
+#include "levels.h"
 
 #define GOLDEN "tests/data/golden/"
 

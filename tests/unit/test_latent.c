@@ -16,6 +16,7 @@
 #include "ground/base/rng.h"
 #include "ground/base/str.h"
 #include "random_weights.h"
+#include "naive.h"
 
 enum { N_SEQ = 2, MAX_TOK = 80, N_PAGE = 16, N_LAYER = 2, LAYER = 1, MAX_N = 512 };
 static const int seq_len[N_SEQ] = {75, 40};
@@ -39,18 +40,6 @@ struct layer {
     float *w[N_MAT], *norm, *q_norm, *kv_norm, *x, inv_freq[16];
 };
 
-static void must(int rc, const struct err *e)
-{
-    if (rc) fail_msg("%s", e->msg);
-}
-
-static float *noise(uint64_t stream, size_t n, double scale, double mean)
-{
-    float *p = mem_alloc((n ? n : 1) * sizeof(float));
-    for (size_t i = 0; i < n; i++) p[i] = (float)(rng_normal(11, stream, i) * scale + mean);
-    return p;
-}
-
 static struct layer layer_new(const struct shape *s, enum quant_type type)
 {
     int q_in = s->q_rank ? s->q_rank : s->n_embd;
@@ -63,14 +52,14 @@ static struct layer layer_new(const struct shape *s, enum quant_type type)
     for (int i = 0; i < N_MAT; i++) {
         size_t n = (size_t)l.n[i] * (size_t)l.n_out[i] * (size_t)l.n_in[i];
         const struct quant *q = quants[type];
-        l.w[i] = noise(20 + (uint64_t)i, n, 1 / sqrt(l.n_in[i]), 0);
+        l.w[i] = normal_values(11, 20 + (uint64_t)i, n, 1 / sqrt(l.n_in[i]), 0);
         l.raw[i] = mem_alloc(n / (size_t)q->block_len * q->block_bytes + 1);
         if (n) random_weights(type, l.raw[i], l.w[i], n, 1 / sqrtf((float)l.n_in[i]));
     }
-    l.norm = noise(30, (size_t)s->n_embd, 0.3, 1);
-    l.q_norm = noise(31, (size_t)s->q_rank, 0.3, 1);
-    l.kv_norm = noise(32, (size_t)s->n_latent, 0.3, 1);
-    l.x = noise(33, (size_t)(N_SEQ * MAX_TOK * s->n_embd), 1, 0);
+    l.norm = normal_values(11, 30, (size_t)s->n_embd, 0.3, 1);
+    l.q_norm = normal_values(11, 31, (size_t)s->q_rank, 0.3, 1);
+    l.kv_norm = normal_values(11, 32, (size_t)s->n_latent, 0.3, 1);
+    l.x = normal_values(11, 33, (size_t)(N_SEQ * MAX_TOK * s->n_embd), 1, 0);
     for (int i = 0; i < s->n_rot / 2; i++) l.inv_freq[i] = (float)pow(50.0, -2.0 * i / s->n_rot);
     return l;
 }
@@ -91,14 +80,6 @@ static void norm_by(double *y, const double *x, const float *w, int n)
     double sum = 0;
     for (int i = 0; i < n; i++) sum += x[i] * x[i];
     for (int i = 0; i < n; i++) y[i] = x[i] / sqrt(sum / n + 1e-5) * (double)w[i];
-}
-
-static void multiply(double *y, const float *w, int n_out, int n_in, const double *x)
-{
-    for (int o = 0; o < n_out; o++) {
-        y[o] = 0;
-        for (int i = 0; i < n_in; i++) y[o] += (double)w[o * n_in + i] * x[i];
-    }
 }
 
 static void rotate(const struct layer *l, double *x, int pos)

@@ -24,8 +24,8 @@ static void messages_are_translated(void **state)
          "无法读取“run.yaml”：第 3 行：没有字段“rnk”，您是否要用 rank？"},
         {"cannot open \"a: b\": No such file or directory", "无法打开“a: b”：没有这个文件或目录"},
         {"cannot read \"a\": an unheard of reason", "无法读取“a”：an unheard of reason"},
-        {"d.jsonl: 10 rows, 99 tokens, 9 of them trained, longest row 12; 1 dropped as too long; 2 are duplicates",
-         "d.jsonl：10 行，99 个词元，其中 9 个参与训练，最长一行 12 个；1 行过长而丢弃；2 行重复"},
+        {"d.jsonl: 10 rows, 99 tokens, 9 of them trained, longest row 12; 1 are cut at max_length; 2 are duplicates",
+         "d.jsonl：10 行，99 个词元，其中 9 个参与训练，最长一行 12 个；1 行在 max_length 处截断；2 行重复"},
         {"the moon is made of cheese", NULL},
         {"", NULL},
     };
@@ -69,6 +69,7 @@ static void no_pattern_hides_another(void **state)
 {
     (void)state;
     none_is_hidden(message_zh_table_plan);
+    none_is_hidden(message_zh_table_tune);
     none_is_hidden(message_zh_table);
 }
 

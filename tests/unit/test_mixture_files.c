@@ -15,38 +15,12 @@
 #include "compute/formats/formats_int.h"
 #include "ground/base/file.h"
 #include "ground/base/str.h"
+#include "written_models.h"
 
 #define GOLDEN "tests/data/golden/models/"
 #define SHARED "../shared/data/golden/gguf/"
 
 static const char *const names[] = {"mixtral", "qwen2moe", "qwen3moe", "deepseek2-lite", "deepseek3", "llama4"};
-static char dir[] = "/tmp/tailor-test-XXXXXX";
-
-static int make_dir(void **state)
-{
-    (void)state;
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    return file_remove_tree(dir, NULL);
-}
-
-static void must(int rc, const struct err *e)
-{
-    if (rc) fail_msg("%s", e->msg);
-}
-
-static struct model_file *open_model(const char *path)
-{
-    struct model_file *f;
-    struct err e = {0};
-    must(model_file_open(&f, path, &e), &e);
-    return f;
-}
-
 static void assert_same_params(const struct model_params *a, const struct model_params *b)
 {
     assert_string_equal(a->architecture, b->architecture);

@@ -23,7 +23,7 @@ enum { N_ROW = 40, MAX_LEN = 60 };
 /* Rows with common beginnings of several depths, duplicates, and rows that begin another. */
 static struct train_rows random_rows(uint64_t seed)
 {
-    struct train_rows rows = {0};
+    struct train_rows rows = {.unit = 1};
     for (uint32_t r = 0; r < N_ROW; r++) {
         int32_t ids[MAX_LEN], labels[MAX_LEN];
         size_t n = 2 + rng_below(MAX_LEN - 2, seed, 1, r);
@@ -148,13 +148,15 @@ static void test_schedule(void **state)
     assert_int_equal(seen, 1023);
 }
 
-static int load(const char *text, size_t max_length, bool drop, struct train_rows *out, struct err *e)
+static int load(const char *text, size_t max_length, enum too_long too_long, bool strict, struct train_rows *out,
+                struct err *e)
 {
     char path[] = "/tmp/tailor-rows-XXXXXX";
     int fd = mkstemp(path);
     assert_true(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
     close(fd);
-    struct train_rows_source s = {.path = path, .n_vocab = 100, .max_length = max_length, .drop_too_long = drop};
+    struct train_rows_source s = {
+        .path = path, .n_vocab = 100, .max_length = max_length, .too_long = too_long, .strict = strict};
     int rc = train_rows_load(out, &s, e);
     unlink(path);
     return rc;
@@ -178,21 +180,27 @@ static void test_rows(void **state)
                {"", "no rows"}};
     struct train_rows r;
     struct err e;
-    if (load(good, 100, false, &r, &e) != 0) fail_msg("%s", e.msg);
+    if (load(good, 100, TOO_LONG_DROP, false, &r, &e) != 0) fail_msg("%s", e.msg);
     assert_int_equal(r.n_row, 3);
-    assert_int_equal(r.n_duplicate, 1);
+    assert_true(r.n_read == 3 && r.n_verdict[ROW_KEPT] == 2 && r.n_verdict[ROW_DUPLICATE_KEPT] == 1);
     assert_int_equal(r.n_target, 1 + 4 + 1);
     assert_int_equal(r.line[1], 3);
     assert_int_equal(r.longest, 5);
     train_rows_deinit(&r);
-    assert_int_equal(load(good, 4, true, &r, &e), 0);
+    assert_int_equal(load(good, 4, TOO_LONG_DROP, false, &r, &e), 0);
     assert_int_equal(r.n_row, 2);
-    assert_int_equal(r.n_too_long, 1);
+    assert_true(r.n_read == 3 && r.n_refused == 1 && r.n_verdict[ROW_OVER_LENGTH] == 1);
+    assert_non_null(strstr(r.refused.data, "\"line\":3,\"verdict\":\"over_length\""));
     train_rows_deinit(&r);
-    assert_int_equal(load(good, 4, false, &r, &e), -ERR_INPUT);
+    /* a row that is cut ends in the middle: its last token is trained as any other, and none stands for an end */
+    assert_int_equal(load(good, 4, TOO_LONG_TRUNCATE, true, &r, &e), 0);
+    assert_true(r.n_row == 3 && r.n_verdict[ROW_TRUNCATED] == 1 && r.longest == 4);
+    assert_int_equal(r.ids[r.start[1] + 3], 7);
+    train_rows_deinit(&r);
+    assert_int_equal(load(good, 4, TOO_LONG_REFUSE, false, &r, &e), -ERR_INPUT);
     assert_non_null(strstr(e.msg, "line 3: it has 5 tokens, max_length is 4"));
     for (size_t i = 0; i < N_ELEM(bad); i++) {
-        int rc = load(bad[i].text, 100, false, &r, &e);
+        int rc = load(bad[i].text, 100, TOO_LONG_DROP, true, &r, &e);
         if (rc != -ERR_INPUT || strstr(e.msg, bad[i].says) == NULL)
             fail_msg("%s: %d, \"%s\", wanted \"%s\"", bad[i].text, rc, e.msg, bad[i].says);
     }

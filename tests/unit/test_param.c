@@ -60,6 +60,7 @@ static const struct param table[] = {
      .metavar = "A",
      .help_en = "adapter",
      .help_zh = "适配器"},
+    {.name = "single", .type = PARAM_STRING, .flags = PARAM_ONCE, .help_en = "one", .help_zh = "一个"},
     {.name = "text", .type = PARAM_STRING, .help_en = "text", .help_zh = "文本"},
     {.name = "method", .type = PARAM_CHOICE, .choices = "sft||dpo|grpo", .help_en = "method", .help_zh = "方法"},
     {.name = "later",
@@ -175,6 +176,7 @@ static void wrong_command_lines_say_why(void **state)
         {"-x", "options begin with two dashes"},
         {"--text \xff", "is not valid UTF-8"},
         {"--target q,,k", "\"\" is not a name"},
+        {"--single a --text x --single=b", "cannot set \"--single\" a second time: one is possible"},
     };
     for (size_t i = 0; i < N_ELEM(c); i++) {
         struct err e = {0};

@@ -10,13 +10,16 @@
 
 #include <cmocka.h>
 
+#include "compute/text/chat_prompt.h"
 #include "ground/base/attr.h"
 #include "ground/base/buf.h"
 #include "ground/base/file.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
+#include "lifecycle/data/example.h"
 #include "lifecycle/data/render.h"
+#include "lifecycle/train/rows.h"
 
 /* GPT-2's vocabulary with the control tokens that templates write. */
 static const char *const control[] = {"<|im_start|>",
@@ -97,19 +100,24 @@ static char *shown(const struct text *t, const struct trained_tokens *x)
 
 static int render(const struct text *t, const char *source, const char *row, char **out, int *n_open, struct err *e)
 {
-    struct conversation_renderer r = {.tok = t->tok};
+    struct conversation_renderer r;
     struct trained_tokens x = {0};
+    struct example example = {0};
+    enum row_verdict v;
     json_t *j = NULL;
     struct chat_template *tmpl;
     *out = NULL;
     int rc = chat_template_new(&tmpl, source, strlen(source), e);
     if (rc != 0) return rc;
-    r.tmpl = tmpl;
+    conversation_renderer_init(&r, tmpl, t->tok);
     rc = json_parse(row, strlen(row), "row", &j, e);
-    if (rc == 0) rc = conversation_render(&r, j, "data line 3", &x, e);
+    if (rc == 0) rc = example_read(&example, j, FORM_ANY, EXAMPLE_ANSWER, "data line 3", &v, e);
+    struct conversation c = {example.messages, example.n_prompt, example.tools, example.variables};
+    if (rc == 0) rc = conversation_render(&r, &c, "data line 3", &x, e);
     if (rc == 0) *out = shown(t, &x);
     if (n_open != NULL) *n_open = x.n_open;
     trained_tokens_deinit(&x);
+    example_deinit(&example);
     json_decref(j);
     chat_template_free(tmpl);
     return rc;
@@ -280,13 +288,229 @@ static void test_published(void **state)
     text_free(&t);
 }
 
+/* --- tools and thoughts --- */
+
+#define CALL_ROW                                                                                                   \
+    "{\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"weather\",\"description\":\"DESCRIBED\","         \
+    "\"parameters\":{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\",\"description\":\"town\"}," \
+    "\"days\":{\"type\":\"integer\",\"description\":\"n\"}},\"required\":[\"city\"]}}}],\"messages\":[" USER(      \
+        "QUESTION one") AND                                                                                        \
+        "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"call12345\","                          \
+        "\"type\":\"function\",\"function\":{\"name\":\"weather\",\"arguments\":\"{\\\"city\\\":\\\"PARIS\\\","    \
+        "\\\"days\\\":77}\"}}]}" AND "{\"role\":\"tool\",\"name\":\"weather\",\"tool_call_id\":\"call12345\","     \
+        "\"content\":\"RESULT sunny\"}" AND ASSISTANT("ANSWER one") AND USER("QUESTION two")                       \
+            AND ASSISTANT("ANSWER two") "]}"
+
+static const char *in_trained(const char *shown, const char *what)
+{
+    for (const char *at = shown, *end; (at = strstr(at, "[[")) != NULL; at = end) {
+        const char *found;
+        end = strstr(at, "]]");
+        if ((found = memmem(at, (size_t)(end - at), what, strlen(what))) != NULL) return found;
+    }
+    return NULL;
+}
+
+/* A call is trained to its end token with all its arguments; neither tools, questions nor results are. */
+static const char chatml_tools[] =
+    "{% if tools %}{{ '<|im_start|>system\\n' + tools | tojson + '<|im_end|>\\n' }}{% endif %}{% for m in messages "
+    "%}{{ "
+    "'<|im_start|>' + m.role + '\\n' }}{% if m.content %}{{ m.content }}{% endif %}{% for c in m.tool_calls or [] %}{{ "
+    "'<tool_call>\\n' + c.function | tojson + '\\n</tool_call>' }}{% endfor %}{{ '<|im_end|>\\n' }}{% endfor %}{% if "
+    "add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+
+static void test_calls(void **state)
+{
+    (void)state;
+    struct text t = text_new();
+    struct err e = {0};
+    char *got;
+    int n_open;
+    if (render(&t, chatml_tools, CALL_ROW, &got, &n_open, &e) != 0) fail_msg("%s", e.msg);
+    assert_int_equal(n_open, 0);
+    const char *call = strstr(got, "[[<tool_call>");
+    if (call == NULL || strncmp(strstr(call, "</tool_call>"), "</tool_call><|im_end|>]]\n", 25) != 0)
+        fail_msg("%s", got);
+    assert_non_null(in_trained(got, "PARIS"));
+    assert_non_null(in_trained(got, "77"));
+    assert_non_null(strstr(got, "[[ANSWER one<|im_end|>]]"));
+    assert_null(in_trained(got, "DESCRIBED"));
+    assert_null(in_trained(got, "RESULT"));
+    assert_null(in_trained(got, "QUESTION"));
+    mem_free(got);
+    /* what a template has no place for is not dropped */
+    assert_int_equal(render(&t, chatml, CALL_ROW, &got, &n_open, &e), -ERR_INPUT);
+    assert_non_null(strstr(e.msg, "shows no"));
+    text_free(&t);
+}
+
+/* Published templates that know tools: each either trains calls and answers whole, or refuses the row and says why. */
+static void test_published_calls(void **state)
+{
+    (void)state;
+    static const char dir[] = "tests/data/chat-templates";
+    struct text t = text_new();
+    char **name;
+    size_t n;
+    int n_trained = 0;
+    struct err e = {0};
+    assert_int_equal(file_list_dir(dir, &name, &n, &e), 0);
+    for (size_t i = 0; i < n; i++) {
+        char *path = path_join(dir, name[i]), *source = NULL, *got = NULL;
+        size_t size;
+        if (str_ends(path, ".jinja") && file_read_all(path, 1 << 20, &source, &size, &e) == 0 &&
+            render(&t, source, CALL_ROW, &got, NULL, &e) == 0) {
+            if (in_trained(got, "PARIS") == NULL || in_trained(got, "77") == NULL ||
+                in_trained(got, "RESULT") != NULL || in_trained(got, "QUESTION") != NULL ||
+                in_trained(got, "DESCRIBED") != NULL || in_trained(got, "ANSWER two") == NULL)
+                fail_msg("%s: %s", name[i], got);
+            n_trained++;
+        } else if (source != NULL) {
+            print_message("%s: %s\n", name[i], e.msg);
+        }
+        mem_free(got), mem_free(source), mem_free(path), mem_free(name[i]);
+    }
+    mem_free(name);
+    assert_true(n_trained >= 3);
+    text_free(&t);
+}
+
+/* Thoughts in a field of their own: in front of the answer where the template shows none, and trained. */
+static void test_thoughts(void **state)
+{
+    (void)state;
+    struct text t = text_new();
+    struct err e = {0};
+    char *got;
+    static const char row[] =
+        ROW(USER("Hi") AND "{\"role\":\"assistant\",\"reasoning_content\":\"hm\",\"content\":\"A\"}");
+    static const char own[] =
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}{% if m.reasoning_content %}{{ '<|user|>' + "
+        "m.reasoning_content + '<|end|>' }}{% endif %}{{ m.content + '<|im_end|>\\n' }}{% endfor %}{% if "
+        "add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+    assert_int_equal(render(&t, chatml, row, &got, NULL, &e), 0);
+    assert_non_null(strstr(got, "assistant\n[[<think>\nhm\n</think>\n\nA<|im_end|>]]"));
+    mem_free(got);
+    assert_int_equal(render(&t, own, row, &got, NULL, &e), 0);
+    assert_non_null(strstr(got, "assistant\n[[<|user|>hm<|end|>A<|im_end|>]]"));
+    mem_free(got);
+    text_free(&t);
+}
+
+/* Answers before the part that is trained are given, not trained. */
+static void test_given(void **state)
+{
+    (void)state;
+    struct text t = text_new();
+    struct err e = {0};
+    char *got;
+    static const char row[] =
+        "{\"prompt\":[" USER("a") AND ASSISTANT("b") AND USER("c") "],\"completion\":[" ASSISTANT("d") "]}";
+    assert_int_equal(render(&t, chatml, row, &got, NULL, &e), 0);
+    assert_non_null(strstr(got, "assistant\nb<|im_end|>"));
+    assert_non_null(strstr(got, "assistant\n[[d<|im_end|>]]"));
+    mem_free(got);
+    text_free(&t);
+}
+
+/* --- what trainers get wrong --- */
+
+/* A row from a file through the door. */
+static void load(const struct text *t, const char *source, const char *rows, enum example_kind kind, size_t max_length,
+                 struct train_rows *out)
+{
+    char dir[] = "/tmp/tailor-render-XXXXXX";
+    struct err e;
+    struct chat_template *tmpl;
+    assert_non_null(mkdtemp(dir));
+    char *path = path_join(dir, "rows.jsonl");
+    if (file_write_atomic(path, rows, strlen(rows), &e) != 0) fail_msg("%s", e.msg);
+    if (chat_template_new(&tmpl, source, strlen(source), &e) != 0) fail_msg("%s", e.msg);
+    struct train_rows_source s = {.path = path,
+                                  .is_chat = true,
+                                  .kind = kind,
+                                  .n_vocab = (int)tokenizer_n_vocab(t->tok),
+                                  .max_length = max_length,
+                                  .too_long = TOO_LONG_TRUNCATE,
+                                  .strict = true};
+    conversation_renderer_init(&s.renderer, tmpl, t->tok);
+    if (train_rows_load(out, &s, &e) != 0) fail_msg("%s", e.msg);
+    chat_template_free(tmpl);
+    if (file_remove_tree(dir, &e) != 0) fail_msg("%s", e.msg);
+    mem_free(path);
+}
+
+static size_t count_ends(const struct text *t, const struct train_rows *r, size_t row, bool trained)
+{
+    size_t n = 0;
+    for (size_t i = r->start[row]; i < r->start[row + 1]; i++)
+        n += tokenizer_is_end(t->tok, r->ids[i]) && (!trained || r->labels[i] != LABEL_NONE);
+    return n;
+}
+
+/* The end of a turn is trained, once; an answer that was cut is never taught as complete. */
+static void test_cut_answer(void **state)
+{
+    (void)state;
+    static const char row[] = ROW(USER("Hi") AND ASSISTANT("one two three four five six")) "\n";
+    struct text t = text_new();
+    struct train_rows whole, cut;
+    load(&t, mistral, row, EXAMPLE_ANSWER, 1000, &whole);
+    load(&t, mistral, row, EXAMPLE_ANSWER, whole.longest - 3, &cut);
+    assert_int_equal(count_ends(&t, &whole, 0, true), 1);
+    assert_int_equal(count_ends(&t, &cut, 0, false), 0);
+    assert_int_equal(cut.n_verdict[ROW_TRUNCATED], 1);
+    assert_int_equal(cut.n_target, whole.n_target - 3);
+    assert_true(cut.labels[cut.n_id - 1] == whole.ids[cut.n_id - 1]);
+    train_rows_deinit(&whole);
+    train_rows_deinit(&cut);
+    text_free(&t);
+}
+
+/* One BOS, as the template writes it; and both answers of a preference begin with the very tokens that the model is
+ * served with when it is asked, so that nothing of an answer grows into its prompt or back. */
+static void check_pair(const struct text *t, const char *source)
+{
+    static const char row[] = "{\"prompt\":\"Who?\",\"chosen\":\"Anna\",\"rejected\":\" \\nnobody\"}\n";
+    struct chat_template *tmpl;
+    struct train_rows r;
+    struct token_list asked = {0};
+    struct err e;
+    json_t *vars = json_pack("{s:[{s:s,s:s}]}", "messages", "role", "user", "content", "Who?");
+    load(t, source, row, EXAMPLE_PAIR, 1000, &r);
+    assert_true(r.n_row == 2 && r.unit == 2);
+    if (chat_template_new(&tmpl, source, strlen(source), &e) != 0) fail_msg("%s", e.msg);
+    if (chat_prompt_ids(tmpl, t->tok, vars, true, &asked, &e) != 0) fail_msg("%s", e.msg);
+    for (size_t i = 0; i < 2; i++) {
+        size_t n_bos = 0;
+        if (train_row_given(&r, i) != asked.n ||
+            memcmp(r.ids + r.start[i], asked.ids, asked.n * sizeof(*asked.ids)) != 0)
+            fail_msg("%s: side %zu has %zu given tokens, asking takes %zu", source, i, train_row_given(&r, i), asked.n);
+        for (size_t k = r.start[i]; k < r.start[i + 1]; k++) n_bos += r.ids[k] == tokenizer_bos(t->tok);
+        assert_int_equal(n_bos, source == mistral);
+    }
+    json_decref(vars);
+    token_list_deinit(&asked);
+    chat_template_free(tmpl);
+    train_rows_deinit(&r);
+}
+
+static void test_pairs(void **state)
+{
+    (void)state;
+    struct text t = text_new();
+    static const char *const source[] = {chatml, llama3, mistral, chatml_tools};
+    for (size_t i = 0; i < N_ELEM(source); i++) check_pair(&t, source[i]);
+    text_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_masks),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_open_turn),
-        cmocka_unit_test(test_published),
+        cmocka_unit_test(test_masks),     cmocka_unit_test(test_refused), cmocka_unit_test(test_open_turn),
+        cmocka_unit_test(test_published), cmocka_unit_test(test_calls),   cmocka_unit_test(test_published_calls),
+        cmocka_unit_test(test_thoughts),  cmocka_unit_test(test_given),   cmocka_unit_test(test_cut_answer),
+        cmocka_unit_test(test_pairs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

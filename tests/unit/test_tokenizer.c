@@ -171,8 +171,13 @@ static void spans(void **state)
     struct tokenizer *t = make(&v);
     int hello = tokenizer_find(t, "hello");
     const struct text_span s[] = {
-        {"<|im_start|>he", 14, false}, {"llo", 3, true},    {"", 0, true},      {"<|im_end|>", 10, true},
-        {"<|im_end|>", 10, false},     {"<|im_", 5, false}, {"end|>", 5, true},
+        {"<|im_start|>he", 14, false, false},
+        {"llo", 3, true, false},
+        {"", 0, true, false},
+        {"<|im_end|>", 10, true, false},
+        {"<|im_end|>", 10, false, false},
+        {"<|im_", 5, false, false},
+        {"end|>", 5, true, false},
     };
     struct token_list l = {0};
     size_t end[7];
@@ -389,7 +394,7 @@ static void memory_faults(void **state)
 {
     (void)state;
     struct vocab_source v = vocabulary();
-    const struct text_span s[] = {{"<|im_start|>", 12, false}, {"hello 123 hello", 15, true}};
+    const struct text_span s[] = {{"<|im_start|>", 12, false, false}, {"hello 123 hello", 15, true, false}};
     bool done = false;
     for (int64_t k = 1; !done; k++) {
         assert_true(k < 4000);

@@ -306,7 +306,8 @@ static void spans(void **state)
     match[add("<r>", USER, 0)] = TOKEN_MATCH_RSTRIP;
     v.n_token = n_token;
     struct tokenizer *t = make(&v);
-    const struct text_span span[] = {{"ab ", 3, false}, {"c<r>", 4, true}, {"  ", 2, false}, {"a", 1, true}};
+    const struct text_span span[] = {
+        {"ab ", 3, false, false}, {"c<r>", 4, true, false}, {"  ", 2, false, false}, {"a", 1, true, false}};
     struct token_list l = {0};
     struct err e = {0};
     size_t end[4];

@@ -485,8 +485,8 @@ static void test_refusals(void **state)
         const char *field;
         int code;
         const char *says;
-    } cases[] = {{"method=dpo", -ERR_UNSUPPORTED,
-                  "cannot set \"method\" to \"dpo\": this version does not support it, it has sft"},
+    } cases[] = {{"method=grpo", -ERR_UNSUPPORTED,
+                  "cannot set \"method\" to \"grpo\": this version does not support it, it has sft, dpo, orpo, kto"},
                  {"adapter=qlora", -ERR_UNSUPPORTED, "weights are F32, not quantized"},
                  {"target_modules=q_proj,lm_head", -ERR_USAGE, "\"lm_head\""},
                  {"betas=0.9", -ERR_USAGE, "betas has 1"},

@@ -122,23 +122,24 @@ static bool is_neutral_key(struct gguf_reader *r, const char *name, double neutr
 {
     bool on = true;
     const char *key = gguf_reader_key(r, name);
-    return !gguf_find(&r->f->gguf, key) || (gguf_get_bool(&r->f->gguf, key, &on) && !on) ||
-           has_number(r, key, neutral);
+    return !gguf_find(&r->f->gguf, key) || (gguf_get_bool(&r->f->gguf, key, &on) && !on) || has_number(r, key, neutral);
 }
 
 /* Factors of longrope are tensors, which one family reads; a factor on the rotation belongs to it and to YaRN. */
 static int check_scaling(struct gguf_reader *r, const struct arch *a)
 {
     const char *type = gguf_get_str(&r->f->gguf, gguf_reader_key(r, "rope.scaling.type"));
-    bool there = model_file_find(r->f, "rope_factors_long.weight") && model_file_find(r->f, "rope_factors_short.weight");
+    bool there =
+        model_file_find(r->f, "rope_factors_long.weight") && model_file_find(r->f, "rope_factors_short.weight");
     bool some = model_file_find(r->f, "rope_factors_long.weight") || model_file_find(r->f, "rope_factors_short.weight");
     bool longrope = type && str_eq(type, "longrope");
     if (!type && gguf_find(&r->f->gguf, gguf_reader_key(r, "rope.scaling.type"))) {
         return gguf_refuse(r, "rope.scaling.type", "is no text");
     }
     if ((longrope || some) && !(a->longrope && there)) {
-        return gguf_refuse(r, "rope.scaling.type", a->longrope ? "is longrope, and one of its two tensors is missing"
-                                                               : "is longrope, which this architecture does not have");
+        return gguf_refuse(r, "rope.scaling.type",
+                           a->longrope ? "is longrope, and one of its two tensors is missing"
+                                       : "is longrope, which this architecture does not have");
     }
     if (!longrope && !there && !(type && str_eq(type, "yarn")) && !is_neutral_key(r, "rope.scaling.attn_factor", 1)) {
         return gguf_refuse(r, "rope.scaling.attn_factor", "is not 1, and scaling is neither yarn nor longrope");

@@ -3,22 +3,9 @@
 #ifndef KERNELS_GEMM_KV_VEC_H
 #define KERNELS_GEMM_KV_VEC_H
 
+#include "compute/kernels/gemm_short_vec.h"
 #include "compute/kernels/half.h"
 #include "compute/kernels/kern_int.h"
-#include "compute/kernels/unroll.h"
-#include "compute/kernels/vec.h"
-
-#if defined(__AVX512F__) || defined(TAILOR_SIMDE)
-enum { MAX_ROWS = 8, MAX_VECS = 2 };
-#else
-enum { MAX_ROWS = 4, MAX_VECS = 1 }; /* a vector of 16 is two registers, and there are 16 */
-#endif
-
-struct gemm_kv {
-    const struct kern_kv_panel *p;
-    size_t ldy, x_row, x_k, n_k;
-    bool accumulate;
-};
 
 /* Scales of 16 columns from c at input k: keys have one each, values one for all. */
 ALWAYS_INLINE v16 kv_scale(const struct kern_kv_panel *p, size_t k, size_t c, const bool across)
@@ -30,82 +17,48 @@ ALWAYS_INLINE v16 kv_scale(const struct kern_kv_panel *p, size_t k, size_t c, co
 }
 
 /* n_row rows x n_vec vectors from column c; n_row, n_vec and across are constants. */
-ALWAYS_INLINE void tile_kv(const struct gemm_kv *g, float *y, const float *x, size_t c, const int n_row,
-                           const int n_vec, const bool across)
+ALWAYS_INLINE void tile_kv(const struct short_gemm *g, const struct kern_kv_panel *p, float *y, const float *x,
+                           size_t c, const int n_row, const int n_vec, const bool across)
 {
     v16 acc[MAX_ROWS][MAX_VECS], scale[MAX_VECS];
     UNROLL
     for (int v = 0; v < n_vec; v++) {
         scale[v] = v16_set(0); /* set before it is read: the compiler cannot see that k begins at 0 */
     }
-    UNROLL
-    for (int r = 0; r < n_row; r++) {
-        UNROLL
-        for (int v = 0; v < n_vec; v++) {
-            acc[r][v] = g->accumulate ? v16_load(y + (size_t)r * g->ldy + 16 * v) : v16_set(0);
-        }
-    }
+    sums_begin(acc, g, y, n_row, n_vec);
     for (size_t k = 0; k < g->n_k; k++, x += g->x_k) {
         v16 w[MAX_VECS];
         UNROLL
         for (int v = 0; v < n_vec; v++) {
-            const int8_t *q = g->p->q + k * g->p->ld + c + 16 * (size_t)v;
+            const int8_t *q = p->q + k * p->ld + c + 16 * (size_t)v;
             if (!across || k % KERN_K == 0) {
-                scale[v] = kv_scale(g->p, k, c + 16 * (size_t)v, across);
+                scale[v] = kv_scale(p, k, c + 16 * (size_t)v, across);
             }
             w[v] = v16_mul(i16_to_float(i16_from_s8(_mm_loadu_si128((const __m128i_u *)q))), scale[v]);
         }
-        UNROLL
-        for (int r = 0; r < n_row; r++) {
-            v16 a = v16_set(x[(size_t)r * g->x_row]);
-            UNROLL
-            for (int v = 0; v < n_vec; v++) {
-                acc[r][v] = v16_fma(a, w[v], acc[r][v]);
-            }
-        }
+        sums_add(acc, g, x, w, n_row, n_vec);
     }
-    UNROLL
-    for (int r = 0; r < n_row; r++) {
-        UNROLL
-        for (int v = 0; v < n_vec; v++) {
-            v16_store(y + (size_t)r * g->ldy + 16 * v, acc[r][v]);
-        }
-    }
+    sums_store(acc, g, y, n_row, n_vec);
 }
 
-#define ROWS(n)                                \
-    case n:                                    \
-        tile_kv(g, y, x, c, n, n_vec, across); \
-        break
 /* 1 to MAX_ROWS rows. */
-ALWAYS_INLINE void rows_kv(const struct gemm_kv *g, float *y, const float *x, size_t c, size_t n_row, const int n_vec,
-                           const bool across)
-{
-    switch (n_row) {
-        ROWS(1);
-        ROWS(2);
-        ROWS(3);
-        ROWS(4);
-#if defined(__AVX512F__) || defined(TAILOR_SIMDE)
-        ROWS(5);
-        ROWS(6);
-        ROWS(7);
-        ROWS(8);
-#endif
-    }
+ALWAYS_INLINE void rows_kv(const struct short_gemm *g, const struct kern_kv_panel *p, float *y, const float *x,
+                           size_t c, size_t n_row, const int n_vec, const bool across){
+#define TILE(n) tile_kv(g, p, y, x, c, n, n_vec, across)
+    SWITCH_ROWS(n_row, TILE)
+#undef TILE
 }
-#undef ROWS
 
-ALWAYS_INLINE void panel_kv(const struct gemm_kv *g, float *y, const float *x, size_t n_row, size_t n_col,
-                            const bool across)
+ALWAYS_INLINE void panel_kv(const struct short_gemm *g, const struct kern_kv_panel *p, float *y, const float *x,
+                            size_t n_row, size_t n_col, const bool across)
 {
     for (size_t r = 0; r < n_row; r += MAX_ROWS) {
         size_t n = n_row - r < MAX_ROWS ? n_row - r : MAX_ROWS, c = 0;
         for (; c + 16 * MAX_VECS <= n_col; c += 16 * MAX_VECS) {
-            rows_kv(g, y + r * g->ldy + c, x + r * g->x_row, c, n, MAX_VECS, across);
+            rows_kv(g, p, y + r * g->ldy + c, x + r * g->x_row, c, n, MAX_VECS, across);
         }
         for (; c < n_col; c += 16) {
-            rows_kv(g, y + r * g->ldy + c, x + r * g->x_row, c, n, 1, across);
+            rows_kv(g, p, y + r * g->ldy + c, x + r * g->x_row, c, n, 1, across);
         }
     }
 }
@@ -113,11 +66,11 @@ ALWAYS_INLINE void panel_kv(const struct gemm_kv *g, float *y, const float *x, s
 static void gemm_kv(float *y, size_t ldy, const float *x, size_t x_row, size_t x_k, const struct kern_kv_panel *p,
                     size_t n_row, size_t n_col, size_t n_k, bool accumulate)
 {
-    struct gemm_kv g = {p, ldy, x_row, x_k, n_k, accumulate};
+    struct short_gemm g = {ldy, x_row, x_k, n_k, accumulate};
     if (p->across) {
-        panel_kv(&g, y, x, n_row, n_col, true);
+        panel_kv(&g, p, y, x, n_row, n_col, true);
     } else {
-        panel_kv(&g, y, x, n_row, n_col, false);
+        panel_kv(&g, p, y, x, n_row, n_col, false);
     }
 }
 

@@ -352,6 +352,11 @@ int tape_step(struct tape *t, const struct tape_batch *b, struct adapter *a, boo
     struct dev_head head = model_head(t->m);
     const struct dev_head_grad g = t->weights != NULL ? weights_head_grad(t->weights) : (struct dev_head_grad){0};
     if (back) dev_zero(d, t->dx, (size_t)b->n_tok * (size_t)t->m->params.n_embd);
+    const struct dev_head_grad none = {0};
+    if (b->n_target > 0 && back && b->weigh != NULL) {
+        dev_head_loss(d, &t->batch, &head, t->x_out, b->row, b->target, NULL, b->n_target, loss, NULL, NULL, &none);
+        b->weigh(b->weigh_arg, loss);
+    }
     if (b->n_target > 0)
         dev_head_loss(d, &t->batch, &head, t->x_out, b->row, b->target, b->weight, b->n_target, loss, correct,
                       back ? t->dx : NULL, &g);

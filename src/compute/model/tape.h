@@ -31,6 +31,10 @@ struct tape_batch {
     const int32_t *row, *target;
     const float *weight;
     int n_target;
+    /* of a backward step whose weights follow from its losses; NULL: weight stands. Called between both with
+     * loss[n_target] unweighted; fills in what weight points to */
+    void (*weigh)(void *arg, const float *loss);
+    void *weigh_arg;
 };
 
 struct tape_options {

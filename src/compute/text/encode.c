@@ -47,6 +47,8 @@ struct encoder {
     size_t i_end, end_byte;     /* next span whose end is to be noted, and where it ends */
     size_t i_trust, trust_byte; /* span that holds the byte looked at, and where it begins */
     size_t *span_end;           /* or NULL */
+    size_t i_apart, apart_byte; /* next span that stands apart, and where it begins; n_span: none */
+    size_t cut;                 /* where text was cut last before such a span; SIZE_MAX: nowhere */
     struct token_list *out;
     struct bpe_work work;
     size_t fragment;          /* where the stretch between special tokens begins that is being encoded */
@@ -215,7 +217,7 @@ static int encode_plain(struct encoder *c, size_t from, size_t to)
         return 0;
     }
     bool prefix = t->space_prefix == SPACE_PREFIX_EVERY || (t->space_prefix == SPACE_PREFIX_FIRST && from == 0);
-    prefix = prefix && !(t->prefix_unless_space && c->text[from] == ' ');
+    prefix = prefix && !(t->prefix_unless_space && c->text[from] == ' ') && from != c->cut;
     c->fragment = from;
     if (normalize(t->normalize, prefix, c->text + from, to - from, &c->normal)) {
         return out_of_memory(c);
@@ -307,11 +309,38 @@ static int64_t find_special(struct encoder *c, size_t i)
     return alone && (word_at(c, i, true) || word_at(c, i + t->n_text[id], false)) ? -1 : id;
 }
 
+/* From span i_apart, which begins at apart_byte, to the next one that stands apart. */
+static void find_apart(struct encoder *c)
+{
+    while (c->i_apart < c->n_span && !c->span[c->i_apart].apart) {
+        c->apart_byte += c->span[c->i_apart++].n;
+    }
+}
+
+/* The text since the last special token ends where a span stands apart. */
+static int cut_apart(struct encoder *c, size_t i, size_t *plain)
+{
+    int rc = encode_plain(c, *plain, i);
+    c->cut = *plain < i ? i : c->cut;
+    *plain = i;
+    c->apart_byte += c->span[c->i_apart++].n;
+    find_apart(c);
+    return rc;
+}
+
 static int encode_text(struct encoder *c)
 {
     const struct tokenizer *t = c->t;
     size_t plain = 0; /* where the text since the last special token begins */
+    c->cut = SIZE_MAX;
+    find_apart(c);
     for (size_t i = 0; i < c->n;) {
+        while (c->i_apart < c->n_span && i >= c->apart_byte) {
+            int rc = cut_apart(c, i, &plain);
+            if (rc) {
+                return rc;
+            }
+        }
         int64_t id = find_special(c, i);
         if (id < 0) {
             i++;

@@ -43,6 +43,7 @@ struct text_span {
     const char *text;
     size_t n;
     bool from_user;
+    bool apart; /* no token crosses the border before it, as if what is before had been encoded alone */
 };
 int tokenizer_encode_spans(const struct tokenizer *t, const struct text_span *span, size_t n_span,
                            struct token_list *out, size_t *span_end, struct err *e) MUST_CHECK;

@@ -44,7 +44,8 @@ struct cli_adapter {
 /* -ERR_USAGE names the part that is not known. */
 int cli_adapter_parse(struct cli_adapter *a, const char *text, struct err *e) MUST_CHECK;
 void cli_adapter_deinit(struct cli_adapter *a);
-/* Load one for a model, after a look at what it was tuned on (adapter_origin.h), and multiply its scale. The caller frees *out with adapter_free. */
+/* Load one for a model, after a look at what it was tuned on (adapter_origin.h), and multiply its scale. The caller
+ * frees *out with adapter_free. */
 int cli_adapter_load(const struct cli *c, const struct cli_adapter *a, const struct cli_model *m, struct adapter **out,
                      struct err *e) MUST_CHECK;
 

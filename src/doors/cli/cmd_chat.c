@@ -20,7 +20,7 @@ static const struct param params[] = {
     {"system", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "TEXT", "system message at the start", "开头的系统消息"},
     {"max_tokens", PARAM_INT, 0, "tokens", 1, 1048576, NULL, "1024", "N", "longest answer", "每个回答的最大长度"},
     {"ctx", PARAM_INT, 0, "tokens", 2, 1048576, NULL, NULL, "N", "longest conversation", "对话的最大长度"},
-    {"adapter", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "A[,scale=S]", "LoRA adapter on top of the model",
+    {"adapter", PARAM_STRING, PARAM_ONCE, NULL, 0, 0, NULL, NULL, "A[,scale=S]", "LoRA adapter on top of the model",
      "叠加在模型上的 LoRA 适配器"},
     CLI_SAMPLING_PARAMS,
 };

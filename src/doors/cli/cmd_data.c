@@ -17,9 +17,11 @@ static const struct param params[] = {
      "training table, .csv or .jsonl, or ready-made training rows, .jsonl",
      "训练数据表（.csv 或 .jsonl），或现成的训练数据（.jsonl）"},
     {"format", PARAM_CHOICE, 0, NULL, 0, 0, "auto|table|chat|tokens", "auto", NULL,
-     "what TRAIN holds; chat: rows with messages, or prompt and completion; tokens: rows with ids and labels; auto: by "
-     "its first row",
-     "TRAIN 的内容；chat：含 messages 或 prompt 与 completion 的行；tokens：含 ids 与 labels 的行；auto：按第一行判断"},
+     "what TRAIN holds; chat: conversations in any form, preferences, judged answers; tokens: rows with ids and "
+     "labels; "
+     "auto: by its first row",
+     "TRAIN 的内容；chat：任一形式的对话、偏好数据、带 label 的答案；tokens：含 ids 与 labels "
+     "的行；auto：按第一行判断"},
     {"test", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "FILE", "test table; its texts are removed from training",
      "测试数据表；其中的文本会从训练数据中去除"},
     {"text_column", PARAM_STRING, 0, NULL, 0, 0, NULL, "text", "NAME", "column of the texts", "文本所在的列"},

@@ -21,7 +21,7 @@ static const struct param params[] = {
     {"cases", PARAM_STRING, PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "F.jsonl",
      "test cases, one JSON object a line, or name of a registered dataset",
      "测试题（每行一个 JSON 对象）或已注册的数据集名称"},
-    {"adapter", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "A[,scale=S]", "LoRA adapter on top of the model",
+    {"adapter", PARAM_STRING, PARAM_ONCE, NULL, 0, 0, NULL, NULL, "A[,scale=S]", "LoRA adapter on top of the model",
      "叠加在模型上的 LoRA 适配器"},
     {"limit", PARAM_INT, 0, "cases", 1, 10000000, NULL, NULL, "N",
      "only the first N cases; the run stays marked as partial", "只测前 N 题；结果会标记为部分评测"},

@@ -22,7 +22,7 @@ static const struct param params[] = {
      "在该文本之前结束回答"},
     {"choice", PARAM_STRING, PARAM_REPEAT, NULL, 0, 0, NULL, NULL, "TEXT", "the answer is one of these texts",
      "回答只能是这些文本之一"},
-    {"adapter", PARAM_STRING, PARAM_REPEAT, NULL, 0, 0, NULL, NULL, "A[,scale=S]", "LoRA adapter on top of the model",
+    {"adapter", PARAM_STRING, PARAM_ONCE, NULL, 0, 0, NULL, NULL, "A[,scale=S]", "LoRA adapter on top of the model",
      "叠加在模型上的 LoRA 适配器"},
     CLI_SAMPLING_PARAMS,
 };
@@ -37,9 +37,6 @@ static int read_ids(const struct param_set *args, struct token_list *out, struct
 
 static int check_args(const struct param_set *args, struct err *e)
 {
-    if (param_count(args, "adapter") > 1)
-        return err_set(e, ERR_UNSUPPORTED, "adapter", "cannot generate with %zu adapters: one answer takes at most one",
-                       param_count(args, "adapter"));
     int n = param_is_set(args, "ids") + param_is_set(args, "prompt") + param_is_set(args, "messages");
     return n == 1 ? 0
                   : err_set(e, ERR_USAGE, NULL, "cannot generate: %s of --ids, --prompt and --messages must be given",
@@ -159,8 +156,7 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
     int rc = check_args(args, e);
     if (!rc) rc = cli_sampling(args, &sampling, e);
     if (rc) return rc;
-    const char *adapter = param_count(args, "adapter") ? param_str_at(args, "adapter", 0) : NULL;
-    rc = cli_engine_load(&x, c, param_str(args, "model"), adapter, e);
+    rc = cli_engine_load(&x, c, param_str(args, "model"), param_str(args, "adapter"), e);
     if (rc) return rc;
     rc = generate(&x, c, args, &sampling, e);
     cli_engine_close(&x);

@@ -7,6 +7,7 @@
 #include "compute/formats/model_file.h"
 #include "doors/cli/cli.h"
 #include "doors/cli/inspect_words.h"
+#include "doors/cli/message_zh.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 
@@ -215,13 +216,19 @@ static void print_name(const struct cli *c, const char *name, const char *zh)
     printf("%s%*s ", shown, str_padding(shown, 14), "");
 }
 
+enum { PROBLEM_MAX_BYTES = 1 << 14 };
+
 static void print_check(const struct cli *c, const json_t *check)
 {
     const json_t *bad = json_object_get(check, "bad");
     const char *problem = json_string_value(json_object_get(check, "problem"));
     if (problem) {
+        struct buf zh;
+        buf_init(&zh, PROBLEM_MAX_BYTES);
+        bool translated = c->lang == LANG_ZH && message_zh(problem, &zh);
         print_name(c, "problem", "问题");
-        printf("%s\n", problem);
+        printf("%s\n", translated ? zh.data : problem);
+        buf_deinit(&zh);
     }
     for (size_t i = 0; i < json_array_size(bad); i++) {
         const json_t *b = json_array_get(bad, i);

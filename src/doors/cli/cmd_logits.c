@@ -20,7 +20,7 @@ static const struct param params[] = {
     {"out", PARAM_STRING, PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "F.safetensors", "file to write", "要写入的文件"},
     {"reference", PARAM_BOOL, 0, NULL, 0, 0, NULL, "false", NULL, "short for --precision reference",
      "等同于 --precision reference"},
-    {"adapter", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "A[,scale=S]", "LoRA adapter on top of the model",
+    {"adapter", PARAM_STRING, PARAM_ONCE, NULL, 0, 0, NULL, NULL, "A[,scale=S]", "LoRA adapter on top of the model",
      "叠加在模型上的 LoRA 适配器"},
 };
 

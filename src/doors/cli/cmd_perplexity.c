@@ -21,7 +21,7 @@ static const struct param params[] = {
     {"against_precision", PARAM_CHOICE, 0, NULL, 0, 0, "auto|deterministic|reference", NULL, "P",
      "precision of the reference model, MODEL itself without --against",
      "参考模型的精度；未给 --against 时参考模型即 MODEL"},
-    {"adapter", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "A[,scale=S]", "LoRA adapter on top of the model",
+    {"adapter", PARAM_STRING, PARAM_ONCE, NULL, 0, 0, NULL, NULL, "A[,scale=S]", "LoRA adapter on top of the model",
      "叠加在模型上的 LoRA 适配器"},
     {"ctx", PARAM_INT, 0, "tokens", 2, 1048576, NULL, NULL, "N", "longest row", "单行的最大长度"},
 };

@@ -73,17 +73,33 @@ static void show_progress(void *arg, const struct train_progress *p)
     progress_update(&v->progress, (double)p->step, note);
 }
 
+/* {"read", "refused", "kept", "truncated", ...}: what became of the rows. */
+static json_t *rows_json(const struct train_door *d)
+{
+    json_t *rows = json_pack("{s:I,s:I}", "read", (json_int_t)d->n_read, "refused", (json_int_t)d->n_refused);
+    for (int v = 0; v < ROW_N_VERDICT; v++)
+        if (json_object_set_new(rows, row_verdict_name((enum row_verdict)v),
+                                json_integer((json_int_t)d->n_verdict[v])) != 0)
+            return rows;
+    return rows;
+}
+
 static void print_result(const struct cli *c, const char *run, bool full, const struct train_result *r)
 {
     if (c->json) {
-        cli_print_json(json_pack("{s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:I}", "run", run, "steps", (json_int_t)r->steps,
+        cli_print_json(json_pack("{s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:I,s:o}", "run", run, "steps", (json_int_t)r->steps,
                                  "train_loss", json_finite(r->train_loss), "eval_loss", json_finite(r->eval_loss),
                                  "tok_s", json_finite(r->tok_s), "rows_s", json_finite(r->rows_s), "seconds",
-                                 json_finite(r->seconds), "peak_rss_bytes", (json_int_t)r->peak_rss_bytes));
+                                 json_finite(r->seconds), "peak_rss_bytes", (json_int_t)r->peak_rss_bytes, "rows",
+                                 rows_json(&r->rows)));
         return;
     }
     char rss[32];
     str_format_bytes(r->peak_rss_bytes, rss, sizeof(rss));
+    if (r->rows.n_refused > 0)
+        printf(cli_text(c, "%llu of %llu rows were refused: %s/refused.jsonl\n",
+                        "未采用 %llu 行（共 %llu 行）：%s/refused.jsonl\n"),
+               (unsigned long long)r->rows.n_refused, (unsigned long long)r->rows.n_read, run);
     if (r->was_complete) printf("%s\n", cli_text(c, "the run was complete already", "该运行此前已完成"));
     if (full)
         printf(cli_text(c, "model: %s/model\n", "模型：%s/model\n"), run);
@@ -116,7 +132,7 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
                      cfg.output, cfg.output);
     if (rc == 0) rc = cli_device(&mine, &d, e);
     if (rc == 0) rc = cli_model_open(&m, &mine, d, cfg.base, e);
-    if (rc == 0 && cfg.data_format == DATA_CHAT) rc = cli_model_check_text(&m, e);
+    if (rc == 0 && cfg.is_chat) rc = cli_model_check_text(&m, e);
     if (rc == 0) rc = model_file_vocab(m.file, &vocab, e);
     if (rc == 0) {
         struct train_request rq = {.config = &cfg,

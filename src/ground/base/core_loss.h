@@ -6,8 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Nanoseconds that thread `tid` of this process was ready to run and had to wait for a core, since it began. False where
- * the kernel keeps no such account; what it calls run delay is the second figure of /proc/self/task/TID/schedstat. */
+/* Nanoseconds that thread `tid` of this process was ready to run and had to wait for a core, since it began. False
+ * where the kernel keeps no such account; what it calls run delay is the second figure of
+ * /proc/self/task/TID/schedstat. */
 bool core_loss_waited(int tid, uint64_t *waited_ns);
 
 /* How many of n threads that work together to leave out when others hold `lost` cores, the sum over the threads of the

@@ -33,7 +33,8 @@ enum {
     PARAM_REPEAT = 4,   /* may be given several times (PARAM_STRING): --adapter A --adapter B */
     PARAM_REST = 8,     /* positional that takes all remaining arguments (PARAM_STRING) */
     PARAM_REFUSED = 16, /* known, but not supported by this version: in no help, -ERR_UNSUPPORTED when it is set */
-    PARAM_ABOVE = 32    /* min itself is not a value: above min, at most max */
+    PARAM_ABOVE = 32,   /* min itself is not a value: above min, at most max */
+    PARAM_ONCE = 64     /* a second one on the same command line is an error, where others are overridden by it */
 };
 
 struct param {

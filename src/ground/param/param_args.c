@@ -62,6 +62,10 @@ static int take_option(struct param_set *s, struct args *a, const char *arg, str
     rc = param_find(s, name, &idx, e);
     if (rc) goto out;
     param_shown_name(&s->table[idx], true, shown);
+    if ((s->table[idx].flags & PARAM_ONCE) && s->value[idx].source == s->source) {
+        rc = err_set(e, ERR_USAGE, s->table[idx].name, "cannot set \"%s\" a second time: one is possible", shown);
+        goto out;
+    }
     rc = option_value(a, shown, equals, &s->table[idx], &value, e);
     if (rc == 0) rc = param_set_text(s, s->table[idx].name, value, e);
 out:

@@ -25,6 +25,7 @@ struct csv_reader {
     struct csv_field *column; /* names, as in the file */
     struct csv_field *field;  /* [n_column] of the row that csv_next returned; valid until the next call */
     uint64_t line_no;         /* where that row begins, from 1 */
+    bool is_behind;           /* a row was refused as a whole: the next call goes on behind it */
     /* private */
     char *path;
     int fd; /* -1: memory */

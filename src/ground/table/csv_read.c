@@ -251,6 +251,7 @@ int csv_open_memory(struct csv_reader *r, const char *name, const char *text, si
 int csv_next(struct csv_reader *r, struct err *e)
 {
     int rc = read_row(r, e);
+    r->is_behind = rc >= 0;
     if (rc <= 0) return rc;
     if (r->n_field != r->n_column)
         return err_set(e, ERR_INPUT, r->path, "cannot read \"%s\" line %llu: %zu fields, the first row has %zu",

@@ -11,7 +11,7 @@
 #include "ground/json/json.h"
 #include "ground/sys/digest.h"
 #include "lifecycle/data/dataset_int.h"
-#include "lifecycle/data/render.h"
+#include "lifecycle/data/example.h"
 #include "lifecycle/data/token_row.h"
 
 enum { MAX_LINE = 64 * 1024 * 1024, MAX_ROWS = 50 * 1000 * 1000 };
@@ -20,6 +20,19 @@ const char *dataset_format_name(enum dataset_format f)
 {
     static const char *const name[] = {"table", "chat", "tokens"};
     return name[f];
+}
+
+/* Rows of a conversation, whatever their form (example.h). */
+static bool is_conversation(const json_t *row)
+{
+    static const char *const mark[][2] = {{"messages", NULL},
+                                          {"conversations", NULL},
+                                          {"prompt", "completion"},
+                                          {"chosen", "rejected"},
+                                          {"instruction", "output"}};
+    for (size_t i = 0; i < N_ELEM(mark); i++)
+        if (json_object_get(row, mark[i][0]) && (!mark[i][1] || json_object_get(row, mark[i][1]))) return true;
+    return false;
 }
 
 int dataset_format_find(const char *path, enum dataset_format *out, struct err *e)
@@ -32,8 +45,7 @@ int dataset_format_find(const char *path, enum dataset_format *out, struct err *
     if (rc) return rc;
     rc = json_lines_next(&lines, &row, e);
     if (rc == 0) rc = err_set(e, ERR_INPUT, path, "cannot import \"%s\": it holds no rows", path);
-    if (rc == 1 &&
-        (json_object_get(row, "messages") || (json_object_get(row, "prompt") && json_object_get(row, "completion"))))
+    if (rc == 1 && is_conversation(row))
         *out = DATASET_CHAT;
     else if (rc == 1 && json_object_get(row, "ids") && json_object_get(row, "labels"))
         *out = DATASET_TOKENS;
@@ -49,9 +61,22 @@ struct rows {
     struct token_row token;
 };
 
+/* As the method will read it that its members speak of. */
+static int check_conversation(const json_t *row, const char *where, struct err *e)
+{
+    struct example x = {0};
+    enum row_verdict v;
+    enum example_kind kind = json_object_get(row, "chosen")                   ? EXAMPLE_PAIR
+                             : json_is_boolean(json_object_get(row, "label")) ? EXAMPLE_JUDGED
+                                                                              : EXAMPLE_ANSWER;
+    int rc = example_read(&x, row, FORM_ANY, kind, where, &v, e);
+    example_deinit(&x);
+    return rc;
+}
+
 static int check_row(struct rows *r, enum dataset_format format, const json_t *row, const char *where, struct err *e)
 {
-    if (format == DATASET_CHAT) return conversation_check(row, where, e);
+    if (format == DATASET_CHAT) return check_conversation(row, where, e);
     int rc = token_row_read(&r->token, row, INT32_MAX, where, e); /* the vocabulary is known when a model is */
     return rc ? rc : token_row_check_target(&r->token, where, e);
 }

@@ -160,15 +160,29 @@ static int read_eval(struct train_config *c, const struct param_set *s, struct e
 static void read_rest(struct train_config *c, const struct param_set *s)
 {
     const char *recompute = param_str(s, "recompute");
-    c->data_format = str_eq(param_str(s, "data_format"), "tokens") ? DATA_TOKENS : DATA_CHAT;
     c->shuffle = param_bool(s, "shuffle");
     c->packing = param_bool(s, "packing");
     c->token_budget = (int)param_int(s, "token_budget");
     c->max_length = (int)param_int(s, "max_length");
-    c->drop_too_long = str_eq(param_str(s, "too_long"), "drop");
     c->seed = (uint64_t)param_int(s, "seed");
     c->recompute = str_eq(recompute, "on") ? RECOMPUTE_ON : str_eq(recompute, "off") ? RECOMPUTE_OFF : RECOMPUTE_AUTO;
     c->memory_limit_bytes = (uint64_t)param_int(s, "memory_limit");
+}
+
+static void read_door(struct train_config *c, const struct param_set *s)
+{
+    static const char *const form[] = {
+        [FORM_OPENAI] = "openai", [FORM_SHAREGPT] = "sharegpt", [FORM_ALPACA] = "alpaca", [FORM_PROMPT] = "prompt"};
+    const char *format = param_str(s, "data_format"), *too_long = param_str(s, "too_long");
+    c->is_chat = !str_eq(format, "tokens");
+    c->form = FORM_ANY;
+    for (size_t i = 1; i < N_ELEM(form); i++)
+        if (str_eq(format, form[i])) c->form = (enum example_form)i;
+    c->too_long = str_eq(too_long, "truncate") ? TOO_LONG_TRUNCATE
+                  : str_eq(too_long, "refuse") ? TOO_LONG_REFUSE
+                                               : TOO_LONG_DROP;
+    c->drop_duplicates = str_eq(param_str(s, "duplicates"), "drop");
+    c->strict = param_bool(s, "strict");
 }
 
 int train_config_read(struct train_config *c, struct param_set *s, struct err *e)
@@ -181,7 +195,8 @@ int train_config_read(struct train_config *c, struct param_set *s, struct err *e
     if ((rc = read_length(c, s, e)) != 0) return rc;
     if ((rc = read_eval(c, s, e)) != 0) return rc;
     read_rest(c, s);
-    return 0;
+    read_door(c, s);
+    return method_config_read(&c->method, s, e);
 }
 
 int train_config_precision(struct param_set *s, enum precision fallback, enum precision *out, struct err *e)

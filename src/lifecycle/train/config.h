@@ -10,16 +10,19 @@
 #include "compute/device/device.h"
 #include "ground/base/err.h"
 #include "ground/param/param.h"
+#include "lifecycle/train/method.h"
+#include "lifecycle/train/rows.h"
 
 enum train_optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAMW8, OPTIMIZER_LION, OPTIMIZER_ADAFACTOR };
 enum train_schedule { SCHEDULE_CONSTANT, SCHEDULE_LINEAR, SCHEDULE_COSINE };
-enum train_data_format { DATA_CHAT, DATA_TOKENS };
 enum train_recompute { RECOMPUTE_AUTO, RECOMPUTE_ON, RECOMPUTE_OFF };
 
 /* Strings are borrowed from the param_set it was read from. */
 struct train_config {
     const char *base, *data, *eval_data, *output, *adapter_init;
-    enum train_data_format data_format;
+    struct method_config method;
+    bool is_chat;           /* data_format: conversations; else tokens */
+    enum example_form form; /* of conversations */
     int rank;
     float alpha;
     bool use_rslora;
@@ -37,7 +40,8 @@ struct train_config {
     int warmup_steps;
     double beta1, beta2, eps, weight_decay, max_grad_norm; /* max_grad_norm 0: no clipping */
     int max_length;                                        /* tokens of a row; 0: the model's training context */
-    bool drop_too_long;
+    enum too_long too_long;
+    bool drop_duplicates, strict;
     int eval_every, early_stop, save_every; /* 0: off */
     uint64_t seed;
     enum train_recompute recompute;

@@ -127,11 +127,10 @@ static int make_inputs(const struct train_request *rq, json_t *inputs, struct er
 
 static json_t *rows_json(const struct train_rows *r)
 {
-    return json_pack("{s:I,s:I,s:I,s:i,s:I,s:I,s:I,s:I,s:I}", "read", (json_int_t)r->n_read, "used",
-                     (json_int_t)r->n_row, "dropped_too_long", (json_int_t)r->n_too_long, "truncated", 0,
-                     "duplicates_kept", (json_int_t)r->n_duplicate, "tokens", (json_int_t)r->n_id, "target_tokens",
-                     (json_int_t)r->n_target, "longest", (json_int_t)r->longest, "turns_without_end_token",
-                     (json_int_t)r->n_open_turn);
+    return json_pack("{s:I,s:I,s:I,s:o,s:I,s:I,s:I,s:I}", "read", (json_int_t)r->n_read, "used",
+                     (json_int_t)(r->n_row / r->unit), "refused", (json_int_t)r->n_refused, "verdicts",
+                     train_rows_verdicts(r), "tokens", (json_int_t)r->n_id, "target_tokens", (json_int_t)r->n_target,
+                     "longest", (json_int_t)r->longest, "turns_without_end_token", (json_int_t)r->n_open_turn);
 }
 
 static int make_rest(const struct train_request *rq, const struct train_rows *rows, const struct train_rows *eval,
@@ -143,12 +142,7 @@ static int make_rest(const struct train_request *rq, const struct train_rows *ro
     clock_format_utc(clock_unix_ms(), now, sizeof(now));
     int rc = put(m, "rows", rows_json(rows), e);
     if (rc == 0 && eval != NULL) rc = put(m, "eval_rows", rows_json(eval), e);
-    if (rc == 0)
-        rc = put(
-            m, "denominator",
-            json_string("loss = sum of cross-entropies of the target tokens of an optimizer step / their number, over "
-                        "all its micro-batches"),
-            e);
+    if (rc == 0) rc = put(m, "denominator", json_string(method_denominator(&rq->config->method)), e);
     if (rc == 0) rc = put(m, "version", json_string(rq->version), e);
     if (rc == 0) rc = put(m, "cpu", json_string(machine.cpu_name), e);
     if (rc == 0) rc = put(m, "isa", json_string(kern_isa_name(dev_isa(model_dev(rq->model)))), e);

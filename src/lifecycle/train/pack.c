@@ -17,9 +17,9 @@ size_t packer_max_segment(size_t batch_rows)
 
 size_t packer_max_tok(const struct train_rows *rows, size_t batch_rows, size_t budget)
 {
-    size_t all = batch_rows < rows->n_row ? batch_rows : rows->n_row, total;
+    size_t all = batch_rows < rows->n_row ? batch_rows : rows->n_row, total, longest = train_rows_longest_unit(rows);
     if (!mul_size(all, rows->longest, &total) || total > budget) total = budget;
-    return total > rows->longest ? total : rows->longest;
+    return total > longest ? total : longest;
 }
 
 void packer_deinit(struct packer *p)
@@ -37,11 +37,12 @@ void packer_deinit(struct packer *p)
 
 /* A position brings one target, but for the last of a shared segment, which brings one for every branch; a tree with
  * n leaves has less than 2 n branches. */
-int packer_init(struct packer *p, const struct train_rows *rows, size_t batch_rows, size_t budget, bool share,
+int packer_init(struct packer *p, const struct train_rows *rows, size_t n_example, size_t budget, bool share,
                 struct err *e)
 {
+    size_t batch_rows;
     *p = (struct packer){.rows = rows, .share = share, .budget = budget};
-    if (batch_rows > rows->n_row) batch_rows = rows->n_row;
+    if (!mul_size(n_example, rows->unit, &batch_rows) || batch_rows > rows->n_row) batch_rows = rows->n_row;
     p->cap_row = batch_rows;
     p->cap_id = packer_max_tok(rows, batch_rows, budget);
     p->cap_segment = packer_max_segment(batch_rows);
@@ -86,19 +87,26 @@ static size_t common_prefix(const struct packer *p, size_t i)
     size_t nx = r->n_input[x], ny = r->n_input[y], n = (nx < ny ? nx : ny) - 1, k = 0;
     const int32_t *ix = r->ids + r->start[x], *iy = r->ids + r->start[y];
     const int32_t *lx = r->labels + r->start[x], *ly = r->labels + r->start[y];
-    while (k < n && ix[k] == iy[k] && lx[k] == ly[k]) k++;
+    while (k < n && ix[k] == iy[k] && lx[k] == ly[k] && !(p->own && lx[k + 1] != LABEL_NONE)) k++;
     return k;
 }
 
-void packer_begin(struct packer *p, const uint32_t *row, size_t n)
+/* Examples are sorted by their first rows. Numbers of examples may stand where those of their rows will: the last one
+ * is spread out first. */
+void packer_begin(struct packer *p, const uint32_t *example, size_t n)
 {
-    assert(n <= p->cap_row);
-    memmove(p->order, row, n * sizeof(*row));
+    size_t unit = p->rows->unit;
+    assert(n * unit <= p->cap_row);
+    memmove(p->order, example, n * sizeof(*example));
+    for (size_t i = n; i-- > 0;) {
+        uint32_t first = (uint32_t)(p->order[i] * unit);
+        for (size_t k = 0; k < unit; k++) p->order[i * unit + k] = first + (uint32_t)k;
+    }
     if (p->share) {
         struct train_rows rows = *p->rows;
-        qsort_r(p->order, n, sizeof(*p->order), compare_rows, &rows);
+        qsort_r(p->order, n, unit * sizeof(*p->order), compare_rows, &rows);
     }
-    p->n = n;
+    p->n = n * unit;
     p->next = 0;
 }
 
@@ -187,15 +195,15 @@ static size_t measure(const struct packer *p, size_t lo, size_t hi, size_t depth
 
 /* --- parts --- */
 
-/* Rows of the next part: all that are left, or an equal share of them that keeps to the budget. */
+/* Rows of the next part: all that are left, or an equal share of their examples that keeps to the budget. */
 static size_t part_rows(const struct packer *p)
 {
-    size_t n = p->n - p->next, n_tok;
-    while (n > 1 && (n_tok = measure(p, p->next, p->next + n, 0)) > p->budget) {
+    size_t unit = p->rows->unit, n = (p->n - p->next) / unit, n_tok;
+    while (n > 1 && (n_tok = measure(p, p->next, p->next + n * unit, 0)) > p->budget) {
         size_t parts = (n_tok + p->budget - 1) / p->budget, share = (n + parts - 1) / parts;
         n = share < n ? share : n - 1;
     }
-    return n;
+    return n * unit;
 }
 
 bool packer_next(struct packer *p, double denominator)
@@ -203,6 +211,7 @@ bool packer_next(struct packer *p, double denominator)
     if (p->next == p->n) return false;
     size_t n = part_rows(p);
     p->n_id = p->n_segment = p->n_target = 0;
+    p->part = p->next;
     build(p, p->next, p->next + n, 0, -1);
     p->next += n;
     for (size_t i = 0; i < p->n_target; i++) p->weight[i] = (float)((double)p->count[i] / denominator);

@@ -8,8 +8,9 @@
     {.name = "base", .type = PARAM_STRING, .metavar = "MODEL",                                                          \
      .help_en = "model to tune: GGUF file, Hugging Face directory or registry name",                                    \
      .help_zh = "要微调的模型：GGUF 文件、Hugging Face 目录或注册名"},                                                  \
-    {.name = "method", .type = PARAM_CHOICE, .choices = "sft||dpo|orpo|kto|grpo", .initial = "sft",                     \
-     .help_en = "training method", .help_zh = "训练方法"},                                                              \
+    {.name = "method", .type = PARAM_CHOICE, .choices = "sft|dpo|orpo|kto||grpo", .initial = "sft",                     \
+     .help_en = "sft: from answers; dpo, orpo: from a better and a worse one; kto: from answers that are good or bad",  \
+     .help_zh = "sft：学习答案；dpo、orpo：学习较好与较差的答案对；kto：学习标为好或坏的答案"},                         \
     {.name = "adapter", .type = PARAM_CHOICE, .choices = "lora|qlora|dora|full", .initial = "lora",                    \
      .help_en = "what is trained; with lora and dora a quantized base stays quantized, qlora insists on one; full: all " \
                 "weights of a base in F32, F16 or BF16",                                                                \
@@ -29,10 +30,12 @@
     {.name = "data", .type = PARAM_STRING, .metavar = "FILE",                                                           \
      .help_en = "training rows, JSON Lines, or name of a registered dataset",                                           \
      .help_zh = "训练数据（JSON Lines）或已注册的数据集名称"},                                                          \
-    {.name = "data_format", .type = PARAM_CHOICE, .choices = "chat|tokens", .initial = "chat",                          \
-     .help_en = "chat: rows with messages, or prompt and completion; tokens: rows with ids and labels (-100 = not "     \
-                "trained)",                                                                                             \
-     .help_zh = "chat：含 messages 或 prompt 与 completion 的行；tokens：含 ids 与 labels 的行（-100 表示不训练）"},    \
+    {.name = "data_format", .type = PARAM_CHOICE, .choices = "chat|openai|sharegpt|alpaca|prompt|tokens",               \
+     .initial = "chat",                                                                                                 \
+     .help_en = "chat: conversations, their form by their members; openai: messages; sharegpt: conversations; alpaca: " \
+                "instruction and output; prompt: prompt and completion; tokens: ids and labels (-100 = not trained)",   \
+     .help_zh = "chat：对话，形式按成员判断；openai：messages；sharegpt：conversations；alpaca：instruction 与 "        \
+                "output；prompt：prompt 与 completion；tokens：ids 与 labels（-100 表示不训练）"},                      \
     {.name = "eval_data", .type = PARAM_STRING, .metavar = "FILE",                                                      \
      .help_en = "rows of the same format whose loss is measured, or name of a dataset of them",                         \
      .help_zh = "用于测量损失的同格式数据，或其数据集名称"},                                                            \
@@ -63,7 +66,8 @@
     {.name = "warmup_steps", .type = PARAM_INT, .unit = "steps", .min = 0, .max = 1e9, .initial = "0",                  \
      .help_en = "steps over which the learning rate rises", .help_zh = "学习率上升的步数"},                             \
     {.name = "betas", .type = PARAM_FLOATS, .min = 0, .max = 0.999999, .initial = "0.9,0.999",                          \
-     .help_en = "AdamW, Lion: decay of the moments (Lion: 0.9,0.99)", .help_zh = "AdamW、Lion：各阶矩的衰减（Lion：0.9,0.99）"},                 \
+     .help_en = "AdamW, Lion: decay of the moments (Lion: 0.9,0.99)",                                                   \
+     .help_zh = "AdamW、Lion：各阶矩的衰减（Lion：0.9,0.99）"},                                                         \
     {.name = "eps", .type = PARAM_FLOAT, .min = 1e-20, .max = 1, .initial = "1e-8",                                     \
      .help_en = "AdamW: added to the root of the second moment", .help_zh = "AdamW：加在二阶矩平方根上的数"},           \
     {.name = "optimizer", .type = PARAM_CHOICE, .choices = "adamw|adamw8bit|lion|adafactor", .initial = "adamw",        \
@@ -77,8 +81,15 @@
      .help_en = "clip the gradient to this norm; 0: no clipping", .help_zh = "将梯度裁剪到此范数；0：不裁剪"},          \
     {.name = "max_length", .type = PARAM_INT, .unit = "tokens", .min = 0, .max = 1e7, .initial = "0",                   \
      .help_en = "longest row; 0: the model's training context", .help_zh = "最长的行；0：模型的训练上下文"},            \
-    {.name = "too_long", .type = PARAM_CHOICE, .choices = "refuse|drop", .initial = "refuse",                           \
-     .help_en = "what happens to rows longer than max_length", .help_zh = "对超过 max_length 的行的处理"},              \
+    {.name = "too_long", .type = PARAM_CHOICE, .choices = "drop|truncate|refuse", .initial = "drop",                    \
+     .help_en = "rows longer than max_length: drop leaves them out and says so, truncate cuts them (their end is not "  \
+                "taught), refuse ends the run",                                                                         \
+     .help_zh = "超过 max_length 的行：drop 不用并报告，truncate 截断（不教其结尾），refuse 结束运行"},                 \
+    {.name = "duplicates", .type = PARAM_CHOICE, .choices = "keep|drop", .initial = "keep",                             \
+     .help_en = "rows that say what an earlier one says", .help_zh = "与前面重复的行的处理"},                           \
+    {.name = "strict", .type = PARAM_BOOL, .initial = "false",                                                          \
+     .help_en = "a row that cannot be used ends the run; else it is left out, counted and noted in refused.jsonl",      \
+     .help_zh = "遇到不能使用的行即结束运行；否则不用该行，计数并记入 refused.jsonl"},                                  \
     {.name = "packing", .type = PARAM_BOOL, .initial = "true",                                                          \
      .help_en = "compute what rows of a micro-batch begin with in common once (same gradients)",                        \
      .help_zh = "微批中各行的公共前缀只计算一次（梯度相同）"},                                                          \
@@ -100,7 +111,19 @@
      .help_en = "most memory for what the backward pass needs; 0: half of what is available",                           \
      .help_zh = "反向传播所需内存的上限；0：可用内存的一半"},                                                           \
     {.name = "save_every", .type = PARAM_INT, .unit = "steps", .min = 0, .max = 1e9, .initial = "0",                    \
-     .help_en = "write a checkpoint every N steps; 0: about ten a run", .help_zh = "每 N 步写检查点；0：每次运行约十个"}
+     .help_en = "write a checkpoint every N steps; 0: about ten a run", .help_zh = "每 N 步写检查点；0：每次运行约十个"},                     \
+    {.name = "beta", .type = PARAM_FLOAT, .min = 1e-6, .max = 100, .initial = "0.1",                                    \
+     .help_en = "dpo, kto: how strongly the policy is held to the reference, which is the model without adapter",       \
+     .help_zh = "dpo、kto：对参考模型（不带适配器的模型）的约束强度"},                                                  \
+    {.name = "dpo_loss", .type = PARAM_CHOICE, .choices = "sigmoid|ipo", .initial = "sigmoid",                          \
+     .help_en = "dpo: loss of a pair", .help_zh = "dpo：答案对的损失"},                                                 \
+    {.name = "lambda", .type = PARAM_FLOAT, .min = 0, .max = 100, .initial = "0.1",                                     \
+     .help_en = "orpo: weight of the odds ratio beside the loss on the chosen answer",                                  \
+     .help_zh = "orpo：赔率比相对于所选答案损失的权重"},                                                                \
+    {.name = "desirable_weight", .type = PARAM_FLOAT, .min = 0, .max = 1000, .initial = "1",                            \
+     .help_en = "kto: weight of good answers", .help_zh = "kto：好答案的权重"},                                         \
+    {.name = "undesirable_weight", .type = PARAM_FLOAT, .min = 0, .max = 1000, .initial = "1",                          \
+     .help_en = "kto: weight of bad answers", .help_zh = "kto：坏答案的权重"}
 /* clang-format on */
 
 #endif

@@ -1,15 +1,11 @@
-/* Reads training rows. What always holds: every id is inside the vocabulary, every row has a trained token behind its
- * first, and what was left out is counted. */
+/* Rows in memory. Owns their arrays. What always holds: a row has a label behind its first token that is trained, and
+ * n_input tokens lead up to its last one. How rows come in from files is in row_door.c. */
 #include "lifecycle/train/rows.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "ground/base/mem.h"
-#include "ground/json/json.h"
 
-enum { LINE_MAX_BYTES = 64 << 20 };
 static const size_t max_rows = UINT32_MAX - 1;
 
 void train_rows_deinit(struct train_rows *r)
@@ -19,6 +15,8 @@ void train_rows_deinit(struct train_rows *r)
     mem_free(r->start);
     mem_free(r->n_input);
     mem_free(r->line);
+    mem_free(r->desirable);
+    buf_deinit(&r->refused);
     *r = (struct train_rows){0};
 }
 
@@ -38,7 +36,7 @@ static int reserve(struct train_rows *r, size_t n_id)
     if (r->n_row + 2 > r->cap_row) {
         size_t cap = r->cap_row == 0 ? 256 : 2 * r->cap_row;
         if (grow(&r->start, cap, sizeof(*r->start)) != 0 || grow(&r->line, cap, sizeof(*r->line)) != 0 ||
-            grow(&r->n_input, cap, sizeof(*r->n_input)) != 0)
+            grow(&r->n_input, cap, sizeof(*r->n_input)) != 0 || grow(&r->desirable, cap, sizeof(*r->desirable)) != 0)
             return -ERR_NOMEM;
         r->cap_row = cap;
     }
@@ -65,6 +63,7 @@ int train_rows_add(struct train_rows *r, const int32_t *ids, const int32_t *labe
     }
     r->n_input[r->n_row] = last;
     r->start[r->n_row] = r->n_id;
+    r->desirable[r->n_row] = true;
     r->line[r->n_row++] = line;
     r->n_id += n;
     r->start[r->n_row] = r->n_id;
@@ -72,113 +71,38 @@ int train_rows_add(struct train_rows *r, const int32_t *ids, const int32_t *labe
     return 0;
 }
 
-/* --- one row --- */
-
-struct row_buffer {
-    struct trained_tokens chat;
-    struct token_row row;
-};
-
-static int read_chat(struct row_buffer *b, const struct train_rows_source *s, const json_t *row, const char *where,
-                     struct train_rows *r, struct err *e)
+size_t train_row_targets(const struct train_rows *r, size_t row)
 {
-    int rc = conversation_render(&s->renderer, row, where, &b->chat, e);
-    if (rc != 0) return rc;
-    if (token_row_reserve(&b->row, b->chat.ids.n) != 0)
-        return err_set(e, ERR_NOMEM, where, "cannot read %s: out of memory", where);
-    b->row.n = b->chat.ids.n;
-    r->n_open_turn += (uint64_t)b->chat.n_open;
-    for (size_t i = 0; i < b->row.n; i++) {
-        b->row.ids[i] = b->chat.ids.ids[i];
-        b->row.labels[i] = b->chat.trained[i] ? b->row.ids[i] : LABEL_NONE;
+    size_t n = 0;
+    for (size_t i = r->start[row] + 1; i < r->start[row + 1]; i++) n += r->labels[i] != LABEL_NONE;
+    return n;
+}
+
+size_t train_row_given(const struct train_rows *r, size_t row)
+{
+    size_t i = r->start[row] + 1;
+    while (i < r->start[row + 1] && r->labels[i] == LABEL_NONE) i++;
+    return i - r->start[row];
+}
+
+size_t train_rows_longest_unit(const struct train_rows *r)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < r->n_row; i += r->unit) {
+        size_t n = r->start[i + r->unit] - r->start[i];
+        if (n > longest) longest = n;
     }
-    return 0;
+    return longest;
 }
 
-static int take_row(struct train_rows *r, struct row_buffer *b, const struct train_rows_source *s, const json_t *row,
-                    uint64_t line, struct err *e)
+json_t *train_rows_verdicts(const struct train_rows *r)
 {
-    char where[320];
-    snprintf(where, sizeof(where), "\"%.250s\" line %llu", s->path, (unsigned long long)line);
-    int rc = s->is_chat ? read_chat(b, s, row, where, r, e) : token_row_read(&b->row, row, s->n_vocab, where, e);
-    if (rc != 0) return rc;
-    r->n_read++;
-    if (b->row.n > s->max_length) {
-        if (!s->drop_too_long)
-            return err_set(e, ERR_INPUT, where,
-                           "cannot use %s: it has %zu tokens, max_length is %zu (too_long: drop leaves such rows out)",
-                           where, b->row.n, s->max_length);
-        r->n_too_long++;
-        return 0;
+    json_t *counts = json_object();
+    for (int v = 0; v < ROW_N_VERDICT; v++) {
+        json_t *n = json_integer((json_int_t)r->n_verdict[v]);
+        if (json_object_set_new(counts, row_verdict_name((enum row_verdict)v), n) == 0) continue;
+        json_decref(counts);
+        return NULL;
     }
-    rc = token_row_check_target(&b->row, where, e);
-    if (rc == 0 && train_rows_add(r, b->row.ids, b->row.labels, b->row.n, (uint32_t)line) != 0)
-        rc = err_set(e, ERR_NOMEM, where, "cannot read %s: out of memory", where);
-    return rc;
-}
-
-/* --- duplicates --- */
-
-struct keyed_row {
-    uint64_t hash;
-    size_t row;
-};
-
-static int by_hash(const void *a, const void *b)
-{
-    const struct keyed_row *x = a, *y = b;
-    if (x->hash != y->hash) return x->hash < y->hash ? -1 : 1;
-    return x->row < y->row ? -1 : x->row > y->row;
-}
-
-/* FNV-1a over the tokens of a row; equal hashes are compared in full. */
-static uint64_t row_hash(const struct train_rows *r, size_t row)
-{
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = r->start[row]; i < r->start[row + 1]; i++) h = (h ^ (uint32_t)r->ids[i]) * 0x100000001b3u;
-    return h;
-}
-
-static bool same_rows(const struct train_rows *r, size_t a, size_t b)
-{
-    size_t n = train_row_len(r, a);
-    return n == train_row_len(r, b) && memcmp(r->ids + r->start[a], r->ids + r->start[b], n * sizeof(*r->ids)) == 0 &&
-           memcmp(r->labels + r->start[a], r->labels + r->start[b], n * sizeof(*r->labels)) == 0;
-}
-
-static int count_duplicates(struct train_rows *r)
-{
-    struct keyed_row *key = mem_try_array(r->n_row, sizeof(*key));
-    if (key == NULL) return -ERR_NOMEM;
-    for (size_t i = 0; i < r->n_row; i++) key[i] = (struct keyed_row){row_hash(r, i), i};
-    qsort(key, r->n_row, sizeof(*key), by_hash);
-    for (size_t i = 1; i < r->n_row; i++)
-        r->n_duplicate += key[i].hash == key[i - 1].hash && same_rows(r, key[i].row, key[i - 1].row);
-    mem_free(key);
-    return 0;
-}
-
-int train_rows_load(struct train_rows *out, const struct train_rows_source *s, struct err *e)
-{
-    struct json_lines lines;
-    struct row_buffer b = {0};
-    json_t *row = NULL;
-    *out = (struct train_rows){0};
-    int rc = json_lines_open(&lines, s->path, LINE_MAX_BYTES, e);
-    if (rc != 0) return rc;
-    while ((rc = json_lines_next(&lines, &row, e)) == 1) {
-        rc = take_row(out, &b, s, row, lines.line_no, e);
-        json_decref(row);
-        if (rc != 0) break;
-    }
-    if (rc == 0 && out->n_row == 0)
-        rc = err_set(e, ERR_INPUT, s->path, "cannot tune with \"%s\": it has no rows%s", s->path,
-                     out->n_too_long > 0 ? " that are short enough" : "");
-    if (rc == 0 && count_duplicates(out) != 0)
-        rc = err_set(e, ERR_NOMEM, s->path, "cannot read \"%s\": out of memory", s->path);
-    trained_tokens_deinit(&b.chat);
-    token_row_deinit(&b.row);
-    json_lines_close(&lines);
-    if (rc != 0) train_rows_deinit(out);
-    return rc;
+    return counts;
 }

@@ -13,46 +13,10 @@
 #include "ground/json/json.h"
 #include "ground/sys/machine.h"
 #include "lifecycle/train/manifest.h"
-#include "lifecycle/train/sample.h"
-#include "lifecycle/train/trainer_int.h"
+#include "lifecycle/train/preference.h"
+#include "lifecycle/train/preview.h"
 
-enum { YAML_MAX_BYTES = 1 << 20, SAMPLE_MAX_BYTES = 1 << 16, CHECKPOINTS_A_RUN = 10 };
-
-/* --- notes for people --- */
-
-static void note_rows(const struct trainer *t, const struct train_rows *r, const char *path)
-{
-    char line[512];
-    int n = snprintf(line, sizeof(line), "%s: %zu rows, %zu tokens, %llu of them trained, longest row %zu", path,
-                     r->n_row, r->n_id, (unsigned long long)r->n_target, r->longest);
-    if (r->n_too_long > 0 && n > 0 && (size_t)n < sizeof(line))
-        n += snprintf(line + n, sizeof(line) - (size_t)n, "; %llu dropped as too long",
-                      (unsigned long long)r->n_too_long);
-    if (r->n_duplicate > 0 && n > 0 && (size_t)n < sizeof(line))
-        n += snprintf(line + n, sizeof(line) - (size_t)n, "; %llu are duplicates", (unsigned long long)r->n_duplicate);
-    if (r->n_open_turn > 0 && n > 0 && (size_t)n < sizeof(line))
-        snprintf(line + n, sizeof(line) - (size_t)n,
-                 "; %llu answers without an end token: the model will not learn to stop",
-                 (unsigned long long)r->n_open_turn);
-    t->rq->note(t->rq->arg, line);
-}
-
-static int show_data(const struct trainer *t, struct err *e)
-{
-    if (t->rq->note == NULL) return 0;
-    note_rows(t, &t->rows, t->cfg->data);
-    if (t->cfg->eval_data != NULL) note_rows(t, &t->eval_rows, t->cfg->eval_data);
-    struct buf text;
-    buf_init(&text, SAMPLE_MAX_BYTES);
-    int rc = buf_printf(&text, "first row, trained parts in [[ ]]:\n");
-    if (rc == 0) rc = sample_format(&t->rows, 0, t->rq->tok, &text);
-    if (rc == 0)
-        t->rq->note(t->rq->arg, text.data);
-    else
-        rc = err_set(e, ERR_NOMEM, NULL, "cannot show a row: out of memory");
-    buf_deinit(&text);
-    return rc;
-}
+enum { YAML_MAX_BYTES = 1 << 20, CHECKPOINTS_A_RUN = 10 };
 
 /* --- state --- */
 
@@ -117,6 +81,7 @@ static int open_dir(struct trainer *t, struct err *e)
     if (rc == 0) rc = manifest_digest(manifest, t->state.inputs, e);
     if (rc == 0 && !t->rq->resume) rc = create_dir(t, manifest, e);
     if (rc == 0) rc = run_dir_open(&t->dir, t->cfg->output, e);
+    if (rc == 0 && !t->rq->resume) rc = preview_save_refused(t, e);
     if (rc == 0 && t->rq->resume) rc = run_dir_manifest(&t->dir, &was, e);
     if (rc == 0 && t->rq->resume) rc = manifest_compare(was, manifest, t->cfg->output, e);
     if (rc == 0) t->checkpoints = path_join(t->cfg->output, "checkpoints");
@@ -143,7 +108,13 @@ static int step_event(struct trainer *t, const struct step_result *r, double ste
     json_t *event = json_pack("{s:s,s:I,s:f,s:f,s:f,s:f,s:I,s:f,s:f}", "event", "step", "step", (json_int_t)s->step,
                               "epoch", p.epoch, "lr", p.lr, "loss", p.loss, "grad_norm", p.grad_norm, "n_target",
                               (json_int_t)r->n_target, "tok_s", p.tok_s, "eta_s", p.eta_s);
-    int rc = run_dir_event(&t->dir, event, e);
+    int rc = t->preference != NULL && preference_event(t, r, event) != 0
+                 ? err_set(e, ERR_NOMEM, NULL, "cannot note a step: out of memory")
+                 : 0;
+    if (rc == 0)
+        rc = run_dir_event(&t->dir, event, e);
+    else
+        json_decref(event);
     if (rc == 0 && t->rq->progress != NULL) t->rq->progress(t->rq->arg, &p);
     return rc;
 }
@@ -223,7 +194,8 @@ static void fill_result(const struct trainer *t, struct train_result *out)
 {
     const struct checkpoint *s = &t->state;
     double seconds = s->seconds > 0 ? s->seconds : 1e-9;
-    *out = (struct train_result){.steps = s->step,
+    *out = (struct train_result){.rows = out->rows,
+                                 .steps = s->step,
                                  .train_loss = s->train_loss,
                                  .seconds = s->seconds,
                                  .eval_loss = s->best != NULL ? s->best_loss : s->eval_loss,
@@ -255,7 +227,8 @@ static bool take_done(const struct trainer *t, struct train_result *out)
 {
     json_t *event = t->rq->resume ? run_dir_done(&t->dir) : NULL;
     if (event == NULL) return false;
-    *out = (struct train_result){.steps = (uint64_t)number_of(event, "steps"),
+    *out = (struct train_result){.rows = out->rows,
+                                 .steps = (uint64_t)number_of(event, "steps"),
                                  .train_loss = number_of(event, "train_loss"),
                                  .eval_loss = number_of(event, "eval_loss"),
                                  .tok_s = number_of(event, "tok_s"),
@@ -277,11 +250,15 @@ int train_run(const struct train_request *rq, struct train_result *out, struct e
     int rc = trainer_setup(&t, rq, e);
     if (rc == 0) rc = open_dir(&t, e);
     if (rc != 0) goto out;
+    out->rows = (struct train_door){t.rows.n_read, t.rows.n_refused, {0}};
+    memcpy(out->rows.n_verdict, t.rows.n_verdict, sizeof(out->rows.n_verdict));
     if (take_done(&t, out)) goto out;
     if (rq->resume)
         rc = load_state(&t, e);
     else
-        rc = show_data(&t, e);
+        rc = preview_data(&t, e);
+    if (rc == 0 && t.preference != NULL) rc = preference_measure(&t, e);
+    if (rc == 0 && !rq->resume) rc = preview_run(&t, e);
     if (rc == 0) rc = all_steps(&t, e);
     if (rc == 0) rc = finish(&t, out, e);
 out:

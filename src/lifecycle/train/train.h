@@ -40,7 +40,13 @@ struct train_request {
     void (*progress)(void *arg, const struct train_progress *p);
 };
 
+/* What became of the rows of data at the door. */
+struct train_door {
+    uint64_t n_read, n_refused, n_verdict[ROW_N_VERDICT];
+};
+
 struct train_result {
+    struct train_door rows;
     uint64_t steps;
     double train_loss; /* of the last step */
     double eval_loss;  /* NaN: no eval_data */

@@ -24,17 +24,26 @@ struct trainer {
     size_t n_param;
     struct optimizer *optimizer;
     struct tape *tape;
-    float *loss;     /* [cap_target] of a part */
-    uint32_t *order; /* [n_row] of `epoch` */
-    uint64_t epoch;  /* UINT64_MAX: none yet */
+    struct tape_options tape_room; /* what it was made with */
+    struct preference *preference; /* NULL: sft */
+    float *loss;                   /* [cap_target] of a part */
+    uint32_t *order;               /* [n_row] of `epoch` */
+    uint64_t epoch;                /* UINT64_MAX: none yet */
     struct run_dir dir;
     char *checkpoints;       /* its path */
     struct checkpoint state; /* what the next checkpoint says; its arrays are host copies */
 };
 
+/* Implicit rewards of chosen (or good) and rejected (or bad) answers: sums, and how many. */
+struct preference_metrics {
+    double reward[2], accuracy, kl;
+    uint64_t n[2];
+};
+
 /* What one optimizer step found. */
 struct step_result {
     double loss, grad_norm, lr;
+    struct preference_metrics preference;
     uint64_t n_target, n_tok, n_row;
 };
 
@@ -45,8 +54,8 @@ int trainer_step(struct trainer *t, uint64_t step, struct step_result *out, stru
 /* Mean loss a target token over eval_rows. */
 int trainer_eval(struct trainer *t, double *loss, struct err *e) MUST_CHECK;
 
-/* The micro-batch of eval_rows that begins at row `first`: their numbers into row[eval_pack.cap_row], which may be the
- * packer's own list; returns how many. */
+/* The micro-batch of eval_rows that begins at example `first`: their numbers into row, which may be the packer's own
+ * list; returns how many. */
 size_t trainer_eval_rows(const struct trainer *t, size_t first, uint32_t *row);
 
 /* --- trainer_target.c --- */

@@ -6,19 +6,32 @@
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/sys/machine.h"
-#include "lifecycle/train/trainer_int.h"
+#include "lifecycle/train/preference.h"
 
 /* --- rows --- */
+
+static enum example_kind example_kind_of(const struct train_config *c)
+{
+    static const enum example_kind kind[] = {[METHOD_SFT] = EXAMPLE_ANSWER,
+                                             [METHOD_DPO] = EXAMPLE_PAIR,
+                                             [METHOD_ORPO] = EXAMPLE_PAIR,
+                                             [METHOD_KTO] = EXAMPLE_JUDGED};
+    return kind[c->method.kind];
+}
 
 static int load_rows(struct trainer *t, const char *path, struct train_rows *out, struct err *e)
 {
     const struct train_config *c = t->cfg;
     const struct model_params *p = model_params(t->rq->model);
     struct train_rows_source s = {.path = path,
-                                  .is_chat = c->data_format == DATA_CHAT,
+                                  .is_chat = c->is_chat,
+                                  .form = c->form,
+                                  .kind = example_kind_of(c),
                                   .n_vocab = p->n_vocab,
-                                  .renderer = {t->rq->tmpl, t->rq->tok},
-                                  .drop_too_long = c->drop_too_long};
+                                  .too_long = c->too_long,
+                                  .drop_duplicates = c->drop_duplicates,
+                                  .strict = c->strict};
+    conversation_renderer_init(&s.renderer, t->rq->tmpl, t->rq->tok);
     s.max_length = (size_t)(c->max_length > 0 ? c->max_length : p->n_ctx_train);
     model_set_context(t->rq->model, (int)s.max_length);
     if (s.is_chat && (t->rq->tok == NULL || t->rq->tmpl == NULL))
@@ -32,7 +45,7 @@ static int load_data(struct trainer *t, struct err *e)
     int rc = load_rows(t, t->cfg->data, &t->rows, e);
     if (rc == 0 && t->cfg->eval_data != NULL) rc = load_rows(t, t->cfg->eval_data, &t->eval_rows, e);
     if (rc != 0) return rc;
-    train_plan_make(&t->plan, t->cfg, t->rows.n_row);
+    train_plan_make(&t->plan, t->cfg, t->rows.n_row / t->rows.unit);
     t->epoch = UINT64_MAX;
     t->order = mem_try_array(t->rows.n_row, sizeof(*t->order));
     if (t->order == NULL) return err_set(e, ERR_NOMEM, NULL, "cannot tune with %zu rows: out of memory", t->rows.n_row);
@@ -40,7 +53,7 @@ static int load_data(struct trainer *t, struct err *e)
     rc = packer_init(&t->pack, &t->rows, batch, budget, t->cfg->packing, e);
     if (rc == 0 && t->cfg->eval_data != NULL)
         rc = packer_init(&t->eval_pack, &t->eval_rows, batch, budget, t->cfg->packing, e);
-    return rc;
+    return rc == 0 && t->cfg->method.kind != METHOD_SFT ? preference_setup(t, e) : rc;
 }
 
 /* --- tape --- */
@@ -90,10 +103,22 @@ static void survey_steps(struct trainer *t, struct extent *x)
 static void survey_eval(struct trainer *t, struct extent *x)
 {
     struct packer *p = &t->eval_pack;
-    for (size_t i = 0, n; i < t->eval_rows.n_row; i += n) {
+    for (size_t i = 0, n; t->eval_rows.n_row > 0 && i < t->eval_rows.n_row / t->eval_rows.unit; i += n) {
         n = trainer_eval_rows(t, i, p->order);
         lay_out(p, p->order, n, x);
     }
+}
+
+/* Comparing steps lay rows out in more than one way: they take what packing guarantees. */
+static void survey(struct trainer *t, struct extent *x)
+{
+    size_t n_target;
+    if (t->preference != NULL) {
+        preference_extent(t, &x->tok, &x->segment, &n_target);
+        return;
+    }
+    survey_steps(t, x);
+    survey_eval(t, x);
 }
 
 static void note_memory(const struct trainer *t, const struct tape_options *opt)
@@ -111,7 +136,7 @@ static void note_memory(const struct trainer *t, const struct tape_options *opt)
 static void advise(const struct trainer *t, const struct tape_options *opt, char *out, size_t size)
 {
     const struct model *m = t->rq->model;
-    size_t longest = larger(t->rows.longest, t->eval_rows.longest);
+    size_t longest = larger(train_rows_longest_unit(&t->rows), train_rows_longest_unit(&t->eval_rows));
     const char *with = opt->recompute ? "" : "with recompute ";
     struct tape_options o = *opt;
     o.recompute = true;
@@ -123,7 +148,7 @@ static void advise(const struct trainer *t, const struct tape_options *opt, char
         snprintf(out, size, "%stoken_budget %d fits", with, fit);
     } else {
         o.max_tok = (int)longest;
-        o.max_segment = 1;
+        o.max_segment = (int)t->rows.unit;
         snprintf(
             out, size,
             "%sthe longest row alone, %zu tokens, takes %zu: a higher memory_limit or a lower max_length is needed",
@@ -150,8 +175,7 @@ static int make_tape(struct trainer *t, struct err *e)
 {
     const struct train_config *c = t->cfg;
     struct extent x = {0};
-    survey_steps(t, &x);
-    survey_eval(t, &x);
+    survey(t, &x);
     struct tape_options opt = {.max_tok = (int)x.tok,
                                .max_segment = (int)x.segment,
                                .rank = t->cfg->full ? 0 : adapter_get_options(t->adapter)->rank,
@@ -162,6 +186,7 @@ static int make_tape(struct trainer *t, struct err *e)
     opt.max_bytes = c->memory_limit_bytes > 0 ? c->memory_limit_bytes : machine.memory_available_bytes / 2;
     if (c->recompute == RECOMPUTE_AUTO && opt.max_bytes > 0)
         opt.recompute = tape_bytes(t->rq->model, &opt) > opt.max_bytes;
+    t->tape_room = opt;
     note_memory(t, &opt);
     int rc = check_memory(t, &opt, e);
     if (rc == 0) rc = tape_new(&t->tape, t->rq->model, &opt, e);
@@ -177,7 +202,9 @@ static int make_host_arrays(struct trainer *t, struct err *e)
     s->n_optimizer = optimizer_bytes(t->optimizer);
     s->optimizer = mem_try_alloc(s->n_optimizer);
     if (t->cfg->early_stop > 0) s->best = mem_try_array(t->n_param, sizeof(float));
-    t->loss = mem_try_array(larger(t->pack.cap_target, t->eval_pack.cap_target), sizeof(float));
+    size_t n_tok, n_segment, n_target = larger(t->pack.cap_target, t->eval_pack.cap_target);
+    if (t->preference != NULL) preference_extent(t, &n_tok, &n_segment, &n_target);
+    t->loss = mem_try_array(n_target, sizeof(float));
     if (s->params == NULL || s->optimizer == NULL || (t->cfg->early_stop > 0 && s->best == NULL) || t->loss == NULL)
         return err_set(e, ERR_NOMEM, NULL, "cannot tune: no memory for the state of %zu parameters", t->n_param);
     s->train_loss = s->eval_loss = s->best_loss = (double)NAN;
@@ -207,6 +234,7 @@ void trainer_deinit(struct trainer *t)
     tape_free(t->tape);
     optimizer_free(t->optimizer);
     adapter_free(t->adapter);
+    preference_free(t->preference);
     weights_free(t->weights);
     packer_deinit(&t->pack);
     packer_deinit(&t->eval_pack);

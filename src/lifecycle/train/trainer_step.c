@@ -2,7 +2,7 @@
  * is computed, so micro-batches and their parts add up to one mean over target tokens. */
 #include <math.h>
 
-#include "lifecycle/train/trainer_int.h"
+#include "lifecycle/train/preference.h"
 
 /* Sum over the part of count * loss, in the order of targets. */
 static int add_losses(const struct trainer *t, const struct packer *p, uint64_t step, double *sum, struct err *e)
@@ -30,13 +30,14 @@ static int run_rows(struct trainer *t, struct packer *p, const uint32_t *row, si
     return 0;
 }
 
-static uint64_t count_targets(const struct train_rows *r, const uint32_t *row, size_t n, uint64_t *n_tok)
+static uint64_t count_targets(const struct train_rows *r, const uint32_t *example, size_t n, uint64_t *n_tok)
 {
     uint64_t n_target = 0;
     *n_tok = 0;
-    for (size_t k = 0; k < n; k++) {
-        *n_tok += train_row_len(r, row[k]);
-        for (size_t i = r->start[row[k]] + 1; i < r->start[row[k] + 1]; i++) n_target += r->labels[i] != LABEL_NONE;
+    for (size_t k = 0; k < n * r->unit; k++) {
+        size_t row = example[k / r->unit] * r->unit + k % r->unit;
+        *n_tok += train_row_len(r, row);
+        n_target += train_row_targets(r, row);
     }
     return n_target;
 }
@@ -66,6 +67,10 @@ int trainer_step(struct trainer *t, uint64_t step, struct step_result *out, stru
     *out = (struct step_result){.lr = train_lr(t->cfg, step, t->plan.n_step), .n_row = end - begin};
     out->n_target = count_targets(&t->rows, t->order + begin, end - begin, &out->n_tok);
     dev_zero(t->dev, t->grads, t->n_param);
+    if (t->preference != NULL) {
+        int rc = preference_gradient(t, t->order + begin, end - begin, step, out, e);
+        return rc != 0 ? rc : update(t, step, out, e);
+    }
     double sum = 0;
     for (size_t i = begin; i < end; i += micro) {
         size_t n = end - i < micro ? end - i : micro;
@@ -78,13 +83,15 @@ int trainer_step(struct trainer *t, uint64_t step, struct step_result *out, stru
 
 size_t trainer_eval_rows(const struct trainer *t, size_t first, uint32_t *row)
 {
-    size_t left = t->eval_rows.n_row - first, n = left < t->eval_pack.cap_row ? left : t->eval_pack.cap_row;
+    size_t unit = t->eval_rows.unit, left = t->eval_rows.n_row / unit - first, most = t->eval_pack.cap_row / unit;
+    size_t n = left < most ? left : most;
     for (size_t k = 0; k < n; k++) row[k] = (uint32_t)(first + k);
     return n;
 }
 
 int trainer_eval(struct trainer *t, double *loss, struct err *e)
 {
+    if (t->preference != NULL) return preference_eval(t, loss, e);
     struct packer *p = &t->eval_pack;
     double sum = 0;
     for (size_t i = 0, n; i < t->eval_rows.n_row; i += n) {
