@@ -1,5 +1,5 @@
-/* The Chinese forms of messages about the catalogue and plans, looked through before the others. Owns the table only; what
- * holds of message_zh_table.c holds here. */
+/* The Chinese forms of messages about the catalogue and plans, looked through before the others. Owns the table only;
+ * what holds of message_zh_table.c holds here. */
 #include "doors/cli/message_zh.h"
 
 /* clang-format off */
