@@ -129,7 +129,7 @@ run modles; check near_group 2 - 'did you mean models\?'
 run models lst; check near_subcommand 2 - 'one of list, show, alias is needed after models'
 run version --thread 3; check near_global 2 - 'did you mean --threads\?'
 run tokenize m --text a --file b; check both_given 2 - '--text and --file are both given, one is needed'
-run tune --method grpo; check refused_choice 2 - 'this version does not support it, it has sft, dpo, orpo, kto'
+run tune --method ppo; check unknown_choice 2 - 'is not one of sft, dpo, orpo, kto, grpo'
 run plan --hardware x --model y; check unknown_hardware 2 - 'cannot find hardware "x" in the catalogue'
 run verison --json; check error_json_status 2 '' -
 json error_json 'set(o) == {"error"} and o["error"]["code"] == "usage" and o["error"]["object"] == "verison" and o["error"]["message"].startswith("cannot run")'

@@ -577,7 +577,8 @@ static void test_refused(void **state)
         {"method=sft", "beta=0.2", "method sft: that method has no such field", -ERR_USAGE},
         {"method=orpo", "dpo_loss=ipo", "dpo_loss and method orpo", -ERR_USAGE},
         {"method=dpo", "lambda=0.2", "lambda and method dpo", -ERR_USAGE},
-        {"method=grpo", "seed=1", "does not support it", -ERR_UNSUPPORTED},
+        {"method=grpo", "data_format=chat", "rewards is empty", -ERR_USAGE},
+        {"method=dpo", "beta=0", "beta 0: it must be above 0", -ERR_USAGE},
         {"method=kto", "seed=1", "label", -ERR_INPUT},
         {"method=sft", "seed=1", "ids", -ERR_INPUT},
     };

@@ -485,8 +485,10 @@ static void test_refusals(void **state)
         const char *field;
         int code;
         const char *says;
-    } cases[] = {{"method=grpo", -ERR_UNSUPPORTED,
-                  "cannot set \"method\" to \"grpo\": this version does not support it, it has sft, dpo, orpo, kto"},
+    } cases[] = {{"method=grpo", -ERR_USAGE, "tokens has no text that rewards could judge"},
+                 {"method=ppo", -ERR_USAGE, "\"ppo\" is not one of sft, dpo, orpo, kto, grpo"},
+                 {"group_size=4", -ERR_USAGE, "group_size and method sft: that method has no such field"},
+                 {"rewards={\"type\":\"json\"}", -ERR_USAGE, "rewards and method sft"},
                  {"adapter=qlora", -ERR_UNSUPPORTED, "weights are F32, not quantized"},
                  {"target_modules=q_proj,lm_head", -ERR_USAGE, "\"lm_head\""},
                  {"betas=0.9", -ERR_USAGE, "betas has 1"},
