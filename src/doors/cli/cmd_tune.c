@@ -8,6 +8,7 @@
 #include "doors/cli/progress.h"
 #include "doors/cli/registry_print.h"
 #include "doors/cli/tune_fields.h"
+#include "doors/cli/tune_preset.h"
 #include "ground/base/file.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
@@ -122,6 +123,8 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
     struct vocab_source vocab;
     struct train_result result;
     struct view view = {.c = c};
+    struct tune_preset preset = {0};
+    if (!resume) tune_preset_begin(&preset, fields);
     int rc = train_config_precision(fields, c->precision, &mine.precision, e);
     mine.threads = train_config_threads(fields, c->threads);
     if (rc == 0) rc = tune_places_find(&places, c, fields, e);
@@ -133,6 +136,7 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
     if (rc == 0) rc = cli_device(&mine, &d, e);
     if (rc == 0) rc = cli_model_open(&m, &mine, d, cfg.base, e);
     if (rc == 0 && cfg.is_chat) rc = cli_model_check_text(&m, e);
+    if (rc == 0) rc = tune_preset_fill(&preset, fields, &cfg, &places, &m, show_note, &view, e);
     if (rc == 0) rc = model_file_vocab(m.file, &vocab, e);
     if (rc == 0) {
         struct train_request rq = {.config = &cfg,

@@ -96,6 +96,9 @@
     {.name = "token_budget", .type = PARAM_INT, .unit = "tokens", .min = 1, .max = 1e7, .initial = "2048",              \
      .help_en = "most tokens computed at once; a larger micro-batch is computed in parts",                              \
      .help_zh = "一次最多计算的词元数；更大的微批分批计算"},                                                          \
+    {.name = "preset", .type = PARAM_CHOICE, .choices = "auto|on|off", .initial = "auto",                               \
+     .help_en = "choose what is not given from the model, the rows and the memory; auto: where nothing of it is given",  \
+     .help_zh = "按模型、数据行数与内存选择未给出的字段；auto：仅当这些字段都未给出时"},                                \
     {.name = "seed", .type = PARAM_INT, .min = 0, .max = 9e15, .initial = "0",                                          \
      .help_en = "of the adapter's start and of the order of rows", .help_zh = "适配器初值与数据顺序的种子"},            \
     {.name = "precision", .type = PARAM_CHOICE, .choices = "auto|deterministic|reference",                              \
