@@ -9,7 +9,9 @@
 #include "doors/cli/registry_print.h"
 #include "doors/cli/tune_fields.h"
 #include "doors/cli/tune_preset.h"
+#include "doors/cli/tune_sweep.h"
 #include "ground/base/file.h"
+#include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
 #include "lifecycle/train/params.h"
@@ -35,6 +37,12 @@ static const struct param params[] = {
      .metavar = "DIR",
      .help_en = "take the fields of another run",
      .help_zh = "采用另一次运行的字段"},
+    {.name = "grid",
+     .type = PARAM_STRING,
+     .flags = PARAM_REPEAT,
+     .metavar = "KEY=V1,V2",
+     .help_en = "a run for each of these values of a field; several grids: for each combination",
+     .help_zh = "该字段的每个值各运行一次；多个 grid 时各种组合都运行"},
     {.name = "resume",
      .type = PARAM_STRING,
      .metavar = "DIR",
@@ -113,7 +121,7 @@ static void print_result(const struct cli *c, const char *run, bool full, const 
         printf(cli_text(c, "loss on eval_data: %.4f\n", "eval_data 上的损失：%.4f\n"), r->eval_loss);
 }
 
-static int tune(const struct cli *c, struct param_set *fields, bool resume, struct err *e)
+static int tune(const struct cli *c, struct param_set *fields, bool resume, struct train_result *result, struct err *e)
 {
     struct cli mine = *c;
     struct train_config cfg;
@@ -121,7 +129,6 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
     struct cli_model m = {0};
     struct dev *d = NULL;
     struct vocab_source vocab;
-    struct train_result result;
     struct view view = {.c = c};
     struct tune_preset preset = {0};
     if (!resume) tune_preset_begin(&preset, fields);
@@ -152,11 +159,10 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
                                    .interrupted = interrupted,
                                    .note = show_note,
                                    .progress = show_progress};
-        rc = train_run(&rq, &result, e);
+        rc = train_run(&rq, result, e);
     }
     if (view.begun) progress_end(&view.progress);
     if (rc == 0) rc = registry_record_run(c, "tune", cfg.output, e);
-    if (rc == 0) print_result(c, cfg.output, cfg.full, &result);
     cli_model_close(&m);
     dev_free(d);
     tune_places_deinit(&places);
@@ -165,9 +171,15 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
 
 static int run(const struct cli *c, const struct param_set *args, struct err *e)
 {
+    if (param_count(args, "grid") > 0) return tune_sweep(c, args, tune, e);
     struct param_set *fields = param_set_new(train_params, train_n_param);
+    struct train_result result;
+    char *place = NULL;
     int rc = tune_fields_read(fields, args, e);
-    if (rc == 0) rc = tune(c, fields, param_str(args, "resume") != NULL, e);
+    if (rc == 0) place = mem_strdup(param_str(fields, "output")); /* as it was given, for people */
+    if (rc == 0) rc = tune(c, fields, param_str(args, "resume") != NULL, &result, e);
+    if (rc == 0) print_result(c, place, str_eq(param_str(fields, "adapter"), "full"), &result);
+    mem_free(place);
     param_set_free(fields);
     return rc;
 }
@@ -176,7 +188,8 @@ const struct command cmd_tune = {
     .name = "tune",
     .summary_en = "tune a model on your data: an adapter, or the model in full",
     .summary_zh = "用您的数据微调模型：得到适配器，或全量微调的模型",
-    .usage = "--run FILE.yaml [--set KEY=VALUE]... | --base MODEL --data FILE --output DIR [FIELDS] | --resume DIR",
+    .usage = "--run FILE.yaml [--set KEY=VALUE]... | --base MODEL --data FILE [FIELDS] | --from DIR [--set "
+             "KEY=VALUE]... | --resume DIR",
     .example = "tailor tune --base model.gguf --data train.jsonl --output runs/first",
     .params = params,
     .n_param = N_ELEM(params),

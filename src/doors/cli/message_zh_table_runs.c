@@ -18,6 +18,22 @@ const struct message_zh message_zh_table_runs[] = {
     {"token_budget *: more tokens at once do not fit in * for the backward pass", "token_budget $1：$2 容不下更多词元的反向传播"},
     {"cannot name a run after \"*\": the name is too long", "不能以“$1”为运行命名：名称过长"},
     {"cannot name the run: * to * are taken, output is needed", "无法为运行命名：$1 到 $2 均已占用，请给出 output"},
+
+    /* --- looking at runs --- */
+    {"cannot read the run \"*\": no tuning run is there", "无法读取运行“$1”：其中没有微调运行"},
+
+    /* --- sweeps --- */
+    {"run * of *: *", "第 $1/$2 次运行：$3"},
+    {"cannot sweep over *: the value * is there twice", "不能遍历 $1：值 $2 重复"},
+    {"cannot sweep over \"*\": KEY=VALUE,VALUE... is needed", "不能遍历“$1”：应写成 字段=值,值…"},
+    {"cannot sweep over output: every run has a place of its own under it", "不能遍历 output：每次运行在其下各有位置"},
+    {"cannot sweep over * fields, * are possible", "不能遍历 $1 个字段，最多 $2 个"},
+    {"cannot sweep over * twice: all its values go into one grid", "不能两次遍历 $1：它的所有值应写在一个 grid 中"},
+    {"cannot sweep over more than * runs", "一次遍历不能超过 $1 次运行"},
+    {"cannot name a run of the sweep: its values are too long", "无法为遍历中的运行命名：值过长"},
+    {"cannot sweep into \"*\": something else is there", "不能遍历到“$1”：其中有别的内容"},
+    {"cannot sweep into \"*\": it holds a sweep of other fields or values", "不能遍历到“$1”：其中是字段或取值不同的遍历"},
+    {"cannot resume with a grid: the same command goes on with a sweep", "--resume 不能与 --grid 同用：再次执行同一命令即可继续遍历"},
     {NULL, NULL},
 };
 /* clang-format on */
