@@ -218,7 +218,35 @@ static void test_unknown_type(void **state)
     assert_int_equal(rc, -ERR_USAGE);
     assert_string_equal(e.msg,
                         "cannot make a model: no type \"Q9_9\", expected F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, "
-                        "Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4");
+                        "Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4, Q5_K_M, Q5_K_S, Q4_K_M, Q4_K_S, "
+                        "Q3_K_L, Q3_K_M, Q3_K_S");
+    mem_free(path);
+}
+
+/* A mix gives more bits to what matters more; rows of 64 are no whole blocks of its types, so others stand for them. */
+static void test_mix(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum tensor_type type;
+    } want[] = {{"blk.1.attn_q.weight", TENSOR_Q5_0},
+                {"blk.0.attn_v.weight", TENSOR_Q5_0},
+                {"blk.1.attn_v.weight", TENSOR_Q8_0},
+                {"blk.1.ffn_down.weight", TENSOR_Q8_0},
+                {"token_embd.weight", TENSOR_Q8_0}};
+    int rc;
+    struct err e = {0};
+    struct model_file *f;
+    char *path = path_join(dir, "mix.gguf");
+    const char *const arg[] = {path, "--preset=tiny", "--type=Q4_K_M"};
+    json_decref(run_command(&cmd_make_model, 1, &rc, &e, 3, arg));
+    assert_int_equal(rc, 0);
+    assert_int_equal(model_file_open(&f, path, &e), 0);
+    for (size_t i = 0; i < N_ELEM(want); i++) {
+        assert_int_equal(model_file_find(f, want[i].name)->type, want[i].type);
+    }
+    model_file_close(f);
     mem_free(path);
 }
 
@@ -310,8 +338,13 @@ static void test_check_names_tensor(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_models), cmocka_unit_test(test_architectures), cmocka_unit_test(test_unknown_type),
-        cmocka_unit_test(test_seed),   cmocka_unit_test(test_inspect),       cmocka_unit_test(test_check_names_tensor),
+        cmocka_unit_test(test_models),
+        cmocka_unit_test(test_architectures),
+        cmocka_unit_test(test_unknown_type),
+        cmocka_unit_test(test_mix),
+        cmocka_unit_test(test_seed),
+        cmocka_unit_test(test_inspect),
+        cmocka_unit_test(test_check_names_tensor),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -69,7 +69,9 @@ static void no_pattern_hides_another(void **state)
 {
     (void)state;
     none_is_hidden(message_zh_table_plan);
+    none_is_hidden(message_zh_table_tune);
     none_is_hidden(message_zh_table);
+    none_is_hidden(message_zh_table_reasons);
 }
 
 /* A file's own bytes may stand in a message: they neither hang the matching nor get lost. */

@@ -514,6 +514,45 @@ static void test_refusals(void **state)
     place_free(dir);
 }
 
+/* Noise is a row's own: however rows are cut into micro-batches they learn the same, and not what they learn without.
+ */
+static void test_neftune(void **state)
+{
+    (void)state;
+    static const char *const cut[][2] = {
+        {"batch_size=8", "grad_accum=1"}, {"batch_size=2", "grad_accum=4"}, {"token_budget=40", "batch_size=8"}};
+    char *dir = place_new();
+    struct err e = {0};
+    double loss[4];
+    write_rows(dir, "data", 24);
+    char *data = field_of("data", dir, "data");
+    for (int k = 0; k < 4; k++) {
+        char name[16];
+        struct train_result r;
+        snprintf(name, sizeof(name), "run%d", k);
+        char *out = field_of("output", dir, name);
+        const char *fields[] = {"base=tests/data/golden/models/llama",
+                                data,
+                                out,
+                                "data_format=tokens",
+                                "rank=4",
+                                "lr=0.01",
+                                "epochs=2",
+                                "precision=reference",
+                                cut[k % 3][0],
+                                cut[k % 3][1],
+                                k < 3 ? "neftune_alpha=10" : "neftune_alpha=0",
+                                NULL};
+        if (run(fields, 1 + k % 2, false, 0, &r, &e) != 0) fail_msg("%s", e.msg);
+        loss[k] = r.train_loss;
+        free(out);
+    }
+    assert_true(fabs(loss[1] / loss[0] - 1) < 1e-5 && fabs(loss[2] / loss[0] - 1) < 1e-5);
+    assert_true(fabs(loss[3] / loss[0] - 1) > 1e-4);
+    free(data);
+    place_free(dir);
+}
+
 /* In full there is no adapter to be told of, and none of the base's numbers may be quantized. */
 static void test_full_refuses(void **state)
 {
@@ -553,6 +592,7 @@ int main(void)
         {.name = "test_resume full", .test_func = test_resume, .initial_state = full},
         cmocka_unit_test(test_layouts_agree),
         cmocka_unit_test(test_full_refuses),
+        cmocka_unit_test(test_neftune),
         cmocka_unit_test(test_learns),
         cmocka_unit_test(test_early_stop),
         cmocka_unit_test(test_refusals),

@@ -3,6 +3,8 @@
 #ifndef KERNELS_GEMM_SHORT_VEC_H
 #define KERNELS_GEMM_SHORT_VEC_H
 
+#include <stdbool.h>
+
 #include "compute/kernels/unroll.h"
 #include "compute/kernels/vec.h"
 

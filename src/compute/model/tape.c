@@ -1,5 +1,6 @@
 /* The tape: memory of a step, its segments and pages, and the order of forward, loss and backward. Families provide the
  * layers. What always holds: a page belongs to one segment; a child's blocks begin with its parent's. */
+#include "compute/device/noise.h"
 #include "compute/model/tape_int.h"
 
 #include <string.h>
@@ -348,6 +349,9 @@ int tape_step(struct tape *t, const struct tape_batch *b, struct adapter *a, boo
     if (rc != 0) return rc;
     if (t->opt.recompute) share_layers(t);
     dev_embed(d, t->layer[0].x, t->m->embedding, b->ids, b->n_tok, t->m->params.embedding_scale);
+    if (b->noise > 0)
+        dev_embed_noise(d, &t->batch, t->layer[0].x, (size_t)t->m->params.n_embd, b->noise, b->noise_seed,
+                        b->noise_key);
     for (int l = 0; l < t->m->params.n_layer; l++) t->m->family->tape_forward(t, l);
     struct dev_head head = model_head(t->m);
     const struct dev_head_grad g = t->weights != NULL ? weights_head_grad(t->weights) : (struct dev_head_grad){0};

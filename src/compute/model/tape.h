@@ -31,6 +31,10 @@ struct tape_batch {
     const int32_t *row, *target;
     const float *weight;
     int n_target;
+    /* noise on the embeddings (device/noise.h), 0: none; then every segment is a sequence of its own, with a key */
+    float noise;
+    uint64_t noise_seed;
+    const uint64_t *noise_key; /* [n_segment] */
     /* of a backward step whose weights follow from its losses; NULL: weight stands. Called between both with
      * loss[n_target] unweighted; fills in what weight points to */
     void (*weigh)(void *arg, const float *loss);

@@ -118,8 +118,8 @@ static void print_diff(const struct cli *c, const struct plan_scenario *a, const
            choice_name[b->verdict.decision.choice]);
 }
 
-static int open_one(const struct cli *c, const char *path,
-                    const struct catalogue *catalogue, struct param_set **set, struct plan_scenario *s, struct err *e)
+static int open_one(const struct cli *c, const char *path, const struct catalogue *catalogue, struct param_set **set,
+                    struct plan_scenario *s, struct err *e)
 {
     struct param_set *nothing = param_set_new(plan_params, plan_n_param);
     int rc = plan_read_scenario(plan_params, plan_n_param, path, nothing, set, e);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "doors/cli/cli.h"
+#include "doors/cli/plan_against.h"
 #include "doors/cli/plan_local.h"
 #include "doors/cli/plan_options.h"
 #include "doors/cli/plan_target.h"
@@ -52,8 +53,17 @@ static const struct param params[] = {
      "每步最多的词元数，提示词分块；未给出时按推理软件"},
     {"warmup", PARAM_FLOAT, 0, NULL, 0, 0.9, NULL, "0.1", "X",
      "share of the requests, at the start, that figures leave out", "统计时略去的起始请求比例"},
+    {"against", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "URL",
+     "a server that runs on this machine with the model of --model (http://127.0.0.1:8321): the same loads are put on "
+     "it "
+     "and on the simulation, and compared",
+     "本机上运行 --model 所给模型的服务（http://127.0.0.1:8321）：对其与模拟施加相同负载并比较"},
+    {"loads", PARAM_INTS, 0, NULL, 1, 1000, NULL, "1,4,8", "N,N,N", "with against: users at a time",
+     "against 方式下的同时用户数"},
     {"seed", PARAM_INT, 0, NULL, 0, 1e15, NULL, "1", "N", "of all draws", "随机种子"},
 };
+
+enum { MAX_LOADS = 20 };
 
 struct job {
     struct plan_target target; /* its system is used with --hardware */
@@ -101,7 +111,8 @@ static int read_requests(const struct param_set *args, struct job *j, struct err
 static int find_system(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
                        struct job *j, struct err *e)
 {
-    if (!param_str(args, "hardware")) return plan_local_system(c, args, catalogue, &j->measured, &j->system, e);
+    struct plan_load one = {1, (int)ceil(j->goal.prompt_tokens), (int)ceil(j->goal.output_tokens)};
+    if (!param_str(args, "hardware")) return plan_local_system(c, args, catalogue, &one, &j->measured, &j->system, e);
     int rc = plan_target_of(c, args, catalogue, false, &j->target, e);
     if (rc == 0) j->system = j->target.system;
     return rc;
@@ -220,11 +231,79 @@ static void print_result(const struct cli *c, const struct job *j, const struct 
                                 "按公式：到达多于应答，队列会无限增长"));
 }
 
+/* --- beside a server --- */
+
+struct beside {
+    int users;
+    struct load_times real, simulated;
+};
+
+static json_t *beside_json(const struct beside *b)
+{
+    const struct load_times *r = &b->real, *s = &b->simulated;
+    return json_pack("{s:i,s:I,s:f,s:f,s:{s:f,s:f,s:f},s:{s:f,s:f,s:f},s:{s:f,s:f,s:f}}", "users", b->users, "requests",
+                     (json_int_t)r->n, "prompt_tokens", r->prompt_tokens, "output_tokens", r->output_tokens, "server",
+                     "ttft_ms", 1e3 * r->ttft_s, "tpot_ms", 1e3 * r->tpot_s, "total_ms", 1e3 * r->total_s, "simulated",
+                     "ttft_ms", 1e3 * s->ttft_s, "tpot_ms", 1e3 * s->tpot_s, "total_ms", 1e3 * s->total_s, "error",
+                     "ttft", s->ttft_s / r->ttft_s - 1, "tpot", r->tpot_s > 0 ? s->tpot_s / r->tpot_s - 1 : 0, "total",
+                     s->total_s / r->total_s - 1);
+}
+
+static void print_beside(const struct cli *c, const struct beside *b, size_t n)
+{
+    printf("%s\n", cli_text(c, "users   server TTFT TPOT whole   simulated TTFT TPOT whole (ms)   whole off by",
+                            "用户   服务 TTFT TPOT 完整   模拟 TTFT TPOT 完整（毫秒）   完整回答偏差"));
+    for (size_t i = 0; i < n; i++)
+        printf("%5d %8.0f %8.1f %8.0f %8.0f %8.1f %8.0f %+8.0f %%\n", b[i].users, 1e3 * b[i].real.ttft_s,
+               1e3 * b[i].real.tpot_s, 1e3 * b[i].real.total_s, 1e3 * b[i].simulated.ttft_s,
+               1e3 * b[i].simulated.tpot_s, 1e3 * b[i].simulated.total_s,
+               100 * (b[i].simulated.total_s / b[i].real.total_s - 1));
+}
+
+static int compare_loads(const struct cli *c, const struct param_set *args, const struct job *j, struct err *e)
+{
+    struct beside b[MAX_LOADS];
+    size_t n = param_count(args, "loads");
+    json_t *list = json_array();
+    int rc = 0;
+    if (n > MAX_LOADS) rc = err_set(e, ERR_USAGE, "loads", "cannot compare %zu loads: at most %d", n, (int)MAX_LOADS);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        b[i].users = (int)param_int_at(args, "loads", i);
+        size_t requests = param_is_set(args, "requests") ? (size_t)param_int(args, "requests") : 6 * (size_t)b[i].users;
+        rc = load_server(param_str(args, "against"), b[i].users, requests, (int)param_int(args, "prompt_tokens"),
+                         (int)param_int(args, "output_tokens"), &b[i].real, e);
+        if (rc == 0) rc = load_simulated(&j->setup, b[i].users, &b[i].real, &b[i].simulated, e);
+        if (rc == 0) (void)json_array_append_new(list, beside_json(&b[i]));
+    }
+    if (rc == 0 && c->json)
+        cli_print_json(json_pack("{s:s,s:O}", "server", param_str(args, "against"), "loads", list));
+    else if (rc == 0)
+        print_beside(c, b, n);
+    json_decref(list);
+    return rc;
+}
+
+static int run_against(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
+                       struct job *j, struct err *e)
+{
+    if (param_str(args, "hardware") || param_str(args, "trace") || param_str(args, "arrivals"))
+        return err_set(
+            e, ERR_USAGE, "against",
+            "cannot compare with a server and --hardware, --trace or --arrivals: it runs on this machine, under "
+            "the loads of --loads");
+    j->goal.prompt_tokens = (double)param_int(args, "prompt_tokens");
+    j->goal.output_tokens = (double)param_int(args, "output_tokens");
+    int rc = find_system(c, args, catalogue, j, e);
+    if (rc == 0) rc = set_up(args, j, e);
+    return rc ? rc : compare_loads(c, args, j, e);
+}
+
 static int run_job(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue, struct job *j,
                    struct err *e)
 {
     struct sim_result r;
     j->goal = (struct plan_goal){.max_load = 1, .cv = 1, .ttft_s = 1, .tpot_s = 1};
+    if (param_str(args, "against")) return run_against(c, args, catalogue, j, e);
     int rc = read_requests(args, j, e);
     if (rc == 0) rc = find_system(c, args, catalogue, j, e);
     if (rc == 0) rc = set_up(args, j, e);

@@ -1,5 +1,5 @@
-/* The Chinese forms of messages about the catalogue and plans, looked through before the others. Owns the table only; what
- * holds of message_zh_table.c holds here. */
+/* The Chinese forms of messages about the catalogue and plans, looked through before the others. Owns the table only;
+ * what holds of message_zh_table.c holds here. */
 #include "doors/cli/message_zh.h"
 
 /* clang-format off */
@@ -72,6 +72,12 @@ const struct message_zh message_zh_table_plan[] = {
     {"cannot compare with \"*\": the catalogue has no price of it (`tailor catalog prices` lists them); MODEL or "
      "PROVIDER/MODEL is needed",
      "无法与“$1”比较：目录中没有它的价格（`tailor catalog prices` 列出全部）；应为 MODEL 或 PROVIDER/MODEL"},
+    {"cannot compare with a server and --hardware, --trace or --arrivals: it runs on this machine, under the loads of --loads",
+     "与服务比较时不能给出 --hardware、--trace 或 --arrivals：服务在本机上运行，负载由 --loads 给出"},
+    {"cannot compare with \"*\": an answer without text or without the count of its tokens", "无法与“$1”比较：回答没有文本，或没有词元计数"},
+    {"cannot compare with \"*\": it lists no model", "无法与“$1”比较：它没有列出模型"},
+    {"cannot compare * loads: at most *", "无法比较 $1 个负载：最多 $2 个"},
+    {"cannot finish the load: interrupted", "负载未完成：已中断"},
     {"cannot simulate * replicas: 1 to * are needed", "无法模拟 $1 个副本：应为 1 到 $2 个"},
     {"cannot simulate * requests: 1 to * are needed", "无法模拟 $1 个请求：应为 1 到 $2 个"},
     {"cannot simulate request *: its * tokens are more than the * that the cache holds",

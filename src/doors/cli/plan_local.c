@@ -76,7 +76,6 @@ static int measure_model(struct plan *p, const struct param_set *args, struct er
 static int prepare(struct plan *p, const struct param_set *args, struct err *e)
 {
     machine_describe(&p->machine);
-    plan_load_of(args, &p->load);
     int rc = plan_measure_floors(p->c, &p->floors, e);
     return rc ? rc : measure_model(p, args, e);
 }
@@ -367,15 +366,17 @@ static int show_model(const struct plan *p, const struct param_set *args, struct
 int plan_local_run(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue, struct err *e)
 {
     struct plan p = {.c = c, .catalogue = catalogue};
+    plan_load_of(args, &p.load);
     int rc = prepare(&p, args, e);
     if (rc == 0) rc = param_str(args, "model") ? show_model(&p, args, e) : show_table(&p, args, e);
     return rc;
 }
 
 int plan_local_system(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
-                      struct plan_measured *measured, struct plan_system *out, struct err *e)
+                      const struct plan_load *load, struct plan_measured *measured, struct plan_system *out,
+                      struct err *e)
 {
-    struct plan p = {.c = c, .catalogue = catalogue};
+    struct plan p = {.c = c, .catalogue = catalogue, .load = *load};
     struct forecast f;
     if (!param_str(args, "model"))
         return err_set(e, ERR_USAGE, "model", "cannot plan without a model: --model is needed");

@@ -14,7 +14,8 @@ int plan_local_run(const struct cli *c, const struct param_set *args, const stru
 /* The system of --model and --quant on this machine: measured as plan_local_run does. It points into measured and the
  * catalogue. */
 int plan_local_system(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
-                      struct plan_measured *measured, struct plan_system *out, struct err *e) MUST_CHECK;
+                      const struct plan_load *load, struct plan_measured *measured, struct plan_system *out,
+                      struct err *e) MUST_CHECK;
 
 /* --users, --prompt-tokens and --output-tokens. */
 void plan_load_of(const struct param_set *args, struct plan_load *l);

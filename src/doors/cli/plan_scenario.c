@@ -16,7 +16,8 @@ static int find_system(const struct cli *c, const struct param_set *args, const 
                        struct plan_scenario *s, struct err *e)
 {
     s->replicas = 1;
-    if (!param_str(args, "hardware")) return plan_local_system(c, args, catalogue, &s->measured, &s->system, e);
+    if (!param_str(args, "hardware"))
+        return plan_local_system(c, args, catalogue, &s->load, &s->measured, &s->system, e);
     int rc = plan_target_of(c, args, catalogue, true, &s->target, e);
     if (rc) return rc;
     s->system = s->target.system;
@@ -27,9 +28,9 @@ static int find_system(const struct cli *c, const struct param_set *args, const 
 int plan_scenario_open(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
                        struct plan_scenario *out, struct err *e)
 {
+    plan_load_of(args, &out->load);
     int rc = find_system(c, args, catalogue, out, e);
     if (rc) return rc;
-    plan_load_of(args, &out->load);
     plan_forecast_of(&out->system, &out->load, out->replicas > 0 ? out->replicas : 1, &out->forecast);
     rc = plan_case_open(c, args, catalogue, &out->system, &out->asked, e);
     out->asked.at.replicas = out->replicas;

@@ -9,6 +9,7 @@
 #include "doors/cli/plan_local.h"
 #include "doors/cli/plan_money.h"
 #include "doors/cli/plan_obstacles.h"
+#include "doors/cli/print_wrapped.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
@@ -193,6 +194,7 @@ static json_t *target_json(const struct plan_target *t, const struct plan_load *
     int rc = !o || !more || json_object_update(o, more) ||
              json_object_set_new(o, "kv_known", json_boolean(plan_kv_known(s->model))) ||
              json_object_set_new(o, "fits", json_boolean(f->memory.fits && !obstacles.context)) ||
+             json_object_set_new(o, "hardware_notes", json_string(s->hardware->notes)) ||
              json_object_set_new(o, "obstacles", plan_obstacles_json(&obstacles, LANG_EN));
     json_decref(more);
     if (rc == 0) return o;
@@ -252,6 +254,13 @@ static void print_speed(const struct cli *c, const struct plan_target *t, const 
            f->max_users);
 }
 
+/* What the catalogue says of this hardware besides its figures, and of its prices' and figures' worth. */
+static void print_notes(const struct cli *c, const struct plan_hardware *h)
+{
+    if (*h->notes)
+        print_wrapped(cli_text(c, "the catalogue on %s: %.800s\n", "目录对 %s 的说明：%.800s\n"), h->id, h->notes);
+}
+
 int plan_target_run(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue, struct err *e)
 {
     struct plan_target t;
@@ -280,6 +289,7 @@ int plan_target_run(const struct cli *c, const struct param_set *args, const str
     if (!plan_kv_known(t.system.model))
         printf(cli_text(c, "note: this model compresses its cache; the figures for it are an upper bound\n",
                         "注意：该模型压缩其缓存，相关数字为上界\n"));
+    print_notes(c, t.system.hardware);
     find_obstacles(&t, &l, &f, &obstacles);
     plan_obstacles_print(&obstacles, c->lang);
     if (f.memory.max_sequences >= 1) print_speed(c, &t, &l, &f);

@@ -28,6 +28,7 @@ struct transfer {
     struct http_head head;
     int n_redirect;
     bool head_given;
+    bool post;
     int rc; /* of a callback, or of a head that is too large */
     struct err err;
     char curl_message[CURL_ERROR_SIZE];
@@ -142,7 +143,8 @@ static bool set_options(struct transfer *t)
                curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_data) || curl_easy_setopt(h, CURLOPT_WRITEDATA, t) ||
                curl_easy_setopt(h, CURLOPT_ERRORBUFFER, t->curl_message);
     if (!bad && c->ca_file) bad = curl_easy_setopt(h, CURLOPT_CAINFO, c->ca_file);
-    if (!bad && t->f.range_begin <= t->f.range_end) bad = curl_easy_setopt(h, CURLOPT_RANGE, range);
+    if (!bad && t->post) bad = curl_easy_setopt(h, CURLOPT_COPYPOSTFIELDS, t->f.body);
+    if (!bad && !t->post && t->f.range_begin <= t->f.range_end) bad = curl_easy_setopt(h, CURLOPT_RANGE, range);
     return !bad;
 }
 
@@ -157,6 +159,8 @@ static struct transfer *transfer_new(struct http_client *c, const struct http_fe
     http_head_init(&t->head);
     t->easy = curl_easy_init();
     if (t->credential) t->headers = curl_slist_append(NULL, t->credential);
+    t->post = f->body != NULL;
+    if (t->post) t->headers = curl_slist_append(t->headers, "Content-Type: application/json");
     return t;
 }
 
@@ -174,7 +178,7 @@ int http_client_start(struct http_client *c, const struct http_fetch *f, struct 
         return err_set(e, ERR_USAGE, shown,
                        "cannot send a token to \"%s\": http is readable on the way, https is needed", shown);
     struct transfer *t = transfer_new(c, f, &url);
-    if (t->easy && !t->credential == !t->headers && set_options(t) &&
+    if (t->easy && (t->credential || t->post) == (t->headers != NULL) && set_options(t) &&
         curl_multi_add_handle(c->multi, t->easy) == CURLM_OK) {
         log_debug("GET %s", shown);
         return 0;
@@ -257,7 +261,7 @@ static int status_error(const struct transfer *t, const char *shown, struct http
     str_make_printable(said);
     r->transient = t->head.status == 408 || t->head.status == 429 || t->head.status >= 500;
     return err_set(&r->err, code_of(t->head.status), shown, "cannot get \"%s\": the server answers %d%s%s", shown,
-                   t->head.status, said, hint_of(t->head.status, t->headers != NULL));
+                   t->head.status, said, hint_of(t->head.status, t->credential && t->headers));
 }
 
 static bool is_transient(CURLcode code)
@@ -298,7 +302,7 @@ static void finish(struct transfer *t, CURLcode code)
     struct http_result r = {.status = t->head.status, .retry_after_s = http_head_retry_after_s(&t->head)};
     char shown[HTTP_URL_SHOWN_MAX];
     http_url_show(t->url, shown, sizeof shown);
-    if (t->rc == 0 && code == CURLE_OK && is_redirect(t->head.status)) {
+    if (t->rc == 0 && code == CURLE_OK && is_redirect(t->head.status) && !t->post) {
         r.rc = follow(t, &r.err);
         if (r.rc == 1) return;
     } else if (t->rc == 0 && code == CURLE_OK && is_good(t->head.status)) {

@@ -1,5 +1,5 @@
 /* HTTP client over libcurl: many transfers at once in one thread, redirects followed by rules of ours, answers handed
- * on as they come. GET only, which is what downloads need.
+ * on as they come. GET, and POST of JSON.
  *
  * What it does without being asked: proxies come from the usual environment variables (https_proxy, no_proxy ...);
  * certificates are checked; https never leads to http; a credential goes to the origin (scheme, host, port) that it was
@@ -36,6 +36,7 @@ struct http_result {
 struct http_fetch {
     const char *url;                 /* copied */
     const char *credential;          /* a whole header line, "Authorization: Bearer x"; NULL: none; copied */
+    const char *body;                /* JSON to POST; NULL: GET; copied, and not sent on by a redirect */
     uint64_t range_begin, range_end; /* both counted; begin > end: no range is asked for */
     /* The head of a 2xx answer, then its bytes; anything but 0 (with *e set) gives up, and is what done gets. */
     int (*head)(void *arg, const struct http_head *h, struct err *e);

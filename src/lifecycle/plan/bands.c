@@ -3,6 +3,8 @@
 #include "ground/base/attr.h"
 #include "lifecycle/plan/speed.h"
 
+#define NPU_FACTOR 1.6 /* 910B under MindIE and vLLM: 0.52 to 1.6 of what the corrected roofline says */
+
 static const struct {
     enum plan_quantity quantity;
     unsigned stacks; /* bits by plan_stack_id */
@@ -31,6 +33,9 @@ static struct plan_band tailor_band(const struct plan_system *s, enum plan_quant
 
 struct plan_band plan_band_of(const struct plan_system *s, enum plan_quantity q)
 {
+    bool npu = s->hardware && s->hardware->kind == PLAN_NPU;
+    if (npu && q != PLAN_MEMORY_BAND && q != PLAN_TTFT_BAND)
+        return (struct plan_band){1 / NPU_FACTOR, NPU_FACTOR, "ascend"};
     if (s->stack.id == PLAN_STACK_TAILOR && q != PLAN_MEMORY_BAND) return tailor_band(s, q);
     for (size_t i = 0; i < N_ELEM(bands); i++)
         if (bands[i].quantity == q && bands[i].stacks >> s->stack.id & 1)

@@ -14,6 +14,7 @@
 static const struct plan_quant quants[] = {
     {"F32", 32, 32, 32, 32, PLAN_FP32, false, true, false},
     {"F16", 16, 16, 16, 16, PLAN_FP16, false, true, false},
+    {"FP16", 16, 16, 16, 16, PLAN_FP16, false, true, false},
     {"BF16", 16, 16, 16, 16, PLAN_FP16, false, true, false},
     {"Q8_0", 8.5, 8.5, 8.5, 8.5, PLAN_INT8, true, true, false},
     {"Q6_K", Q6_K, Q6_K, Q6_K, Q6_K, PLAN_INT8, true, true, false},
@@ -63,7 +64,8 @@ const struct plan_quant *plan_quant_at(int idx)
 
 const char *plan_quant_names(void)
 {
-    return "F32, F16, BF16, FP8, INT8, GPTQ8, GPTQ4, AWQ, INT4MoE, NF4, NVFP4, MXFP4, Q8_0, Q6_K, Q5_0, Q5_1, Q5_K, "
+    return "F32, F16, FP16, BF16, FP8, INT8, GPTQ8, GPTQ4, AWQ, INT4MoE, NF4, NVFP4, MXFP4, Q8_0, Q6_K, Q5_0, Q5_1, "
+           "Q5_K, "
            "Q5_K_M, "
            "Q4_0, Q4_1, Q4_K, Q4_K_M, IQ4_NL, IQ4_XS, Q3_K, Q3_K_M, Q2_K, IQ3_XXS, IQ2_XXS, IQ1_S";
 }
@@ -73,7 +75,7 @@ double plan_kv_bits(const char *name)
     static const struct {
         const char *name;
         double bits;
-    } kinds[] = {{"fp32", 32}, {"fp16", 16}, {"bf16", 16},  {"f16", 16},
+    } kinds[] = {{"fp32", 32}, {"fp16", 16}, {"bf16", 16},  {"f16", 16},  {"auto", 16},
                  {"fp8", 8},   {"int8", 8},  {"q8_0", 8.5}, {"q4_0", 4.5}};
     for (size_t i = 0; i < N_ELEM(kinds); i++)
         if (strcasecmp(kinds[i].name, name) == 0) return kinds[i].bits;

@@ -39,7 +39,7 @@ const struct plan_stack *plan_stack_find(const char *name);
 const struct plan_stack *plan_stack_of(enum plan_stack_id id);
 /* The constants of a stack on given hardware. */
 void plan_stack_on(enum plan_stack_id id, const struct plan_hardware *h, struct plan_stack *out);
-/* What one would take: GGUF types on cards llama.cpp, on CPUs this program, other types vLLM. */
+/* What one would take: GGUF types on cards llama.cpp, on CPUs this program, on NPUs their maker's, else vLLM. */
 enum plan_stack_id plan_stack_usual(const struct plan_hardware *h, bool gguf);
 
 #endif

@@ -126,6 +126,20 @@ static int read_optimizer(struct train_config *c, struct param_set *s, struct er
     return 0;
 }
 
+/* Noise is a row's own: what rows share cannot be computed once. */
+static int read_noise(struct train_config *c, struct param_set *s, struct err *e)
+{
+    c->neftune_alpha = param_float(s, "neftune_alpha");
+    if (c->neftune_alpha == 0) return 0;
+    if (!str_eq(param_str(s, "method"), "sft"))
+        return err_set(e, ERR_USAGE, "neftune_alpha", "cannot tune with neftune_alpha and method %s: it is for sft",
+                       param_str(s, "method"));
+    if (param_is_set(s, "packing") && param_bool(s, "packing"))
+        return err_set(e, ERR_USAGE, "neftune_alpha",
+                       "cannot tune with neftune_alpha and packing: the noise of every row is its own");
+    return param_set_text(s, "packing", "false", e);
+}
+
 static int read_length(struct train_config *c, struct param_set *s, struct err *e)
 {
     bool has_epochs = param_is_set(s, "epochs"), has_steps = param_is_set(s, "max_steps");
@@ -192,6 +206,7 @@ int train_config_read(struct train_config *c, struct param_set *s, struct err *e
     if ((rc = read_paths(c, s, e)) != 0) return rc;
     if ((rc = read_adapter(c, s, e)) != 0) return rc;
     if ((rc = read_optimizer(c, s, e)) != 0) return rc;
+    if ((rc = read_noise(c, s, e)) != 0) return rc;
     if ((rc = read_length(c, s, e)) != 0) return rc;
     if ((rc = read_eval(c, s, e)) != 0) return rc;
     read_rest(c, s);

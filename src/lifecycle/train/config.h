@@ -36,6 +36,7 @@ struct train_config {
     int token_budget;
     enum train_optimizer optimizer;
     double lr, min_lr;
+    double neftune_alpha; /* 0: no noise */
     enum train_schedule schedule;
     int warmup_steps;
     double beta1, beta2, eps, weight_decay, max_grad_norm; /* max_grad_norm 0: no clipping */

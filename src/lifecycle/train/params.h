@@ -79,6 +79,9 @@
      .help_en = "decoupled weight decay", .help_zh = "解耦的权重衰减"},                                                 \
     {.name = "max_grad_norm", .type = PARAM_FLOAT, .min = 0, .max = 1e9, .initial = "1",                                \
      .help_en = "clip the gradient to this norm; 0: no clipping", .help_zh = "将梯度裁剪到此范数；0：不裁剪"},          \
+    {.name = "neftune_alpha", .type = PARAM_FLOAT, .min = 0, .max = 1000, .initial = "0",                               \
+     .help_en = "noise on the embeddings of a row of n tokens, up to this / sqrt(n * n_embd); 5 to 15 are usual; 0: none", \
+     .help_zh = "对 n 个词元的行的嵌入加噪声，最大为此值 / sqrt(n * n_embd)；通常取 5 到 15；0：不加"},                  \
     {.name = "max_length", .type = PARAM_INT, .unit = "tokens", .min = 0, .max = 1e7, .initial = "0",                   \
      .help_en = "longest row; 0: the model's training context", .help_zh = "最长的行；0：模型的训练上下文"},            \
     {.name = "too_long", .type = PARAM_CHOICE, .choices = "drop|truncate|refuse", .initial = "drop",                    \

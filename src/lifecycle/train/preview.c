@@ -13,7 +13,7 @@
 #include "lifecycle/train/preference.h"
 #include "lifecycle/train/sample.h"
 
-enum { SAMPLE_MAX_BYTES = 1 << 16, NOTE_MAX_BYTES = 4096, N_BIN = 8 };
+enum { SAMPLE_MAX_BYTES = 1 << 16, NOTE_MAX_BYTES = 4096, N_BIN = 8, COUNT_ROWS = 2000000 };
 
 static int no_memory(struct err *e)
 {
@@ -151,19 +151,26 @@ static int probe(struct trainer *t, double *seconds, size_t *n_tok, struct err *
     return 0;
 }
 
-/* Tokens that the whole run computes: what packing leaves of an epoch's steps. */
-static double count_tokens(struct trainer *t)
+/* Tokens that the whole run computes, what packing leaves of its steps (of the first ones where they are many), and
+ * those of the largest part. */
+static double count_tokens(struct trainer *t, size_t *largest)
 {
     double n_tok = 0;
     size_t most = (size_t)t->cfg->batch_size;
-    uint64_t counted = t->plan.n_step < t->plan.epoch_steps ? t->plan.n_step : t->plan.epoch_steps;
+    uint64_t counted = t->plan.n_step, most_steps = COUNT_ROWS / t->plan.step_rows + 1;
+    if (counted > most_steps) counted = most_steps;
     for (uint64_t step = 0; step < counted; step++) {
         uint64_t epoch;
         size_t begin, end;
         train_step_rows(&t->plan, step, &epoch, &begin, &end);
+        if (epoch != t->epoch) train_order(t->cfg, epoch, t->order, t->plan.n_row);
+        t->epoch = epoch;
         for (size_t i = begin; i < end; i += most) {
             packer_begin(&t->pack, t->order + i, end - i < most ? end - i : most);
-            while (packer_next(&t->pack, 1.0)) n_tok += (double)t->pack.n_id;
+            while (packer_next(&t->pack, 1.0)) {
+                n_tok += (double)t->pack.n_id;
+                if (t->pack.n_id > *largest) *largest = t->pack.n_id;
+            }
         }
     }
     return n_tok * (double)t->plan.n_step / (double)counted;
@@ -183,12 +190,13 @@ static double forward_tokens(const struct trainer *t)
 
 /* What is resident after the probe, and what will be touched later: the tape of the largest part beside that of the
  * probe, and the host's copies of parameters and optimizer for checkpoints. */
-static uint64_t predict_peak(const struct trainer *t, size_t probed_tok)
+static uint64_t predict_peak(const struct trainer *t, size_t probed_tok, size_t largest_tok)
 {
-    struct tape_options probed = t->tape_room;
+    struct tape_options probed = t->tape_room, largest = t->tape_room;
     uint64_t peak = machine_peak_rss_bytes(), grown = machine_rss_bytes();
     probed.max_tok = (int)probed_tok;
-    grown += tape_bytes(t->rq->model, &t->tape_room) - tape_bytes(t->rq->model, &probed);
+    largest.max_tok = (int)largest_tok;
+    grown += tape_bytes(t->rq->model, &largest) - tape_bytes(t->rq->model, &probed);
     grown += t->n_param * sizeof(float) + t->state.n_optimizer;
     return grown > peak ? grown : peak;
 }
@@ -207,11 +215,11 @@ static void format_duration(double s, char *out, size_t size)
 int preview_run(struct trainer *t, struct err *e)
 {
     double seconds = 0;
-    size_t n_tok = 1;
+    size_t n_tok = 1, largest = 0;
     int rc = probe(t, &seconds, &n_tok, e);
     if (rc != 0) return rc;
-    double whole = seconds / (double)n_tok * (count_tokens(t) + forward_tokens(t));
-    uint64_t peak = predict_peak(t, n_tok);
+    double whole = seconds / (double)n_tok * (count_tokens(t, &largest) + forward_tokens(t));
+    uint64_t peak = predict_peak(t, n_tok, largest > n_tok ? largest : n_tok);
     char line[200], duration[32], memory[32];
     format_duration(whole, duration, sizeof(duration));
     str_format_bytes(peak, memory, sizeof(memory));

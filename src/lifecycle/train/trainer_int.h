@@ -27,6 +27,7 @@ struct trainer {
     struct tape_options tape_room; /* what it was made with */
     struct preference *preference; /* NULL: sft */
     float *loss;                   /* [cap_target] of a part */
+    uint64_t *noise_key;           /* [cap_segment] of a part */
     uint32_t *order;               /* [n_row] of `epoch` */
     uint64_t epoch;                /* UINT64_MAX: none yet */
     struct run_dir dir;

@@ -204,8 +204,10 @@ static int make_host_arrays(struct trainer *t, struct err *e)
     if (t->cfg->early_stop > 0) s->best = mem_try_array(t->n_param, sizeof(float));
     size_t n_tok, n_segment, n_target = larger(t->pack.cap_target, t->eval_pack.cap_target);
     if (t->preference != NULL) preference_extent(t, &n_tok, &n_segment, &n_target);
+    t->noise_key = mem_try_array(t->pack.cap_segment, sizeof(*t->noise_key));
     t->loss = mem_try_array(n_target, sizeof(float));
-    if (s->params == NULL || s->optimizer == NULL || (t->cfg->early_stop > 0 && s->best == NULL) || t->loss == NULL)
+    if (s->params == NULL || s->optimizer == NULL || (t->cfg->early_stop > 0 && s->best == NULL) || t->loss == NULL ||
+        t->noise_key == NULL)
         return err_set(e, ERR_NOMEM, NULL, "cannot tune: no memory for the state of %zu parameters", t->n_param);
     s->train_loss = s->eval_loss = s->best_loss = (double)NAN;
     return 0;
@@ -230,6 +232,7 @@ void trainer_deinit(struct trainer *t)
     mem_free(t->state.optimizer);
     mem_free(t->state.best);
     mem_free(t->loss);
+    mem_free(t->noise_key);
     mem_free(t->order);
     tape_free(t->tape);
     optimizer_free(t->optimizer);

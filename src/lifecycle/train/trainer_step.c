@@ -18,11 +18,24 @@ static int add_losses(const struct trainer *t, const struct packer *p, uint64_t 
     return 0;
 }
 
+/* Segments are rows here (config.c sees to it); a row's noise is another one every step, whatever rows stand beside it.
+ */
+static void add_noise(struct trainer *t, struct packer *p, uint64_t step)
+{
+    const uint32_t *row = p->order + (p->next - p->n_segment);
+    if (t->cfg->neftune_alpha == 0) return;
+    for (size_t i = 0; i < p->n_segment; i++) t->noise_key[i] = step << 32 | row[i];
+    p->batch.noise = (float)t->cfg->neftune_alpha;
+    p->batch.noise_seed = t->cfg->seed;
+    p->batch.noise_key = t->noise_key;
+}
+
 static int run_rows(struct trainer *t, struct packer *p, const uint32_t *row, size_t n, double denominator,
                     bool backward, uint64_t step, double *sum, struct err *e)
 {
     packer_begin(p, row, n);
     while (packer_next(p, denominator)) {
+        if (backward) add_noise(t, p, step);
         int rc = tape_step(t->tape, &p->batch, t->adapter, backward, t->loss, NULL, e);
         if (rc == 0) rc = add_losses(t, p, step, sum, e);
         if (rc != 0) return rc;
