@@ -7,6 +7,7 @@
 #include "doors/cli/message_zh.h"
 #include "doors/cli/progress.h"
 #include "doors/cli/registry_print.h"
+#include "doors/cli/text_plot.h"
 #include "doors/cli/tune_fields.h"
 #include "doors/cli/tune_preset.h"
 #include "doors/cli/tune_sweep.h"
@@ -14,6 +15,7 @@
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
+#include "ground/sys/machine.h"
 #include "lifecycle/train/params.h"
 #include "lifecycle/train/train.h"
 
@@ -52,8 +54,12 @@ static const struct param params[] = {
 
 /* --- what the trainer says --- */
 
+enum { CURVE_POINTS = 24 };
+
 struct view {
     const struct cli *c;
+    double loss[CURVE_POINTS]; /* of the last steps */
+    size_t n_loss;
     struct progress progress;
     bool begun;
 };
@@ -73,12 +79,20 @@ static void show_note(void *arg, const char *line)
 static void show_progress(void *arg, const struct train_progress *p)
 {
     struct view *v = arg;
-    char note[160];
+    char note[240], curve[3 * CURVE_POINTS + 2] = "", memory[32];
+    if (v->n_loss == CURVE_POINTS) memmove(v->loss, v->loss + 1, sizeof(v->loss) - sizeof(v->loss[0]));
+    v->n_loss -= v->n_loss == CURVE_POINTS;
+    v->loss[v->n_loss++] = p->loss;
+    if (v->c->stderr_is_tty) text_bars(v->loss, v->n_loss, CURVE_POINTS, curve + 1);
+    if (v->c->stderr_is_tty) curve[0] = ' ';
+    str_format_bytes(machine_rss_bytes(), memory, sizeof(memory));
     if (!v->begun)
         progress_begin(&v->progress, v->c, cli_text(v->c, "tuning", "微调"), cli_text(v->c, "steps", "步"),
                        (double)(p->step - 1), (double)p->n_step);
     v->begun = true;
-    snprintf(note, sizeof(note), cli_text(v->c, "loss %.4f, %.0f tok/s", "损失 %.4f，%.0f 词元/秒"), p->loss, p->tok_s);
+    snprintf(note, sizeof(note),
+             cli_text(v->c, "loss %.4f%s, %.0f tok/s, memory %s", "损失 %.4f%s，%.0f 词元/秒，内存 %s"), p->loss, curve,
+             p->tok_s, memory);
     progress_update(&v->progress, (double)p->step, note);
 }
 
@@ -93,14 +107,27 @@ static json_t *rows_json(const struct train_door *d)
     return rows;
 }
 
+/* What was said before the first step, beside what it took. */
+static void print_prediction(const struct cli *c, const struct train_result *r)
+{
+    double seconds = r->seconds + r->eval_seconds;
+    if (!(r->predicted_seconds > 0) || !(r->predicted_peak_bytes > 0)) return;
+    printf(cli_text(c, "predicted: %.1f s (took %+.0f %%), memory %+.1f %%\n",
+                    "预测：%.1f 秒（实际 %+.0f%%），内存实际 %+.1f%%\n"),
+           r->predicted_seconds, 100 * (seconds / r->predicted_seconds - 1),
+           100 * ((double)r->peak_rss_bytes / r->predicted_peak_bytes - 1));
+}
+
 static void print_result(const struct cli *c, const char *run, bool full, const struct train_result *r)
 {
     if (c->json) {
-        cli_print_json(json_pack("{s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:I,s:o}", "run", run, "steps", (json_int_t)r->steps,
-                                 "train_loss", json_finite(r->train_loss), "eval_loss", json_finite(r->eval_loss),
-                                 "tok_s", json_finite(r->tok_s), "rows_s", json_finite(r->rows_s), "seconds",
-                                 json_finite(r->seconds), "peak_rss_bytes", (json_int_t)r->peak_rss_bytes, "rows",
-                                 rows_json(&r->rows)));
+        cli_print_json(json_pack("{s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o}", "run", run, "steps",
+                                 (json_int_t)r->steps, "train_loss", json_finite(r->train_loss), "eval_loss",
+                                 json_finite(r->eval_loss), "tok_s", json_finite(r->tok_s), "rows_s",
+                                 json_finite(r->rows_s), "seconds", json_finite(r->seconds), "peak_rss_bytes",
+                                 (json_int_t)r->peak_rss_bytes, "eval_seconds", json_finite(r->eval_seconds),
+                                 "predicted_seconds", json_finite(r->predicted_seconds), "predicted_peak_bytes",
+                                 json_finite(r->predicted_peak_bytes), "rows", rows_json(&r->rows)));
         return;
     }
     char rss[32];
@@ -117,6 +144,7 @@ static void print_result(const struct cli *c, const char *run, bool full, const 
     printf(cli_text(c, "%llu steps, loss %.4f, %.1f s, %.0f tokens/s (%.2f rows/s), memory %s\n",
                     "%llu 步，损失 %.4f，%.1f 秒，%.0f 词元/秒（%.2f 行/秒），内存 %s\n"),
            (unsigned long long)r->steps, r->train_loss, r->seconds, r->tok_s, r->rows_s, rss);
+    print_prediction(c, r);
     if (!isnan(r->eval_loss))
         printf(cli_text(c, "loss on eval_data: %.4f\n", "eval_data 上的损失：%.4f\n"), r->eval_loss);
 }
