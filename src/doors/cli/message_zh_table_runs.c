@@ -34,6 +34,14 @@ const struct message_zh message_zh_table_runs[] = {
     {"cannot sweep into \"*\": something else is there", "不能遍历到“$1”：其中有别的内容"},
     {"cannot sweep into \"*\": it holds a sweep of other fields or values", "不能遍历到“$1”：其中是字段或取值不同的遍历"},
     {"cannot resume with a grid: the same command goes on with a sweep", "--resume 不能与 --grid 同用：再次执行同一命令即可继续遍历"},
+
+    /* --- a loss that is no number --- */
+    {"cannot go on tuning: the loss at step * is not finite at row * (line * of the data); a lower lr, more warmup_steps or a "
+     "lower max_grad_norm may help",
+     "无法继续微调：第 $1 步的损失在第 $2 行数据处不是有限数（数据文件第 $3 行）；可尝试更小的 lr、更多的 warmup_steps 或更小的 max_grad_norm"},
+    {"cannot go on tuning: the gradient at step * is not finite; a lower lr, more warmup_steps or a lower max_grad_norm may "
+     "help",
+     "无法继续微调：第 $1 步的梯度不是有限数；可尝试更小的 lr、更多的 warmup_steps 或更小的 max_grad_norm"},
     {NULL, NULL},
 };
 /* clang-format on */
