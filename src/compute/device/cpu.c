@@ -44,6 +44,7 @@ void dev_free(struct dev *d)
         }
     }
     mem_free(d->worker);
+    cpu_slab_leave(d->slab);
     mem_free(d->shared.base);
     for (int i = 0; i < ROPE_KINDS; i++) {
         mem_free(d->rope[i].cos);

@@ -62,6 +62,7 @@ struct dev {
     struct scratch *worker; /* [opt.n_thread] */
     struct rope_cache rope[ROPE_KINDS];
     struct rope_cache *rope_now; /* that of the operation in hand */
+    struct slab *slab;           /* where weights are put now */
     enum dev_kv_type kv_type;
     uint64_t max_bytes; /* dev_memory_limit */
     uint64_t kv_bytes;  /* of all dev_kv: memory that is promised and perhaps not yet written */
@@ -76,7 +77,13 @@ struct dev_mat {
     size_t group_bytes;      /* n_block * packed_bytes */
     uint8_t *packed;         /* [n_group][n_block] packed blocks; QUANT_F32: the panel [n_block * 32][16] itself */
     bool is_borrowed;        /* packed belongs to somebody else and is only read */
+    struct slab *slab;       /* that packed lies in; NULL: it stands alone */
 };
+
+/* Memory for weights, aligned to 64 bytes and not zeroed, NULL without; *from: the slab to leave when they are let go,
+ * or NULL for memory of its own, which mem_free takes. */
+uint8_t *cpu_slab_take(struct dev *d, size_t size, struct slab **from);
+void cpu_slab_leave(struct slab *s);
 
 /* The packed block of a group in which input k lies. */
 static inline const uint8_t *mat_block(const struct dev_mat *m, size_t group, size_t k)

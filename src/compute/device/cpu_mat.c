@@ -39,7 +39,7 @@ static int mat_make(struct dev *d, struct dev_mat **out, enum quant_type type, s
     }
     struct dev_mat *m = mem_try_alloc(sizeof(*m));
     shape.is_borrowed = packed != NULL;
-    shape.packed = packed || !m ? packed : mem_try_aligned(dev_mat_bytes(&shape));
+    shape.packed = packed || !m ? packed : cpu_slab_take(d, dev_mat_bytes(&shape), &shape.slab);
     if (!m || !shape.packed) {
         mem_free(m);
         return err_set(e, ERR_NOMEM, NULL, "cannot hold a %zu x %zu matrix of type %s: %zu bytes wanted", n_out, n_in,
@@ -69,7 +69,8 @@ const void *dev_mat_packed(const struct dev_mat *m)
 void dev_mat_free(struct dev_mat *m)
 {
     if (m) {
-        mem_free(m->is_borrowed ? NULL : m->packed);
+        mem_free(m->is_borrowed || m->slab ? NULL : m->packed);
+        cpu_slab_leave(m->slab);
         mem_free(m);
     }
 }

@@ -30,6 +30,7 @@ int dev_stack_new(struct dev *d, struct dev_stack **out, enum quant_type type, s
                      n_in, quants[type]->name, fits ? n_bytes : SIZE_MAX);
         goto out;
     }
+    mem_prefer_large_pages(s->packed, n_bytes);
     s->n = n;
     for (size_t i = 0; i < n; i++) {
         s->mat[i] = one;

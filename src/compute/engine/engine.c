@@ -99,6 +99,9 @@ static uint64_t pages_within(const struct engine *g, int n_page, uint64_t bytes)
     return (uint64_t)low;
 }
 
+/* What the advice leaves free: what a process holds differs by a few large pages from one run to the next. */
+enum { SPARE_BYTES = 4 << 20 };
+
 /* The pages are the larger part: what would fit is a shorter context. */
 static int check_memory(const struct engine *g, const struct engine_options *o, int n_page, struct err *e)
 {
@@ -107,7 +110,7 @@ static int check_memory(const struct engine *g, const struct engine_options *o, 
     uint64_t need = model_kv_bytes(g->model, n_page, near_wanted(g, n_page)) + step;
     if (need <= free_bytes) return 0;
     char what[128], advice[128];
-    uint64_t pages = free_bytes > step ? pages_within(g, n_page, free_bytes - step) : 0;
+    uint64_t taken = step + SPARE_BYTES, pages = free_bytes > taken ? pages_within(g, n_page, free_bytes - taken) : 0;
     uint64_t fits = (o->n_page ? pages : pages / (uint64_t)g->max_batch) * DEV_PAGE;
     snprintf(what, sizeof(what), "cannot hold the keys and values of %d tokens", n_page * DEV_PAGE);
     if (fits)

@@ -93,6 +93,7 @@ static int measure_read(double *gb_s, struct pool *pool, const struct kern *k, s
         return err_set(e, ERR_NOMEM, NULL, "cannot measure read bandwidth: no memory for a buffer of %zu MiB",
                        r.size >> 20);
     }
+    mem_prefer_large_pages(r.data, r.size); /* as weights have them */
     pool_run(pool, touch, &r);
     double best_s = 1e9;
     for (int i = 0; i < REPEATS; i++) {

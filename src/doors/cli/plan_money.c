@@ -96,6 +96,9 @@ static void print_capacity(const struct cli *c, const struct plan_case *k, const
             cli_text(c, "waiting for a place at the peak: %.0f %% of calls, 95 %% of all wait less than %.0f ms\n",
                      "高峰时 %.0f%% 的调用需要等待，95%% 的调用等待少于 %.0f 毫秒\n"),
             100 * v->wait.p_wait, 1e3 * queue_wait_percentile(&v->wait, 0.95));
+    else if (v->wait.stable && v->wait.p_wait < 1e-3)
+        print_wrapped(cli_text(c, "waiting for a place at the peak: fewer than 0.1 %% of calls\n",
+                               "高峰时需要等待的调用不到 0.1%%\n"));
     else if (v->wait.stable)
         print_wrapped(
             cli_text(c, "waiting for a place at the peak: %.2g %% of calls\n", "高峰时 %.2g%% 的调用需要等待\n"),

@@ -136,7 +136,7 @@ static int pick_system(const struct cli *c, const struct param_set *args, const 
     struct plan_load one = {1, (int)param_int(args, "prompt_tokens"), (int)param_int(args, "output_tokens")};
     struct plan_memory memory;
     int best = 1, holds = 0;
-    double least = INFINITY;
+    double least = HUGE_VAL;
     if (param_is_set(args, "count")) return init_system(args, x, (int)param_int(args, "count"), t, e);
     if (param_is_set(args, "tp") || param_is_set(args, "pp")) return init_system(args, x, 0, t, e);
     for (int count = 1; count <= 8; count *= 2) {
@@ -157,7 +157,7 @@ static int pick_system(const struct cli *c, const struct param_set *args, const 
 int plan_target_of(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue, bool by_cost,
                    struct plan_target *out, struct err *e)
 {
-    struct plan_choice x = {NULL};
+    struct plan_choice x = {0};
     *out = (struct plan_target){.replicas = 1};
     int rc = pick_hardware(catalogue, param_str(args, "hardware"), &x.hardware, e);
     if (rc == 0) rc = pick_model(c, args, catalogue, out, &x.model, e);

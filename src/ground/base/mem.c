@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+enum { LARGE_PAGE = 2 << 20 };
 
 /* Process-wide by purpose: the Nth allocation of whatever runs is made to fail. 0 or less: off. */
 static _Atomic int64_t fault_countdown;
@@ -56,6 +59,12 @@ void *mem_try_aligned(size_t size)
 {
     if (size > SIZE_MAX - 63 || fault()) return NULL;
     return aligned_alloc(64, round_up(size ? size : 1, 64));
+}
+
+void mem_prefer_large_pages(void *p, size_t size)
+{
+    uintptr_t begin = (uintptr_t)p, first = round_up(begin, LARGE_PAGE), end = (begin + size) / LARGE_PAGE * LARGE_PAGE;
+    if (first < end) madvise((char *)p + (first - begin), end - first, MADV_HUGEPAGE);
 }
 
 void mem_free(void *p)

@@ -20,7 +20,7 @@ void plan_case_init(struct plan_case *c)
             {.active_share = 0.05, .calls_person_day = 30, .think_s = 30, .days_month = 22, .hours_day = 8, .peak = 2},
         .seed = 1};
     cost_inputs_init(c->in);
-    for (int i = 0; i < N_FACT; i++) c->facts[i] = NAN;
+    for (int i = 0; i < N_FACT; i++) c->facts[i] = (double)NAN;
 }
 
 /* --- what it carries --- */

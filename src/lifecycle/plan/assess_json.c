@@ -116,7 +116,7 @@ static json_t *price_json(const struct plan_verdict *v, const struct plan_price 
     double monthly, call;
     struct cost_break_even b;
     plan_price_cost(v, p, &monthly, &call, &b);
-    if (!v->priced) b = (struct cost_break_even){.calls_month = INFINITY};
+    if (!v->priced) b = (struct cost_break_even){.calls_month = HUGE_VAL};
     return json_pack("{s:s,s:s,s:s,s:s,s:f,s:f,s:o,s:s,s:o,s:b}", "provider", p->provider, "model", p->model,
                      "open_weights", p->open_weights, "price_date", p->date, "monthly_cny", monthly, "per_call_cny",
                      call, "break_even_calls_month", json_finite(b.calls_month), "break_even",

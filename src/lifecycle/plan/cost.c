@@ -73,7 +73,7 @@ static void totals(const struct cost_setup *s, const double v[N_COST], double ca
     o->capex = o->hardware_capex + v[COST_GAP_DAYS] * person_day(v);
     double once = o->part[COST_PART_DEPRECIATION] + v[COST_GAP_DAYS] * person_day(v) / (12 * v[COST_LIFE]);
     o->tco = o->capex + COST_TCO_MONTHS * (o->monthly - once);
-    o->per_call = calls > 0 ? o->monthly / calls : (double)INFINITY;
+    o->per_call = calls > 0 ? o->monthly / calls : HUGE_VAL;
     o->per_mtok = o->per_call / ((s->prompt_tokens + s->output_tokens) / 1e6);
 }
 
@@ -138,7 +138,7 @@ void cost_break_even(const struct cost_setup *s, const double v[N_COST], struct 
     struct cost_private p;
     double api_call = cost_api_call(s, v), api_fixed = v[COST_API_STAFF] * v[COST_SALARY] / 12;
     cost_private(s, v, &p);
-    *out = (struct cost_break_even){.calls_month = INFINITY};
+    *out = (struct cost_break_even){.calls_month = HUGE_VAL};
     if (api_call > p.marginal_call)
         out->calls_month = fmax(0, p.fixed_monthly - api_fixed) / (api_call - p.marginal_call);
     out->within_capacity = out->calls_month <= p.capacity_calls_month;

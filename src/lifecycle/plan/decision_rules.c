@@ -132,7 +132,7 @@ static int check_when(const struct csv_reader *c, const char *name, const char *
 {
     double none[N_FACT];
     const char *at = when;
-    for (int i = 0; i < N_FACT; i++) none[i] = NAN;
+    for (int i = 0; i < N_FACT; i++) none[i] = (double)NAN;
     if (evaluate(when, none, &at) >= 0) return 0;
     return refuse(c, name, COL_WHEN, at, "a comparison such as `team < 20` or `data_class = secret`, joined by and, or",
                   e);

@@ -59,7 +59,7 @@ static void set_unstable(struct queue_result *r, int slots)
 {
     r->running = slots;
     r->little_n = slots;
-    r->waiting = r->mean_wait_s = r->drain_s = INFINITY;
+    r->waiting = r->mean_wait_s = r->drain_s = HUGE_VAL;
     r->p_wait = 1;
 }
 
@@ -106,7 +106,7 @@ double queue_p_longer(const struct queue_result *r, double t_s)
 
 double queue_wait_percentile(const struct queue_result *r, double p)
 {
-    if (!r->stable) return INFINITY;
+    if (!r->stable) return HUGE_VAL;
     if (r->p_wait <= 1 - p) return 0;
     return r->drain_s * log(r->p_wait / (1 - p));
 }

@@ -261,10 +261,10 @@ static int by_cost(const void *a, const void *b)
 static void mark_front(struct search_result *r)
 {
     double fastest[N_ELEM(class_from)];
-    for (size_t k = 0; k < N_ELEM(fastest); k++) fastest[k] = INFINITY;
+    for (size_t k = 0; k < N_ELEM(fastest); k++) fastest[k] = HUGE_VAL;
     for (size_t i = 0; i < r->n_point; i++) {
         struct search_point *p = &r->point[i];
-        double best = INFINITY;
+        double best = HUGE_VAL;
         for (size_t k = (size_t)p->quality_class; k < N_ELEM(fastest); k++) best = fmin(best, fastest[k]);
         p->on_front = p->answer_s < best * 0.999;
         r->n_front += p->on_front;

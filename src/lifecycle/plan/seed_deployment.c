@@ -116,7 +116,7 @@ static int ten_million(const struct catalogue *c, struct cost_setup *s, double v
     cost_inputs_init(in);
     assess_host(h100.hardware, 2, s, in, nothing_set);
     (void)assess_cards(h100.hardware, false, in, nothing_set);
-    assess_compliance(COMPLIANCE_MLPS2, NAN, in, nothing_set);
+    assess_compliance(COMPLIANCE_MLPS2, (double)NAN, in, nothing_set);
     in[COST_GAP_DAYS] = in[COST_GAP_UPKEEP] = (struct cost_band){0, 0, 0};
     cost_expected(in, v);
     v[COST_CALLS] = 1e7;

@@ -180,7 +180,8 @@ static const char *field_text(struct arena *arena, const struct row_field *f, co
         return text;
     case ROW_NUMBER:
         memcpy(&v, at, sizeof v);
-        snprintf(number, sizeof number, v > 0 ? "%.12g" : "", v);
+        snprintf(number, sizeof number, "%.12g", v);
+        if (!(v > 0)) number[0] = 0;
         break;
     case ROW_COUNT:
         memcpy(&count, at, sizeof count);

@@ -18,7 +18,7 @@ int sim_heap_init(struct sim_heap *h, int n, struct err *e)
         return err_set(e, ERR_NOMEM, NULL, "cannot simulate %d replicas: out of memory", n);
     }
     for (int i = 0; i < n; i++) {
-        h->key[i] = INFINITY;
+        h->key[i] = HUGE_VAL;
         h->order[i] = h->place[i] = i;
     }
     return 0;

@@ -193,7 +193,7 @@ double replica_plan(struct sim_work *w, struct sim_replica *r, double now)
     admit(w, r, now);
     if (r->n_prefill) return plan_prefill(w, r, now);
     if (r->n_run) return plan_decode(w, r, now);
-    return start_run(r, INFINITY, 0, 0);
+    return start_run(r, HUGE_VAL, 0, 0);
 }
 
 double replica_arrive(struct sim_work *w, struct sim_replica *r, int32_t request, double now)
@@ -202,10 +202,10 @@ double replica_arrive(struct sim_work *w, struct sim_replica *r, int32_t request
     append(w->state, &r->waiting_first, &r->waiting_last, request);
     r->outstanding++;
     if (r->run_n == 0) return now;
-    if (!r->stretch || !first || !may_admit(w, r, &w->state[request])) return INFINITY;
+    if (!r->stretch || !first || !may_admit(w, r, &w->state[request])) return HUGE_VAL;
     int64_t n = (int64_t)ceil((now - r->run_start_s) / r->run_step_s); /* joins at the end of the step under way */
     n = n < 1 ? 1 : n;
-    if (n >= r->run_n) return INFINITY;
+    if (n >= r->run_n) return HUGE_VAL;
     r->run_n = n;
     return r->run_start_s + (double)n * r->run_step_s;
 }

@@ -132,10 +132,10 @@ static void note_outstanding(struct sim *m, int replica)
     if (m->s->balancer == SIM_LEAST_REQUESTS) sim_heap_set(&m->outstanding, replica, m->replica[replica].outstanding);
 }
 
-/* When the next request arrives; INFINITY: none is left, or all users wait for an answer. */
+/* When the next request arrives; HUGE_VAL: none is left, or all users wait for an answer. */
 static double next_arrival(const struct sim *m)
 {
-    if (m->next == m->n) return INFINITY;
+    if (m->next == m->n) return HUGE_VAL;
     return m->s->users ? m->asks.key[sim_heap_least(&m->asks)] : m->request[m->next].arrival_s;
 }
 
@@ -146,7 +146,7 @@ static void arrive(struct sim *m, double now)
         int user = sim_heap_least(&m->asks);
         m->user_of[m->next] = user;
         m->work.state[m->next].arrival_s = now;
-        sim_heap_set(&m->asks, user, INFINITY);
+        sim_heap_set(&m->asks, user, HUGE_VAL);
     }
     double again = replica_arrive(&m->work, &m->replica[i], (int32_t)m->next++, now);
     if (isfinite(again)) sim_heap_set(&m->wake, i, again);
