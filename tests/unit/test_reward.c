@@ -17,7 +17,8 @@
 #include "lifecycle/rules/regex.h"
 #include "lifecycle/rules/reward.h"
 
-static const char row_text[] = "{\"answer\": \"42\", \"none\": null, \"words\": [\"a\", \"b\"], \"deep\": {\"x\": 1.5}}";
+static const char row_text[] =
+    "{\"answer\": \"42\", \"none\": null, \"words\": [\"a\", \"b\"], \"deep\": {\"x\": 1.5}}";
 
 static json_t *parsed(const char *text)
 {
@@ -191,9 +192,9 @@ static void test_fresh(void **state)
     (void)state;
     double value;
     struct err e = {0};
-    assert_int_equal(judge("{\"type\":\"lua\",\"code\":\"math.floor = nil string.len = nil left = 1 return 1\"}", "a",
-                           &value, &e),
-                     0);
+    assert_int_equal(
+        judge("{\"type\":\"lua\",\"code\":\"math.floor = nil string.len = nil left = 1 return 1\"}", "a", &value, &e),
+        0);
     assert_int_equal(
         judge("{\"type\":\"lua\",\"code\":\"return left == nil and math.floor(1.5) == 1 and ('ab'):len() == 2\"}", "a",
               &value, &e),
@@ -209,7 +210,7 @@ static void test_patterns(void **state)
         const char *pattern;
         size_t n;
         bool endless;
-    } cases[] = {{"^(a+)+$", 60, true},      {"(a|aa)+$", 60, true},   {"(a*)*[bc]", 5000, true},
+    } cases[] = {{"^(a+)+$", 60, true},         {"(a|aa)+$", 60, true},       {"(a*)*[bc]", 5000, true},
                  {"(.*)*(.*)*[xy]", 400, true}, {"(a+)\\1+[bc]", 9000, true}, {"a*b", 32000, false},
                  {"^a+!$", 32000, false}};
     for (size_t i = 0; i < N_ELEM(cases); i++) {

@@ -7,10 +7,15 @@
 #include "doors/cli/message_zh.h"
 #include "doors/cli/progress.h"
 #include "doors/cli/registry_print.h"
+#include "doors/cli/text_plot.h"
 #include "doors/cli/tune_fields.h"
+#include "doors/cli/tune_preset.h"
+#include "doors/cli/tune_sweep.h"
 #include "ground/base/file.h"
+#include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
+#include "ground/sys/machine.h"
 #include "lifecycle/train/params.h"
 #include "lifecycle/train/train.h"
 
@@ -34,6 +39,12 @@ static const struct param params[] = {
      .metavar = "DIR",
      .help_en = "take the fields of another run",
      .help_zh = "采用另一次运行的字段"},
+    {.name = "grid",
+     .type = PARAM_STRING,
+     .flags = PARAM_REPEAT,
+     .metavar = "KEY=V1,V2",
+     .help_en = "a run for each of these values of a field; several grids: for each combination",
+     .help_zh = "该字段的每个值各运行一次；多个 grid 时各种组合都运行"},
     {.name = "resume",
      .type = PARAM_STRING,
      .metavar = "DIR",
@@ -43,8 +54,12 @@ static const struct param params[] = {
 
 /* --- what the trainer says --- */
 
+enum { CURVE_POINTS = 24 };
+
 struct view {
     const struct cli *c;
+    double loss[CURVE_POINTS]; /* of the last steps */
+    size_t n_loss;
     struct progress progress;
     bool begun;
 };
@@ -61,6 +76,30 @@ static void show_note(void *arg, const char *line)
     cli_print_message(v->c->lang, "", "", line);
 }
 
+/* What samples were worth, for methods that sample answers. */
+static void reward_note(const struct cli *c, const struct train_progress *p, char *note, size_t size)
+{
+    snprintf(note, size,
+             cli_text(c,
+                      "reward %.3f (spread %.3f, equal groups %.0f %%), entropy %.2f, KL %.3g, clipped %.0f %%, "
+                      "%.0f tokens an answer",
+                      "奖励 %.3f（离散度 %.3f，组内无差异 %.0f %%），熵 %.2f，KL %.3g，截断 %.0f %%，每答案 %.0f 词元"),
+             p->reward, p->reward_std, 100 * p->equal_groups, p->entropy, p->kl, 100 * p->clipped, p->answer_tokens);
+}
+
+static void loss_note(struct view *v, const struct train_progress *p, char *note, size_t size)
+{
+    char curve[3 * CURVE_POINTS + 2] = "", memory[32];
+    if (v->n_loss == CURVE_POINTS) memmove(v->loss, v->loss + 1, sizeof(v->loss) - sizeof(v->loss[0]));
+    v->n_loss -= v->n_loss == CURVE_POINTS;
+    v->loss[v->n_loss++] = p->loss;
+    if (v->c->stderr_is_tty) text_bars(v->loss, v->n_loss, CURVE_POINTS, curve + 1);
+    if (v->c->stderr_is_tty) curve[0] = ' ';
+    str_format_bytes(machine_rss_bytes(), memory, sizeof(memory));
+    snprintf(note, size, cli_text(v->c, "loss %.4f%s, %.0f tok/s, memory %s", "损失 %.4f%s，%.0f 词元/秒，内存 %s"),
+             p->loss, curve, p->tok_s, memory);
+}
+
 static void show_progress(void *arg, const struct train_progress *p)
 {
     struct view *v = arg;
@@ -70,16 +109,9 @@ static void show_progress(void *arg, const struct train_progress *p)
                        (double)(p->step - 1), (double)p->n_step);
     v->begun = true;
     if (p->has_reward)
-        snprintf(
-            note, sizeof(note),
-            cli_text(v->c,
-                     "reward %.3f (spread %.3f, equal groups %.0f %%), entropy %.2f, KL %.3g, clipped %.0f %%, "
-                     "%.0f tokens an answer",
-                     "奖励 %.3f（离散度 %.3f，组内无差异 %.0f %%），熵 %.2f，KL %.3g，截断 %.0f %%，每答案 %.0f 词元"),
-            p->reward, p->reward_std, 100 * p->equal_groups, p->entropy, p->kl, 100 * p->clipped, p->answer_tokens);
+        reward_note(v->c, p, note, sizeof(note));
     else
-        snprintf(note, sizeof(note), cli_text(v->c, "loss %.4f, %.0f tok/s", "损失 %.4f，%.0f 词元/秒"), p->loss,
-                 p->tok_s);
+        loss_note(v, p, note, sizeof(note));
     progress_update(&v->progress, (double)p->step, note);
 }
 
@@ -94,14 +126,27 @@ static json_t *rows_json(const struct train_door *d)
     return rows;
 }
 
+/* What was said before the first step, beside what it took. */
+static void print_prediction(const struct cli *c, const struct train_result *r)
+{
+    double seconds = r->seconds + r->eval_seconds;
+    if (!(r->predicted_seconds > 0) || !(r->predicted_peak_bytes > 0)) return;
+    printf(cli_text(c, "predicted: %.1f s (took %+.0f %%), memory %+.1f %%\n",
+                    "预测：%.1f 秒（实际 %+.0f%%），内存实际 %+.1f%%\n"),
+           r->predicted_seconds, 100 * (seconds / r->predicted_seconds - 1),
+           100 * ((double)r->peak_rss_bytes / r->predicted_peak_bytes - 1));
+}
+
 static void print_result(const struct cli *c, const char *run, bool full, const struct train_result *r)
 {
     if (c->json) {
-        cli_print_json(json_pack("{s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:I,s:o}", "run", run, "steps", (json_int_t)r->steps,
-                                 "train_loss", json_finite(r->train_loss), "eval_loss", json_finite(r->eval_loss),
-                                 "tok_s", json_finite(r->tok_s), "rows_s", json_finite(r->rows_s), "seconds",
-                                 json_finite(r->seconds), "peak_rss_bytes", (json_int_t)r->peak_rss_bytes, "rows",
-                                 rows_json(&r->rows)));
+        cli_print_json(json_pack("{s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o}", "run", run, "steps",
+                                 (json_int_t)r->steps, "train_loss", json_finite(r->train_loss), "eval_loss",
+                                 json_finite(r->eval_loss), "tok_s", json_finite(r->tok_s), "rows_s",
+                                 json_finite(r->rows_s), "seconds", json_finite(r->seconds), "peak_rss_bytes",
+                                 (json_int_t)r->peak_rss_bytes, "eval_seconds", json_finite(r->eval_seconds),
+                                 "predicted_seconds", json_finite(r->predicted_seconds), "predicted_peak_bytes",
+                                 json_finite(r->predicted_peak_bytes), "rows", rows_json(&r->rows)));
         return;
     }
     char rss[32];
@@ -118,11 +163,12 @@ static void print_result(const struct cli *c, const char *run, bool full, const 
     printf(cli_text(c, "%llu steps, loss %.4f, %.1f s, %.0f tokens/s (%.2f rows/s), memory %s\n",
                     "%llu 步，损失 %.4f，%.1f 秒，%.0f 词元/秒（%.2f 行/秒），内存 %s\n"),
            (unsigned long long)r->steps, r->train_loss, r->seconds, r->tok_s, r->rows_s, rss);
+    print_prediction(c, r);
     if (!isnan(r->eval_loss))
         printf(cli_text(c, "loss on eval_data: %.4f\n", "eval_data 上的损失：%.4f\n"), r->eval_loss);
 }
 
-static int tune(const struct cli *c, struct param_set *fields, bool resume, struct err *e)
+static int tune(const struct cli *c, struct param_set *fields, bool resume, struct train_result *result, struct err *e)
 {
     struct cli mine = *c;
     struct train_config cfg = {0};
@@ -130,8 +176,9 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
     struct cli_model m = {0};
     struct dev *d = NULL;
     struct vocab_source vocab;
-    struct train_result result;
     struct view view = {.c = c};
+    struct tune_preset preset = {0};
+    if (!resume) tune_preset_begin(&preset, fields);
     int rc = train_config_precision(fields, c->precision, &mine.precision, e);
     mine.threads = train_config_threads(fields, c->threads);
     if (rc == 0) rc = tune_places_find(&places, c, fields, e);
@@ -143,6 +190,7 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
     if (rc == 0) rc = cli_device(&mine, &d, e);
     if (rc == 0) rc = cli_model_open(&m, &mine, d, cfg.base, e);
     if (rc == 0 && cfg.is_chat) rc = cli_model_check_text(&m, e);
+    if (rc == 0) rc = tune_preset_fill(&preset, fields, &cfg, &places, &m, show_note, &view, e);
     if (rc == 0) rc = model_file_vocab(m.file, &vocab, e);
     if (rc == 0) {
         struct train_request rq = {.config = &cfg,
@@ -158,11 +206,10 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
                                    .interrupted = interrupted,
                                    .note = show_note,
                                    .progress = show_progress};
-        rc = train_run(&rq, &result, e);
+        rc = train_run(&rq, result, e);
     }
     if (view.begun) progress_end(&view.progress);
     if (rc == 0) rc = registry_record_run(c, "tune", cfg.output, e);
-    if (rc == 0) print_result(c, cfg.output, cfg.full, &result);
     cli_model_close(&m);
     dev_free(d);
     tune_places_deinit(&places);
@@ -172,9 +219,15 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
 
 static int run(const struct cli *c, const struct param_set *args, struct err *e)
 {
+    if (param_count(args, "grid") > 0) return tune_sweep(c, args, tune, e);
     struct param_set *fields = param_set_new(train_params, train_n_param);
+    struct train_result result;
+    char *place = NULL;
     int rc = tune_fields_read(fields, args, e);
-    if (rc == 0) rc = tune(c, fields, param_str(args, "resume") != NULL, e);
+    if (rc == 0) place = mem_strdup(param_str(fields, "output")); /* as it was given, for people */
+    if (rc == 0) rc = tune(c, fields, param_str(args, "resume") != NULL, &result, e);
+    if (rc == 0) print_result(c, place, str_eq(param_str(fields, "adapter"), "full"), &result);
+    mem_free(place);
     param_set_free(fields);
     return rc;
 }
@@ -183,7 +236,8 @@ const struct command cmd_tune = {
     .name = "tune",
     .summary_en = "tune a model on your data: an adapter, or the model in full",
     .summary_zh = "用您的数据微调模型：得到适配器，或全量微调的模型",
-    .usage = "--run FILE.yaml [--set KEY=VALUE]... | --base MODEL --data FILE --output DIR [FIELDS] | --resume DIR",
+    .usage = "--run FILE.yaml [--set KEY=VALUE]... | --base MODEL --data FILE [FIELDS] | --from DIR [--set "
+             "KEY=VALUE]... | --resume DIR",
     .example = "tailor tune --base model.gguf --data train.jsonl --output runs/first",
     .params = params,
     .n_param = N_ELEM(params),

@@ -3,6 +3,8 @@
  * any working directory. */
 #include "doors/cli/tune_fields.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "ground/base/file.h"
@@ -92,21 +94,44 @@ static int read_resumed(struct param_set *s, const struct param_set *args, struc
     return rc != 0 ? rc : param_set_text(s, "output", dir, e);
 }
 
-int tune_fields_read(struct param_set *fields, const struct param_set *args, struct err *e)
-{
-    if (param_str(args, "resume") != NULL) return read_resumed(fields, args, e);
-    int rc = param_str(args, "from") != NULL ? read_yaml_of(fields, param_str(args, "from"), e) : 0;
-    if (rc == 0) rc = lay_over(fields, args, apply_run_file, e);
-    return rc != 0 ? rc : lay_over(fields, args, apply_flags, e);
-}
-
-/* --- places --- */
-
 static bool is_given(const struct param_set *fields, const char *name)
 {
     const char *said = param_str(fields, name);
     return said != NULL && *said != '\0'; /* whoever needs it says so */
 }
+
+enum { MAX_NAME = 100000 };
+
+/* A run that is not told where: runs/tune-1, or beside the run that it copies (runs/first-2); the first that is free.
+ */
+static int name_output(struct param_set *fields, const char *from, struct err *e)
+{
+    const char *stem = from != NULL ? from : "runs/tune";
+    char path[PATH_MAX];
+    size_t n = strlen(stem);
+    while (n > 1 && stem[n - 1] == '/') n--;
+    for (int i = from != NULL ? 2 : 1; i < MAX_NAME; i++) {
+        int len = snprintf(path, sizeof(path), "%.*s-%d", (int)n, stem, i);
+        if (len >= (int)sizeof(path))
+            return err_set(e, ERR_LIMIT, stem, "cannot name a run after \"%s\": the name is too long", stem);
+        if (!file_exists(path)) return param_set_text(fields, "output", path, e);
+    }
+    return err_set(e, ERR_USAGE, "output", "cannot name the run: %s-1 to %s-%d are taken, output is needed", stem, stem,
+                   MAX_NAME);
+}
+
+int tune_fields_read(struct param_set *fields, const struct param_set *args, struct err *e)
+{
+    if (param_str(args, "resume") != NULL) return read_resumed(fields, args, e);
+    const char *from = param_str(args, "from");
+    int rc = from != NULL ? read_yaml_of(fields, from, e) : 0;
+    if (rc == 0) param_clear(fields, "output"); /* where the other run is */
+    if (rc == 0) rc = lay_over(fields, args, apply_run_file, e);
+    if (rc == 0) rc = lay_over(fields, args, apply_flags, e);
+    return rc != 0 || is_given(fields, "output") ? rc : name_output(fields, from, e);
+}
+
+/* --- places --- */
 
 /* A path becomes an absolute one, a name gets its version. */
 static int pin(const struct cli *c, struct param_set *fields, const char *name, struct err *e)

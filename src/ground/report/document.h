@@ -22,6 +22,8 @@
 /* -ERR_INPUT names a block that is not of these forms; -ERR_LIMIT when out's maximum is met. */
 int report_html(const json_t *doc, struct buf *out, struct err *e) MUST_CHECK;
 int report_markdown(const json_t *doc, struct buf *out, struct err *e) MUST_CHECK;
+/* A block of lines alone, as a whole SVG file. */
+int report_svg_lines(const json_t *block, struct buf *out, struct err *e) MUST_CHECK;
 
 /* Append s as HTML text, also fit for attribute values in double quotes. */
 int html_text(struct buf *out, const char *s) MUST_CHECK;

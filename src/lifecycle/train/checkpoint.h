@@ -15,11 +15,12 @@ struct checkpoint {
     uint64_t step;                           /* steps done */
     uint64_t events_bytes;                   /* length of events.jsonl then */
     double train_loss, eval_loss, best_loss; /* NaN: none yet */
-    double seconds;
-    uint64_t n_tok, n_row; /* trained so far */
-    uint64_t bad_evals;    /* evaluations since the best one */
-    bool stopped;          /* early: no more steps */
-    char inputs[65];       /* digest of the manifest's inputs */
+    double seconds, eval_seconds;
+    double predicted_seconds, predicted_peak_bytes; /* before the first step; NaN: not known */
+    uint64_t n_tok, n_row;                          /* trained so far */
+    uint64_t bad_evals;                             /* evaluations since the best one */
+    bool stopped;                                   /* early: no more steps */
+    char inputs[65];                                /* digest of the manifest's inputs */
     /* host arrays [n_param]; best NULL: not kept */
     size_t n_param;
     float *params, *best;

@@ -79,7 +79,7 @@ static int put_text(json_t *inputs, const char *key, const char *text, struct er
 static int put_config(json_t *inputs, const struct train_request *rq, struct err *e)
 {
     static const char *const apart[] = {"base",    "data",      "eval_data",    "adapter_init", "output",
-                                        "threads", "recompute", "memory_limit", "save_every"};
+                                        "threads", "recompute", "memory_limit", "save_every",   "preset"};
     json_t *fields = param_to_json(rq->fields);
     char hex[DIGEST_HEX_SIZE];
     if (fields == NULL) return err_set(e, ERR_NOMEM, NULL, "cannot write the manifest: out of memory");

@@ -41,8 +41,8 @@
      .help_en = "rows of the same format whose loss is measured, or name of a dataset of them",                         \
      .help_zh = "用于测量损失的同格式数据，或其数据集名称"},                                                            \
     {.name = "eval_every", .type = PARAM_INT, .unit = "steps", .min = 0, .max = 1e9, .initial = "0",                    \
-     .help_en = "measure the loss on eval_data every N steps; 0: before and after training only",                       \
-     .help_zh = "每 N 步在 eval_data 上测量损失；0：仅训练前后"},                                                       \
+     .help_en = "measure the loss on eval_data every N steps, keep the best adapter; 0: at both ends only",             \
+     .help_zh = "每 N 步在 eval_data 上测量损失并保留最佳适配器；0：仅训练前后"},                                                       \
     {.name = "early_stop", .type = PARAM_INT, .unit = "evaluations", .min = 0, .max = 1e6, .initial = "0",              \
      .help_en = "stop after N evaluations without a better loss and keep the best adapter; 0: never",                   \
      .help_zh = "连续 N 次评估无改善则停止并保留最佳适配器；0：不启用"},                                                \
@@ -100,6 +100,9 @@
     {.name = "token_budget", .type = PARAM_INT, .unit = "tokens", .min = 1, .max = 1e7, .initial = "2048",              \
      .help_en = "most tokens computed at once; a larger micro-batch is computed in parts",                              \
      .help_zh = "一次最多计算的词元数；更大的微批分批计算"},                                                          \
+    {.name = "preset", .type = PARAM_CHOICE, .choices = "auto|on|off", .initial = "auto",                               \
+     .help_en = "choose what is not given from the model, the rows and the memory; auto: where nothing of it is given",  \
+     .help_zh = "按模型、数据行数与内存选择未给出的字段；auto：仅当这些字段都未给出时"},                                \
     {.name = "seed", .type = PARAM_INT, .min = 0, .max = 9e15, .initial = "0",                                          \
      .help_en = "of the adapter's start and of the order of rows", .help_zh = "适配器初值与数据顺序的种子"},            \
     {.name = "precision", .type = PARAM_CHOICE, .choices = "auto|deterministic|reference",                              \

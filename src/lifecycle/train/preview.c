@@ -212,6 +212,25 @@ static void format_duration(double s, char *out, size_t size)
         snprintf(out, size, "%llu:%02llu h", whole / 3600, whole / 60 % 60);
 }
 
+/* Seconds of what follows the gradients of a step: their norm and the optimizer, which moves nothing here (no learning
+ * rate, and its state is put back). */
+static double probe_update(struct trainer *t)
+{
+    struct checkpoint *s = &t->state;
+    dev_read(t->dev, s->params, t->params, t->n_param);
+    optimizer_get(t->optimizer, s->optimizer);
+    dev_zero(t->dev, t->grads, t->n_param);
+    double from = clock_s();
+    double norm = dev_sum_squares(t->dev, t->grads, t->n_param);
+    optimizer_step(t->optimizer, t->params, t->grads, norm * 0, 0);
+    trainer_updated(t);
+    double seconds = clock_s() - from;
+    dev_write(t->dev, t->params, s->params, t->n_param);
+    optimizer_set(t->optimizer, s->optimizer);
+    trainer_updated(t);
+    return seconds;
+}
+
 int preview_run(struct trainer *t, struct err *e)
 {
     double seconds = 0;
@@ -220,6 +239,9 @@ int preview_run(struct trainer *t, struct err *e)
     if (rc != 0) return rc;
     double whole = seconds / (double)n_tok * (count_tokens(t, &largest) + forward_tokens(t));
     uint64_t peak = predict_peak(t, n_tok, largest > n_tok ? largest : n_tok);
+    whole += probe_update(t) * (double)t->plan.n_step;
+    t->state.predicted_seconds = whole;
+    t->state.predicted_peak_bytes = (double)peak;
     char line[200], duration[32], memory[32];
     format_duration(whole, duration, sizeof(duration));
     str_format_bytes(peak, memory, sizeof(memory));

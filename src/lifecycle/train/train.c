@@ -144,8 +144,10 @@ static int step_event(struct trainer *t, const struct step_result *r, double ste
 static int evaluate(struct trainer *t, struct err *e)
 {
     struct checkpoint *s = &t->state;
+    double begin = clock_s();
     int rc = trainer_eval(t, &s->eval_loss, e);
     if (rc != 0) return rc;
+    s->eval_seconds += clock_s() - begin;
     bool better = isnan(s->best_loss) || s->eval_loss < s->best_loss;
     if (better) s->best_loss = s->eval_loss;
     s->bad_evals = better ? 0 : s->bad_evals + 1;
@@ -222,6 +224,9 @@ static void fill_result(const struct trainer *t, struct train_result *out)
                                  .steps = s->step,
                                  .train_loss = s->train_loss,
                                  .seconds = s->seconds,
+                                 .eval_seconds = s->eval_seconds,
+                                 .predicted_seconds = s->predicted_seconds,
+                                 .predicted_peak_bytes = s->predicted_peak_bytes,
                                  .eval_loss = s->best != NULL ? s->best_loss : s->eval_loss,
                                  .tok_s = (double)s->n_tok / seconds,
                                  .rows_s = (double)s->n_row / seconds,
@@ -233,10 +238,12 @@ static int finish(struct trainer *t, struct train_result *out, struct err *e)
     int rc = trainer_save_target(t, e);
     if (rc != 0) return rc;
     fill_result(t, out);
-    json_t *event = json_pack("{s:s,s:I,s:o,s:o,s:f,s:f,s:f,s:I,s:b}", "event", "done", "steps", (json_int_t)out->steps,
-                              "train_loss", json_finite(out->train_loss), "eval_loss", json_finite(out->eval_loss),
-                              "tok_s", out->tok_s, "rows_s", out->rows_s, "seconds", out->seconds, "peak_rss_bytes",
-                              (json_int_t)out->peak_rss_bytes, "stopped_early", (int)(out->steps < t->plan.n_step));
+    json_t *event = json_pack(
+        "{s:s,s:I,s:o,s:o,s:f,s:f,s:f,s:f,s:o,s:I,s:o,s:b}", "event", "done", "steps", (json_int_t)out->steps,
+        "train_loss", json_finite(out->train_loss), "eval_loss", json_finite(out->eval_loss), "tok_s", out->tok_s,
+        "rows_s", out->rows_s, "seconds", out->seconds, "eval_seconds", out->eval_seconds, "predicted_seconds",
+        json_finite(out->predicted_seconds), "peak_rss_bytes", (json_int_t)out->peak_rss_bytes, "predicted_peak_bytes",
+        json_finite(out->predicted_peak_bytes), "stopped_early", (int)(out->steps < t->plan.n_step));
     return run_dir_event(&t->dir, event, e);
 }
 
@@ -258,6 +265,9 @@ static bool take_done(const struct trainer *t, struct train_result *out)
                                  .tok_s = number_of(event, "tok_s"),
                                  .rows_s = number_of(event, "rows_s"),
                                  .seconds = number_of(event, "seconds"),
+                                 .eval_seconds = number_of(event, "eval_seconds"),
+                                 .predicted_seconds = number_of(event, "predicted_seconds"),
+                                 .predicted_peak_bytes = number_of(event, "predicted_peak_bytes"),
                                  .peak_rss_bytes = (uint64_t)number_of(event, "peak_rss_bytes"),
                                  .was_complete = true};
     json_decref(event);
@@ -282,7 +292,7 @@ int train_run(const struct train_request *rq, struct train_result *out, struct e
     else
         rc = preview_data(&t, e);
     if (rc == 0 && t.preference != NULL) rc = preference_measure(&t, e);
-    if (rc == 0 && !rq->resume) rc = t.policy != NULL ? policy_preview(&t, e) : preview_run(&t, e);
+    if (rc == 0 && t.state.step == 0) rc = t.policy != NULL ? policy_preview(&t, e) : preview_run(&t, e);
     if (rc == 0) rc = all_steps(&t, e);
     if (rc == 0) rc = finish(&t, out, e);
 out:

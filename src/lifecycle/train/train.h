@@ -56,6 +56,9 @@ struct train_result {
     double rows_s;
     double seconds; /* of training, over all resumptions */
     uint64_t peak_rss_bytes;
+    double eval_seconds; /* of evaluations */
+    /* what the run was to take, seconds with evaluations; NaN: not known */
+    double predicted_seconds, predicted_peak_bytes;
     bool was_complete; /* the run had ended before: nothing was done */
 };
 

@@ -206,6 +206,12 @@ static int make_tape(struct trainer *t, struct err *e)
     return rc;
 }
 
+/* A second copy of all weights is taken only where the run asks for the best ones. */
+static bool keeps_best(const struct train_config *c)
+{
+    return c->early_stop > 0 || (c->eval_every > 0 && !c->full);
+}
+
 static int make_host_arrays(struct trainer *t, struct err *e)
 {
     struct checkpoint *s = &t->state;
@@ -213,13 +219,13 @@ static int make_host_arrays(struct trainer *t, struct err *e)
     s->params = mem_try_array(t->n_param, sizeof(float));
     s->n_optimizer = optimizer_bytes(t->optimizer);
     s->optimizer = mem_try_alloc(s->n_optimizer);
-    if (t->cfg->early_stop > 0) s->best = mem_try_array(t->n_param, sizeof(float));
+    if (keeps_best(t->cfg)) s->best = mem_try_array(t->n_param, sizeof(float));
     size_t n_tok, n_segment, n_target = larger(t->pack.cap_target, t->eval_pack.cap_target);
     if (t->preference != NULL) preference_extent(t, &n_tok, &n_segment, &n_target);
     if (t->policy != NULL) policy_extent(t, &n_tok, &n_segment, &n_target);
     t->noise_key = mem_try_array(larger(t->pack.cap_segment, 1), sizeof(*t->noise_key));
     t->loss = mem_try_array(n_target, sizeof(float));
-    if (s->params == NULL || s->optimizer == NULL || (t->cfg->early_stop > 0 && s->best == NULL) || t->loss == NULL ||
+    if (s->params == NULL || s->optimizer == NULL || (keeps_best(t->cfg) && s->best == NULL) || t->loss == NULL ||
         t->noise_key == NULL)
         return err_set(e, ERR_NOMEM, NULL, "cannot tune: no memory for the state of %zu parameters", t->n_param);
     s->train_loss = s->eval_loss = s->best_loss = (double)NAN;

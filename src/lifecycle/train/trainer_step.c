@@ -10,10 +10,11 @@ static int add_losses(const struct trainer *t, const struct packer *p, uint64_t 
 {
     for (size_t i = 0; i < p->n_target; i++) {
         if (!isfinite(t->loss[i]))
-            return err_set(e, ERR_INPUT, "loss",
-                           "cannot go on tuning: the loss at step %llu is %f at row %u (line %u of the data)",
-                           (unsigned long long)(step + 1), (double)t->loss[i], (unsigned)p->of_row[i],
-                           (unsigned)p->rows->line[p->of_row[i]]);
+            return err_set(
+                e, ERR_INPUT, "loss",
+                "cannot go on tuning: the loss at step %llu is not finite at row %u (line %u of the data); a lower "
+                "lr, more warmup_steps or a lower max_grad_norm may help",
+                (unsigned long long)(step + 1), (unsigned)p->of_row[i], (unsigned)p->rows->line[p->of_row[i]]);
         *sum += (double)p->count[i] * (double)t->loss[i];
     }
     return 0;
@@ -62,8 +63,11 @@ int trainer_update(struct trainer *t, uint64_t update, uint64_t step, struct ste
     const struct train_config *c = t->cfg;
     out->grad_norm = sqrt(dev_sum_squares(t->dev, t->grads, t->n_param));
     if (!isfinite(out->grad_norm))
-        return err_set(e, ERR_INPUT, "grad_norm", "cannot go on tuning: the gradient at step %llu is not finite",
-                       (unsigned long long)(step + 1));
+        return err_set(
+            e, ERR_INPUT, "grad_norm",
+            "cannot go on tuning: the gradient at step %llu is not finite; a lower lr, more warmup_steps or a lower "
+            "max_grad_norm may help",
+            (unsigned long long)(step + 1));
     double shrink = c->max_grad_norm / (out->grad_norm + 1e-6);
     if (c->max_grad_norm > 0 && shrink < 1) dev_scale(t->dev, t->grads, (float)shrink, t->n_param);
     optimizer_step(t->optimizer, t->params, t->grads, out->lr, update);

@@ -109,6 +109,16 @@ void trainer_updated(struct trainer *t)
         adapter_update(t->adapter);
 }
 
+/* Where the best adapter is the result, the last one is kept beside it; of a model in full, in the last checkpoint. */
+static int save_last(struct trainer *t, const char *const *metadata, struct err *e)
+{
+    if (t->weights != NULL || !(t->state.best_loss < t->state.eval_loss)) return 0;
+    char *path = path_join(t->cfg->output, "adapter-last");
+    int rc = adapter_save(t->adapter, path, t->cfg->base, metadata, e);
+    mem_free(path);
+    return rc;
+}
+
 int trainer_save_target(struct trainer *t, struct err *e)
 {
     char step[32], base[MODEL_FINGERPRINT_SIZE], tmpl[DIGEST_HEX_SIZE];
@@ -128,6 +138,8 @@ int trainer_save_target(struct trainer *t, struct err *e)
     if (rc == 0 && has_template) rc = digest_memory(t->rq->template_text, strlen(t->rq->template_text), tmpl, e);
     if (rc != 0) return rc;
     snprintf(step, sizeof(step), "%llu", (unsigned long long)t->state.step);
+    if (t->state.best != NULL) rc = save_last(t, metadata, e);
+    if (rc != 0) return rc;
     if (t->state.best != NULL) {
         dev_write(t->dev, t->params, t->state.best, t->n_param);
         trainer_updated(t);
