@@ -190,4 +190,4 @@ def main():
     return 1 if run.bad or run.unknown else 0
 
 
-sys.exit(main())
+if __name__ == "__main__": sys.exit(main())

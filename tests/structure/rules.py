@@ -23,7 +23,7 @@ MAY = dict(fit='train eval convert plan measure data registry jobs engine model 
 ALSO = {('model', 'kernels'), ('engine', 'kernels'), ('engine', 'formats'), ('formats', 'kernels')}
 # third-party header -> the rooms that may include it
 THIRD = {'microhttpd.h': ['http'], 'curl/': ['http'], 'yaml.h': ['param'], 'openssl/': ['sys'], 'sqlite3.h': ['store'],
-         'libpq': ['store'], 'zip.h': ['archive'], 'lua': ['rules'], 'pcre2': ['rules'], 'hwloc': ['sys'], 'seccomp': ['sys'], 'sodium': ['guard'],
+         'libpq': ['store'], 'zip.h': ['archive'], 'lua': ['rules'], 'pcre2': ['sys'], 'hwloc': ['sys'], 'seccomp': ['sys'], 'sodium': ['guard'],
          'immintrin.h': ['kernels'], 'cpuid.h': ['kernels', 'sys']}
 NO_JSON = {'kernels', 'device', 'engine'}
 BANNED = r'\b(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|atof|gets|rand|srand|localtime|gmtime|system|popen|alloca)\s*\('

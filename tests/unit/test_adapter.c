@@ -248,8 +248,15 @@ static void test_refused(void **state)
     struct adapter *a = random_adapter(b.m, 1U << SITE_V, false);
     must(adapter_save(a, b.place, "x", NULL, &e), &e);
     with_member(&b, "use_dora", json_true(), ERR_INPUT, "lora_magnitude_vector");
-    with_member(&b, "rank_pattern", json_pack("{s:i}", "q_proj", 8), ERR_UNSUPPORTED, "rank_pattern");
-    with_member(&b, "alpha_pattern", json_pack("{s:i}", "q_proj", 8), ERR_UNSUPPORTED, "alpha_pattern");
+    with_member(&b, "rank_pattern", json_pack("{s:i}", "v_proj", 8), ERR_INPUT, "v_proj.lora_A");
+    with_member(&b, "rank_pattern", json_pack("{s:i}", "v_proj", 0), ERR_INPUT, "rank_pattern");
+    with_member(&b, "rank_pattern", json_pack("{s:i}", "v_(proj", 8), ERR_INPUT, "v_(proj");
+    with_member(&b, "rank_pattern", json_pack("{s:i}", "(([a-z._0-9]+)+)+[!?]", 8), ERR_INPUT, "match limit");
+    with_member(&b, "alpha_pattern", json_pack("{s:s}", "v_proj", "much"), ERR_INPUT, "alpha_pattern");
+    with_member(&b, "target_modules", json_string(".*\\.lm_head"), ERR_UNSUPPORTED, "target_modules");
+    with_member(&b, "target_modules", json_string(".*layers\\.0\\..*v_proj"), ERR_UNSUPPORTED, "layers.1.");
+    with_member(&b, "layers_to_transform", json_pack("[i]", 0), ERR_UNSUPPORTED, "layers.1.");
+    with_member(&b, "layers_to_transform", json_string("all"), ERR_INPUT, "layers_to_transform");
     with_member(&b, "modules_to_save", json_pack("[s]", "lm_head"), ERR_UNSUPPORTED, "modules_to_save");
     with_member(&b, "bias", json_string("all"), ERR_UNSUPPORTED, "bias");
     with_member(&b, "peft_type", json_string("IA3"), ERR_UNSUPPORTED, "IA3");
@@ -297,6 +304,82 @@ static void test_dora(void **state)
         adapter_free(back);
         teardown(&b);
     }
+}
+
+/* Matrices with ranks and alphas of their own, none at all on some layers: written as PEFT says such things, and read
+ * back the same; and as a GGUF LoRA, whose one alpha takes the others' scales into B. */
+static void test_patterns(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {HF, GGUF};
+#define EVEN                                                                            \
+    {                                                                                   \
+        [SITE_Q] = {4, 8}, [SITE_K] = {2, 3}, [SITE_O] = {3, 5}, [SITE_DOWN] = { 4, 1 } \
+    }
+#define ODD                                                          \
+    {                                                                \
+        [SITE_Q] = {4, 8}, [SITE_K] = {2, 3}, [SITE_DOWN] = { 6, 8 } \
+    }
+    static struct adapter_target target[4][SITE_COUNT] = {EVEN, ODD, EVEN, ODD};
+    for (int k = 0; k < 4; k++) {
+        struct err e = {0};
+        struct bench b;
+        struct adapter *back;
+        setup(&b, paths[k % 2]);
+        assert_int_equal(model_params(b.m)->n_layer, 4);
+        struct adapter *a =
+            random_of(b.m, &(struct adapter_options){.rank = 4, .alpha = 8, .use_rslora = k > 1, .target = target[0]});
+        assert_int_equal(adapter_max_rank(a), 6);
+        assert_null(adapter_lora(a, 1, SITE_O));
+        must(adapter_save(a, b.place, "x", NULL, &e), &e);
+        must(adapter_load(&back, b.m, b.place, &e), &e);
+        for (int i = 0; i < 4 * SITE_COUNT; i++) {
+            struct adapter_target got = adapter_target_at(back, i / SITE_COUNT, (enum adapter_site)(i % SITE_COUNT));
+            assert_memory_equal(&got, &target[i / SITE_COUNT][i % SITE_COUNT], sizeof(got));
+        }
+        float *x = params_of(a, b.m), *y = params_of(back, b.m), *want = logits_with(b.m, a);
+        assert_memory_equal(x, y, adapter_n_param(a) * sizeof(float));
+        adapter_free(back);
+        char *lora = path_join(b.dir, "lora.gguf");
+        must(adapter_save_gguf(a, lora, &e), &e);
+        must(adapter_load(&back, b.m, lora, &e), &e);
+        float *got = logits_with(b.m, back), *base = logits_with(b.m, NULL);
+        assert_true(worst(want, base) > 0.01);
+        if (!(worst(want, got) < 1e-4)) fail_msg("a GGUF LoRA on %s: %g apart", paths[k % 2], worst(want, got));
+        mem_free(lora), mem_free(x), mem_free(y), mem_free(want), mem_free(got), mem_free(base);
+        adapter_free(back);
+        adapter_free(a);
+        teardown(&b);
+    }
+}
+
+/* Written beside one base, read on the other, whose rows of Q and K stand otherwise; on the wrong model; cut short. */
+static void test_gguf_lora(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct bench b, g, other;
+    struct adapter *back, *none = NULL;
+    setup(&b, HF), setup(&g, GGUF), setup(&other, "tests/data/golden/models/qwen3");
+    struct adapter *a = random_adapter(b.m, (1U << SITE_COUNT) - 1, true);
+    char *lora = path_join(b.dir, "lora.gguf"), *text;
+    size_t n;
+    must(adapter_save_gguf(a, lora, &e), &e);
+    must(adapter_load(&back, g.m, lora, &e), &e);
+    float *x = logits_with(b.m, a), *y = logits_with(g.m, back);
+    if (!(worst(x, y) < 1e-3)) fail_msg("the same LoRA on both bases: %g apart", worst(x, y));
+    assert_int_equal(adapter_load(&none, other.m, lora, &e), -ERR_UNSUPPORTED);
+    assert_non_null(strstr(e.msg, "general.architecture"));
+    must(file_read_all(lora, 1 << 24, &text, &n, &e), &e);
+    for (size_t cut = 0; cut < n; cut += n / 7) {
+        must(file_write_atomic(lora, text, cut, &e), &e);
+        assert_int_not_equal(adapter_load(&none, g.m, lora, &e), 0);
+        assert_null(none);
+    }
+    mem_free(text), mem_free(lora), mem_free(x), mem_free(y);
+    adapter_free(a);
+    adapter_free(back);
+    teardown(&b), teardown(&g), teardown(&other);
 }
 
 /* A directory with other contents is not replaced. */
@@ -365,7 +448,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_fused),       cmocka_unit_test(test_row_order),
         cmocka_unit_test(test_refused),    cmocka_unit_test(test_place_taken), cmocka_unit_test(test_options),
-        cmocka_unit_test(test_dora),
+        cmocka_unit_test(test_dora),       cmocka_unit_test(test_patterns),    cmocka_unit_test(test_gguf_lora),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
-#include "lifecycle/rules/regex.h"
+#include "ground/sys/regex.h"
 #include "lifecycle/rules/reward.h"
 
 static const char row_text[] =

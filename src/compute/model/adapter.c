@@ -20,15 +20,23 @@ int adapter_site_find(const char *name)
     return -1;
 }
 
-static int check_options(const struct adapter_options *o, struct err *e)
+static int check_target(struct adapter_target t, struct err *e)
 {
-    if (o->rank < 1 || o->rank > ADAPTER_MAX_RANK) {
-        return err_set(e, ERR_INPUT, "rank", "cannot make an adapter of rank %d: 1 to %d would be right", o->rank,
+    if (t.rank < 1 || t.rank > ADAPTER_MAX_RANK) {
+        return err_set(e, ERR_INPUT, "rank", "cannot make an adapter of rank %d: 1 to %d would be right", t.rank,
                        ADAPTER_MAX_RANK);
     }
-    if (!isfinite(o->alpha) || o->alpha <= 0) {
-        return err_set(e, ERR_INPUT, "alpha", "cannot make an adapter with alpha %g: a number above 0 would be right",
-                       (double)o->alpha);
+    return isfinite(t.alpha) && t.alpha > 0
+               ? 0
+               : err_set(e, ERR_INPUT, "alpha", "cannot make an adapter with alpha %g: a number above 0 would be right",
+                         (double)t.alpha);
+}
+
+static int check_options(const struct adapter_options *o, struct err *e)
+{
+    int rc = check_target((struct adapter_target){o->rank, o->alpha}, e);
+    if (rc) {
+        return rc;
     }
     if (o->sites == 0 || o->sites >= 1U << SITE_COUNT) {
         return err_set(e, ERR_INPUT, "target_modules", "cannot make an adapter that sits on no known matrix");
@@ -36,9 +44,27 @@ static int check_options(const struct adapter_options *o, struct err *e)
     return 0;
 }
 
-static float base_scale(const struct adapter_options *o)
+static float base_scale(const struct adapter *a, const struct adapter_view *v)
 {
-    return o->use_rslora ? o->alpha / sqrtf((float)o->rank) : o->alpha / (float)o->rank;
+    return v->on.alpha / (a->opt.use_rslora ? sqrtf((float)v->on.rank) : (float)v->on.rank);
+}
+
+/* What every matrix carries; the sites of the options become those that any layer has. */
+static int take_targets(struct adapter *a, const struct adapter_target *target, struct err *e)
+{
+    int rc = 0;
+    unsigned sites = 0;
+    for (size_t i = 0; !rc && i < (size_t)a->params.n_layer * SITE_COUNT; i++) {
+        bool on = target ? target[i].rank != 0 : a->opt.sites >> (i % SITE_COUNT) & 1U;
+        if (on) {
+            a->view[i].on = target ? target[i] : (struct adapter_target){a->opt.rank, a->opt.alpha};
+            sites |= 1U << (i % SITE_COUNT);
+            rc = check_target(a->view[i].on, e);
+        }
+    }
+    a->opt.sites = sites;
+    a->opt.target = NULL;
+    return rc ? rc : check_options(&a->opt, e);
 }
 
 /* Offsets of all views; the number of parameters is known afterwards. */
@@ -48,10 +74,10 @@ static void lay_out(struct adapter *a)
         for (int s = 0; s < SITE_COUNT; s++) {
             struct adapter_view *v = adapter_view_at(a, i, (enum adapter_site)s);
             model_site_shape(&a->params, (enum adapter_site)s, &v->n_out, &v->n_in);
-            if (a->opt.sites & 1U << s) {
+            if (v->on.rank > 0) {
                 v->a = a->n_param;
-                v->b = v->a + (size_t)a->opt.rank * v->n_in;
-                v->m = v->b + (size_t)a->opt.rank * v->n_out;
+                v->b = v->a + (size_t)v->on.rank * v->n_in;
+                v->m = v->b + (size_t)v->on.rank * v->n_out;
                 a->n_param = v->m + (a->opt.use_dora ? v->n_out : 0);
             }
         }
@@ -63,9 +89,9 @@ static int make_loras(struct adapter *a, const struct model *m, struct err *e)
     int rc = 0;
     for (size_t i = 0; !rc && i < (size_t)a->params.n_layer * SITE_COUNT; i++) {
         struct adapter_view *v = &a->view[i];
-        if (a->opt.sites & 1U << (i % SITE_COUNT)) {
-            rc = dev_lora_new(a->dev, &v->lora, a->param + v->a, a->param + v->b, a->opt.rank, v->n_in, v->n_out,
-                              base_scale(&a->opt), e);
+        if (v->on.rank > 0) {
+            rc = dev_lora_new(a->dev, &v->lora, a->param + v->a, a->param + v->b, v->on.rank, v->n_in, v->n_out,
+                              base_scale(a, v), e);
         }
         if (!rc && v->lora && a->opt.use_dora) {
             const struct dev_mat *w = m->layer[i / SITE_COUNT].w[i % SITE_COUNT];
@@ -76,12 +102,12 @@ static int make_loras(struct adapter *a, const struct model *m, struct err *e)
 }
 
 /* Matrices that the layers of a model do not have: experts stand in their place, or a compressed cache. */
-static int check_sites(const struct model *m, const struct adapter_options *opt, struct err *e)
+static int check_sites(const struct model *m, const struct adapter *a, struct err *e)
 {
     for (int i = 0; i < m->params.n_layer; i++) {
         for (int s = 0; s < SITE_COUNT; s++) {
             bool there = m->layer[i].w[s] && !m->layer[i].latent;
-            if (opt->sites & 1U << s && !there) {
+            if (adapter_view_at(a, i, (enum adapter_site)s)->on.rank > 0 && !there) {
                 return err_set(e, ERR_UNSUPPORTED, adapter_site_name[s],
                                "cannot use an adapter on %s: layer %d of this %s model has no such matrix",
                                adapter_site_name[s], i, m->params.architecture);
@@ -91,32 +117,43 @@ static int check_sites(const struct model *m, const struct adapter_options *opt,
     return 0;
 }
 
-/* Magnitudes of a part of a fused matrix alone have no place in a file. */
-static int check_fused(const struct model *m, const struct adapter_options *opt, struct err *e)
+/* A fused matrix has one pair of factors in a file, and magnitudes of a part of it alone have no place there. */
+static int check_module(const struct adapter *a, int layer, const struct adapter_module *m, struct err *e)
 {
-    int n;
-    const struct adapter_module *module = adapter_modules(&m->params, &n);
-    for (int i = 0; i < n && opt->use_dora; i++) {
-        unsigned all = adapter_module_sites(&module[i]), on = opt->sites & all;
-        if (on != 0 && on != all) {
-            return err_set(e, ERR_UNSUPPORTED, module[i].name,
-                           "cannot use DoRA on a part of %s: this %s model keeps it as one matrix, of which all parts "
-                           "are needed or none",
-                           module[i].name, m->params.architecture);
+    int n_on = 0;
+    struct adapter_target first = adapter_module_target(a, layer, m);
+    for (int i = 0; i < m->n; i++) {
+        struct adapter_target on = adapter_view_at(a, layer, m->first + (enum adapter_site)i)->on;
+        n_on += on.rank > 0;
+        if (on.rank > 0 && (on.rank != first.rank || memcmp(&on.alpha, &first.alpha, sizeof(on.alpha)) != 0)) {
+            return err_set(e, ERR_UNSUPPORTED, m->name,
+                           "cannot use other ranks or alphas on parts of %s: this %s model keeps it as one matrix",
+                           m->name, a->params.architecture);
         }
     }
+    if (a->opt.use_dora && n_on != 0 && n_on != m->n) {
+        return err_set(e, ERR_UNSUPPORTED, m->name,
+                       "cannot use DoRA on a part of %s: this %s model keeps it as one matrix, of which all parts "
+                       "are needed or none",
+                       m->name, a->params.architecture);
+    }
     return 0;
+}
+
+static int check_fused(const struct adapter *a, struct err *e)
+{
+    int n, rc = 0;
+    const struct adapter_module *module = adapter_modules(&a->params, &n);
+    for (int i = 0; !rc && i < n * a->params.n_layer; i++) {
+        rc = check_module(a, i / n, &module[i % n], e);
+    }
+    return rc;
 }
 
 int adapter_make(struct adapter **out, const struct model *m, const struct adapter_options *opt, struct err *e)
 {
     *out = NULL;
-    int rc = check_options(opt, e);
-    if (rc) {
-        return rc;
-    }
-    rc = check_sites(m, opt, e);
-    rc = rc ? rc : check_fused(m, opt, e);
+    int rc = opt->target ? 0 : check_options(opt, e);
     if (rc) {
         return rc;
     }
@@ -130,8 +167,13 @@ int adapter_make(struct adapter **out, const struct model *m, const struct adapt
         rc = err_set(e, ERR_NOMEM, NULL, "cannot make an adapter: no memory for %d layers", m->params.n_layer);
         goto out;
     }
-    lay_out(a);
-    rc = dev_alloc(a->dev, &a->param, a->n_param, e);
+    rc = take_targets(a, opt->target, e);
+    rc = rc ? rc : check_sites(m, a, e);
+    rc = rc ? rc : check_fused(a, e);
+    if (!rc) {
+        lay_out(a);
+        rc = dev_alloc(a->dev, &a->param, a->n_param, e);
+    }
     if (!rc) {
         rc = make_loras(a, m, e);
     }
@@ -150,7 +192,7 @@ static int init_a(struct adapter *a, struct err *e)
 {
     for (size_t i = 0; i < (size_t)a->params.n_layer * SITE_COUNT; i++) {
         const struct adapter_view *v = &a->view[i];
-        size_t n = (size_t)a->opt.rank * v->n_in;
+        size_t n = (size_t)v->on.rank * v->n_in;
         if (!v->lora) {
             continue;
         }
@@ -213,6 +255,20 @@ const struct adapter_options *adapter_get_options(const struct adapter *a)
 {
     return &a->opt;
 }
+struct adapter_target adapter_target_at(const struct adapter *a, int layer, enum adapter_site site)
+{
+    return adapter_view_at(a, layer, site)->on;
+}
+
+int adapter_max_rank(const struct adapter *a)
+{
+    int most = 0;
+    for (size_t i = 0; i < (size_t)a->params.n_layer * SITE_COUNT; i++) {
+        most = a->view[i].on.rank > most ? a->view[i].on.rank : most;
+    }
+    return most;
+}
+
 size_t adapter_n_param(const struct adapter *a)
 {
     return a->n_param;
@@ -257,7 +313,7 @@ void adapter_set_scale(struct adapter *a, float factor)
 {
     for (size_t i = 0; i < (size_t)a->params.n_layer * SITE_COUNT; i++) {
         if (a->view[i].lora) {
-            dev_lora_set_scale(a->view[i].lora, base_scale(&a->opt) * factor);
+            dev_lora_set_scale(a->view[i].lora, base_scale(a, &a->view[i]) * factor);
         }
     }
 }

@@ -17,6 +17,12 @@ enum adapter_site { SITE_Q, SITE_K, SITE_V, SITE_O, SITE_GATE, SITE_UP, SITE_DOW
 extern const char *const adapter_site_name[SITE_COUNT];
 int adapter_site_find(const char *name); /* -1: unknown */
 
+/* What a matrix carries; rank 0: nothing. */
+struct adapter_target {
+    int rank;
+    float alpha;
+};
+
 struct adapter_options {
     int rank;
     float alpha;
@@ -24,13 +30,16 @@ struct adapter_options {
     unsigned sites;  /* bit SITE_x: targeted */
     uint64_t seed;   /* A: Kaiming uniform(a = sqrt 5) as PEFT, B: zeros */
     bool use_dora;   /* magnitudes, at first the lengths of the base's rows (struct dev_lora) */
+    /* [n_layer][SITE_COUNT] where matrices differ: what each of them carries instead (read by adapter_new only, sites
+     * is not looked at); NULL: all sites alike */
+    const struct adapter_target *target;
 };
 
 /* A fresh adapter: with B zero it changes nothing until it is trained. */
 int adapter_new(struct adapter **out, const struct model *m, const struct adapter_options *opt,
                 struct err *e) MUST_CHECK;
-/* A PEFT directory (adapter_config.json, adapter_model.safetensors). -ERR_UNSUPPORTED names what cannot be computed
- * (modules_to_save, embeddings); -ERR_INPUT a shape that does not fit the model. */
+/* A PEFT directory (adapter_config.json, adapter_model.safetensors), or the file of a GGUF LoRA. -ERR_UNSUPPORTED names
+ * what cannot be computed (modules_to_save, embeddings); -ERR_INPUT a shape that does not fit the model. */
 int adapter_load(struct adapter **out, const struct model *m, const char *dir, struct err *e) MUST_CHECK;
 /* PEFT layout, written atomically (the directory appears complete or not at all, replacing an older one).
  * base_name: value of base_model_name_or_path. metadata: pairs key, value ... NULL kept in the config under "tailor".
@@ -39,9 +48,13 @@ int adapter_save(const struct adapter *a, const char *dir, const char *base_name
                  struct err *e) MUST_CHECK;
 void adapter_free(struct adapter *a);
 
-/* As it was made or loaded; the number of float32 parameters, those of padding included. */
+/* As it was made or loaded (sites: those that any layer has; target: NULL); the number of float32 parameters, those of
+ * padding included. */
 const struct adapter_options *adapter_get_options(const struct adapter *a);
 size_t adapter_n_param(const struct adapter *a);
+/* The largest rank of its matrices; what one of them carries. */
+int adapter_max_rank(const struct adapter *a);
+struct adapter_target adapter_target_at(const struct adapter *a, int layer, enum adapter_site site);
 /* All parameters, and gradients of the same layout (allocated at first call of adapter_grads): device memory. */
 float *adapter_params(struct adapter *a);
 int adapter_grads(struct adapter *a, float **out, struct err *e) MUST_CHECK;

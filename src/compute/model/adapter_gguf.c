@@ -11,14 +11,32 @@
 enum { NAME_BYTES = 96 };
 
 /* Rows of B as a GGUF base has them: pairs where Hugging Face keeps halves, for some architectures. */
-static void rows_to_gguf(const struct adapter *a, enum adapter_site site, float *dst, const float *src)
+static void rows_to_gguf(const struct adapter *a, int layer, enum adapter_site site, float *dst, const float *src)
 {
     const struct model_params *p = &a->params;
-    size_t n_out = adapter_view_at(a, 0, site)->n_out, rank = (size_t)a->opt.rank, dh = (size_t)p->d_head;
+    size_t n_out = adapter_view_at(a, 0, site)->n_out, rank = (size_t)adapter_view_at(a, layer, site)->on.rank,
+           dh = (size_t)p->d_head;
     bool turn = p->rope_halves && site <= SITE_K && model_architecture_permutes(p->architecture);
     for (size_t r = 0; r < n_out; r++) {
         size_t i = r % dh, to = !turn ? r : r - i + (i < dh / 2 ? 2 * i : 2 * (i - dh / 2) + 1);
         memcpy(dst + to * rank, src + r * rank, rank * sizeof(float));
+    }
+}
+
+/* The one alpha of the file: readers multiply by it / the rank of a matrix, whatever use_rslora says. */
+static float one_alpha(const struct adapter *a)
+{
+    return a->opt.use_rslora ? a->opt.alpha * sqrtf((float)a->opt.rank) : a->opt.alpha;
+}
+
+/* What a reader's scale leaves out of a matrix's own, put into its B. */
+static void fold_scale(const struct adapter *a, const struct adapter_view *v, float *b, size_t n)
+{
+    double rank = (double)v->on.rank, own = (double)v->on.alpha / (a->opt.use_rslora ? sqrt(rank) : rank);
+    bool alike = v->on.rank == a->opt.rank && memcmp(&v->on.alpha, &a->opt.alpha, sizeof(v->on.alpha)) == 0;
+    double left = alike ? 1 : own / ((double)one_alpha(a) / rank);
+    for (size_t i = 0; !alike && i < n; i++) {
+        b[i] = (float)(left * (double)b[i]);
     }
 }
 
@@ -50,7 +68,7 @@ static int declare_factor(struct gguf_writer *w, const struct adapter *a, int la
 {
     char name[NAME_BYTES];
     const struct adapter_view *v = adapter_view_at(a, layer, site);
-    const uint64_t rank = (uint64_t)a->opt.rank, shape_a[2] = {rank, v->n_in}, shape_b[2] = {v->n_out, rank};
+    const uint64_t rank = (uint64_t)v->on.rank, shape_a[2] = {rank, v->n_in}, shape_b[2] = {v->n_out, rank};
     (void)e; /* the writer keeps what failed */
     tensor_name(name, a, layer, site, is_b);
     return gguf_put_tensor(w, name, TENSOR_F32, is_b ? shape_b : shape_a, 2);
@@ -60,13 +78,14 @@ static int write_factor(struct gguf_writer *w, const struct adapter *a, int laye
                         struct err *e)
 {
     const struct adapter_view *v = adapter_view_at(a, layer, site);
-    size_t n = (size_t)a->opt.rank * (is_b ? v->n_out : v->n_in);
+    size_t n = (size_t)v->on.rank * (is_b ? v->n_out : v->n_in);
     float *own = mem_try_array(n, sizeof(float)), *out = mem_try_array(n, sizeof(float));
     int rc = own && out ? 0 : err_set(e, ERR_NOMEM, NULL, "cannot write an adapter: out of memory");
     if (!rc) {
         dev_read(a->dev, own, a->param + (is_b ? v->b : v->a), n);
         if (is_b) {
-            rows_to_gguf(a, site, out, own);
+            rows_to_gguf(a, layer, site, out, own);
+            fold_scale(a, v, out, n);
         }
         rc = gguf_write_data(w, is_b ? out : own, n * sizeof(float), e);
     }
@@ -95,12 +114,10 @@ static int check(const struct adapter *a, const char *path, struct err *e)
 static int declare(struct gguf_writer *w, const struct adapter *a)
 {
     const char *arch = a->params.architecture;
-    /* readers multiply by alpha / rank, whatever use_rslora says */
-    float alpha = a->opt.use_rslora ? a->opt.alpha * sqrtf((float)a->opt.rank) : a->opt.alpha;
     int rc = gguf_put_str(w, "general.type", "adapter", strlen("adapter"));
     rc = rc ? rc : gguf_put_str(w, "general.architecture", arch, strlen(arch));
     rc = rc ? rc : gguf_put_str(w, "adapter.type", "lora", strlen("lora"));
-    rc = rc ? rc : gguf_put_f32(w, "adapter.lora.alpha", alpha);
+    rc = rc ? rc : gguf_put_f32(w, "adapter.lora.alpha", one_alpha(a));
     return rc ? rc : each_factor(w, a, declare_factor, NULL);
 }
 

@@ -11,7 +11,8 @@ enum { ADAPTER_MAX_RANK = 4096 };
 struct adapter_view {
     size_t a, b, m; /* offsets, values */
     size_t n_in, n_out;
-    struct dev_lora *lora; /* NULL: the adapter does not sit here */
+    struct adapter_target on; /* rank 0: the adapter does not sit here */
+    struct dev_lora *lora;    /* NULL: the adapter does not sit here */
 };
 
 struct adapter {
@@ -30,6 +31,8 @@ static inline struct adapter_view *adapter_view_at(const struct adapter *a, int 
 /* Memory and views of an adapter, parameters zero. Options are checked here. */
 int adapter_make(struct adapter **out, const struct model *m, const struct adapter_options *opt,
                  struct err *e) MUST_CHECK;
+/* adapter_load of a file. */
+int adapter_load_gguf(struct adapter **out, const struct model *m, const char *path, struct err *e) MUST_CHECK;
 /* Rows of width values, of B (or magnitudes) of q and k, between Hugging Face's halves and the base's order; same-size
  * copy where nothing is permuted. */
 void adapter_rows_to_hf(const struct adapter *a, enum adapter_site site, size_t width, float *dst, const float *src);
@@ -41,6 +44,8 @@ struct adapter_module {
     int n; /* sites from first on */
 };
 enum { ADAPTER_MAX_MODULE = 8 };
+/* What a module carries on a layer: its targeted sites carry the same. rank 0: none is targeted. */
+struct adapter_target adapter_module_target(const struct adapter *a, int layer, const struct adapter_module *m);
 /* The modules of a base; *n of them, at most ADAPTER_MAX_MODULE. */
 const struct adapter_module *adapter_modules(const struct model_params *p, int *n);
 /* The sites of a module, as bits. */
@@ -57,6 +62,8 @@ static inline int adapter_n_part(const struct adapter_options *o)
 {
     return o->use_dora ? ADAPTER_PARTS : ADAPTER_M;
 }
+/* PEFT's name of a module: "model.layers.N.self_attn.q_proj". */
+void adapter_module_name(char *out, size_t size, int layer, const struct adapter_module *m);
 /* PEFT's key of a part: "base_model.model.model.layers.N.self_attn.q_proj.lora_A.weight". */
 void adapter_key(char *out, size_t size, int layer, const struct adapter_module *m, enum adapter_part part);
 

@@ -27,11 +27,26 @@ void adapter_module_shape(const struct model_params *p, const struct adapter_mod
     }
 }
 
+struct adapter_target adapter_module_target(const struct adapter *a, int layer, const struct adapter_module *m)
+{
+    struct adapter_target on = {0};
+    for (int i = 0; i < m->n && on.rank == 0; i++) {
+        on = adapter_view_at(a, layer, m->first + (enum adapter_site)i)->on;
+    }
+    return on;
+}
+
+void adapter_module_name(char *out, size_t size, int layer, const struct adapter_module *m)
+{
+    snprintf(out, size, "model.layers.%d.%s.%s", layer, m->first <= SITE_O ? "self_attn" : "mlp", m->name);
+}
+
 void adapter_key(char *out, size_t size, int layer, const struct adapter_module *m, enum adapter_part part)
 {
     static const char *const name[ADAPTER_PARTS] = {"lora_A.weight", "lora_B.weight", "lora_magnitude_vector"};
-    snprintf(out, size, "base_model.model.model.layers.%d.%s.%s.%s", layer, m->first <= SITE_O ? "self_attn" : "mlp",
-             m->name, name[part]);
+    char module[64];
+    adapter_module_name(module, sizeof(module), layer, m);
+    snprintf(out, size, "base_model.model.%s.%s", module, name[part]);
 }
 
 /* Row of the base's order where row r of Hugging Face's stands. */

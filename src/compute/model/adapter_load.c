@@ -7,6 +7,7 @@
 
 #include "compute/formats/safetensors.h"
 #include "compute/model/adapter_int.h"
+#include "compute/model/adapter_select.h"
 #include "ground/base/file.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
@@ -24,9 +25,9 @@ static bool is_empty(const json_t *v)
 static int refuse_unknown(const json_t *config, const char *path, struct err *e)
 {
     static const char *const never[] = {
-        "modules_to_save",         "rank_pattern",      "alpha_pattern", "lora_bias",         "layers_to_transform",
-        "fan_in_fan_out",          "layer_replication", "use_qalora",    "target_parameters", "trainable_token_indices",
-        "alora_invocation_tokens", "use_bdlora",        "arrow_config"};
+        "modules_to_save", "lora_bias",         "fan_in_fan_out",          "layer_replication",
+        "use_qalora",      "target_parameters", "trainable_token_indices", "alora_invocation_tokens",
+        "use_bdlora",      "arrow_config"};
     for (size_t i = 0; i < N_ELEM(never); i++) {
         if (!is_empty(json_object_get(config, never[i]))) {
             return err_set(
@@ -65,59 +66,19 @@ static int check_kind(const json_t *config, const char *path, struct err *e)
     return refuse_unknown(config, path, e);
 }
 
-/* The module of a base that target_modules names, or NULL. */
-static const struct adapter_module *find_module(const struct model_params *p, const char *name)
-{
-    int n;
-    const struct adapter_module *m = adapter_modules(p, &n);
-    for (int i = 0; i < n; i++) {
-        if (str_eq(m[i].name, name)) {
-            return &m[i];
-        }
-    }
-    return NULL;
-}
-
-static int read_targets(const json_t *config, const struct model_params *p, const char *path, unsigned *sites,
-                        struct err *e)
-{
-    const json_t *list = json_object_get(config, "target_modules");
-    if (str_eq(json_string_value(list), "all-linear")) {
-        *sites = (1U << SITE_COUNT) - 1;
-        return 0;
-    }
-    int rc = json_get_array(config, "target_modules", &list, path, e);
-    for (size_t i = 0; !rc && i < json_array_size(list); i++) {
-        const char *name = json_string_value(json_array_get(list, i));
-        const struct adapter_module *m = name ? find_module(p, name) : NULL;
-        if (!m) {
-            return err_set(e, ERR_UNSUPPORTED, path,
-                           "cannot use adapter \"%s\": target module \"%s\" cannot carry one; %s can", path,
-                           name ? name : json_kind(json_array_get(list, i)),
-                           p->fused ? "qkv_proj, o_proj, gate_up_proj and down_proj"
-                                    : "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj");
-        }
-        *sites |= adapter_module_sites(m);
-    }
-    return rc;
-}
-
-static int read_config(const char *dir, const struct model_params *p, struct adapter_options *opt, struct err *e)
+/* The options; what every matrix carries is put into target[n_layer][SITE_COUNT]. */
+static int read_config(const char *dir, const struct model_params *p, struct adapter_options *opt,
+                       struct adapter_target *target, struct err *e)
 {
     char *path = path_join(dir, "adapter_config.json");
     json_t *config = NULL;
-    int64_t rank = 0;
-    double alpha = 8; /* PEFT's default */
-    *opt = (struct adapter_options){0};
+    *opt = (struct adapter_options){.target = target};
     int rc = json_read_file(path, CONFIG_MAX_BYTES, &config, e);
     if (!rc) {
         rc = check_kind(config, path, e);
     }
     if (!rc) {
-        rc = json_get_int(config, "r", 1, ADAPTER_MAX_RANK, &rank, path, e);
-    }
-    if (!rc) {
-        rc = json_opt_float(config, "lora_alpha", 1e-6, 1e6, &alpha, path, e);
+        rc = adapter_select(target, &opt->rank, &opt->alpha, p, config, false, path, e);
     }
     if (!rc) {
         rc = json_opt_bool(config, "use_rslora", &opt->use_rslora, path, e);
@@ -125,25 +86,19 @@ static int read_config(const char *dir, const struct model_params *p, struct ada
     if (!rc) {
         rc = json_opt_bool(config, "use_dora", &opt->use_dora, path, e);
     }
-    if (!rc) {
-        rc = read_targets(config, p, path, &opt->sites, e);
-    }
-    opt->rank = (int)rank;
-    opt->alpha = (float)alpha;
     json_decref(config);
     mem_free(path);
     return rc;
 }
 
-static int check_factor(const struct model_params *p, const struct adapter_options *opt, const struct safetensors *s,
-                        int layer, const struct adapter_module *m, enum adapter_part part, const char *path,
-                        struct err *e)
+static int check_factor(const struct model_params *p, size_t rank, const struct safetensors *s, int layer,
+                        const struct adapter_module *m, enum adapter_part part, const char *path, struct err *e)
 {
     char key[KEY_BYTES];
     size_t n_out, n_in;
     adapter_module_shape(p, m, &n_out, &n_in);
     int n_dim = part == ADAPTER_M ? 1 : 2;
-    size_t n_row = part == ADAPTER_A ? (size_t)opt->rank : n_out, n_col = part == ADAPTER_B ? (size_t)opt->rank : n_in;
+    size_t n_row = part == ADAPTER_A ? rank : n_out, n_col = part == ADAPTER_B ? rank : n_in;
     n_col = n_dim == 1 ? 1 : n_col;
     adapter_key(key, sizeof(key), layer, m, part);
     const struct tensor_info *t = safetensors_find(s, key);
@@ -168,8 +123,9 @@ static int check_tensors(const struct model_params *p, const struct adapter_opti
     const struct adapter_module *m = adapter_modules(p, &n);
     for (int i = 0; !rc && i < p->n_layer; i++) {
         for (int k = 0; !rc && k < n_part * n; k++) {
-            if (opt->sites & adapter_module_sites(&m[k / n_part])) {
-                rc = check_factor(p, opt, s, i, &m[k / n_part], (enum adapter_part)(k % n_part), path, e);
+            int rank = opt->target[i * SITE_COUNT + (int)m[k / n_part].first].rank;
+            if (rank > 0) {
+                rc = check_factor(p, (size_t)rank, s, i, &m[k / n_part], (enum adapter_part)(k % n_part), path, e);
             }
         }
     }
@@ -181,7 +137,7 @@ static void put_factor(struct adapter *a, int layer, enum adapter_site site, enu
                        float *perm)
 {
     const struct adapter_view *v = adapter_view_at(a, layer, site);
-    size_t rank = (size_t)a->opt.rank, width = part == ADAPTER_M ? 1 : rank;
+    size_t rank = (size_t)v->on.rank, width = part == ADAPTER_M ? 1 : rank;
     if (part == ADAPTER_A) {
         dev_write(a->dev, a->param + v->a, buf, rank * v->n_in);
         return;
@@ -196,7 +152,8 @@ static int read_factor(struct adapter *a, const struct safetensors *s, int layer
                        enum adapter_part part, float *buf, float *perm, struct err *e)
 {
     char key[KEY_BYTES];
-    size_t n_out, n_in, rank = (size_t)a->opt.rank, width = part == ADAPTER_M ? 1 : rank, at = 0;
+    size_t n_out, n_in, rank = (size_t)adapter_module_target(a, layer, m).rank, width = part == ADAPTER_M ? 1 : rank,
+                        at = 0;
     adapter_module_shape(&a->params, m, &n_out, &n_in);
     adapter_key(key, sizeof(key), layer, m, part);
     int rc = safetensors_read_f32(s, safetensors_find(s, key), buf, width * (part == ADAPTER_A ? n_in : n_out), e);
@@ -230,7 +187,7 @@ static const char *stranger(const struct adapter *a, const struct safetensors *s
         for (int k = 0; layer >= 0 && layer < a->params.n_layer && k < n_part * n && !known; k++) {
             char key[KEY_BYTES];
             adapter_key(key, sizeof(key), layer, &m[k / n_part], (enum adapter_part)(k % n_part));
-            known = (a->opt.sites & adapter_module_sites(&m[k / n_part])) && str_eq(key, name);
+            known = adapter_module_target(a, layer, &m[k / n_part]).rank > 0 && str_eq(key, name);
         }
         if (!known) {
             return name;
@@ -256,12 +213,12 @@ static int read_tensors(struct adapter *a, const struct safetensors *s, const ch
         max = n_out > max ? n_out : max;
         max = n_in > max ? n_in : max;
     }
-    float *buf = mem_try_array(max * (size_t)a->opt.rank, sizeof(float));
-    float *perm = mem_try_array(max * (size_t)a->opt.rank, sizeof(float));
+    float *buf = mem_try_array(max * (size_t)adapter_max_rank(a), sizeof(float));
+    float *perm = mem_try_array(max * (size_t)adapter_max_rank(a), sizeof(float));
     int rc = buf && perm ? 0 : err_set(e, ERR_NOMEM, path, "cannot read adapter \"%s\": out of memory", path);
     for (int i = 0; !rc && i < a->params.n_layer; i++) {
         for (int k = 0; !rc && k < n_part * n; k++) {
-            if (a->opt.sites & adapter_module_sites(&m[k / n_part])) {
+            if (adapter_module_target(a, i, &m[k / n_part]).rank > 0) {
                 rc = read_factor(a, s, i, &m[k / n_part], (enum adapter_part)(k % n_part), buf, perm, e);
             }
         }
@@ -274,11 +231,16 @@ static int read_tensors(struct adapter *a, const struct safetensors *s, const ch
 int adapter_load(struct adapter **out, const struct model *m, const char *dir, struct err *e)
 {
     *out = NULL;
+    if (file_exists(dir) && !file_is_dir(dir)) {
+        return adapter_load_gguf(out, m, dir, e);
+    }
     struct adapter_options opt;
     struct safetensors *s = NULL;
     struct adapter *a = NULL;
     char *path = path_join(dir, "adapter_model.safetensors");
-    int rc = read_config(dir, model_params(m), &opt, e);
+    struct adapter_target *target = mem_try_array((size_t)model_params(m)->n_layer * SITE_COUNT, sizeof(*target));
+    int rc = target ? read_config(dir, model_params(m), &opt, target, e)
+                    : err_set(e, ERR_NOMEM, dir, "cannot read adapter \"%s\": out of memory", dir);
     if (!rc) {
         rc = safetensors_open(&s, path, e);
     }
@@ -298,6 +260,7 @@ int adapter_load(struct adapter **out, const struct model *m, const char *dir, s
     }
     adapter_free(a);
     safetensors_close(s);
+    mem_free(target);
     mem_free(path);
     return rc;
 }

@@ -21,38 +21,91 @@ static size_t widening(const struct adapter *a)
 {
     int n, widest = 1;
     const struct adapter_module *m = adapter_modules(&a->params, &n);
-    for (int i = 0; i < n; i++) {
-        int targeted = __builtin_popcount(a->opt.sites & adapter_module_sites(&m[i]));
+    for (int i = 0; i < n * a->params.n_layer; i++) {
+        int targeted = 0;
+        for (int k = 0; k < m[i % n].n; k++) {
+            targeted += adapter_lora(a, i / n, m[i % n].first + (enum adapter_site)k) != NULL;
+        }
         widest = targeted > widest ? targeted : widest;
     }
     return (size_t)widest;
 }
 
 /* The alpha with which a wider rank gives the same scale. */
-static double file_alpha(const struct adapter *a)
+static double file_alpha(const struct adapter *a, float alpha)
 {
     double times = (double)widening(a);
-    return (double)a->opt.alpha * (a->opt.use_rslora ? sqrt(times) : times);
+    return (double)alpha * (a->opt.use_rslora ? sqrt(times) : times);
+}
+
+static bool target_is(struct adapter_target x, struct adapter_target y)
+{
+    return x.rank == y.rank && memcmp(&x.alpha, &y.alpha, sizeof(x.alpha)) == 0;
+}
+
+/* All layers have the same on a module. */
+static bool is_uniform(const struct adapter *a, const struct adapter_module *m)
+{
+    bool same = true;
+    for (int i = 1; i < a->params.n_layer; i++) {
+        same = same && target_is(adapter_module_target(a, i, m), adapter_module_target(a, 0, m));
+    }
+    return same;
+}
+
+struct shape_json {
+    json_t *targets, *ranks, *alphas;
+};
+
+/* A module under its name, where `on` differs from the adapter's rank and alpha in the patterns too. */
+static void add_shape(const struct adapter *a, struct shape_json *out, const char *name, struct adapter_target on)
+{
+    float alpha = a->opt.alpha;
+    if (on.rank == 0) {
+        return;
+    }
+    json_array_append_new(out->targets, json_string(name));
+    if (on.rank != a->opt.rank) {
+        json_object_set_new(out->ranks, name, json_integer((json_int_t)widening(a) * on.rank));
+    }
+    if (memcmp(&on.alpha, &alpha, sizeof(alpha)) != 0) {
+        json_object_set_new(out->alphas, name, json_finite(file_alpha(a, on.alpha)));
+    }
+}
+
+/* Modules by their names alone where all layers have the same, else each by its whole name: PEFT takes both. */
+static void describe_shape(const struct adapter *a, struct shape_json *out)
+{
+    int n;
+    const struct adapter_module *m = adapter_modules(&a->params, &n);
+    for (int k = 0; k < n; k++) {
+        if (is_uniform(a, &m[k])) {
+            add_shape(a, out, m[k].name, adapter_module_target(a, 0, &m[k]));
+            continue;
+        }
+        for (int i = 0; i < a->params.n_layer; i++) {
+            char name[KEY_BYTES];
+            adapter_module_name(name, sizeof(name), i, &m[k]);
+            add_shape(a, out, name, adapter_module_target(a, i, &m[k]));
+        }
+    }
 }
 
 static json_t *config_json(const struct adapter *a, const char *base_name, const char *const *metadata)
 {
-    json_t *targets = json_array(), *own = json_object();
-    int n;
-    const struct adapter_module *m = adapter_modules(&a->params, &n);
-    for (int i = 0; i < n; i++) {
-        if (a->opt.sites & adapter_module_sites(&m[i])) {
-            json_array_append_new(targets, json_string(m[i].name));
-        }
-    }
+    struct shape_json shape = {json_array(), json_object(), json_object()};
+    json_t *own = json_object();
+    describe_shape(a, &shape);
     for (size_t i = 0; metadata && metadata[i]; i += 2) {
         json_object_set_new(own, metadata[i], json_string(metadata[i + 1]));
     }
-    return json_pack("{s:s, s:s, s:s, s:b, s:i, s:o, s:f, s:s, s:o, s:b, s:b, s:n, s:b, s:b, s:o}", "peft_type", "LORA",
-                     "task_type", "CAUSAL_LM", "base_model_name_or_path", base_name ? base_name : "", "inference_mode",
-                     1, "r", (int)widening(a) * a->opt.rank, "lora_alpha", json_finite(file_alpha(a)), "lora_dropout",
-                     0.0, "bias", "none", "target_modules", targets, "use_rslora", a->opt.use_rslora, "use_dora",
-                     a->opt.use_dora, "modules_to_save", "fan_in_fan_out", 0, "init_lora_weights", 1, "tailor", own);
+    return json_pack("{s:s, s:s, s:s, s:b, s:i, s:o, s:f, s:s, s:o, s:o, s:o, s:b, s:b, s:n, s:b, s:b, s:o}",
+                     "peft_type", "LORA", "task_type", "CAUSAL_LM", "base_model_name_or_path",
+                     base_name ? base_name : "", "inference_mode", 1, "r", (int)widening(a) * a->opt.rank, "lora_alpha",
+                     json_finite(file_alpha(a, a->opt.alpha)), "lora_dropout", 0.0, "bias", "none", "target_modules",
+                     shape.targets, "rank_pattern", shape.ranks, "alpha_pattern", shape.alphas, "use_rslora",
+                     a->opt.use_rslora, "use_dora", a->opt.use_dora, "modules_to_save", "fan_in_fan_out", 0,
+                     "init_lora_weights", 1, "tailor", own);
 }
 
 /* Factor A of a site: its rows from row0 on. Factor B: its rows of B in columns from col0 on. Magnitudes: from row0. */
@@ -60,7 +113,7 @@ static void place_factor(const struct adapter *a, int layer, enum adapter_site s
                          const float *host, float *to, size_t row0, size_t col0, size_t n_col, float *rows)
 {
     const struct adapter_view *v = adapter_view_at(a, layer, site);
-    size_t rank = (size_t)a->opt.rank;
+    size_t rank = (size_t)v->on.rank;
     if (part == ADAPTER_A) {
         memcpy(to + row0 * n_col, host + v->a, rank * v->n_in * sizeof(float));
         return;
@@ -79,13 +132,14 @@ static void place_factor(const struct adapter *a, int layer, enum adapter_site s
 static void add_item(const struct adapter *a, int layer, const struct adapter_module *m, enum adapter_part part,
                      struct safetensors_item *item, char *key, const float *host, float **at, float *rows)
 {
-    size_t n_out, n_in, rank = (size_t)a->opt.rank, wide = widening(a) * rank, row = 0, taken = 0;
+    size_t n_out, n_in, rank = (size_t)adapter_module_target(a, layer, m).rank, wide = widening(a) * rank;
+    size_t row = 0, taken = 0;
     adapter_module_shape(&a->params, m, &n_out, &n_in);
     size_t n_row = part == ADAPTER_A ? wide : n_out, n_col = part == ADAPTER_A ? n_in : part == ADAPTER_B ? wide : 1;
     memset(*at, 0, n_row * n_col * sizeof(float));
     for (int i = 0; i < m->n; i++) {
         enum adapter_site site = m->first + (enum adapter_site)i;
-        if (a->opt.sites & 1U << site) {
+        if (adapter_lora(a, layer, site)) {
             place_factor(a, layer, site, part, host, *at, part == ADAPTER_A ? taken : row, taken, n_col, rows);
             taken += rank;
         }
@@ -102,16 +156,16 @@ static void add_item(const struct adapter *a, int layer, const struct adapter_mo
 static size_t file_values(const struct adapter *a, size_t *max_b)
 {
     int n;
-    size_t total = 0, wide = widening(a) * (size_t)a->opt.rank;
+    size_t total = 0, wide = widening(a);
     const struct adapter_module *m = adapter_modules(&a->params, &n);
     *max_b = 0;
-    for (int i = 0; i < n; i++) {
-        size_t n_out, n_in;
-        adapter_module_shape(&a->params, &m[i], &n_out, &n_in);
-        total += a->opt.sites & adapter_module_sites(&m[i]) ? wide * (n_out + n_in) + (a->opt.use_dora ? n_out : 0) : 0;
-        *max_b = n_out * (size_t)a->opt.rank > *max_b ? n_out * (size_t)a->opt.rank : *max_b;
+    for (int i = 0; i < n * a->params.n_layer; i++) {
+        size_t n_out, n_in, rank = (size_t)adapter_module_target(a, i / n, &m[i % n]).rank;
+        adapter_module_shape(&a->params, &m[i % n], &n_out, &n_in);
+        total += wide * rank * (n_out + n_in) + (a->opt.use_dora && rank > 0 ? n_out : 0);
+        *max_b = n_out * rank > *max_b ? n_out * rank : *max_b;
     }
-    return total * (size_t)a->params.n_layer;
+    return total;
 }
 
 static int save_tensors(const struct adapter *a, const char *path, struct err *e)
@@ -133,7 +187,7 @@ static int save_tensors(const struct adapter *a, const char *path, struct err *e
     dev_read(a->dev, host, a->param, a->n_param);
     for (int i = 0; i < a->params.n_layer; i++) {
         for (int k = 0; k < n_module; k++) {
-            int n_part = a->opt.sites & adapter_module_sites(&m[k]) ? adapter_n_part(&a->opt) : 0;
+            int n_part = adapter_module_target(a, i, &m[k]).rank > 0 ? adapter_n_part(&a->opt) : 0;
             for (int part = 0; part < n_part; part++, n++) {
                 add_item(a, i, &m[k], (enum adapter_part)part, &item[n], key[n], host, &at, rows);
             }

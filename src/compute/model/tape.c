@@ -340,9 +340,9 @@ int tape_step(struct tape *t, const struct tape_batch *b, struct adapter *a, boo
     struct dev *d = t->m->dev;
     int rc = check_batch(t, b, e);
     t->adapter = a;
-    if (rc == 0 && a != NULL && adapter_get_options(a)->rank > t->rank)
+    if (rc == 0 && a != NULL && adapter_max_rank(a) > t->rank)
         rc = err_set(e, ERR_LIMIT, NULL, "cannot train an adapter of rank %d: the tape has room for %d",
-                     adapter_get_options(a)->rank, t->rank);
+                     adapter_max_rank(a), t->rank);
     if (rc == 0 && a != NULL && back && adapter_get_options(a)->use_dora && !t->opt.magnitudes)
         rc = err_set(e, ERR_LIMIT, NULL, "cannot train magnitudes: the tape has no room for them");
     if (rc == 0) rc = lay_segments(t, b, e);

@@ -40,6 +40,7 @@ static int check_template(const char *dir, const struct model_file *f, const cha
 
 int adapter_origin_check(const char *dir, const struct model_file *f, struct err *e)
 {
+    if (!file_is_dir(dir)) return 0; /* a GGUF LoRA says nothing of where it comes from but its architecture */
     char *path = path_join(dir, "adapter_config.json");
     json_t *config = NULL;
     int rc = json_read_file(path, CONFIG_MAX_BYTES, &config, e);

@@ -88,7 +88,7 @@ void text_bars(const double *y, size_t n, size_t width, char *out)
 {
     static const char bar[8][4] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
     size_t from = n > width ? n - width : 0, at = 0;
-    double low = INFINITY, high = -INFINITY;
+    double low = HUGE_VAL, high = -HUGE_VAL;
     for (size_t i = from; i < n; i++) {
         low = fmin(low, y[i]);
         high = fmax(high, y[i]);

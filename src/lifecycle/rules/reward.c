@@ -11,7 +11,7 @@
 #include "ground/json/json.h"
 #include "lifecycle/rules/fold.h"
 #include "lifecycle/rules/matcher.h"
-#include "lifecycle/rules/regex.h"
+#include "ground/sys/regex.h"
 #include "lifecycle/rules/words.h"
 
 enum { WHERE_SIZE = 96, MAX_TAG = 16, TAG_SIZE = 64 };

@@ -14,7 +14,7 @@
 #include <lua5.4/lualib.h>
 
 #include "ground/base/mem.h"
-#include "lifecycle/rules/regex.h"
+#include "ground/sys/regex.h"
 
 enum {
     MEMORY_MAX = 8 << 20,

@@ -6,6 +6,7 @@
 
 #include "compute/model/adapter.h"
 #include "ground/base/str.h"
+#include "lifecycle/train/adapter_shape.h"
 #include "lifecycle/train/params.h"
 
 static const struct param table[] = {TRAIN_PARAMS};
@@ -39,6 +40,10 @@ static int read_sites(struct train_config *c, const struct param_set *s, struct 
             return 0;
         }
         int site = adapter_site_find(name);
+        if (site < 0 && (strchr(name, '.') != NULL || (n == 1 && adapter_shape_is_pattern(name)))) {
+            c->by_pattern = true; /* the model knows whether it has them */
+            continue;
+        }
         if (site < 0)
             return err_set(e, ERR_USAGE, name,
                            "cannot tune target_modules \"%s\": known are q_proj, k_proj, v_proj, o_proj, gate_proj, "
@@ -46,14 +51,16 @@ static int read_sites(struct train_config *c, const struct param_set *s, struct 
                            name);
         c->sites |= 1U << site;
     }
-    if (c->sites == 0) return err_set(e, ERR_USAGE, "target_modules", "cannot tune: target_modules is empty");
+    if (c->sites == 0 && !c->by_pattern)
+        return err_set(e, ERR_USAGE, "target_modules", "cannot tune: target_modules is empty");
     return 0;
 }
 
 /* Fields that say something of an adapter, where none is made. */
 static int refuse_adapter_fields(const struct param_set *s, struct err *e)
 {
-    static const char *const name[] = {"rank", "alpha", "use_rslora", "target_modules", "adapter_init"};
+    static const char *const name[] = {"rank",         "alpha",         "use_rslora",  "target_modules",
+                                       "rank_pattern", "alpha_pattern", "adapter_init"};
     for (size_t i = 0; i < N_ELEM(name); i++)
         if (param_is_set(s, name[i]))
             return err_set(e, ERR_USAGE, name[i],
@@ -61,6 +68,17 @@ static int refuse_adapter_fields(const struct param_set *s, struct err *e)
                            "adapter is made",
                            name[i]);
     return 0;
+}
+
+static int read_patterns(struct train_config *c, const struct param_set *s, struct err *e)
+{
+    json_t *shape;
+    int rc = adapter_shape_json(s, &shape, e);
+    json_decref(shape);
+    c->by_pattern = c->by_pattern || param_count(s, "rank_pattern") > 0 || param_count(s, "alpha_pattern") > 0;
+    if (rc != 0 || !c->by_pattern || c->adapter_init == NULL) return rc;
+    return err_set(e, ERR_USAGE, "adapter_init",
+                   "cannot tune with patterns of names and adapter_init: the adapter has its own ranks and places");
 }
 
 static int read_adapter(struct train_config *c, const struct param_set *s, struct err *e)
@@ -73,7 +91,8 @@ static int read_adapter(struct train_config *c, const struct param_set *s, struc
     c->needs_quantized = str_eq(param_str(s, "adapter"), "qlora");
     c->use_rslora = param_bool(s, "use_rslora");
     c->adapter_init = param_str(s, "adapter_init");
-    return read_sites(c, s, e);
+    int rc = read_sites(c, s, e);
+    return rc != 0 ? rc : read_patterns(c, s, e);
 }
 
 /* Which optimizer, and that nothing is said that it does not look at. Lion has betas of its own (its authors'). */

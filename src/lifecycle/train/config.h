@@ -32,6 +32,7 @@ struct train_config {
     bool full;             /* adapter full: all weights, and nothing of an adapter */
     bool needs_quantized;  /* adapter qlora: the base must be quantized, and stays so */
     unsigned sites;        /* bits of enum adapter_site */
+    bool by_pattern;       /* which matrices, ranks or alphas: adapter_shape.h says it; sites are not all */
     int epochs, max_steps; /* exactly one is > 0 */
     int batch_size, grad_accum;
     bool shuffle, packing;

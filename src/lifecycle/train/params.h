@@ -24,8 +24,15 @@
     {.name = "use_rslora", .type = PARAM_BOOL, .initial = "false",                                                      \
      .help_en = "multiply by alpha / sqrt(rank) instead", .help_zh = "改为乘以 alpha / sqrt(rank)"},                    \
     {.name = "target_modules", .type = PARAM_LIST, .initial = "all-linear", .metavar = "NAMES",                         \
-     .help_en = "matrices with an adapter: q_proj k_proj v_proj o_proj gate_proj up_proj down_proj, or all-linear",     \
-     .help_zh = "带适配器的矩阵：q_proj k_proj v_proj o_proj gate_proj up_proj down_proj，或 all-linear"},              \
+     .help_en = "matrices with an adapter: q_proj k_proj v_proj o_proj gate_proj up_proj down_proj, or all-linear; "    \
+                "whole names (model.layers.0.self_attn.q_proj); one pattern of whole names alone",                      \
+     .help_zh = "带适配器的矩阵：q_proj k_proj v_proj o_proj gate_proj up_proj down_proj，或 all-linear；"              \
+                "完整名称（model.layers.0.self_attn.q_proj）；或单独一个匹配完整名称的正则"},                           \
+    {.name = "rank_pattern", .type = PARAM_LIST, .metavar = "NAME=RANK,...",                                            \
+     .help_en = "other ranks, by the end of a matrix's name or a pattern of it; the first that fits counts",            \
+     .help_zh = "按矩阵名称的结尾或其正则指定其他秩；取第一个匹配者"},                                                  \
+    {.name = "alpha_pattern", .type = PARAM_LIST, .metavar = "NAME=ALPHA,...",                                          \
+     .help_en = "other alphas, in the same way", .help_zh = "以同样方式指定其他 alpha"},                                \
     {.name = "adapter_init", .type = PARAM_STRING, .metavar = "DIR",                                                    \
      .help_en = "start from this PEFT adapter", .help_zh = "从此 PEFT 适配器开始"},                                     \
     {.name = "data", .type = PARAM_STRING, .metavar = "FILE",                                                           \

@@ -190,7 +190,7 @@ static int make_tape(struct trainer *t, struct err *e)
     survey(t, &x);
     struct tape_options opt = {.max_tok = (int)x.tok,
                                .max_segment = (int)x.segment,
-                               .rank = t->cfg->full ? 0 : adapter_get_options(t->adapter)->rank,
+                               .rank = t->cfg->full ? 0 : adapter_max_rank(t->adapter),
                                .magnitudes = t->cfg->use_dora,
                                .recompute = c->recompute == RECOMPUTE_ON};
     struct machine machine;

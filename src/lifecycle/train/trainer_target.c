@@ -7,6 +7,7 @@
 #include "ground/base/file.h"
 #include "ground/base/mem.h"
 #include "ground/sys/digest.h"
+#include "lifecycle/train/adapter_shape.h"
 #include "lifecycle/train/trainer_int.h"
 
 static int contradicts(const struct trainer *t, const char *field, const char *has, struct err *e)
@@ -51,6 +52,19 @@ static int check_base(const struct trainer *t, struct err *e)
                    tensor_type_info(w->type)->name);
 }
 
+/* A fresh adapter of the shape that the fields say. */
+static int new_adapter(struct trainer *t, struct adapter_options *o, struct err *e)
+{
+    const struct model_params *p = model_params(t->rq->model);
+    if (!t->cfg->by_pattern) return adapter_new(&t->adapter, t->rq->model, o, e);
+    struct adapter_target *target = mem_try_array((size_t)p->n_layer * SITE_COUNT, sizeof(*target));
+    int rc = target == NULL ? err_set(e, ERR_NOMEM, NULL, "cannot make an adapter: out of memory")
+                            : adapter_shape_select(t->rq->fields, p, o, target, e);
+    if (rc == 0) rc = adapter_new(&t->adapter, t->rq->model, o, e);
+    mem_free(target);
+    return rc;
+}
+
 static int make_adapter(struct trainer *t, struct err *e)
 {
     const struct train_config *c = t->cfg;
@@ -60,8 +74,8 @@ static int make_adapter(struct trainer *t, struct err *e)
                                 .sites = c->sites,
                                 .seed = c->seed,
                                 .use_dora = c->use_dora};
-    int rc = c->adapter_init != NULL ? adapter_load(&t->adapter, t->rq->model, c->adapter_init, e)
-                                     : adapter_new(&t->adapter, t->rq->model, &o, e);
+    int rc =
+        c->adapter_init != NULL ? adapter_load(&t->adapter, t->rq->model, c->adapter_init, e) : new_adapter(t, &o, e);
     if (rc == 0 && c->adapter_init != NULL) rc = settle_shape(t, e);
     if (rc != 0) return rc;
     t->n_param = adapter_n_param(t->adapter);

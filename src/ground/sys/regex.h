@@ -1,7 +1,7 @@
 /* Regular expressions with limits: PCRE2, in UTF-8. A pattern that backtracks without end is ended after a bounded
  * number of steps and is then an error of the text in hand, never a match and never a hang. */
-#ifndef RULES_REGEX_H
-#define RULES_REGEX_H
+#ifndef SYS_REGEX_H
+#define SYS_REGEX_H
 
 #include <stdbool.h>
 #include <stddef.h>

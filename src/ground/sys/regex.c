@@ -1,7 +1,7 @@
 /* PCRE2 behind limits; it appears in this file only. What always holds: a search as a whole takes a bounded number of
  * steps. PCRE2's own limit begins anew at every place of the subject, so steps are counted here, by callouts before
  * every item of the pattern; what runs between two of them is bounded by the length of the subject. */
-#include "lifecycle/rules/regex.h"
+#include "ground/sys/regex.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
