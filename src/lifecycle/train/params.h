@@ -40,7 +40,8 @@
      .help_en = "rows of the same format whose loss is measured, or name of a dataset of them",                         \
      .help_zh = "用于测量损失的同格式数据，或其数据集名称"},                                                            \
     {.name = "eval_every", .type = PARAM_INT, .unit = "steps", .min = 0, .max = 1e9, .initial = "0",                    \
-     .help_en = "measure the loss on eval_data every N steps and keep the best adapter; 0: before and after training only",                       \
+     .help_en = "measure the loss on eval_data every N steps and keep the best adapter; 0: before and after training "  \
+                "only",                       \
      .help_zh = "每 N 步在 eval_data 上测量损失并保留最佳适配器；0：仅训练前后"},                                                       \
     {.name = "early_stop", .type = PARAM_INT, .unit = "evaluations", .min = 0, .max = 1e6, .initial = "0",              \
      .help_en = "stop after N evaluations without a better loss and keep the best adapter; 0: never",                   \
