@@ -10,8 +10,7 @@ extern const struct command cmd_tune, cmd_merge, cmd_export;
 extern const struct command cmd_pull, cmd_import, cmd_data_import, cmd_data_list, cmd_data_show, cmd_models_list,
     cmd_models_show;
 extern const struct command cmd_models_alias, cmd_cache_list, cmd_cache_write, cmd_cache_remove;
-extern const struct command cmd_eval, cmd_compare, cmd_report, cmd_plan, cmd_runs_list, cmd_runs_show,
-    cmd_runs_diff;
+extern const struct command cmd_eval, cmd_compare, cmd_report, cmd_plan, cmd_runs_list, cmd_runs_show, cmd_runs_diff;
 extern const struct command cmd_plan_validate, cmd_plan_tune, cmd_catalog_models, cmd_catalog_hardware,
     cmd_catalog_prices, cmd_catalog_add, cmd_catalog_update, cmd_catalog_add_model;
 extern const struct command cmd_plan_simulate, cmd_plan_seed_table, cmd_plan_diff;

@@ -13,7 +13,8 @@
 struct message_zh {
     const char *en, *zh;
 };
-/* The first that fits counts: of plans, of runs and of tuning before the others, general ones last; each ends with en NULL. */
+/* The first that fits counts: of plans, of runs and of tuning before the others, general ones last; each ends with en
+ * NULL. */
 extern const struct message_zh message_zh_table_plan[], message_zh_table_runs[], message_zh_table_tune[],
     message_zh_table[], message_zh_table_reasons[];
 
