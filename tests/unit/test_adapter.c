@@ -251,7 +251,8 @@ static void test_refused(void **state)
     with_member(&b, "rank_pattern", json_pack("{s:i}", "v_proj", 8), ERR_INPUT, "v_proj.lora_A");
     with_member(&b, "rank_pattern", json_pack("{s:i}", "v_proj", 0), ERR_INPUT, "rank_pattern");
     with_member(&b, "rank_pattern", json_pack("{s:i}", "v_(proj", 8), ERR_INPUT, "v_(proj");
-    with_member(&b, "rank_pattern", json_pack("{s:i}", "(([a-z._0-9]+)+)+[!?]", 8), ERR_INPUT, "more than 2000000 steps");
+    with_member(&b, "rank_pattern", json_pack("{s:i}", "(([a-z._0-9]+)+)+[!?]", 8), ERR_INPUT,
+                "more than 2000000 steps");
     with_member(&b, "alpha_pattern", json_pack("{s:s}", "v_proj", "much"), ERR_INPUT, "alpha_pattern");
     with_member(&b, "target_modules", json_string(".*\\.lm_head"), ERR_UNSUPPORTED, "target_modules");
     with_member(&b, "target_modules", json_string(".*layers\\.0\\..*v_proj"), ERR_UNSUPPORTED, "layers.1.");
