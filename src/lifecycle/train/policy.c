@@ -281,7 +281,7 @@ static json_t *by_reward(const struct policy *p, const struct policy_metrics *m)
 {
     json_t *all = json_object();
     for (size_t i = 0; i < p->opt->n_reward; i++) {
-        char key[96];
+        char key[112];
         const char *name = reward_name(p->opt->reward[i]);
         snprintf(key, sizeof(key), "%.80s", name);
         if (json_object_get(all, key) != NULL) snprintf(key, sizeof(key), "%.80s %zu", name, i + 1);
