@@ -62,7 +62,7 @@ run help models; check help_group 0 'tailor models SUBCOMMAND.*models list.*mode
 run models --help; check group_help 0 'models list' -
 run help models --json; json help_group_json '[c["name"] for c in o["commands"]] == ["models list", "models show", "models alias"]'
 run help version extra; check help_too_much 2 - 'no place for it'
-run help tune --json; json help_only_what_works '[p["choices"] for p in o["parameters"] if p["name"] == "method"] == [["sft", "dpo", "orpo", "kto"]]'
+run help tune --json; json help_only_what_works '[p["choices"] for p in o["parameters"] if p["name"] == "method"] == [["sft", "dpo", "orpo", "kto", "grpo"]]'
 run help --json --lang zh; zh=$out; run help --json; [[ $zh == "$out" ]] && ok json_without_language || not_ok json_without_language "$zh"
 run help completion --json; json help_command_json 'o["parameters"][0]["choices"] == ["bash", "zsh", "fish"]'
 
@@ -172,7 +172,7 @@ expect complete_command "$(complete_words tailor vers)" version
 expect complete_choice "$(complete_words tailor --lang '')" 'en zh'
 expect complete_option "$(complete_words tailor version --thr)" --threads
 expect complete_group "$(complete_words tailor models '')" 'list show alias'
-expect complete_what_works "$(complete_words tailor tune --method '')" "sft dpo orpo kto"
+expect complete_what_works "$(complete_words tailor tune --method '')" "sft dpo orpo kto grpo"
 expect complete_hardware "$(complete_words tailor plan --hard)" --hardware
 expect complete_argument "$(complete_words tailor completion '')" 'bash zsh fish'
 expect complete_help "$(complete_words tailor help mod)" models
