@@ -149,7 +149,6 @@ static int check_scaling(struct gguf_reader *r, const struct arch *a)
 
 int gguf_check_options(struct gguf_reader *r, const struct arch *a, const struct model_params *p)
 {
-    bool dummy;
     int rc = check_scaling(r, a);
     for (size_t i = 0; !rc && i < N_ELEM(foreign_keys); i++) {
         if (!computes(&foreign_keys[i], a) && !is_neutral_key(r, foreign_keys[i].key, foreign_keys[i].neutral)) {
@@ -162,7 +161,8 @@ int gguf_check_options(struct gguf_reader *r, const struct arch *a, const struct
     static const char *const switches[] = {"attention.causal", "expert_weights_norm"};
     for (size_t i = 0; !rc && i < N_ELEM(switches); i++) {
         const char *key = gguf_reader_key(r, switches[i]);
-        if (gguf_find(&r->f->gguf, key) && !gguf_get_bool(&r->f->gguf, key, &dummy)) {
+        bool is_on;
+        if (gguf_find(&r->f->gguf, key) && !gguf_get_bool(&r->f->gguf, key, &is_on)) {
             rc = gguf_refuse(r, switches[i], "is neither true nor false");
         }
     }
