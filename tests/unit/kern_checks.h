@@ -262,13 +262,22 @@ static void check_readers(void **state)
     }
 }
 
-static struct q8_rows q8_alloc(size_t n_row, size_t n_k)
+static struct q8_rows q8_alloc(size_t n_row, size_t n_k, bool fine)
 {
-    return (struct q8_rows){.q = guarded(n_row * n_k),
+    return (struct q8_rows){.fine = fine,
+                            .q = guarded(n_row * n_k * (fine ? 2 : 1)),
                             .d = guarded(n_row * n_k / KERN_K * sizeof(float)),
                             .sum = guarded(n_row * n_k / KERN_K * sizeof(int32_t)),
                             .sum16 = guarded(n_row * n_k / 16 * sizeof(int32_t)),
                             .n_k = n_k};
+}
+
+/* Fine value j of all rows. */
+static int32_t q16_at(const struct q8_rows *x, size_t j)
+{
+    const int8_t *q = x->q + j / KERN_K * 2 * KERN_K + j % KERN_K;
+    assert_true(q[0] >= -127 && q[KERN_K] >= -127);
+    return 256 * q[0] + q[KERN_K];
 }
 
 static void check_quantize_q8(void **state)
@@ -281,16 +290,18 @@ static void check_quantize_q8(void **state)
                ldx = n_in + up_to(4) - 1;
         size_t n = (n_row - 1) * ldx + n_in, n_scale = n_row * n_k / KERN_K;
         float *x = i % 2 ? extreme(n) : ordinary(n);
-        struct q8_rows a = q8_alloc(n_row, n_k), b = q8_alloc(n_row, n_k);
+        bool fine = up_to(2) == 1;
+        struct q8_rows a = q8_alloc(n_row, n_k, fine), b = q8_alloc(n_row, n_k, fine);
         k->quantize_q8(&a, x, ldx, n_row, n_in);
         s.quantize_q8(&b, x, ldx, n_row, n_in);
-        same_bytes("quantize_q8 q", a.q, b.q, n_row * n_k);
+        same_bytes("quantize_q8 q", a.q, b.q, n_row * n_k * q8_bytes(&a));
         same_bits("quantize_q8 d", a.d, b.d, n_scale);
         same_bytes("quantize_q8 sum", a.sum, b.sum, n_scale * sizeof(int32_t));
         same_bytes("quantize_q8 sum16", a.sum16, b.sum16, 2 * n_scale * sizeof(int32_t));
         for (size_t j = 0; j < n_row * n_k; j++) {
-            b.sum[j / KERN_K] -= b.q[j];
-            b.sum16[j / 16] -= b.q[j];
+            int32_t v = fine ? q16_at(&b, j) : b.q[j];
+            b.sum[j / KERN_K] -= v;
+            b.sum16[j / 16] -= v;
         }
         for (size_t j = 0; j < 2 * n_scale; j++) {
             assert_true(b.sum[j / 2] == 0 && b.sum16[j] == 0);
@@ -301,9 +312,11 @@ static void check_quantize_q8(void **state)
 /* Activations of -127 and 127 only: what would overflow 16 bits does so here, with the largest codes. */
 static void saturate(struct q8_rows *x, size_t n_row)
 {
+    size_t n_byte = q8_bytes(x);
     for (size_t b = 0; b < n_row * x->n_k / KERN_K; b++) {
-        int8_t v = up_to(2) == 1 ? 127 : -127;
-        memset(x->q + b * KERN_K, v, KERN_K);
+        int8_t byte = up_to(2) == 1 ? 127 : -127;
+        int32_t v = x->fine ? 257 * byte : byte;
+        memset(x->q + b * KERN_K * n_byte, byte, KERN_K * n_byte);
         x->sum[b] = v * KERN_K;
         x->sum16[2 * b] = x->sum16[2 * b + 1] = v * 16;
     }
@@ -342,7 +355,7 @@ static void check_gemm_q8(void **state)
         size_t ldy = n_col + up_to(3) - 1, n = (n_row - 1) * ldy + n_col;
         size_t group_bytes = n_block * quants[type]->packed_bytes;
         void *packed = packed_draw(type, n_block * n_group, i % 4 != 0);
-        struct q8_rows x = q8_alloc(skip + n_row, n_k);
+        struct q8_rows x = q8_alloc(skip + n_row, n_k, up_to(2) == 1);
         s.quantize_q8(&x, ordinary((skip + n_row) * n_k), n_k, skip + n_row, n_k);
         if (i % 5 == 0) {
             saturate(&x, skip + n_row);

@@ -32,19 +32,16 @@ void cpu_input_init(const struct dev *d, struct cpu_input *in, const struct dev_
     in->n_proj = n_proj;
     in->n_in = proj[0]->w->n_in;
     in->ld_u = 0;
-    in->need_x = in->need_q8 = in->need_rest = in->need_bf16 = in->has_gain = false;
+    in->need_x = in->need_q8 = in->need_q16 = in->need_bf16 = in->has_gain = false;
     for (int i = 0; i < n_proj; i++) {
         in->proj[i] = proj[i];
         in->path[i] = cpu_path_choose(d, in->b->mode, proj[i]->w->type, proj[i]->fine, n_row);
         in->need_x |= in->path[i] == PATH_REF || in->path[i] == PATH_F32;
-        in->need_q8 |= in->path[i] == PATH_Q8 || in->path[i] == PATH_Q8X2;
-        in->need_rest |= in->path[i] == PATH_Q8X2;
+        in->need_q8 |= in->path[i] == PATH_Q8;
+        in->need_q16 |= in->path[i] == PATH_Q16;
         in->need_bf16 |= in->path[i] == PATH_BF16;
         in->ld_u = max_rank(proj[i], in->ld_u);
         in->has_gain |= has_gain(proj[i]);
-    }
-    for (int i = 0; i < n_proj && in->need_rest; i++) { /* they share the int8 form */
-        in->path[i] = in->path[i] == PATH_Q8 ? PATH_Q8X2 : in->path[i];
     }
     in->need_x |= in->ld_u > 0;
 }
@@ -52,13 +49,14 @@ void cpu_input_init(const struct dev *d, struct cpu_input *in, const struct dev_
 /* The forms are written, not only pointed at: there is something to prepare before the products. */
 static bool has_work(const struct cpu_input *in)
 {
-    return in->norm || in->pick || in->need_q8 || in->need_bf16 || in->ld_u > 0;
+    return in->norm || in->pick || in->need_q8 || in->need_q16 || in->need_bf16 || in->ld_u > 0;
 }
 
-static struct q8_rows carve_q8(struct carve *c, size_t n_row, size_t n_pad)
+static struct q8_rows carve_q8(struct carve *c, size_t n_row, size_t n_pad, bool fine)
 {
     size_t n_scale = n_row * (n_pad / KERN_K);
-    struct q8_rows q = {.q = carve_take(c, n_row * n_pad), .n_k = n_pad};
+    struct q8_rows q = {.n_k = n_pad, .fine = fine};
+    q.q = carve_take(c, n_row * n_pad * q8_bytes(&q));
     q.d = carve_take(c, n_scale * sizeof(float));
     q.sum = carve_take(c, n_scale * sizeof(int32_t));
     q.sum16 = carve_take(c, 2 * n_scale * sizeof(int32_t));
@@ -74,7 +72,10 @@ void cpu_prepared_carve(const struct cpu_input *in, size_t row0, size_t n_row, s
         p->rows.x = p->h;
     }
     if (in->need_q8) {
-        p->rows.q8 = carve_q8(c, n_row * (in->need_rest ? 2 : 1), n_pad);
+        p->rows.q8 = carve_q8(c, n_row, n_pad, false);
+    }
+    if (in->need_q16) {
+        p->rows.q16 = carve_q8(c, n_row, n_pad, true);
     }
     if (in->need_bf16) {
         p->rows.bf16 = carve_take(c, n_row * n_pad * sizeof(uint16_t));
@@ -88,9 +89,10 @@ void cpu_prepared_carve(const struct cpu_input *in, size_t row0, size_t n_row, s
 size_t cpu_prepared_bytes(size_t n_row, size_t n_in, size_t rank)
 {
     size_t n_pad = round_up(n_in, KERN_K), n_block = n_pad / KERN_K;
-    size_t q8 = n_pad + n_block * (sizeof(float) + 3 * sizeof(int32_t));
-    size_t row = n_in * sizeof(float) + 2 * q8 + n_pad * sizeof(uint16_t) + MAX_PROJ * rank * sizeof(float);
-    return n_row * row + (9 + MAX_PROJ) * 64;
+    size_t q8_scales = n_block * (sizeof(float) + 3 * sizeof(int32_t));
+    size_t forms = n_in * sizeof(float) + (1 + 2) * n_pad + 2 * q8_scales + n_pad * sizeof(uint16_t);
+    size_t row = forms + MAX_PROJ * rank * sizeof(float);
+    return n_row * row + (11 + MAX_PROJ) * 64;
 }
 
 static size_t batch_row(const struct cpu_input *in, size_t row)
@@ -122,7 +124,10 @@ struct cpu_rows cpu_rows_from(const struct cpu_input *in, const struct cpu_prepa
     part.x += row * part.ldx;
     part.n_row = n_row;
     if (in->need_q8) {
-        part.q8 = q8_rows_from(&p->rows.q8, in->need_rest ? 2 * row : row, 0);
+        part.q8 = q8_rows_from(&p->rows.q8, row, 0);
+    }
+    if (in->need_q16) {
+        part.q16 = q8_rows_from(&p->rows.q16, row, 0);
     }
     if (in->need_bf16) {
         part.bf16 += row * part.ld_bf16;
@@ -130,36 +135,15 @@ struct cpu_rows cpu_rows_from(const struct cpu_input *in, const struct cpu_prepa
     return part;
 }
 
-/* What rounding to int8 left of a row. */
-static void subtract_q8(float *restrict left, const float *restrict x, const struct q8_rows *q8, size_t n)
-{
-    for (size_t b = 0; b < n / KERN_K; b++) {
-        const int8_t *restrict q = q8->q + b * KERN_K;
-        float scale = q8->d[b];
-        for (size_t k = 0; k < KERN_K; k++) {
-            left[b * KERN_K + k] = x[b * KERN_K + k] - scale * (float)q[k];
-        }
-    }
-    for (size_t k = n / KERN_K * KERN_K; k < n; k++) {
-        left[k] = x[k] - q8->d[k / KERN_K] * (float)q8->q[k];
-    }
-}
-
-/* Rows of the int8 form: one a row, or the row and what rounding it left. left: scratch for a row. */
-static void fill_q8(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin, size_t end,
-                    float *left)
+static void fill_q8(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin, size_t end)
 {
     const float *x = p->rows.x + begin * p->rows.ldx;
-    if (!in->need_rest) {
-        struct q8_rows part = q8_rows_from(&p->rows.q8, begin, 0);
-        d->kern.quantize_q8(&part, x, p->rows.ldx, end - begin, in->n_in);
-        return;
-    }
-    for (size_t i = begin; i < end; i++, x += p->rows.ldx) {
-        struct q8_rows row = q8_rows_from(&p->rows.q8, 2 * i, 0), rest = q8_rows_from(&p->rows.q8, 2 * i + 1, 0);
-        d->kern.quantize_q8(&row, x, p->rows.ldx, 1, in->n_in);
-        subtract_q8(left, x, &row, in->n_in);
-        d->kern.quantize_q8(&rest, left, in->n_in, 1, in->n_in);
+    const struct q8_rows *form[] = {in->need_q8 ? &p->rows.q8 : NULL, in->need_q16 ? &p->rows.q16 : NULL};
+    for (size_t i = 0; i < N_ELEM(form); i++) {
+        if (form[i]) {
+            struct q8_rows part = q8_rows_from(form[i], begin, 0);
+            d->kern.quantize_q8(&part, x, p->rows.ldx, end - begin, in->n_in);
+        }
     }
 }
 
@@ -220,7 +204,7 @@ static void fill_u(const struct dev *d, const struct cpu_input *in, struct cpu_p
 }
 
 void cpu_prepared_fill(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin,
-                       size_t end, bool keep, struct carve own)
+                       size_t end, bool keep)
 {
     if (begin >= end) {
         return;
@@ -228,9 +212,7 @@ void cpu_prepared_fill(const struct dev *d, const struct cpu_input *in, struct c
     if (in->norm || in->pick) {
         fill_x(d, in, p, begin, end, keep);
     }
-    if (in->need_q8) {
-        fill_q8(d, in, p, begin, end, carve_take(&own, in->n_in * sizeof(float)));
-    }
+    fill_q8(d, in, p, begin, end);
     if (in->need_bf16) {
         fill_bf16(d, in, p, begin, end);
     }
@@ -244,14 +226,14 @@ void cpu_prepare(struct dev *d, const struct cpu_input *in, size_t row0, size_t 
 {
     if (n_row <= FEW_ROWS) {
         cpu_prepared_carve(in, row0, n_row, own, p);
-        cpu_prepared_fill(d, in, p, 0, n_row, worker == 0, *own);
+        cpu_prepared_fill(d, in, p, 0, n_row, worker == 0);
         return;
     }
     cpu_prepared_carve(in, row0, n_row, shared, p);
     if (has_work(in)) {
         size_t begin, end;
         pool_share(n_row, 1, worker, n_worker, &begin, &end);
-        cpu_prepared_fill(d, in, p, begin, end, true, *own);
+        cpu_prepared_fill(d, in, p, begin, end, true);
         pool_barrier(d->pool);
     }
 }

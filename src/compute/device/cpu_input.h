@@ -18,7 +18,7 @@ struct cpu_input {
     int n_proj;
     enum cpu_path path[MAX_PROJ];
     size_t ld_u; /* largest rank of an adapter on these projections, 0: none */
-    bool need_x, need_q8, need_rest, need_bf16;
+    bool need_x, need_q8, need_q16, need_bf16;
     bool has_gain; /* an adapter on these projections has magnitudes */
 };
 /* Choose paths and forms; the other fields but b, x, norm, eps, inv_rms, pick are filled. n_row: of the whole
@@ -38,9 +38,9 @@ void cpu_prepared_carve(const struct cpu_input *in, size_t row0, size_t n_row, s
 size_t cpu_prepared_bytes(size_t n_row, size_t n_in, size_t rank);
 /* Rows [row, row + n_row) of a prepared block in its forms. */
 struct cpu_rows cpu_rows_from(const struct cpu_input *in, const struct cpu_prepared *p, size_t row, size_t n_row);
-/* Fill rows [begin, end) of the block. keep: also write inv_rms and proj.u. own: scratch for one row. */
+/* Fill rows [begin, end) of the block. keep: also write inv_rms and proj.u. */
 void cpu_prepared_fill(const struct dev *d, const struct cpu_input *in, struct cpu_prepared *p, size_t begin,
-                       size_t end, bool keep, struct carve own);
+                       size_t end, bool keep);
 /* Prepare a block: every worker calls it. Small blocks are prepared by each worker for itself in own scratch, larger
  * ones together in shared scratch, with a barrier. shared and own are moved past what was taken. */
 void cpu_prepare(struct dev *d, const struct cpu_input *in, size_t row0, size_t n_row, int worker, int n_worker,

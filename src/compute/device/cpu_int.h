@@ -210,11 +210,11 @@ void cpu_row_places(const struct dev_batch *b, int row0, int n_row, struct row_p
 
 /* How a product is computed. The bits of a row depend on the path and on nothing else. */
 enum cpu_path {
-    PATH_REF,  /* dequantized panel, 16-lane order */
-    PATH_F32,  /* dequantized panel, fused multiply-add */
-    PATH_Q8,   /* packed weights with int8 activations */
-    PATH_Q8X2, /* the same with activations as the sum of two int8 terms, about 16 bits */
-    PATH_BF16  /* panel and activations in bfloat16 */
+    PATH_REF, /* dequantized panel, 16-lane order */
+    PATH_F32, /* dequantized panel, fused multiply-add */
+    PATH_Q8,  /* packed weights with int8 activations */
+    PATH_Q16, /* the same with activations of two bytes */
+    PATH_BF16 /* panel and activations in bfloat16 */
 };
 /* fine: as in struct dev_proj. */
 enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quant_type type, bool fine, size_t n_row);
@@ -223,8 +223,8 @@ enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quan
 struct cpu_rows {
     const float *x;
     size_t ldx;
-    struct q8_rows q8; /* a row each; with PATH_Q8X2 two: the rounded row, then what rounding left, rounded */
-    uint16_t *bf16;    /* [n_row][ld_bf16], padded with zeros to a multiple of 32 */
+    struct q8_rows q8, q16; /* q16 is fine */
+    uint16_t *bf16;         /* [n_row][ld_bf16], padded with zeros to a multiple of 32 */
     size_t ld_bf16;
     size_t n_row;
 };

@@ -42,7 +42,7 @@ static void head_rows(const struct by_head *p, size_t head, size_t row, size_t n
     struct cpu_prepared ready;
     cpu_input_init(p->d, &in, &first, 1, p->n_row);
     cpu_prepared_carve(&in, 0, n_row, &c, &ready);
-    cpu_prepared_fill(p->d, &in, &ready, 0, n_row, false, c);
+    cpu_prepared_fill(p->d, &in, &ready, 0, n_row, false);
     for (size_t g = 0; g < w->n_group; g += TILE_GROUPS) {
         size_t stop = min_size(g + TILE_GROUPS, w->n_group), col = g * KERN_ROWS;
         size_t n_col = min_size(stop * KERN_ROWS, w->n_out) - col;
@@ -67,7 +67,7 @@ static void each_head(const struct by_head *p, int worker, int n_worker)
 static size_t by_head_worker_bytes(size_t n_in)
 {
     return HEAD_ROWS * (n_in + TILE_COLS) * sizeof(float) + cpu_prepared_bytes(HEAD_ROWS, n_in, 0) +
-           round_up(n_in * sizeof(float), 64) + cpu_product_bytes(n_in) + 4 * 64;
+           cpu_product_bytes(n_in) + 3 * 64;
 }
 
 /* --- before attention --- */

@@ -12,7 +12,7 @@
 enum {
     BF16_PANEL_K = 2 * PANEL_K, /* inputs of a panel of 16-bit values: as many bytes as one of floats */
     TILE_MIN_ROWS = 8,          /* fewer rows leave tiles empty: int8 or float32 streams the weights faster */
-    PAIR_MIN_ROWS = 24,         /* bf16 without tiles against two int8 terms (SmolLM2): equal at 16 rows, 1.12 x here */
+    PAIR_MIN_ROWS = 24,         /* bf16 without tiles against PATH_Q16, see below */
     ROW_BLOCK = 64,             /* rows of a panel product: 64 x 512 floats = 128 KiB beside the panel */
     Q8_ROWS = 128,              /* rows of an int8 product, of which */
     Q8_RUN_BYTES = 256 << 10,   /* so many bytes stay in L2 beside the weights of a tile: a run of inputs */
@@ -27,8 +27,9 @@ static bool is_float(enum quant_type t)
 }
 
 /* Tiles are the fastest of all. The bf16 product without them (Zen 5, Q4_1 1536 x 576, GFLOPS a core): from 52 at one
- * row to 503 at 256, twice float32 (25 to 233) at any number of rows; two int8 terms give 259 to 331, one gives 393 to
- * 675. */
+ * row to 503 at 256, twice float32 (25 to 233) at any number of rows; int8 activations give 393 to 675, and two
+ * products with them, joined afterwards, gave 259 to 331, which set PAIR_MIN_ROWS. PATH_Q16 joins them before they
+ * become floats, a third faster where both were measured (Emerald Rapids, which has no fast bf16 without tiles). */
 static bool bf16_wins(const struct dev *d, enum dev_mode mode, enum quant_type type, bool fine, size_t n_row)
 {
     if (d->kern.gemm_bf16 == NULL || d->kern.quant[type].panel_bf16 == NULL) {
@@ -54,7 +55,7 @@ enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quan
     if (is_float(type) || mode == DEV_TRAIN) {
         return PATH_F32;
     }
-    return fine ? PATH_Q8X2 : PATH_Q8;
+    return fine ? PATH_Q16 : PATH_Q8;
 }
 
 size_t cpu_product_bytes(size_t n_in)
@@ -125,7 +126,7 @@ static void product_bf16_part(const struct dev *d, const struct dev_mat *m, cons
 static void product_q8_rows(const struct dev *d, const struct dev_mat *m, const struct q8_rows *q8, size_t n_row,
                             size_t g0, size_t g1, float *y, size_t ldy)
 {
-    size_t step = Q8_RUN_BYTES / n_row / Q8_RUN_MIN_K * Q8_RUN_MIN_K;
+    size_t step = Q8_RUN_BYTES / q8_bytes(q8) / n_row / Q8_RUN_MIN_K * Q8_RUN_MIN_K;
     step = step < Q8_RUN_MIN_K ? Q8_RUN_MIN_K : step;
     for (size_t k = 0; k < m->n_in; k += step) {
         size_t n_k = m->n_in - k < step ? m->n_in - k : step;
@@ -135,34 +136,13 @@ static void product_q8_rows(const struct dev *d, const struct dev_mat *m, const 
     }
 }
 
-/* y[n_row][ldy] = sums of neighbouring rows of t[2 * n_row][TILE_COLS] */
-static void add_pairs(float *restrict y, size_t ldy, const float *restrict t, size_t n_row, size_t n_group)
+static void product_q8(const struct dev *d, const struct dev_mat *m, const struct q8_rows *x, size_t n_row, size_t g0,
+                       size_t g1, float *y, size_t ldy)
 {
-    for (size_t r = 0; r < n_row; r++) {
-        for (size_t g = 0; g < n_group; g++) {
-            float *restrict to = y + r * ldy + g * KERN_ROWS;
-            const float *restrict a = t + 2 * r * TILE_COLS + g * KERN_ROWS, *restrict b = a + TILE_COLS;
-            for (int c = 0; c < KERN_ROWS; c++) {
-                to[c] = a[c] + b[c];
-            }
-        }
-    }
-}
-
-/* Both terms of a row pass through the kernel as two rows, so that a weight is unpacked once for them. */
-static void product_q8(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct cpu_rows *x,
-                       size_t g0, size_t g1, float *y, size_t ldy, float *pairs)
-{
-    size_t n_term = path == PATH_Q8X2 ? 2 : 1, step = Q8_ROWS / n_term;
-    for (size_t r = 0; r < x->n_row; r += step) {
-        size_t n = x->n_row - r < step ? x->n_row - r : step;
-        struct q8_rows q8 = q8_rows_from(&x->q8, n_term * r, 0);
-        if (path == PATH_Q8X2) {
-            product_q8_rows(d, m, &q8, 2 * n, g0, g1, pairs, TILE_COLS);
-            add_pairs(y + r * ldy, ldy, pairs, n, g1 - g0);
-        } else {
-            product_q8_rows(d, m, &q8, n, g0, g1, y + r * ldy, ldy);
-        }
+    size_t step = Q8_ROWS / q8_bytes(x);
+    for (size_t r = 0; r < n_row; r += step) {
+        struct q8_rows part = q8_rows_from(x, r, 0);
+        product_q8_rows(d, m, &part, n_row - r < step ? n_row - r : step, g0, g1, y + r * ldy, ldy);
     }
 }
 
@@ -170,8 +150,8 @@ void cpu_product(const struct dev *d, enum cpu_path path, const struct dev_mat *
                  size_t g1, float *y, size_t ldy, bool add, struct carve c)
 {
     assert(g1 - g0 <= TILE_GROUPS && (!add || path == PATH_BF16));
-    if (path == PATH_Q8 || path == PATH_Q8X2) {
-        product_q8(d, path, m, x, g0, g1, y, ldy, carve_take(&c, (size_t)Q8_ROWS * TILE_COLS * sizeof(float)));
+    if (path == PATH_Q8 || path == PATH_Q16) {
+        product_q8(d, m, path == PATH_Q16 ? &x->q16 : &x->q8, x->n_row, g0, g1, y, ldy);
         return;
     }
     void *panel = carve_take(&c, cpu_product_bytes(m->n_in));

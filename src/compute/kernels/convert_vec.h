@@ -10,22 +10,39 @@
 #include "compute/kernels/kern_int.h"
 #include "compute/kernels/vec.h"
 
-static inline void quantize_block(int8_t *q, float *d, int32_t *sum16, v16 x0, v16 x1)
+/* Fine values become their high bytes; returns the low ones. */
+static inline i16 split(i16 *v)
+{
+    i16 high = i16_right_signed(i16_add(*v, i16_set(128)), 8);
+    i16 low = i16_max(i16_sub(*v, i16_left(high, 8)), i16_set(-127));
+    *v = high;
+    return low;
+}
+
+static inline void quantize_block(int8_t *q, float *d, int32_t *sum16, v16 x0, v16 x1, const bool fine)
 {
     const i16 no_sign = i16_set(INT32_MAX);
+    const float most = fine ? 256 * 127.0f : 127.0f;
     float amax =
         bits_f32((uint32_t)i16_max_lane(i16_max(i16_and(v16_bits(x0), no_sign), i16_and(v16_bits(x1), no_sign))));
-    *d = amax < 0x1p-100f ? 0.0f : amax / 127.0f;
+    *d = amax < 0x1p-100f ? 0.0f : amax / most;
     if (!(amax >= 0x1p-100f && amax < INFINITY)) {
         sum16[0] = sum16[1] = 0;
-        memset(q, 0, KERN_K);
+        memset(q, 0, fine ? 2 * KERN_K : KERN_K);
         return;
     }
-    v16 inv = v16_set(127.0f / amax);
+    v16 inv = v16_set(most / amax);
     i16 a = v16_round(v16_mul(x0, inv)), b = v16_round(v16_mul(x1, inv));
+    if (fine) {
+        i16 low_a = split(&a), low_b = split(&b);
+        i16_to_s8(q + KERN_K, low_a, low_b);
+        sum16[0] = 256 * i16_sum(a) + i16_sum(low_a);
+        sum16[1] = 256 * i16_sum(b) + i16_sum(low_b);
+    } else {
+        sum16[0] = i16_sum(a);
+        sum16[1] = i16_sum(b);
+    }
     i16_to_s8(q, a, b);
-    sum16[0] = i16_sum(a);
-    sum16[1] = i16_sum(b);
 }
 
 static inline v16 load_up_to_16(const float *p, size_t n)
@@ -33,19 +50,29 @@ static inline v16 load_up_to_16(const float *p, size_t n)
     return n >= 16 ? v16_load(p) : v16_load_n(p, n);
 }
 
-static void quantize_q8(struct q8_rows *x8, const float *x, size_t ldx, size_t n_row, size_t n_in)
+static inline void quantize_rows(struct q8_rows *x8, const float *x, size_t ldx, size_t n_row, size_t n_in,
+                                 const bool fine)
 {
-    size_t n_scale = x8->n_k / KERN_K;
+    size_t n_scale = x8->n_k / KERN_K, n_byte = fine ? 2 : 1;
     for (size_t r = 0; r < n_row; r++, x += ldx) {
-        int8_t *q = x8->q + r * x8->n_k;
+        int8_t *q = x8->q + r * x8->n_k * n_byte;
         for (size_t b = 0; b < n_scale; b++) {
             size_t at = b * KERN_K;
             v16 x0 = at < n_in ? load_up_to_16(x + at, n_in - at) : v16_set(0);
             v16 x1 = at + 16 < n_in ? load_up_to_16(x + at + 16, n_in - at - 16) : v16_set(0);
             int32_t *sum16 = x8->sum16 + 2 * (r * n_scale + b);
-            quantize_block(q + at, x8->d + r * n_scale + b, sum16, x0, x1);
+            quantize_block(q + at * n_byte, x8->d + r * n_scale + b, sum16, x0, x1, fine);
             x8->sum[r * n_scale + b] = sum16[0] + sum16[1];
         }
+    }
+}
+
+static void quantize_q8(struct q8_rows *x8, const float *x, size_t ldx, size_t n_row, size_t n_in)
+{
+    if (x8->fine) {
+        quantize_rows(x8, x, ldx, n_row, n_in, true);
+    } else {
+        quantize_rows(x8, x, ldx, n_row, n_in, false);
     }
 }
 

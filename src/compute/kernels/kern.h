@@ -74,20 +74,31 @@ void quant_set_scales(enum quant_type type, void *block, const uint16_t h[2]);
 /* Scales that give such values about this deviation, and a mean as near 0 as the codes allow. */
 void quant_scales_for(enum quant_type type, float deviation, uint16_t h[2]);
 
-/* n_k activations quantized to int8 in blocks of 32: x ~ d[b] * q[k]; sum[b] = sum of q over the block, sum16 over
- * its halves. */
+/* n_k activations quantized in blocks of 32 to int8: x ~ d[b] * q[k]; or, fine, to two such bytes:
+ * x ~ d[b] * (256 * high + low). sum[b] = sum of these integers over the block, sum16 over its halves. */
 struct q8_rows {
-    int8_t *q;      /* [n_row][n_k]      n_k a multiple of 32 (padded with zeros) */
+    int8_t *q;      /* [n_row][n_k], fine: [n_row][n_k / 32][2][32]; n_k a multiple of 32 (padded with zeros) */
     float *d;       /* [n_row][n_k / 32] */
     int32_t *sum;   /* [n_row][n_k / 32] */
     int32_t *sum16; /* [n_row][n_k / 16] */
     size_t n_k;     /* from one row to the next; a product may read less of them */
+    bool fine;      /* bytes are -127..127 in both forms */
 };
+/* Bytes a value. */
+static inline size_t q8_bytes(const struct q8_rows *x)
+{
+    return x->fine ? 2 : 1;
+}
 /* The same from a row and an input on; k a multiple of 32. */
 static inline struct q8_rows q8_rows_from(const struct q8_rows *x, size_t row, size_t k)
 {
     size_t block = row * (x->n_k / KERN_K) + k / KERN_K;
-    return (struct q8_rows){x->q + row * x->n_k + k, x->d + block, x->sum + block, x->sum16 + 2 * block, x->n_k};
+    return (struct q8_rows){.q = x->q + (row * x->n_k + k) * q8_bytes(x),
+                            .d = x->d + block,
+                            .sum = x->sum + block,
+                            .sum16 = x->sum16 + 2 * block,
+                            .n_k = x->n_k,
+                            .fine = x->fine};
 }
 
 /* Readers of one quantization. `packed` points at the first packed block wanted; the blocks of one group of 16 rows
@@ -168,7 +179,8 @@ struct kern {
     float (*exp_bf16)(uint16_t *y, const float *x, size_t n, float scale, float *max);
     void (*swiglu_bf16)(uint16_t *y, const float *gate, const float *up, size_t n);
 
-    /* x[n_row][ldx] float32 -> x8 rows 0..n_row-1 (round to nearest even, scale = max|x| / 127) */
+    /* x[n_row][ldx] float32 -> x8 rows 0..n_row-1 (round to nearest even, scale = max|x| / 127, fine: / (256 * 127),
+     * and a low byte of -128 becomes -127) */
     void (*quantize_q8)(struct q8_rows *x8, const float *x, size_t ldx, size_t n_row, size_t n_in);
     void (*f32_to_f16)(uint16_t *y, const float *x, size_t n); /* round to nearest even */
     void (*f16_to_f32)(float *y, const uint16_t *x, size_t n);

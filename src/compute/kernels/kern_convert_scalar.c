@@ -5,11 +5,22 @@
 #include "compute/kernels/half.h"
 #include "compute/kernels/kern_int.h"
 
+/* A fine value: as 256 * high + low, both in -127..127. Returns what it stands for. */
+static int32_t split(int8_t *high, int8_t *low, int32_t v)
+{
+    int32_t h = (v + 0x8080) / 256 - 128, l = v - 256 * h;
+    l = l < -127 ? -127 : l;
+    *high = (int8_t)h;
+    *low = (int8_t)l;
+    return 256 * h + l;
+}
+
 /* One block of 32. The maximum is taken over the bits of |x|, where NaN is above infinity is above all numbers: a
  * scale that is not finite makes the whole block not finite, so a broken activation is never hidden. Blocks whose
  * largest value is below 2^-100 become zero. sum16: of both halves. */
-static void quantize_block(int8_t *q, float *d, int32_t *sum16, const float *x)
+static void quantize_block(int8_t *q, float *d, int32_t *sum16, const float *x, bool fine)
 {
+    const float most = fine ? 256 * 127.0f : 127.0f;
     uint32_t bits = 0;
     for (size_t i = 0; i < KERN_K; i++) {
         uint32_t a = f32_bits(x[i]) & 0x7fffffffu;
@@ -17,15 +28,20 @@ static void quantize_block(int8_t *q, float *d, int32_t *sum16, const float *x)
     }
     float amax = bits_f32(bits);
     sum16[0] = sum16[1] = 0;
-    *d = amax < 0x1p-100f ? 0.0f : amax / 127.0f;
+    *d = amax < 0x1p-100f ? 0.0f : amax / most;
     if (!(amax >= 0x1p-100f && amax < INFINITY)) {
-        memset(q, 0, KERN_K);
+        memset(q, 0, fine ? 2 * KERN_K : KERN_K);
         return;
     }
-    float inv = 127.0f / amax;
+    float inv = most / amax;
     for (size_t i = 0; i < KERN_K; i++) {
-        q[i] = (int8_t)lrintf(x[i] * inv);
-        sum16[i / 16] += q[i];
+        int32_t v = (int32_t)lrintf(x[i] * inv);
+        if (fine) {
+            v = split(q + i, q + KERN_K + i, v);
+        } else {
+            q[i] = (int8_t)v;
+        }
+        sum16[i / 16] += v;
     }
 }
 
@@ -38,7 +54,7 @@ static void quantize_q8(struct q8_rows *x8, const float *x, size_t ldx, size_t n
             size_t at = b * KERN_K, n = at >= n_in ? 0 : (n_in - at < KERN_K ? n_in - at : KERN_K);
             memcpy(padded, x + r * ldx + (n ? at : 0), n * sizeof(float));
             int32_t *sum16 = x8->sum16 + 2 * (r * n_scale + b);
-            quantize_block(x8->q + r * x8->n_k + at, x8->d + r * n_scale + b, sum16, padded);
+            quantize_block(x8->q + (r * x8->n_k + at) * q8_bytes(x8), x8->d + r * n_scale + b, sum16, padded, x8->fine);
             x8->sum[r * n_scale + b] = sum16[0] + sum16[1];
         }
     }

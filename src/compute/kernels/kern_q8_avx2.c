@@ -7,7 +7,8 @@
  *   8 bits      one: |code| times the activation with the code's sign (2 x 128 x 127 = 32512)
  * What limits the speed is loads, so each broadcast serves both registers: a part is gone through in two halves of 16
  * inputs, whose weights fill eight registers and are used for up to TILE activation rows. The sums of the rows stand in
- * the first-level cache. The order of a row's sum is k alone. */
+ * the first-level cache. The order of a row's sum is k alone. Fine activations are two bytes: their sums are joined
+ * when they are in 32 bits. */
 #include <string.h>
 
 #include "compute/kernels/intrinsics.h"
@@ -111,17 +112,45 @@ ALWAYS_INLINE v16 exact(i16 s, int32_t x_sum, const enum quant_type t)
     return i16_to_float(s);
 }
 
+/* Those of both bytes of fine activations; else s[1] is not set. */
+ALWAYS_INLINE void half_dots(i16 s[2], const struct half *h, const int8_t *q, const enum quant_type t, const bool fine)
+{
+    s[0] = half_dot(h, q, t);
+    if (fine) {
+        s[1] = half_dot(h, q + KERN_K, t);
+    }
+}
+
+/* In 32 bits, both bytes as one value. */
+ALWAYS_INLINE i16 joined(const i16 s[2], const enum quant_type t, const bool fine)
+{
+    i16 high = type_is_narrow(t) ? widen(s[0]) : s[0];
+    if (!fine) {
+        return high;
+    }
+    return i16_add(i16_left(high, 8), type_is_narrow(t) ? widen(s[1]) : s[1]);
+}
+
+/* The same of both halves of a part. */
+ALWAYS_INLINE i16 joined_halves(const i16 a[2], const i16 b[2], const enum quant_type t, const bool fine)
+{
+    i16 s[2];
+    for (int i = 0; i < (fine ? 2 : 1); i++) {
+        s[i] = type_is_narrow(t) ? add_words(a[i], b[i]) : i16_add(a[i], b[i]);
+    }
+    return joined(s, t, fine);
+}
+
 /* What a part adds to a row, by the halves a and b of its sums, in the order of quant_read.h. */
-ALWAYS_INLINE v16 part_sum(i16 a, i16 b, const struct part_scales *p, int32_t x_sum, const int32_t x_sum16[2],
-                           const enum quant_type t)
+ALWAYS_INLINE v16 part_sum(const i16 a[2], const i16 b[2], const struct part_scales *p, int32_t x_sum,
+                           const int32_t x_sum16[2], const enum quant_type t, const bool fine)
 {
     if (!type_run16(t)) {
-        i16 s = type_is_narrow(t) ? widen(add_words(a, b)) : i16_add(a, b);
-        v16 v = v16_mul(exact(s, x_sum, t), p->d[0]);
+        v16 v = v16_mul(exact(joined_halves(a, b, t, fine), x_sum, t), p->d[0]);
         return type_has_min(t) ? v16_fma(p->m[0], v16_set((float)x_sum), v) : v;
     }
-    v16 v = v16_mul(exact(type_is_narrow(t) ? widen(a) : a, x_sum16[0], t), p->d[0]);
-    v = v16_fma(exact(type_is_narrow(t) ? widen(b) : b, x_sum16[1], t), p->d[1], v);
+    v16 v = v16_mul(exact(joined(a, t, fine), x_sum16[0], t), p->d[0]);
+    v = v16_fma(exact(joined(b, t, fine), x_sum16[1], t), p->d[1], v);
     if (type_has_min(t)) {
         v = v16_fma(p->m[0], v16_set((float)x_sum16[0]), v);
         v = v16_fma(p->m[1], v16_set((float)x_sum16[1]), v);
@@ -138,33 +167,34 @@ struct x_part {
 
 /* One part with n_row <= TILE activation rows, of n_k values each. */
 ALWAYS_INLINE void part_product(v16 acc[TILE], const void *packed, size_t part, struct x_part x, size_t n_k,
-                                size_t n_row, const enum quant_type t)
+                                size_t n_row, const enum quant_type t, const bool fine)
 {
-    const size_t n_scale = n_k / KERN_K;
-    i16 low[TILE];
+    const size_t n_scale = n_k / KERN_K, n_byte = fine ? 2 : 1;
+    i16 low[TILE][2];
     struct half h;
     half_unpack(&h, packed, part, 0, t);
     for (size_t r = 0; r < n_row; r++) {
-        low[r] = half_dot(&h, x.q + r * n_k, t);
+        half_dots(low[r], &h, x.q + r * n_k * n_byte, t, fine);
     }
     __asm__("" : "+r"(packed)); /* else the lines of both halves are unpacked above and wait on the stack */
     half_unpack(&h, packed, part, 1, t);
     struct part_scales s;
     part_scales(&s, packed, part, t);
     for (size_t r = 0; r < n_row; r++) {
-        i16 high = half_dot(&h, x.q + r * n_k + KERN_K / 2, t);
-        v16 v = part_sum(low[r], high, &s, x.sum[r * n_scale], x.sum16 + 2 * r * n_scale, t);
+        i16 high[2];
+        half_dots(high, &h, x.q + r * n_k * n_byte + KERN_K / 2, t, fine);
+        v16 v = part_sum(low[r], high, &s, x.sum[r * n_scale], x.sum16 + 2 * r * n_scale, t, fine);
         acc[r] = v16_fma(v, v16_set(x.d[r * n_scale]), acc[r]);
     }
 }
 
 /* n_row <= TILE activation rows from x_row on. The first tile brings the weights into the caches. */
 ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q8_rows *rows, size_t x_row,
-                        size_t n_row, size_t n_block, bool accumulate, const enum quant_type t)
+                        size_t n_row, size_t n_block, bool accumulate, const enum quant_type t, const bool fine)
 {
     const size_t n_part = type_n_part(t), part_bytes = type_packed_bytes(t) / n_part;
-    const size_t n_k = rows->n_k, at = x_row * (n_k / KERN_K);
-    struct x_part x = {rows->q + x_row * n_k, rows->d + at, rows->sum + at, rows->sum16 + 2 * at};
+    const size_t n_k = rows->n_k, at = x_row * (n_k / KERN_K), n_byte = fine ? 2 : 1;
+    struct x_part x = {rows->q + x_row * n_k * n_byte, rows->d + at, rows->sum + at, rows->sum16 + 2 * at};
     v16 acc[TILE];
     for (size_t r = 0; r < n_row; r++) {
         acc[r] = accumulate ? v16_load(y + r * ldy) : v16_set(0);
@@ -174,8 +204,8 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
             if (x_row == 0) {
                 prefetch_ahead(packed + part * part_bytes, part_bytes);
             }
-            part_product(acc, packed, part, x, n_k, n_row, t);
-            x = (struct x_part){x.q + KERN_K, x.d + 1, x.sum + 1, x.sum16 + 2};
+            part_product(acc, packed, part, x, n_k, n_row, t, fine);
+            x = (struct x_part){x.q + KERN_K * n_byte, x.d + 1, x.sum + 1, x.sum16 + 2};
         }
     }
     for (size_t r = 0; r < n_row; r++) {
@@ -184,32 +214,36 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
 }
 
 ALWAYS_INLINE void group_gemm_q8(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t n_row,
-                                 size_t n_block, bool accumulate, const enum quant_type t)
+                                 size_t n_block, bool accumulate, const enum quant_type t, const bool fine)
 {
     if (n_row == 1) {
-        tile(y, ldy, packed, x, 0, 1, n_block, accumulate, t);
+        tile(y, ldy, packed, x, 0, 1, n_block, accumulate, t, fine);
         return;
     }
     for (size_t r = 0; r < n_row; r += TILE) {
         size_t n = n_row - r < TILE ? n_row - r : TILE;
-        tile(y + r * ldy, ldy, packed, x, r, n, n_block, accumulate, t);
+        tile(y + r * ldy, ldy, packed, x, r, n, n_block, accumulate, t, fine);
     }
 }
 
 ALWAYS_INLINE void type_gemm_q8(float *y, size_t ldy, const char *packed, size_t group_bytes, size_t n_group,
                                 const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate,
-                                const enum quant_type t)
+                                const enum quant_type t, const bool fine)
 {
     for (size_t g = 0; g < n_group; g++) {
-        group_gemm_q8(y + g * KERN_ROWS, ldy, packed + g * group_bytes, x, n_row, n_block, accumulate, t);
+        group_gemm_q8(y + g * KERN_ROWS, ldy, packed + g * group_bytes, x, n_row, n_block, accumulate, t, fine);
     }
 }
 
-#define GEMM_Q8(TYPE, name)                                                                                  \
-    static void name##_gemm_q8(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group, \
-                               const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)       \
-    {                                                                                                        \
-        type_gemm_q8(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, accumulate, QUANT_##TYPE);     \
+#define GEMM_Q8(TYPE, name)                                                                                         \
+    static void name##_gemm_q8(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group,        \
+                               const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)              \
+    {                                                                                                               \
+        if (x->fine) {                                                                                              \
+            type_gemm_q8(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, accumulate, QUANT_##TYPE, true);  \
+        } else {                                                                                                    \
+            type_gemm_q8(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, accumulate, QUANT_##TYPE, false); \
+        }                                                                                                           \
     }
 QUANT_INTEGERS(GEMM_Q8)
 

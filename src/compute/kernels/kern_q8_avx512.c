@@ -1,6 +1,7 @@
 /* Products of packed weights with int8 activations for AVX-512: VPDPBUSD, one 32-bit lane an output row, four inputs
  * a step, the activations broadcast from memory. A part of a weight block is unpacked into eight registers and used for
- * up to TILE activation rows; their sums stand in registers over all of k, so the order of a row's sum is k alone. */
+ * up to TILE activation rows; their sums stand in registers over all of k, so the order of a row's sum is k alone. Fine
+ * activations are two bytes: the sum of the high ones is shifted before that of the low ones is added to it. */
 #if defined(__SANITIZE_ADDRESS__)
 #define KERN_COMPACT
 #endif
@@ -90,27 +91,45 @@ ALWAYS_INLINE v16 add_runs16(v16 acc, v16 v, const struct part *p, const struct 
     return v16_fma(v, v16_set(*(const float *)row_at(&x->d, r)), acc);
 }
 
-/* s[r] = the unsigned bytes of lines first .. first + n - 1 times the activations. The rows go through the steps side
- * by side: one row alone is a chain of n latencies. */
-ALWAYS_INLINE void dots(i16 s[TILE], const struct part *p, const struct row_bases *q, const int n_row, const int first,
-                        const int n)
+/* s[r] += the unsigned bytes of lines first .. first + n - 1 times one byte of the activations: 0 or, of fine ones, 1.
+ * The rows go through the steps side by side: one row alone is a chain of n latencies. */
+ALWAYS_INLINE void dots_of_byte(i16 s[TILE], const struct part *p, const struct row_bases *q, const int n_row,
+                                const int first, const int n, const int byte)
 {
     UNROLL
     for (int j = 0; j < n; j++) {
         UNROLL
         for (int r = 0; r < n_row; r++) {
-            s[r] = dot4(j == 0 ? i16_set(0) : s[r], p->w[first + j], q, r, 4 * (first + j));
+            s[r] = dot4(s[r], p->w[first + j], q, r, 4 * (first + j) + KERN_K * byte);
         }
     }
 }
 
+ALWAYS_INLINE void dots(i16 s[TILE], const struct part *p, const struct row_bases *q, const int n_row, const int first,
+                        const int n, const bool fine)
+{
+    UNROLL
+    for (int r = 0; r < n_row; r++) {
+        s[r] = i16_set(0);
+    }
+    dots_of_byte(s, p, q, n_row, first, n, 0);
+    if (!fine) {
+        return;
+    }
+    UNROLL
+    for (int r = 0; r < n_row; r++) {
+        s[r] = i16_left(s[r], 8);
+    }
+    dots_of_byte(s, p, q, n_row, first, n, 1);
+}
+
 /* One part of a weight block with n_row activation rows. */
 ALWAYS_INLINE void part_product(v16 acc[TILE], const struct part *p, const struct row_bases *q,
-                                const struct x_scales *x, const int n_row, const enum quant_type t)
+                                const struct x_scales *x, const int n_row, const enum quant_type t, const bool fine)
 {
     i16 s[TILE];
     if (!type_run16(t)) {
-        dots(s, p, q, n_row, 0, LINES);
+        dots(s, p, q, n_row, 0, LINES, fine);
         UNROLL
         for (int r = 0; r < n_row; r++) {
             acc[r] = add_run32(acc[r], s[r], p, x, r, t);
@@ -118,12 +137,12 @@ ALWAYS_INLINE void part_product(v16 acc[TILE], const struct part *p, const struc
         return;
     }
     v16 v[TILE];
-    dots(s, p, q, n_row, 0, LINES / 2);
+    dots(s, p, q, n_row, 0, LINES / 2, fine);
     UNROLL
     for (int r = 0; r < n_row; r++) {
         v[r] = v16_mul(exact(s[r], row_at(&x->sum16, r), t), p->s.d[0]);
     }
-    dots(s, p, q, n_row, LINES / 2, LINES / 2);
+    dots(s, p, q, n_row, LINES / 2, LINES / 2, fine);
     UNROLL
     for (int r = 0; r < n_row; r++) {
         v[r] = v16_fma(exact(s[r], (const int32_t *)row_at(&x->sum16, r) + 1, t), p->s.d[1], v[r]);
@@ -133,19 +152,19 @@ ALWAYS_INLINE void part_product(v16 acc[TILE], const struct part *p, const struc
 
 /* The rows of x for a tile, the strides that are equal known to be. */
 ALWAYS_INLINE void x_begin(struct row_bases *q, struct x_scales *s, const struct q8_rows *x, size_t x_row,
-                           const int n_row)
+                           const int n_row, const bool fine)
 {
-    size_t n_scale = x->n_k / KERN_K;
-    *q = row_bases(x->q + x_row * x->n_k, x->n_k, n_row);
+    size_t n_scale = x->n_k / KERN_K, row_bytes = fine ? 2 * x->n_k : x->n_k;
+    *q = row_bases(x->q + x_row * row_bytes, row_bytes, n_row);
     s->d = row_bases(x->d + x_row * n_scale, n_scale * sizeof(float), n_row);
     s->sum = row_bases(x->sum + x_row * n_scale, n_scale * sizeof(int32_t), n_row);
     s->sum.stride3 = s->d.stride3;
     s->sum16 = row_bases(x->sum16 + 2 * x_row * n_scale, 2 * n_scale * sizeof(int32_t), n_row);
 }
 
-ALWAYS_INLINE void x_advance(struct row_bases *q, struct x_scales *s, const int n_row)
+ALWAYS_INLINE void x_advance(struct row_bases *q, struct x_scales *s, const int n_row, const bool fine)
 {
-    rows_advance(q, KERN_K, n_row);
+    rows_advance(q, fine ? 2 * KERN_K : KERN_K, n_row);
     rows_advance(&s->d, sizeof(float), n_row);
     rows_advance(&s->sum, sizeof(int32_t), n_row);
     rows_advance(&s->sum16, 2 * sizeof(int32_t), n_row);
@@ -153,13 +172,13 @@ ALWAYS_INLINE void x_advance(struct row_bases *q, struct x_scales *s, const int 
 
 /* n_row activation rows from x_row on, a constant up to TILE. The first tile brings the weights into the caches. */
 ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t x_row,
-                        const int n_row, size_t n_block, bool accumulate, const enum quant_type t)
+                        const int n_row, size_t n_block, bool accumulate, const enum quant_type t, const bool fine)
 {
     const size_t n_part = type_n_part(t), part_bytes = type_packed_bytes(t) / n_part;
     struct row_bases q;
     struct x_scales x_scales;
     v16 acc[TILE];
-    x_begin(&q, &x_scales, x, x_row, n_row);
+    x_begin(&q, &x_scales, x, x_row, n_row, fine);
     UNROLL
     for (int r = 0; r < n_row; r++) {
         acc[r] = accumulate ? v16_load(y + (size_t)r * ldy) : v16_set(0);
@@ -172,8 +191,8 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
             }
             unsigned_lines(p.w, packed, i, t);
             part_scales(&p.s, packed, i, t);
-            part_product(acc, &p, &q, &x_scales, n_row, t);
-            x_advance(&q, &x_scales, n_row);
+            part_product(acc, &p, &q, &x_scales, n_row, t, fine);
+            x_advance(&q, &x_scales, n_row, fine);
         }
     }
     UNROLL
@@ -184,10 +203,10 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
 
 /* Nearly every number of rows has a tile of its own: as two smaller ones they would take as long as more rows. */
 ALWAYS_INLINE size_t one_tile(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t r, size_t left,
-                              size_t n_block, bool accumulate, const enum quant_type t)
+                              size_t n_block, bool accumulate, const enum quant_type t, const bool fine)
 {
-#define TILE_OF(n)                                         \
-    tile(y, ldy, packed, x, r, n, n_block, accumulate, t); \
+#define TILE_OF(n)                                               \
+    tile(y, ldy, packed, x, r, n, n_block, accumulate, t, fine); \
     return n
     switch (left) {
     case 1:
@@ -209,31 +228,36 @@ ALWAYS_INLINE size_t one_tile(float *y, size_t ldy, const char *packed, const st
 }
 
 ALWAYS_INLINE void few_rows(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t n_row,
-                            size_t n_block, bool accumulate, const enum quant_type t)
+                            size_t n_block, bool accumulate, const enum quant_type t, const bool fine)
 {
     for (size_t r = 0; r < n_row;) {
-        r += one_tile(y + r * ldy, ldy, packed, x, r, n_row - r, n_block, accumulate, t);
+        r += one_tile(y + r * ldy, ldy, packed, x, r, n_row - r, n_block, accumulate, t, fine);
     }
 }
 
 ALWAYS_INLINE void type_gemm_q8(float *y, size_t ldy, const char *packed, size_t group_bytes, size_t n_group,
                                 const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate,
-                                const enum quant_type t)
+                                const enum quant_type t, const bool fine)
 {
     size_t g = 0;
     for (; n_row >= MANY_ROWS && g + 2 <= n_group; g += 2) {
-        many_rows(y + g * KERN_ROWS, ldy, packed + g * group_bytes, group_bytes, x, n_row, n_block, accumulate, t);
+        many_rows(y + g * KERN_ROWS, ldy, packed + g * group_bytes, group_bytes, x, n_row, n_block, accumulate, t,
+                  fine);
     }
     for (; g < n_group; g++) {
-        few_rows(y + g * KERN_ROWS, ldy, packed + g * group_bytes, x, n_row, n_block, accumulate, t);
+        few_rows(y + g * KERN_ROWS, ldy, packed + g * group_bytes, x, n_row, n_block, accumulate, t, fine);
     }
 }
 
-#define GEMM_Q8(TYPE, name)                                                                                  \
-    static void name##_gemm_q8(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group, \
-                               const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)       \
-    {                                                                                                        \
-        type_gemm_q8(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, accumulate, QUANT_##TYPE);     \
+#define GEMM_Q8(TYPE, name)                                                                                         \
+    static void name##_gemm_q8(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group,        \
+                               const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)              \
+    {                                                                                                               \
+        if (x->fine) {                                                                                              \
+            type_gemm_q8(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, accumulate, QUANT_##TYPE, true);  \
+        } else {                                                                                                    \
+            type_gemm_q8(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, accumulate, QUANT_##TYPE, false); \
+        }                                                                                                           \
     }
 QUANT_INTEGERS(GEMM_Q8)
 

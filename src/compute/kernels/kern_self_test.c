@@ -259,18 +259,18 @@ static bool rows_bf16_same(const struct kern *k, const struct kern *s, int type)
 }
 
 struct q8_case {
-    int8_t q[Q_ROW * Q_K];
+    int8_t q[2 * Q_ROW * Q_K];
     float d[Q_ROW * Q_K / 32];
     int32_t sum[Q_ROW * Q_K / 32], sum16[Q_ROW * Q_K / 16];
     struct q8_rows rows;
 };
 
-static void q8_quantize(struct q8_case *c, const struct kern *k, size_t n_k, uint32_t seed)
+static void q8_quantize(struct q8_case *c, const struct kern *k, size_t n_k, bool fine, uint32_t seed)
 {
     float x[Q_ROW * Q_K];
     fill(x, N_ELEM(x), seed);
     memset(x + Q_K, 0, KERN_K * sizeof(float)); /* a block of zeros */
-    *c = (struct q8_case){.rows = {.n_k = n_k}};
+    *c = (struct q8_case){.rows = {.n_k = n_k, .fine = fine}};
     c->rows.q = c->q;
     c->rows.d = c->d;
     c->rows.sum = c->sum;
@@ -278,23 +278,28 @@ static void q8_quantize(struct q8_case *c, const struct kern *k, size_t n_k, uin
     k->quantize_q8(&c->rows, x, Q_K, Q_ROW, n_k - 5);
 }
 
-static bool quantize_q8_same(const struct kern *k, const struct kern *s)
+static bool quantized_same(const struct kern *k, const struct kern *s, bool fine)
 {
     struct q8_case a, b;
-    q8_quantize(&a, k, 3 * KERN_K, SEED);
-    q8_quantize(&b, s, 3 * KERN_K, SEED);
+    q8_quantize(&a, k, 3 * KERN_K, fine, SEED);
+    q8_quantize(&b, s, 3 * KERN_K, fine, SEED);
     return memcmp(a.q, b.q, sizeof(a.q)) == 0 && memcmp(a.d, b.d, sizeof(a.d)) == 0 &&
            memcmp(a.sum, b.sum, sizeof(a.sum)) == 0 && memcmp(a.sum16, b.sum16, sizeof(a.sum16)) == 0;
 }
 
-static bool gemm_q8_same(const struct kern *k, const struct kern *s, int type)
+static bool quantize_q8_same(const struct kern *k, const struct kern *s)
+{
+    return quantized_same(k, s, false) && quantized_same(k, s, true);
+}
+
+static bool product_same(const struct kern *k, const struct kern *s, int type, bool fine)
 {
     union packed_any packed;
     struct q8_case x;
     enum { N_ROW = Q_ROW - 1, N_GROUP = 3, LD = N_GROUP * KERN_ROWS };
     float many[N_ROW * LD], few[KERN_ROWS], b[N_ROW * KERN_ROWS];
     pack_random(type, &packed);
-    q8_quantize(&x, s, n_input(type), SEED + 3);
+    q8_quantize(&x, s, n_input(type), fine, SEED + 3);
     struct q8_rows rows = q8_rows_from(&x.rows, 1, 0);
     k->quant[type].gemm_q8(many, LD, packed.bytes, 0, N_GROUP, &rows, N_ROW, n_block(type), false);
     k->quant[type].gemm_q8(few, KERN_ROWS, packed.bytes, 0, 1, &rows, 1, n_block(type), false);
@@ -304,6 +309,11 @@ static bool gemm_q8_same(const struct kern *k, const struct kern *s, int type)
         same = same_bits(many + i * KERN_ROWS, b + i / N_GROUP * KERN_ROWS, KERN_ROWS);
     }
     return same;
+}
+
+static bool gemm_q8_same(const struct kern *k, const struct kern *s, int type)
+{
+    return product_same(k, s, type, false) && product_same(k, s, type, true);
 }
 
 /* --- conversions --- */

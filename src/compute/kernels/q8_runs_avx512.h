@@ -25,7 +25,7 @@ struct run {
     struct part part[RUN][2];
 };
 
-/* What the sums of a tile's rows over a run start from: minus what unsigned bytes will have too much; and the sums of
+/* What the sums of a tile's rows over a run are added to: minus what unsigned bytes will have too much; and the sums of
  * the activations as floats, for minima. Runs of 16 inputs have two a part. */
 struct run_start {
     _Alignas(64) int32_t zero[RUN_TILE][2 * RUN];
@@ -95,25 +95,42 @@ ALWAYS_INLINE i16 broadcast4(const struct row_bases *q, const int r, const int o
     return i16_set(word);
 }
 
-/* Exact sums over half a part or a whole one. i: which number of s->zero. */
-ALWAYS_INLINE void run_dots(v16 v[RUN_TILE][2], const struct part p[2], const struct row_bases *q, const int n_row,
-                            const struct run_start *s, size_t i, const int first, const int n, const enum quant_type t)
+/* d += the unsigned bytes of lines first .. first + n - 1 times one byte of the activations: 0 or, of fine ones, 1. */
+ALWAYS_INLINE void run_byte(i16 d[RUN_TILE][2], const struct part p[2], const struct row_bases *q, const int n_row,
+                            const int first, const int n, const int byte)
 {
-    i16 d[RUN_TILE][2];
-    UNROLL
-    for (int r = 0; r < n_row; r++) {
-        d[r][0] = d[r][1] = i16_set(type_zero_shift(t) >= 0 ? s->zero[r][i] : 0);
-    }
     UNROLL
     for (int j = first; j < first + n; j++) {
         UNROLL
         for (int r = 0; r < n_row; r++) {
-            i16 x = broadcast4(q, r, 4 * j);
+            i16 x = broadcast4(q, r, 4 * j + KERN_K * byte);
             UNROLL
             for (int g = 0; g < 2; g++) {
                 d[r][g] = _mm512_dpbusd_epi32(d[r][g], p[g].w[j], x);
             }
         }
+    }
+}
+
+/* Exact sums over half a part or a whole one. i: which number of s->zero. */
+ALWAYS_INLINE void run_dots(v16 v[RUN_TILE][2], const struct part p[2], const struct row_bases *q, const int n_row,
+                            const struct run_start *s, size_t i, const int first, const int n, const enum quant_type t,
+                            const bool fine)
+{
+    i16 d[RUN_TILE][2], zero[RUN_TILE];
+    UNROLL
+    for (int r = 0; r < n_row; r++) {
+        zero[r] = i16_set(type_zero_shift(t) >= 0 ? s->zero[r][i] : 0);
+        d[r][0] = d[r][1] = fine ? i16_set(0) : zero[r];
+    }
+    run_byte(d, p, q, n_row, first, n, 0);
+    UNROLL
+    for (int r = 0; r < n_row && fine; r++) {
+        d[r][0] = i16_add(i16_left(d[r][0], 8), zero[r]);
+        d[r][1] = i16_add(i16_left(d[r][1], 8), zero[r]);
+    }
+    if (fine) {
+        run_byte(d, p, q, n_row, first, n, 1);
     }
     UNROLL
     for (int r = 0; r < n_row; r++) {
@@ -127,13 +144,13 @@ ALWAYS_INLINE void run_dots(v16 v[RUN_TILE][2], const struct part p[2], const st
 /* The order of part_product, and its bits. */
 ALWAYS_INLINE void run_part(v16 acc[RUN_TILE][2], const struct part p[2], const struct row_bases *q,
                             const struct row_bases *d, const int n_row, const struct run_start *s, size_t i,
-                            const enum quant_type t)
+                            const enum quant_type t, const bool fine)
 {
     v16 v[RUN_TILE][2], u[RUN_TILE][2];
     const size_t at = type_run16(t) ? 2 * i : i;
-    run_dots(v, p, q, n_row, s, at, 0, type_run16(t) ? LINES / 2 : LINES, t);
+    run_dots(v, p, q, n_row, s, at, 0, type_run16(t) ? LINES / 2 : LINES, t, fine);
     if (type_run16(t)) {
-        run_dots(u, p, q, n_row, s, at + 1, LINES / 2, LINES / 2, t);
+        run_dots(u, p, q, n_row, s, at + 1, LINES / 2, LINES / 2, t, fine);
     }
     UNROLL
     for (int r = 0; r < n_row; r++) {
@@ -157,10 +174,11 @@ ALWAYS_INLINE void run_part(v16 acc[RUN_TILE][2], const struct part p[2], const 
 
 /* n_row <= RUN_TILE rows with n parts, onto y or into it. */
 ALWAYS_INLINE void run_tile(float *y, size_t ldy, const struct run *run, const struct q8_rows *x, const int n_row,
-                            size_t n, bool accumulate, struct ahead *ahead, const enum quant_type t)
+                            size_t n, bool accumulate, struct ahead *ahead, const enum quant_type t, const bool fine)
 {
+    const size_t n_byte = fine ? 2 : 1;
     struct run_start start;
-    struct row_bases q = row_bases(x->q, x->n_k, n_row);
+    struct row_bases q = row_bases(x->q, x->n_k * n_byte, n_row);
     struct row_bases d = row_bases(x->d, x->n_k / KERN_K * sizeof(float), n_row);
     v16 acc[RUN_TILE][2];
     run_begin(&start, x, n_row, n, t);
@@ -174,8 +192,8 @@ ALWAYS_INLINE void run_tile(float *y, size_t ldy, const struct run *run, const s
     for (size_t i = 0; i < n; i++) {
         ask_ahead(&ahead[0]);
         ask_ahead(&ahead[1]);
-        run_part(acc, run->part[i], &q, &d, n_row, &start, i, t);
-        rows_advance(&q, KERN_K, n_row);
+        run_part(acc, run->part[i], &q, &d, n_row, &start, i, t, fine);
+        rows_advance(&q, KERN_K * n_byte, n_row);
         rows_advance(&d, sizeof(float), n_row);
     }
     UNROLL
@@ -189,25 +207,26 @@ ALWAYS_INLINE void run_tile(float *y, size_t ldy, const struct run *run, const s
 
 /* All rows, at least MANY_ROWS, in tiles of nearly the same size. */
 ALWAYS_INLINE void run_rows(float *y, size_t ldy, const struct run *run, const struct q8_rows *x, size_t k,
-                            size_t n_row, size_t n, bool accumulate, struct ahead *ahead, const enum quant_type t)
+                            size_t n_row, size_t n, bool accumulate, struct ahead *ahead, const enum quant_type t,
+                            const bool fine)
 {
     size_t n_tile = (n_row + RUN_TILE - 1) / RUN_TILE, size;
     for (size_t r = 0; n_tile > 0; n_tile--, r += size) {
         struct q8_rows at = q8_rows_from(x, r, k);
         size = (n_row - r + n_tile - 1) / n_tile;
         if (size == RUN_TILE) {
-            run_tile(y + r * ldy, ldy, run, &at, RUN_TILE, n, accumulate, ahead, t);
+            run_tile(y + r * ldy, ldy, run, &at, RUN_TILE, n, accumulate, ahead, t, fine);
         } else if (size == 5) {
-            run_tile(y + r * ldy, ldy, run, &at, 5, n, accumulate, ahead, t);
+            run_tile(y + r * ldy, ldy, run, &at, 5, n, accumulate, ahead, t, fine);
         } else {
-            run_tile(y + r * ldy, ldy, run, &at, 4, n, accumulate, ahead, t);
+            run_tile(y + r * ldy, ldy, run, &at, 4, n, accumulate, ahead, t, fine);
         }
     }
 }
 
 /* Two groups. */
 ALWAYS_INLINE void many_rows(float *y, size_t ldy, const char *packed, size_t group_bytes, const struct q8_rows *x,
-                             size_t n_row, size_t n_block, bool accumulate, const enum quant_type t)
+                             size_t n_row, size_t n_block, bool accumulate, const enum quant_type t, const bool fine)
 {
     const size_t n_part = n_block * type_n_part(t), run_bytes = RUN * type_packed_bytes(t) / type_n_part(t);
     struct run run;
@@ -220,7 +239,7 @@ ALWAYS_INLINE void many_rows(float *y, size_t ldy, const char *packed, size_t gr
         for (int g = 0; g < 2; g++) {
             run_unpack(&run, g, packed + (size_t)g * group_bytes, at, n, t);
         }
-        run_rows(y, ldy, &run, x, at * KERN_K, n_row, n, accumulate || at > 0, ahead, t);
+        run_rows(y, ldy, &run, x, at * KERN_K, n_row, n, accumulate || at > 0, ahead, t, fine);
     }
 }
 

@@ -4,8 +4,10 @@
  *   value = code * d + m          rounded twice, no m where the form has none
  *   product with int8 activations, for each part in the order of k, acc being the sum of an output:
  *     runs of 32:  t = (float)s * d;   t = fma(m, (float)x_sum, t);   acc = fma(t, x_d, acc)
- *     runs of 16:  t = (float)s0 * d0; t = fma((float)s1, d1, t);  then the minima of both runs;  acc = fma(t, x_d,
- * acc) s are exact integer sums of code * activation over a run, x_sum those of the activations. Private to kernels. */
+ *     runs of 16:  t = (float)s0 * d0; t = fma((float)s1, d1, t);  then the minima of both runs;
+ *                  acc = fma(t, x_d, acc)
+ * s are exact integer sums of code * activation over a run, x_sum those of the activations, which are bytes or, fine,
+ * 256 * high + low. Private to kernels. */
 #ifndef KERNELS_QUANT_READ_H
 #define KERNELS_QUANT_READ_H
 
@@ -59,20 +61,20 @@ static inline void form_rows(const struct quant_form *f, float *out, size_t ld, 
 }
 
 /* Sum of 16 codes times activations, from input k0 on. */
-static inline int32_t part_dot(const struct quant_part *p, size_t c, const int8_t *q, size_t k0)
+static inline int32_t part_dot(const struct quant_part *p, size_t c, const int8_t *q, size_t k0, bool fine)
 {
     int32_t sum = 0;
     for (size_t k = k0; k < k0 + 16; k++) {
-        sum += p->code[k][c] * q[k];
+        sum += p->code[k][c] * (fine ? 256 * q[k] + q[KERN_K + k] : q[k]);
     }
     return sum;
 }
 
 /* What a part adds to output column c of a row; q, sum, sum16 are the activations' of this part. */
 static inline float part_product(const struct quant_form *f, const struct quant_part *p, size_t c, const int8_t *q,
-                                 int32_t sum, const int32_t sum16[2])
+                                 int32_t sum, const int32_t sum16[2], bool fine)
 {
-    int32_t s0 = part_dot(p, c, q, 0), s1 = part_dot(p, c, q, 16);
+    int32_t s0 = part_dot(p, c, q, 0, fine), s1 = part_dot(p, c, q, 16, fine);
     if (f->run == KERN_K) {
         float t = (float)(s0 + s1) * p->d[0][c];
         return f->has_min ? fmaf(p->m[0][c], (float)sum, t) : t;
@@ -95,7 +97,8 @@ static inline void form_gemm_q8(const struct quant_form *f, float *y, size_t ldy
         for (size_t r = 0; r < n_row; r++) {
             size_t at = r * n_scale + b;
             for (size_t c = 0; c < KERN_ROWS; c++) {
-                float t = part_product(f, &p, c, x->q + at * KERN_K, x->sum[at], x->sum16 + 2 * at);
+                const int8_t *q = x->q + at * KERN_K * q8_bytes(x);
+                float t = part_product(f, &p, c, q, x->sum[at], x->sum16 + 2 * at, x->fine);
                 y[r * ldy + c] = fmaf(t, x->d[at], b == 0 && !accumulate ? 0.0f : y[r * ldy + c]);
             }
         }

@@ -66,8 +66,7 @@ static enum tensor_type weight_type(const struct model_file *f)
 
 /* The highest rate of what prefill may compute with: float32 for F32 weights and in reference precision, bf16 tiles
  * with AMX, bf16 for half-precision weights where kernels have it, else int8 products, of 4-bit weights where the model
- * has them (small models compute in bf16 or in two int8 terms instead, at half of that rate: they keep 16 bits of
- * inputs). */
+ * has them (small models keep 16 bits of most inputs: bf16, or two bytes, at half of that rate). */
 static double fitting_floor(const struct bench_run *b)
 {
     enum tensor_type type = weight_type(b->x.model.file);
