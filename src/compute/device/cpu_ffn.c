@@ -131,7 +131,7 @@ static void ffn_run(void *arg, int worker, int n_worker)
     const struct ffn *p = arg;
     const struct gate_up *gu = &p->gate_up;
     const struct dev_mat *w = p->down.proj[0]->w;
-    size_t begin, end;
+    size_t step = cpu_take_groups(w, gu->n_tok), begin, end;
     for (size_t row = 0; row < gu->n_tok; row += TOK_BLOCK) {
         struct carve own = carve_begin(&gu->d->worker[worker]);
         struct cpu_prepared in;
@@ -139,7 +139,7 @@ static void ffn_run(void *arg, int worker, int n_worker)
         pool_barrier(gu->d->pool); /* the activation is whole, and nobody reads x any more */
         prepare_down(p, row, worker, n_worker, &own, &in);
         float *out = (p->join ? p->join->y : p->x) + row * w->n_out;
-        while (pool_take(gu->d->pool, w->n_group, TILE_GROUPS, worker, &begin, &end)) {
+        while (pool_take(gu->d->pool, w->n_group, step, worker, &begin, &end)) {
             cpu_project_out(gu->d, &p->down, &in, 0, begin, end, out, !p->join, own);
         }
         if (p->join) {

@@ -232,6 +232,8 @@ struct cpu_rows {
  * 16 * (g1 - g0) columns are written. add: y += instead, PATH_BF16 alone. c: the worker's scratch for panels. */
 void cpu_product(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct cpu_rows *x, size_t g0,
                  size_t g1, float *y, size_t ldy, bool add, struct carve c);
+/* Groups of outputs that a worker takes at a time, at most TILE_GROUPS, when n_row rows are multiplied with m. */
+size_t cpu_take_groups(const struct dev_mat *m, size_t n_row);
 /* Worker scratch that cpu_product needs for matrices of n_in inputs. */
 size_t cpu_product_bytes(size_t n_in);
 

@@ -57,13 +57,14 @@ struct linear_add {
 static void linear_add_run(void *arg, int worker, int n_worker)
 {
     const struct linear_add *p = arg;
-    size_t n_group = p->in.proj[0]->w->n_group, n_out = p->in.proj[0]->w->n_out, begin, end;
+    const struct dev_mat *w = p->in.proj[0]->w;
+    size_t n_out = w->n_out, step = cpu_take_groups(w, p->n_tok), begin, end;
     float *out = p->join ? p->join->y : p->x;
     for (size_t row = 0; row < p->n_tok; row += TOK_BLOCK) {
         struct carve shared = carve_begin(&p->d->shared), own = carve_begin(&p->d->worker[worker]);
         struct cpu_prepared in;
         cpu_prepare(p->d, &p->in, row, min_size(TOK_BLOCK, p->n_tok - row), worker, n_worker, &shared, &own, &in);
-        while (pool_take(p->d->pool, n_group, TILE_GROUPS, worker, &begin, &end)) {
+        while (pool_take(p->d->pool, w->n_group, step, worker, &begin, &end)) {
             cpu_project_out(p->d, &p->in, &in, 0, begin, end, out + row * n_out, !p->join, own);
         }
         if (p->join) {
