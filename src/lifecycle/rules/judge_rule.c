@@ -220,7 +220,8 @@ int judge_rule_value(const struct judge_rule *j, const char *reply, size_t n, bo
 {
     struct buf word;
     double number = 0;
-    const char *s = fold_trim(behind_thoughts(reply, &n), n, &n);
+    const char *s = behind_thoughts(reply, &n);
+    s = fold_trim(s, n, &n);
     *applies = true;
     *value = 0;
     buf_init(&word, QUESTION_MAX_BYTES);
