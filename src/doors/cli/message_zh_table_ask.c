@@ -63,6 +63,13 @@ const struct message_zh message_zh_table_ask[] = {
     {"cannot judge by *: more than * steps are needed", "无法按 $1 评判：所需步数超过 $2"},
     {"cannot judge by *: it goes more than * schemas deep", "无法按 $1 评判：模式嵌套超过 $2 层"},
 
+    /* --- weights of rows --- */
+    {"cannot use *: its weight is *, a number from 0 to * is needed", "不能使用 $1：其 weight 为 $2，应为 0 到 $3 的数"},
+    {"cannot use *: it has a weight, and rows have weights in method sft only",
+     "不能使用 $1：它带有 weight，而只有 sft 方法的数据行可带权重"},
+    {"cannot tune with \"*\": all of its * rows have weight 0", "不能用“$1”微调：其中 $2 行的权重均为 0"},
+    {"*: * rows have a weight other than 1, * of weight 0 are left out", "$1：$2 行的权重不为 1，另有 $3 行权重为 0 而不参与训练"},
+
     /* --- judges --- */
     {"cannot use *: url is \"*\", an address like http://127.0.0.1:8321/v1 is needed",
      "不能使用 $1：url 为“$2”，应为形如 http://127.0.0.1:8321/v1 的地址"},
