@@ -52,7 +52,8 @@ static const struct param params[] = {
     {"match", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "PATTERN",
      "keep answers in which this PCRE2 pattern is found", "只采用含有此 PCRE2 模式的回答"},
     {"labels", PARAM_LIST, 0, NULL, 0, 0, NULL, NULL, "A,B,...",
-     "keep answers that are one of these, whatever their case and quotes", "只采用为其中之一的回答（不计大小写与引号）"},
+     "keep answers that are one of these, whatever their case and quotes; a model here is held to them",
+     "只采用为其中之一的回答（不计大小写与引号）；本机模型只能从中作答"},
     {"answer_format", PARAM_CHOICE, 0, NULL, 0, 0, "text|json|object|array", "text", NULL,
      "keep answers that are JSON: any value, an object, an array", "只采用 JSON 回答：任意值、对象、数组"},
     {"schema", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "FILE",
@@ -141,6 +142,8 @@ static int read_rules(struct session *s, struct err *e)
                                                                      : format,
                                .schema = s->schema,
                                .agree = param_float(s->args, "agree")};
+    s->teacher_options.label = s->label;
+    s->teacher_options.n_label = n;
     if (rc == 0 && n > 0 && (r->json_kind != NULL || schema != NULL))
         rc = err_set(e, ERR_USAGE, "labels", "cannot use --labels with --answer-format or --schema: a label is a text");
     return rc;

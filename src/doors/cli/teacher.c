@@ -96,6 +96,7 @@ static int submit(struct teacher *t, const struct ask_call *c, int max_tokens, s
                                   .n_id = ids.n,
                                   .max_tokens = max_tokens,
                                   .adapter = -1,
+                                  .choices = t->choices,
                                   .sampling = {.greedy = !(c->temperature > 0),
                                                .temperature = c->temperature > 0 ? (float)c->temperature : 1,
                                                .top_p = (float)c->top_p,
@@ -185,7 +186,8 @@ static int open_here(struct teacher *t, struct err *e)
         .n_ctx = cli_engine_context(&t->engine, t->o->n_ctx), .max_batch = t->o->n_at_once, .prefix_cache = true};
     conversation_renderer_init(&t->renderer, m->chat, m->tok);
     t->asker = (struct asker){t, ask_here};
-    return cli_engine_start(&t->engine, &o, e);
+    if (t->o->n_label > 0) rc = choice_set_new(&t->choices, m->tok, t->o->label, t->o->n_label, e);
+    return rc == 0 ? cli_engine_start(&t->engine, &o, e) : rc;
 }
 
 /* --- both --- */
@@ -209,14 +211,17 @@ static int open_remote(struct teacher *t, struct err *e)
 
 static int describe(struct teacher *t, const struct found_licence *l, struct err *e)
 {
-    char fingerprint[MODEL_FINGERPRINT_SIZE] = "";
+    char fingerprint[MODEL_FINGERPRINT_SIZE] = "", *pinned = NULL;
+    bool is_file = !t->is_remote && file_exists(t->o->model);
     int rc = t->is_remote ? 0 : model_file_fingerprint(t->engine.model.file, fingerprint, e);
+    if (rc == 0 && !t->is_remote && !is_file) rc = cli_model_pin(t->cli, t->o->model, &pinned, e);
     if (rc != 0) return rc;
-    const char *model = t->is_remote ? t->o->name : path_base(t->engine.model.path);
+    const char *model = t->is_remote ? t->o->name : is_file ? path_base(t->o->model) : pinned;
     t->description = json_pack(
         "{s:s,s:s?,s:s?,s:s,s:s,s:s,s:s,s:s}", "model", model, "url", t->is_remote ? t->o->model : NULL, "fingerprint",
         t->is_remote ? NULL : fingerprint, "licence", l->name, "licence_from", l->from, "outputs",
         licence_outputs_name(t->rule.outputs), "condition", t->rule.text_en, "source", t->rule.source);
+    mem_free(pinned);
     return t->description != NULL ? 0 : err_set(e, ERR_NOMEM, NULL, "cannot describe the teacher: out of memory");
 }
 
@@ -236,6 +241,7 @@ int teacher_open(struct teacher *t, const struct cli *c, const struct teacher_op
 void teacher_close(struct teacher *t)
 {
     cli_engine_close(&t->engine);
+    choice_set_free(t->choices);
     json_decref(t->description);
     t->description = NULL;
 }

@@ -14,7 +14,9 @@ struct teacher_options {
     const char *licence; /* what the user says of it; NULL: nothing */
     const char *key_env, *key_file;
     int timeout_s, n_retry, n_connection;
-    int n_at_once; /* questions, here */
+    int n_at_once;            /* questions, here */
+    const char *const *label; /* [n_label] a model here is held to answer with one of these; n_label 0: free */
+    size_t n_label;
     int64_t n_ctx; /* here; 0: as the model was trained, at most 8192 */
 };
 
@@ -25,6 +27,7 @@ struct teacher {
     struct cli_engine engine; /* here */
     bool is_remote;
     struct conversation_renderer renderer;
+    struct choice_set *choices; /* NULL: free */
     struct licence_rule rule;
     json_t *description; /* {"model", "licence", "licence_from", "outputs", ...}, for rows and manifest */
     struct asker asker;
