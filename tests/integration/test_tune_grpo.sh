@@ -140,9 +140,12 @@ sed -i 's/enum:/enumm:/' schema.yaml
 run 2 bad_schema tune --run schema.yaml --base ends.gguf --max-steps 1 --output no && says bad_schema 'keyword "enumm" at "#/properties/label/enumm" is not checked'
 
 # --- judges
-judge() { # NAME MODEL MORE: one step with a judge of that kind; leaves the run in NAME
+judge_file() { # MODEL MORE: judge.yaml
     sed '/^rewards:/,$d' base.yaml >judge.yaml
-    printf 'rewards:\n  - {type: judge, url: "%s", model: "%s", question: "Is it like {want}?", timeout_s: 1, retries: 1, connections: 8%s}\n  - {type: length, unit: chars, max: 30, slack: 40}\n' "$URL" "$2" "$3" >>judge.yaml
+    printf 'rewards:\n  - {type: judge, url: "%s", model: "%s", question: "Is it like {want}?", timeout_s: 1, retries: 1, connections: 8%s}\n  - {type: length, unit: chars, max: 30, slack: 40}\n' "$URL" "$1" "$2" >>judge.yaml
+}
+judge() { # NAME MODEL MORE: one step with a judge of that kind; leaves the run in NAME
+    judge_file "$2" "$3"
     run 0 "$1" tune --run judge.yaml --base ends.gguf --no-mask-truncated --max-steps 1 --output "$1"
 }
 judge good length ', max: 6, weight: 2' && steps good '(lambda e: 0<e["rewards"]["judge"]<1 and e["failed_rules"]==0 and abs(e["reward"]-2*e["rewards"]["judge"]-e["rewards"]["length"])<1e-9)(s("good")[0])' good
@@ -159,7 +162,7 @@ begin=$SECONDS
 judge stall stall && steps stall 's("stall")[0]["failed_rules"]==8' stall
 judge drip drip && steps drip 's("drip")[0]["failed_rules"]==8' drip
 [[ $((SECONDS - begin)) -lt 120 ]] && ok bounded || not_ok bounded "$((SECONDS - begin)) s"
-judge keyed key ", key_env: MY_KEY" 2>/dev/null >/dev/null; rm -rf keyed
+judge_file key ', key_env: MY_KEY'
 run 2 no_key tune --run judge.yaml --base ends.gguf --max-steps 1 --output no_key && says no_key 'the variable MY_KEY, which holds its key, is not set'
 export MY_KEY=SECRET
 run 0 keyed tune --run judge.yaml --base ends.gguf --max-steps 1 --output keyed && steps keyed 's("keyed")[0]["failed_rules"]==8' keyed # it says "open"
