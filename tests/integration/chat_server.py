@@ -5,7 +5,7 @@ its port. What it does is in the model's name:
   echo      the last words of the last message     label     POS or NEG by the message's length, always the same
   varied    another answer for each seed           score     0.5, or 1 where the message says so ("three")
   n/a       "n/a"            prose    a reply that is no verdict      junk      200 with HTML
-  empty     200 with {}      null     content null                    400 401 500 ... that status
+  nul       a text with a NUL in it   empty    200 with {}      null     content null                    400 401 500 ... that status
   flaky     500, then a good answer    stall   takes the request, says nothing   drip   a byte now and then, for ever
   huge      more bytes than anybody wants
   key       401 unless the request carries the key SECRET
@@ -51,6 +51,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif model == 'n/a': self.say('N/A')
         elif model == 'prose': self.say('I like it very much')
         elif model == 'junk': self.send(200, '<html>no</html>', 'text/html')
+        elif model == 'nul': self.say('a\0b')
         elif model == 'empty': self.send(200, '{}')
         elif model == 'null': self.send(200, json.dumps({'choices': [{'message': {'content': None}, 'finish_reason': 'tool_calls'}]}))
         elif model == 'flaky': self.send(500, '{}') if first else self.say('late')

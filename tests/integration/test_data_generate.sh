@@ -115,6 +115,7 @@ run 1 drips "${G[@]}" --teacher-model drip --timeout 1 --retries 0 --out lost_dr
 run 1 huge "${G[@]}" --teacher-model huge --out lost_huge; says huge 'more than 4194304 bytes'
 run 1 nobody data generate in.jsonl --teacher http://127.0.0.1:1/v1 --teacher-model m --licence mine --retries 0 --out lost_nobody; says nobody 'cannot ask the teacher'
 run 0 one_fails --json "${G[@]}" --teacher-model null --out null && holds one_fails 'd["kept"]==0 and d["verdicts"]["failed"]==4'
+run 0 has_nul --json "${G[@]}" --teacher-model nul --out nul && holds has_nul 'd["kept"]==0 and d["verdicts"]["failed"]==4'
 run 0 refuses_400 --json "${G[@]}" --teacher-model 400 --out r400 && holds refuses_400 'd["verdicts"]["failed"]==4'
 run 0 flaky --json "${G[@]}" --teacher-model flaky --out flaky && holds flaky 'd["kept"]==4'
 [[ ! -s lost_stalls/answers.jsonl ]] && ok lost_rows_are_asked_again || not_ok lost_rows_are_asked_again "$(cat lost_stalls/answers.jsonl)"

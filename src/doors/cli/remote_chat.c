@@ -151,8 +151,11 @@ static int read_answer(struct question *q, struct err *e)
     const struct batch *b = q->batch;
     json_t *v = NULL;
     struct err why;
-    if (json_parse(q->body.data != NULL ? q->body.data : "", q->body.len, "answer", &v, &why) != 0)
+    if (json_parse(q->body.data != NULL ? q->body.data : "", q->body.len, "answer", &v, &why) != 0) {
+        /* an object that cannot be read, such as a text with a NUL in it, says nothing of the next answer */
+        q->call->own_fault = q->body.len > 0 && q->body.data[0] == '{';
         return no_answer(b, "it is no JSON", e);
+    }
     const json_t *choice = json_array_get(json_object_get(v, "choices"), 0);
     const json_t *text = json_object_get(json_object_get(choice, "message"), "content");
     const char *reason = json_string_value(json_object_get(choice, "finish_reason"));
