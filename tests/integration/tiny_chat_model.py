@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """A model that chats for as long as one likes, and an adapter for it, for tests of the server.
 
-usage: tiny_chat_model.py TINY.gguf OUT.gguf ADAPTER_DIR
+usage: tiny_chat_model.py TINY.gguf OUT.gguf ADAPTER_DIR [ends]
 
-OUT is TINY with a chat template, a long context and no end token, so an answer ends where max_tokens says."""
+OUT is TINY with a chat template, a long context and no end token, so an answer ends where max_tokens says; with `ends`
+the end token stays, and its random weights end an answer now and then."""
 import json, math, os, struct, sys
 
 SIZE = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
@@ -36,7 +37,7 @@ class Reader:
         return self.data[begin:self.at]
 
 
-def make_model(source, target):
+def make_model(source, target, ends):
     data = open(source, 'rb').read()
     r = Reader(data)
     magic, n_tensor, n_kv = r.take(8), r.number('Q'), r.number('Q')
@@ -49,7 +50,8 @@ def make_model(source, target):
         r.string()
         r.take(8 * r.number('I') + 4 + 8)
     infos, tensors = data[begin:r.at], data[(r.at + 31) // 32 * 32:]
-    kv = [k for k in kv if k[0] not in ('tokenizer.ggml.eos_token_id', 'llama.context_length')]
+    drop = ['llama.context_length'] + ([] if ends else ['tokenizer.ggml.eos_token_id'])
+    kv = [k for k in kv if k[0] not in drop]
     kv.append(('llama.context_length', U32, struct.pack('<I', 1 << 20)))
     kv.append(('tokenizer.chat_template', STRING, text(TEMPLATE)))
     head = magic + struct.pack('<QQ', n_tensor, len(kv))
@@ -78,5 +80,5 @@ def make_adapter(folder, n_layer=4, n_embd=64, rank=2):
         f.write(struct.pack('<Q', len(text_head)) + text_head + blob)
 
 
-make_model(sys.argv[1], sys.argv[2])
+make_model(sys.argv[1], sys.argv[2], sys.argv[4:] == ['ends'])
 make_adapter(sys.argv[3])

@@ -70,6 +70,7 @@ static void no_pattern_hides_another(void **state)
     (void)state;
     none_is_hidden(message_zh_table_plan);
     none_is_hidden(message_zh_table_tune);
+    none_is_hidden(message_zh_table_ask);
     none_is_hidden(message_zh_table);
     none_is_hidden(message_zh_table_reasons);
 }

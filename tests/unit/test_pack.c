@@ -83,8 +83,8 @@ static void check_layout(uint64_t seed, size_t budget, bool share)
         assert_true(p.n_id <= budget || p.next - before == 1);
         n_tok += p.n_id;
         for (size_t i = 0; i < p.n_target; i++) {
-            n_target += p.count[i];
-            assert_true(fabsf(p.weight[i] - (float)p.count[i] / 2) < 1e-6f);
+            n_target += (size_t)p.mass[i];
+            assert_true(fabsf(p.weight[i] - (float)p.mass[i] / 2) < 1e-6f);
         }
     }
     for (int i = 0; i < N_ROW; i++) assert_int_equal(seen[i], 1);

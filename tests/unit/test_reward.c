@@ -53,6 +53,11 @@ static void test_values(void **state)
         const char *rule, *answer;
         double value;
     } cases[] = {
+        {"{\"type\":\"json\",\"schema\":{\"type\":\"object\",\"required\":[\"a\"]}}", "{\"a\": 1}", 1},
+        {"{\"type\":\"json\",\"schema\":{\"type\":\"object\",\"required\":[\"a\"]}}", "{\"b\": 1}", 0},
+        {"{\"type\":\"json\",\"schema\":{\"type\":\"object\",\"required\":[\"a\"]}}", "{\"a\": 1", 0},
+        {"{\"type\":\"json\",\"kind\":\"array\",\"schema\":{\"minItems\":2}}", "[1]", 0},
+        {"{\"type\":\"json\",\"kind\":\"array\",\"schema\":{\"minItems\":2}}", "[1, 2]", 1},
         {"{\"type\":\"exact\"}", " 42\n", 1},
         {"{\"type\":\"exact\"}", "43", 0},
         {"{\"type\":\"exact\",\"column\":\"none\"}", "42", -1e9},
@@ -239,11 +244,119 @@ static void test_patterns(void **state)
     mem_free(text);
 }
 
+/* --- judges --- */
+
+static const char judge_text[] =
+    "{\"type\":\"judge\",\"url\":\"http://127.0.0.1:1/v1\",\"model\":\"m\",\"max\":10,\"question\":\"Is it like "
+    "{answer}, {deep}? {not a name}\",\"timeout_s\":5,\"retries\":1,\"key_env\":\"K\"}";
+
+static void test_judge_asks(void **state)
+{
+    (void)state;
+    json_t *spec = parsed(judge_text), *row = parsed(row_text), *bare = parsed("{\"answer\":\"42\"}");
+    struct reward *r;
+    struct ask_call call;
+    struct err e;
+    bool applies;
+    struct sandbox_input in = {.answer = "Give 10.", .n = 8, .row = row};
+    assert_int_equal(reward_new(&r, spec, "reward 1", &e), 0);
+    const struct judge_rule *j = reward_judge(r);
+    assert_non_null(j);
+    const struct ask_place *p = judge_rule_place(j);
+    assert_string_equal(p->url, "http://127.0.0.1:1/v1");
+    assert_true(p->timeout_s == 5 && p->n_retry == 1 && p->n_connection == 4);
+    assert_int_equal(judge_rule_ask(j, &in, &call, &applies, &e), 0);
+    assert_true(applies && call.temperature <= 0 && call.max_tokens == 256);
+    const char *text = json_string_value(json_object_get(json_array_get(call.messages, 1), "content"));
+    assert_non_null(strstr(text, "Is it like 42, {\"x\":1.5}? {not a name}\n\n===== answer "));
+    assert_non_null(strstr(text, "begins =====\nGive 10.\n===== answer "));
+    json_decref((json_t *)(uintptr_t)call.messages);
+    in.row = bare; /* no column "deep" */
+    assert_int_equal(judge_rule_ask(j, &in, &call, &applies, &e), 0);
+    assert_true(!applies && call.messages == NULL);
+    double value;
+    assert_int_equal(reward_apply(r, &in, &applies, &value, &e), -ERR_UNSUPPORTED);
+    reward_free(r);
+    json_decref(spec);
+    json_decref(row);
+    json_decref(bare);
+}
+
+static void test_judge_replies(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *reply;
+        double value; /* NOT_APPLICABLE; -1: an error */
+    } cases[] = {{"5", 0.5},
+                 {" 10.\n", 1},
+                 {"0", 0},
+                 {"{\"score\": 2.5}", 0.25},
+                 {"Yes.", 1},
+                 {"no", 0},
+                 {"n/a", -1e9},
+                 {"<think>10 or 2?</think>\n2", 0.2},
+                 {"<think>hm</think>{\"score\": 3}", 0.3},
+                 {"{\"score\": 3}", 0.3},
+                 {"是", 1},
+                 {"不适用", -1e9},
+                 {"11", -1},
+                 {"-1", -1},
+                 {"", -1},
+                 {"I give it 7 of 10", -1},
+                 {"NaN", -1},
+                 {"{\"points\": 3}", -1},
+                 {"1e400", -1}};
+    json_t *spec = parsed(judge_text);
+    struct reward *r;
+    struct err e = {0};
+    assert_int_equal(reward_new(&r, spec, "reward 1", &e), 0);
+    for (size_t i = 0; i < N_ELEM(cases); i++) {
+        bool applies = true;
+        double value = 0;
+        int rc = judge_rule_value(reward_judge(r), cases[i].reply, strlen(cases[i].reply), &applies, &value, &e);
+        if (cases[i].value == -1 ? rc != -ERR_INPUT || applies || value != 0 : rc != 0)
+            fail_msg("\"%s\": %d %s", cases[i].reply, rc, e.msg);
+        if (rc != 0) continue;
+        if (applies != (cases[i].value > NOT_APPLICABLE)) fail_msg("\"%s\": applies %d", cases[i].reply, applies);
+        if (applies && value != cases[i].value) fail_msg("\"%s\": %g", cases[i].reply, value);
+    }
+    reward_free(r);
+    json_decref(spec);
+}
+
+static void test_judge_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[][2] = {
+        {"{\"type\":\"judge\",\"model\":\"m\",\"question\":\"q\"}", "url"},
+        {"{\"type\":\"judge\",\"url\":\"localhost\",\"model\":\"m\",\"question\":\"q\"}",
+         "url is \"localhost\", an address like"},
+        {"{\"type\":\"judge\",\"url\":\"http://x\",\"model\":\"m\"}", "question"},
+        {"{\"type\":\"judge\",\"url\":\"http://x\",\"model\":\"m\",\"question\":\"\"}", "question is empty"},
+        {"{\"type\":\"judge\",\"url\":\"http://x\",\"model\":\"m\",\"question\":\"q\",\"min\":1}",
+         "min 1 is not below max 1"},
+        {"{\"type\":\"judge\",\"url\":\"http://x\",\"model\":\"m\",\"question\":\"q\",\"timeout_s\":0}", "timeout_s"},
+        {"{\"type\":\"judge\",\"url\":\"http://x\",\"model\":\"m\",\"question\":\"q\",\"key\":\"k\"}",
+         "has no member \"key\""},
+        {"{\"type\":\"json\",\"schema\":{\"format\":\"date\"}}", "keyword \"format\" at \"#/format\" is not checked"},
+    };
+    for (size_t i = 0; i < N_ELEM(bad); i++) {
+        json_t *spec = parsed(bad[i][0]);
+        struct reward *r = NULL;
+        struct err e = {0};
+        assert_int_not_equal(reward_new(&r, spec, "reward 1", &e), 0);
+        if (strstr(e.msg, bad[i][1]) == NULL) fail_msg("%s: %s", bad[i][0], e.msg);
+        json_decref(spec);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values), cmocka_unit_test(test_bad_rules), cmocka_unit_test(test_sandbox),
-        cmocka_unit_test(test_fresh),  cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_values),        cmocka_unit_test(test_bad_rules),     cmocka_unit_test(test_sandbox),
+        cmocka_unit_test(test_fresh),         cmocka_unit_test(test_patterns),      cmocka_unit_test(test_judge_asks),
+        cmocka_unit_test(test_judge_replies), cmocka_unit_test(test_judge_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

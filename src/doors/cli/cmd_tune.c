@@ -7,6 +7,7 @@
 #include "doors/cli/message_zh.h"
 #include "doors/cli/progress.h"
 #include "doors/cli/registry_print.h"
+#include "doors/cli/remote_chat.h"
 #include "doors/cli/text_plot.h"
 #include "doors/cli/tune_fields.h"
 #include "doors/cli/tune_preset.h"
@@ -177,6 +178,8 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
     struct dev *d = NULL;
     struct vocab_source vocab;
     struct view view = {.c = c};
+    struct remote_chat remote = {.cli = c};
+    const struct asker asker = {&remote, remote_chat_ask};
     struct tune_preset preset = {0};
     if (!resume) tune_preset_begin(&preset, fields);
     int rc = train_config_precision(fields, c->precision, &mine.precision, e);
@@ -201,6 +204,7 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
                                    .tmpl = m.chat,
                                    .template_text = vocab.chat_template,
                                    .version = cli_version(),
+                                   .asker = &asker,
                                    .resume = resume,
                                    .arg = &view,
                                    .interrupted = interrupted,

@@ -7,8 +7,8 @@ extern const struct command cmd_inspect, cmd_make_model, cmd_quantize, cmd_imatr
 extern const struct command cmd_tokenize, cmd_detokenize, cmd_template;
 extern const struct command cmd_bench, cmd_serve;
 extern const struct command cmd_tune, cmd_merge, cmd_export;
-extern const struct command cmd_pull, cmd_import, cmd_data_import, cmd_data_list, cmd_data_show, cmd_models_list,
-    cmd_models_show;
+extern const struct command cmd_pull, cmd_import, cmd_data_import, cmd_data_generate, cmd_data_list, cmd_data_show,
+    cmd_models_list, cmd_models_show;
 extern const struct command cmd_models_alias, cmd_cache_list, cmd_cache_write, cmd_cache_remove;
 extern const struct command cmd_eval, cmd_compare, cmd_report, cmd_plan, cmd_runs_list, cmd_runs_show, cmd_runs_diff;
 extern const struct command cmd_plan_validate, cmd_plan_tune, cmd_catalog_models, cmd_catalog_hardware,
@@ -23,7 +23,7 @@ const struct command *const commands[] = {
     &cmd_catalog_add, &cmd_catalog_update, &cmd_catalog_add_model,
     &cmd_pull, &cmd_import, &cmd_models_list, &cmd_models_show, &cmd_models_alias,
     &cmd_inspect, &cmd_bench, &cmd_quantize, &cmd_imatrix,
-    &cmd_data_import, &cmd_data_list, &cmd_data_show, &cmd_tune, &cmd_merge,
+    &cmd_data_import, &cmd_data_generate, &cmd_data_list, &cmd_data_show, &cmd_tune, &cmd_merge,
     &cmd_export,
     &cmd_eval, &cmd_compare, &cmd_report, &cmd_runs_list, &cmd_runs_show, &cmd_runs_diff, &cmd_perplexity,
     &cmd_serve, &cmd_chat, &cmd_generate, &cmd_embed,

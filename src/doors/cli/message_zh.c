@@ -83,7 +83,7 @@ static bool translate(const char *en, int depth, struct buf *out)
 {
     struct span capture[CAPTURES_MAX] = {{NULL, 0}};
     const struct message_zh *const tables[] = {message_zh_table_plan, message_zh_table_runs, message_zh_table_tune,
-                                               message_zh_table, message_zh_table_reasons};
+                                               message_zh_table_ask,  message_zh_table,      message_zh_table_reasons};
     for (size_t i = 0; i < N_ELEM(tables); i++)
         for (const struct message_zh *m = tables[i]; m->en; m++)
             if (fits(m->en, en, capture, 0)) return fill(m->zh, capture, depth, out);

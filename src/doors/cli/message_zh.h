@@ -16,7 +16,7 @@ struct message_zh {
 /* The first that fits counts: of plans, of runs and of tuning before the others, general ones last; each ends with en
  * NULL. */
 extern const struct message_zh message_zh_table_plan[], message_zh_table_runs[], message_zh_table_tune[],
-    message_zh_table[], message_zh_table_reasons[];
+    message_zh_table_ask[], message_zh_table[], message_zh_table_reasons[];
 
 /* Append the Chinese form of a message; false (and nothing appended) where the table has none. */
 bool message_zh(const char *en, struct buf *out);

@@ -12,6 +12,7 @@
 #include "ground/sys/digest.h"
 #include "lifecycle/data/dataset_int.h"
 #include "lifecycle/data/example.h"
+#include "lifecycle/data/row_weight.h"
 #include "lifecycle/data/token_row.h"
 
 enum { MAX_LINE = 64 * 1024 * 1024, MAX_ROWS = 50 * 1000 * 1000 };
@@ -69,15 +70,18 @@ static int check_conversation(const json_t *row, const char *where, struct err *
     enum example_kind kind = json_object_get(row, "chosen")                   ? EXAMPLE_PAIR
                              : json_is_boolean(json_object_get(row, "label")) ? EXAMPLE_JUDGED
                                                                               : EXAMPLE_ANSWER;
+    double weight;
     int rc = example_read(&x, row, FORM_ANY, kind, where, &v, e);
     example_deinit(&x);
-    return rc;
+    return rc ? rc : row_weight_read(row, kind, where, &weight, e);
 }
 
 static int check_row(struct rows *r, enum dataset_format format, const json_t *row, const char *where, struct err *e)
 {
     if (format == DATASET_CHAT) return check_conversation(row, where, e);
+    double weight;
     int rc = token_row_read(&r->token, row, INT32_MAX, where, e); /* the vocabulary is known when a model is */
+    if (rc == 0) rc = row_weight_read(row, EXAMPLE_ANSWER, where, &weight, e);
     return rc ? rc : token_row_check_target(&r->token, where, e);
 }
 

@@ -7,6 +7,7 @@ const char *row_verdict_name(enum row_verdict v)
         [ROW_KEPT] = "kept",
         [ROW_TRUNCATED] = "truncated",
         [ROW_DUPLICATE_KEPT] = "duplicate_kept",
+        [ROW_WEIGHT_ZERO] = "weight_zero",
         [ROW_DUPLICATE] = "duplicate",
         [ROW_OVER_LENGTH] = "over_length",
         [ROW_EMPTY_TARGET] = "empty_target",
@@ -21,5 +22,5 @@ const char *row_verdict_name(enum row_verdict v)
 
 bool row_verdict_is_refused(enum row_verdict v)
 {
-    return v > ROW_DUPLICATE_KEPT;
+    return v > ROW_WEIGHT_ZERO;
 }

@@ -5,11 +5,13 @@
 
 #include <stdbool.h>
 
-/* ROW_KEPT to ROW_DUPLICATE_KEPT are trained on, the others are refused. */
+/* ROW_KEPT to ROW_DUPLICATE_KEPT are trained on, ROW_WEIGHT_ZERO is left out as it asks to be, the others are refused.
+ */
 enum row_verdict {
     ROW_KEPT,
     ROW_TRUNCATED,      /* kept up to max_length; its end is not taught */
     ROW_DUPLICATE_KEPT, /* says the same as an earlier row, and counts again */
+    ROW_WEIGHT_ZERO,    /* its weight is 0: counted, and not trained on */
     ROW_DUPLICATE,
     ROW_OVER_LENGTH,
     ROW_EMPTY_TARGET, /* nothing to train on, or truncation left nothing */

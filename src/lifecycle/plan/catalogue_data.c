@@ -15,6 +15,7 @@ EMBED(tailor_hardware_csv, "catalog/hardware.csv");
 EMBED(tailor_prices_csv, "catalog/api_prices.csv");
 EMBED(tailor_measurements_csv, "catalog/measurements.csv");
 EMBED(tailor_rules_csv, "catalog/rules.csv");
+EMBED(tailor_licences_csv, "catalog/licences.csv");
 
 const char *catalogue_data(const char *file, size_t *n)
 {
@@ -24,7 +25,8 @@ const char *catalogue_data(const char *file, size_t *n)
                  {"hardware.csv", tailor_hardware_csv, tailor_hardware_csv_end},
                  {"api_prices.csv", tailor_prices_csv, tailor_prices_csv_end},
                  {"measurements.csv", tailor_measurements_csv, tailor_measurements_csv_end},
-                 {"rules.csv", tailor_rules_csv, tailor_rules_csv_end}};
+                 {"rules.csv", tailor_rules_csv, tailor_rules_csv_end},
+                 {"licences.csv", tailor_licences_csv, tailor_licences_csv_end}};
     for (size_t i = 0; i < N_ELEM(files); i++)
         if (str_eq(files[i].file, file)) {
             *n = (size_t)(files[i].end - files[i].begin);

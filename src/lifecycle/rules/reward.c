@@ -9,6 +9,7 @@
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
+#include "compute/text/json_schema.h"
 #include "lifecycle/rules/fold.h"
 #include "lifecycle/rules/matcher.h"
 #include "ground/sys/regex.h"
@@ -32,6 +33,8 @@ struct reward {
     /* tags, lua, json, length, repetition */
     const json_t *tags;
     const char *code, *unit, *json_kind;
+    struct json_schema *schema;
+    struct judge_rule *judge;
     double min, max, slack;
     int64_t n;
 };
@@ -195,7 +198,9 @@ static int judge_repetition(const struct reward *r, const struct sandbox_input *
 
 static int read_json(struct reward *r, struct err *e)
 {
+    const json_t *schema = json_object_get(r->spec, "schema");
     int rc = json_opt_str(r->spec, "kind", &r->json_kind, r->where, e);
+    if (rc == 0 && schema != NULL) rc = json_schema_new(&r->schema, schema, r->where, e);
     if (rc != 0 || r->json_kind == NULL || str_eq(r->json_kind, "object") || str_eq(r->json_kind, "array")) return rc;
     return err_set(e, ERR_USAGE, "kind", "cannot use %s: there is no kind \"%s\", there are object and array", r->where,
                    r->json_kind);
@@ -209,9 +214,11 @@ static int judge_json(const struct reward *r, const struct sandbox_input *in, bo
     *applies = true;
     int rc = json_parse(in->answer, in->n, r->where, &v, &why);
     bool fits = r->json_kind == NULL || (str_eq(r->json_kind, "object") ? json_is_object(v) : json_is_array(v));
+    bool judged = rc == 0 && fits && r->schema != NULL;
+    if (judged) rc = json_schema_check(r->schema, v, &fits, &why);
     *value = rc == 0 && fits;
     json_decref(v);
-    if (rc != -ERR_NOMEM) return 0;
+    if (rc != -ERR_NOMEM && !(judged && rc != 0)) return 0;
     if (e != NULL) *e = why;
     return rc;
 }
@@ -228,6 +235,23 @@ static int judge_lua(const struct reward *r, const struct sandbox_input *in, boo
     return sandbox_run(r->code, strlen(r->code), r->where, in, applies, value, e);
 }
 
+/* --- a judge --- */
+
+static int read_judge(struct reward *r, struct err *e)
+{
+    return judge_rule_new(&r->judge, r->spec, r->where, e);
+}
+
+/* Whoever has answers asks for all of them together, see reward_judge. */
+static int judge_alone(const struct reward *r, const struct sandbox_input *in, bool *applies, double *value,
+                       struct err *e)
+{
+    (void)in;
+    (void)applies;
+    (void)value;
+    return err_set(e, ERR_UNSUPPORTED, r->where, "cannot judge by %s here: nobody asks other models", r->where);
+}
+
 /* --- the whole --- */
 
 static const char match_members[] = "column value choices tolerance";
@@ -240,7 +264,8 @@ static const struct kind kinds[] = {{"exact", match_members, read_match, judge_m
                                     {"tags", "tags", read_tags, judge_tags},
                                     {"length", "unit min max slack", read_length, judge_length},
                                     {"repetition", "n", read_repetition, judge_repetition},
-                                    {"json", "kind", read_json, judge_json},
+                                    {"json", "kind schema", read_json, judge_json},
+                                    {"judge", judge_rule_members, read_judge, judge_alone},
                                     {"lua", "code", read_lua, judge_lua}};
 
 static bool is_word_of(const char *list, const char *word)
@@ -272,7 +297,7 @@ static int find_kind(struct reward *r, struct err *e)
     if (rc != 0 || r->kind != NULL) return rc;
     return err_set(e, ERR_USAGE, "type",
                    "cannot use %s: there is no type of reward \"%s\"; there are exact, normalized, contains, number, "
-                   "choice, regex, tags, length, repetition, json, lua",
+                   "choice, regex, tags, length, repetition, json, judge, lua",
                    r->where, type);
 }
 
@@ -314,6 +339,8 @@ void reward_free(struct reward *r)
 {
     if (r == NULL) return;
     regex_free(r->regex);
+    json_schema_free(r->schema);
+    judge_rule_free(r->judge);
     json_decref(r->assertion);
     json_decref(r->spec);
     mem_free(r);
@@ -332,6 +359,11 @@ double reward_weight(const struct reward *r)
 const char *reward_column(const struct reward *r)
 {
     return r->column;
+}
+
+const struct judge_rule *reward_judge(const struct reward *r)
+{
+    return r->judge;
 }
 
 int reward_apply(const struct reward *r, const struct sandbox_input *in, bool *applies, double *value, struct err *e)

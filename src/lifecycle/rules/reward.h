@@ -6,7 +6,8 @@
  *   tags        1 when the answer is <a>...</a><b>...</b> for "tags": ["a", "b"], once each, in order, nothing outside
  *   length      1 when it has "min" to "max" of "unit" (words, chars, tokens); "slack" S: falls to 0 over S more or
  * less repetition  share of its runs of "n" (3) words that are not repeated json        1 when it is a JSON value;
- * "kind": object or array lua         what "code" returns; sandbox.h
+ * "kind": object or array; "schema": as this JSON Schema says (json_schema.h) judge       what another model says of
+ * it; judge_rule.h lua         what "code" returns; sandbox.h
  *
  * A rule may be not applicable to an answer (its column is missing, or nil from Lua). */
 #ifndef RULES_REWARD_H
@@ -17,6 +18,7 @@
 #include <stddef.h>
 
 #include "ground/base/err.h"
+#include "lifecycle/rules/judge_rule.h"
 #include "lifecycle/rules/sandbox.h"
 
 struct reward;
@@ -30,7 +32,11 @@ double reward_weight(const struct reward *r);
 /* Whether it reads columns of the row. */
 const char *reward_column(const struct reward *r); /* NULL: none by name */
 
-/* Judge an answer; *value is not weighted. -ERR_LIMIT, -ERR_INPUT: the rule cannot judge this answer. -ERR_NOMEM. */
+/* Of type judge: its question and its reply, for whoever can ask; else NULL. */
+const struct judge_rule *reward_judge(const struct reward *r);
+
+/* Judge an answer; *value is not weighted. -ERR_LIMIT, -ERR_INPUT: the rule cannot judge this answer; -ERR_UNSUPPORTED:
+ * it is a judge. -ERR_NOMEM. */
 int reward_apply(const struct reward *r, const struct sandbox_input *in, bool *applies, double *value,
                  struct err *e) MUST_CHECK;
 

@@ -71,8 +71,8 @@ const char *method_denominator(const struct method_config *c)
 {
     static const char *const text[] = {
         [METHOD_SFT] =
-            "loss = sum of cross-entropies of the target tokens of an optimizer step / their number, over all "
-            "its micro-batches",
+            "loss = sum of weight * cross-entropy over the target tokens of an optimizer step / sum of their weights "
+            "(those of their rows, 1 unless given), over all its micro-batches",
         [METHOD_DPO] = "loss = sum of the losses of the pairs of an optimizer step / their number, over all its "
                        "micro-batches",
         [METHOD_ORPO] =

@@ -29,7 +29,7 @@ void packer_deinit(struct packer *p)
     mem_free(p->target_row);
     mem_free(p->target);
     mem_free(p->weight);
-    mem_free(p->count);
+    mem_free(p->mass);
     mem_free(p->of_row);
     mem_free(p->segment);
     *p = (struct packer){0};
@@ -52,11 +52,11 @@ int packer_init(struct packer *p, const struct train_rows *rows, size_t n_exampl
     p->target_row = mem_try_array(p->cap_target, sizeof(*p->target_row));
     p->target = mem_try_array(p->cap_target, sizeof(*p->target));
     p->weight = mem_try_array(p->cap_target, sizeof(*p->weight));
-    p->count = mem_try_array(p->cap_target, sizeof(*p->count));
+    p->mass = mem_try_array(p->cap_target, sizeof(*p->mass));
     p->of_row = mem_try_array(p->cap_target, sizeof(*p->of_row));
     p->segment = mem_try_array(p->cap_segment, sizeof(*p->segment));
     if (p->order != NULL && p->ids != NULL && p->target_row != NULL && p->target != NULL && p->weight != NULL &&
-        p->count != NULL && p->of_row != NULL && p->segment != NULL)
+        p->mass != NULL && p->of_row != NULL && p->segment != NULL)
         return 0;
     packer_deinit(p);
     return err_set(e, ERR_NOMEM, NULL, "cannot lay out micro-batches of %zu rows: out of memory", batch_rows);
@@ -116,14 +116,14 @@ static void add_target(struct packer *p, size_t at, int32_t label, uint32_t row,
 {
     for (size_t i = first; i < p->n_target; i++) {
         if (p->target[i] != label) continue;
-        p->count[i]++;
+        p->mass[i] += p->rows->weight[row];
         return;
     }
     assert(p->n_target < p->cap_target);
     p->target_row[p->n_target] = (int32_t)at;
     p->target[p->n_target] = label;
     p->of_row[p->n_target] = row;
-    p->count[p->n_target++] = 1;
+    p->mass[p->n_target++] = p->rows->weight[row];
 }
 
 /* Tokens [from, to) that rows [lo, hi) of the order have in common, as one segment; returns its number. */
@@ -214,7 +214,7 @@ bool packer_next(struct packer *p, double denominator)
     p->part = p->next;
     build(p, p->next, p->next + n, 0, -1);
     p->next += n;
-    for (size_t i = 0; i < p->n_target; i++) p->weight[i] = (float)((double)p->count[i] / denominator);
+    for (size_t i = 0; i < p->n_target; i++) p->weight[i] = (float)(p->mass[i] / denominator);
     p->batch = (struct tape_batch){.ids = p->ids,
                                    .n_tok = (int)p->n_id,
                                    .segment = p->segment,

@@ -28,7 +28,7 @@ struct packer {
     struct tape_batch batch;
     int32_t *ids, *target_row, *target;
     float *weight;
-    uint32_t *count;  /* [n_target] rows that train this target */
+    double *mass;     /* [n_target] weights of the rows that train this target, together */
     uint32_t *of_row; /* [n_target] the first of them */
     struct tape_segment *segment;
     size_t n_id, n_segment, n_target, cap_id, cap_segment, cap_target;
@@ -45,7 +45,7 @@ int packer_init(struct packer *p, const struct train_rows *rows, size_t n_exampl
 void packer_deinit(struct packer *p);
 /* Take a micro-batch of n examples (at most n_example), by their numbers: those of their rows / rows->unit. */
 void packer_begin(struct packer *p, const uint32_t *example, size_t n);
-/* Lay out the next part into p->batch, weights count / denominator; false: the micro-batch is done. */
+/* Lay out the next part into p->batch, weights mass / denominator; false: the micro-batch is done. */
 bool packer_next(struct packer *p, double denominator);
 
 #endif

@@ -141,9 +141,9 @@
      .help_en = "kto: weight of bad answers", .help_zh = "kto：坏答案的权重"},                                          \
     {.name = "rewards", .type = PARAM_LIST, .flags = PARAM_OBJECTS, .metavar = "RULES",                                 \
      .help_en = "grpo: what an answer is worth, a list of {type, weight, ...}: exact, normalized, contains, number, "   \
-                "choice, regex, tags, length, repetition, json, lua",                                                   \
+                "choice, regex, tags, length, repetition, json, judge, lua",                                                   \
      .help_zh = "grpo：答案的奖励，由 {type, weight, ...} 组成的列表：exact、normalized、contains、number、"            \
-                "choice、regex、tags、length、repetition、json、lua"},                                                  \
+                "choice、regex、tags、length、repetition、json、judge、lua"},                                                  \
     {.name = "group_size", .type = PARAM_INT, .unit = "answers", .min = 2, .max = 1024, .initial = "8",                 \
      .help_en = "grpo: answers sampled for a prompt and compared with each other",                                      \
      .help_zh = "grpo：每个提示采样并相互比较的答案数"},                                                                \

@@ -31,7 +31,7 @@ int policy_setup(struct trainer *t, struct err *e)
     p->list = mem_try_array(p->cap_answer, sizeof(*p->list));
     p->cursor = mem_try_array(p->cap_answer, sizeof(*p->cursor));
     bool good = p->answer != NULL && p->reward != NULL && p->advantage != NULL && p->list != NULL && p->cursor != NULL;
-    return good ? 0 : no_memory(e);
+    return good ? policy_judge_check(t, e) : no_memory(e);
 }
 
 void policy_free(struct policy *p)

@@ -62,7 +62,10 @@ int policy_rollout(struct trainer *t, const uint32_t *prompt, size_t n, uint64_t
 
 /* --- policy_judge.c --- */
 
-/* Rewards and advantages of the answers, into them and into m. */
+/* Before the first step: -ERR_UNSUPPORTED, -ERR_USAGE when a judge cannot be asked (nobody asks, its key is missing).
+ */
+int policy_judge_check(const struct trainer *t, struct err *e) MUST_CHECK;
+/* Rewards and advantages of the answers, into them and into m. -ERR_INTERRUPTED while other models are asked. */
 int policy_judge(struct trainer *t, const uint32_t *prompt, struct policy_metrics *m, struct err *e) MUST_CHECK;
 
 #endif

@@ -61,6 +61,16 @@ static void note_refused(const struct trainer *t, const struct train_rows *r, co
 
 /* --- rows --- */
 
+static void note_weights(const struct trainer *t, const struct train_rows *r, const char *path)
+{
+    char line[NOTE_MAX_BYTES];
+    uint64_t n_zero = r->n_verdict[ROW_WEIGHT_ZERO];
+    if (r->n_weighted == 0 && n_zero == 0) return;
+    snprintf(line, sizeof(line), "%s: %llu rows have a weight other than 1, %llu of weight 0 are left out", path,
+             (unsigned long long)r->n_weighted, (unsigned long long)n_zero);
+    note(t, line);
+}
+
 static void note_rows(const struct trainer *t, const struct train_rows *r, const char *path)
 {
     char line[NOTE_MAX_BYTES];
@@ -78,6 +88,7 @@ static void note_rows(const struct trainer *t, const struct train_rows *r, const
                  "; %llu answers without an end token: the model will not learn to stop",
                  (unsigned long long)r->n_open_turn);
     note(t, line);
+    note_weights(t, r, path);
     note_refused(t, r, path);
 }
 

@@ -8,6 +8,7 @@
 #include "ground/base/str.h"
 #include "ground/json/json.h"
 #include "lifecycle/data/row_file.h"
+#include "lifecycle/data/row_weight.h"
 #include "lifecycle/train/row_set.h"
 
 enum { REFUSED_MAX_BYTES = 256 << 20, WHERE_SIZE = 320 };
@@ -179,6 +180,15 @@ static bool pair_is_same(const struct train_rows *r, size_t first)
            memcmp(r->ids + r->start[first], r->ids + r->start[first + 1], n * sizeof(*r->ids)) == 0;
 }
 
+/* The weight of the row that was just added; 0: it is to be left out. */
+static int weigh(struct door *d, const json_t *row, double *weight, enum row_verdict *v, struct err *e)
+{
+    *v = ROW_BAD_FIELDS;
+    int rc = row_weight_read(row, d->s->kind, d->where, weight, e);
+    if (rc == 0 && *weight > 0) d->out->weight[d->out->n_row - 1] = *weight;
+    return rc;
+}
+
 /* What the rows that were just added are, beside kept. */
 static int compare(struct door *d, size_t first, bool truncated, enum row_verdict *v, struct err *e)
 {
@@ -207,15 +217,21 @@ static int take_example(struct door *d, const json_t *row, struct err *e)
     size_t first = r->n_row;
     uint64_t n_open = r->n_open_turn;
     bool truncated = false;
+    double weight = 1;
     enum row_verdict v = ROW_KEPT;
     struct err why = {0};
     int rc = d->s->is_chat ? take_chat(d, row, &truncated, &v, &why) : take_token_row(d, row, &truncated, &v, &why);
-    if (rc == 0) rc = compare(d, first, truncated, &v, &why);
-    if (rc == 0) {
-        r->n_verdict[v]++;
+    if (rc == 0) rc = weigh(d, row, &weight, &v, &why);
+    bool left_out = rc == 0 && !(weight > 0);
+    if (left_out) v = ROW_WEIGHT_ZERO;
+    if (rc == 0 && !left_out) rc = compare(d, first, truncated, &v, &why);
+    if (rc == 0) r->n_verdict[v]++;
+    if (rc == 0 && !left_out) {
+        r->n_weighted += weight < 1 || weight > 1;
         return 0;
     }
     take_back(r, first, n_open);
+    if (left_out) return 0;
     if (is_fatal(&why)) {
         if (e != NULL) *e = why;
         return rc;
@@ -248,6 +264,9 @@ static int check_left(const struct door *d, struct err *e)
 {
     const struct train_rows *r = d->out;
     if (r->n_row > 0) return 0;
+    if (r->n_verdict[ROW_WEIGHT_ZERO] == r->n_read && r->n_read > 0)
+        return err_set(e, ERR_INPUT, d->s->path, "cannot tune with \"%s\": all of its %llu rows have weight 0",
+                       d->s->path, (unsigned long long)r->n_read);
     if (r->n_read == 0) return err_set(e, ERR_INPUT, d->s->path, "cannot tune with \"%s\": it has no rows", d->s->path);
     return err_set(e, ERR_INPUT, d->s->path, "cannot tune with \"%s\": none of its %llu rows can be used, first: %s",
                    d->s->path, (unsigned long long)r->n_read, r->first_refusal);

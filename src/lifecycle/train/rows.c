@@ -16,6 +16,7 @@ void train_rows_deinit(struct train_rows *r)
     mem_free(r->n_input);
     mem_free(r->line);
     mem_free(r->desirable);
+    mem_free(r->weight);
     json_decref(r->columns);
     buf_deinit(&r->refused);
     *r = (struct train_rows){0};
@@ -37,7 +38,8 @@ static int reserve(struct train_rows *r, size_t n_id)
     if (r->n_row + 2 > r->cap_row) {
         size_t cap = r->cap_row == 0 ? 256 : 2 * r->cap_row;
         if (grow(&r->start, cap, sizeof(*r->start)) != 0 || grow(&r->line, cap, sizeof(*r->line)) != 0 ||
-            grow(&r->n_input, cap, sizeof(*r->n_input)) != 0 || grow(&r->desirable, cap, sizeof(*r->desirable)) != 0)
+            grow(&r->n_input, cap, sizeof(*r->n_input)) != 0 || grow(&r->desirable, cap, sizeof(*r->desirable)) != 0 ||
+            grow(&r->weight, cap, sizeof(*r->weight)) != 0)
             return -ERR_NOMEM;
         r->cap_row = cap;
     }
@@ -65,6 +67,7 @@ int train_rows_add(struct train_rows *r, const int32_t *ids, const int32_t *labe
     r->n_input[r->n_row] = last;
     r->start[r->n_row] = r->n_id;
     r->desirable[r->n_row] = true;
+    r->weight[r->n_row] = 1;
     r->line[r->n_row++] = line;
     r->n_id += n;
     r->start[r->n_row] = r->n_id;
@@ -77,6 +80,11 @@ size_t train_row_targets(const struct train_rows *r, size_t row)
     size_t n = 0;
     for (size_t i = r->start[row] + 1; i < r->start[row + 1]; i++) n += r->labels[i] != LABEL_NONE;
     return n;
+}
+
+double train_row_target_weight(const struct train_rows *r, size_t row)
+{
+    return r->weight[row] * (double)train_row_targets(r, row);
 }
 
 size_t train_row_given(const struct train_rows *r, size_t row)

@@ -21,6 +21,7 @@ struct train_rows {
     size_t *start;         /* [n_row + 1]: row r is [start[r], start[r + 1]) */
     uint32_t *n_input;     /* [n_row]: tokens that have to be computed: those before its last trained label */
     uint32_t *line;        /* [n_row]: its line in the file */
+    double *weight;        /* [n_row]: how much its loss counts, above 0 */
     bool *desirable;       /* [n_row]: of a judged answer; else true */
     json_t *columns;       /* [n_row] the objects as they were read: of prompts only, else NULL */
     size_t unit;           /* rows of an example: 2 for preferences, chosen before rejected; else 1 */
@@ -32,6 +33,7 @@ struct train_rows {
     uint64_t n_read; /* rows of the file: each has one verdict */
     uint64_t n_verdict[ROW_N_VERDICT];
     uint64_t n_refused;
+    uint64_t n_weighted;                 /* rows whose weight is not 1 */
     uint64_t n_open_turn;                /* assistant turns without an end token */
     struct buf refused;                  /* JSON Lines {"file", "line", "verdict", "reason"} */
     char first_refusal[ROW_REASON_SIZE]; /* "": none */
@@ -63,6 +65,8 @@ json_t *train_rows_verdicts(const struct train_rows *r);
 int train_rows_add(struct train_rows *r, const int32_t *ids, const int32_t *labels, size_t n, uint32_t line) MUST_CHECK;
 /* Trained labels of a row; its tokens before the first of them; tokens of the longest example. */
 size_t train_row_targets(const struct train_rows *r, size_t row);
+/* What the loss of rows is divided by: their weight times their trained labels. */
+double train_row_target_weight(const struct train_rows *r, size_t row);
 size_t train_row_given(const struct train_rows *r, size_t row);
 size_t train_rows_longest_unit(const struct train_rows *r);
 

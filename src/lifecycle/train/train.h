@@ -15,6 +15,7 @@
 #include "compute/text/tokenizer.h"
 #include "ground/base/err.h"
 #include "ground/param/param.h"
+#include "lifecycle/rules/asker.h"
 #include "lifecycle/train/config.h"
 
 /* After every step. */
@@ -35,6 +36,7 @@ struct train_request {
     const struct chat_template *tmpl; /* likewise */
     const char *template_text;        /* source of tmpl, for the manifest; NULL: none */
     const char *version;              /* of this program */
+    const struct asker *asker;        /* for rewards of type judge; NULL: there are none */
     bool resume; /* go on with the directory config->output, which must be a run's; else it must not exist */
     void *arg;   /* of the callbacks, any of which may be NULL */
     bool (*interrupted)(void *arg);

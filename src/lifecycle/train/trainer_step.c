@@ -5,7 +5,7 @@
 #include "lifecycle/train/policy.h"
 #include "lifecycle/train/preference.h"
 
-/* Sum over the part of count * loss, in the order of targets. */
+/* Sum over the part of mass * loss, in the order of targets. */
 static int add_losses(const struct trainer *t, const struct packer *p, uint64_t step, double *sum, struct err *e)
 {
     for (size_t i = 0; i < p->n_target; i++) {
@@ -15,7 +15,7 @@ static int add_losses(const struct trainer *t, const struct packer *p, uint64_t 
                 "cannot go on tuning: the loss at step %llu is not finite at row %u (line %u of the data); a lower "
                 "lr, more warmup_steps or a lower max_grad_norm may help",
                 (unsigned long long)(step + 1), (unsigned)p->of_row[i], (unsigned)p->rows->line[p->of_row[i]]);
-        *sum += (double)p->count[i] * (double)t->loss[i];
+        *sum += p->mass[i] * (double)t->loss[i];
     }
     return 0;
 }
@@ -45,14 +45,18 @@ static int run_rows(struct trainer *t, struct packer *p, const uint32_t *row, si
     return 0;
 }
 
-static uint64_t count_targets(const struct train_rows *r, const uint32_t *example, size_t n, uint64_t *n_tok)
+/* weight: what the loss is divided by, the targets with the weights of their rows. */
+static uint64_t count_targets(const struct train_rows *r, const uint32_t *example, size_t n, uint64_t *n_tok,
+                              double *weight)
 {
     uint64_t n_target = 0;
     *n_tok = 0;
+    *weight = 0;
     for (size_t k = 0; k < n * r->unit; k++) {
         size_t row = example[k / r->unit] * r->unit + k % r->unit;
         *n_tok += train_row_len(r, row);
         n_target += train_row_targets(r, row);
+        *weight += train_row_target_weight(r, row);
     }
     return n_target;
 }
@@ -79,11 +83,12 @@ int trainer_step(struct trainer *t, uint64_t step, struct step_result *out, stru
 {
     uint64_t epoch;
     size_t begin, end, micro = (size_t)t->cfg->batch_size;
+    double weight;
     train_step_rows(&t->plan, step, &epoch, &begin, &end);
     if (epoch != t->epoch) train_order(t->cfg, epoch, t->order, t->plan.n_row);
     t->epoch = epoch;
     *out = (struct step_result){.lr = train_lr(t->cfg, step, t->plan.n_step), .n_row = end - begin};
-    out->n_target = count_targets(&t->rows, t->order + begin, end - begin, &out->n_tok);
+    out->n_target = count_targets(&t->rows, t->order + begin, end - begin, &out->n_tok, &weight);
     if (t->policy != NULL) return policy_step(t, t->order + begin, end - begin, step, out, e);
     dev_zero(t->dev, t->grads, t->n_param);
     if (t->preference != NULL) {
@@ -93,10 +98,10 @@ int trainer_step(struct trainer *t, uint64_t step, struct step_result *out, stru
     double sum = 0;
     for (size_t i = begin; i < end; i += micro) {
         size_t n = end - i < micro ? end - i : micro;
-        int rc = run_rows(t, &t->pack, t->order + i, n, (double)out->n_target, true, step, &sum, e);
+        int rc = run_rows(t, &t->pack, t->order + i, n, weight, true, step, &sum, e);
         if (rc != 0) return rc;
     }
-    out->loss = sum / (double)out->n_target;
+    out->loss = sum / weight;
     return trainer_update(t, step, step, out, e);
 }
 
@@ -112,12 +117,13 @@ int trainer_eval(struct trainer *t, double *loss, struct err *e)
 {
     if (t->preference != NULL) return preference_eval(t, loss, e);
     struct packer *p = &t->eval_pack;
-    double sum = 0;
+    double sum = 0, weight = 0;
+    for (size_t i = 0; i < t->eval_rows.n_row; i++) weight += train_row_target_weight(&t->eval_rows, i);
     for (size_t i = 0, n; i < t->eval_rows.n_row; i += n) {
         n = trainer_eval_rows(t, i, p->order);
         int rc = run_rows(t, p, p->order, n, 1.0, false, t->state.step, &sum, e);
         if (rc != 0) return rc;
     }
-    *loss = sum / (double)t->eval_rows.n_target;
+    *loss = sum / weight;
     return 0;
 }
