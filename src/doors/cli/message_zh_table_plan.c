@@ -80,6 +80,8 @@ const struct message_zh message_zh_table_plan[] = {
     {"cannot finish the load: interrupted", "负载未完成：已中断"},
     {"cannot simulate * replicas: 1 to * are needed", "无法模拟 $1 个副本：应为 1 到 $2 个"},
     {"cannot simulate * requests: 1 to * are needed", "无法模拟 $1 个请求：应为 1 到 $2 个"},
+    {"cannot simulate request *: * of its * prompt tokens are cached, at least one must not be",
+     "无法模拟第 $1 个请求：其 $3 个提示词元中有 $2 个已缓存，至少应有一个未缓存"},
     {"cannot simulate request *: its * tokens are more than the * that the cache holds",
      "无法模拟第 $1 个请求：它有 $2 个词元，超过缓存可容纳的 $3 个"},
     {"cannot simulate \"*\": its memory does not hold the model and one conversation", "无法模拟“$1”：显存容不下模型和一个对话"},
