@@ -78,6 +78,7 @@ const struct message_zh message_zh_table_plan[] = {
     {"cannot compare with \"*\": it lists no model", "无法与“$1”比较：它没有列出模型"},
     {"cannot compare * loads: at most *", "无法比较 $1 个负载：最多 $2 个"},
     {"cannot finish the load: interrupted", "负载未完成：已中断"},
+    {"cannot tell which hardware \"*\" is: it may be one of *", "无法确定硬件“$1”是哪一种：可能是 $2 之一"},
     {"cannot simulate * replicas: 1 to * are needed", "无法模拟 $1 个副本：应为 1 到 $2 个"},
     {"cannot simulate * requests: 1 to * are needed", "无法模拟 $1 个请求：应为 1 到 $2 个"},
     {"cannot simulate request *: * of its * prompt tokens are cached, at least one must not be",

@@ -140,6 +140,7 @@ static bool try_point(const struct trial *t, struct search_point *p, struct sear
 
 struct search {
     const struct search_query *q;
+    const struct plan_hardware *only; /* NULL: all */
     struct search_result *out;
     size_t room, miss_room;
 };
@@ -215,7 +216,7 @@ static int try_hardware(struct search *s, struct trial *t, struct search_miss *n
     const struct catalogue *c = s->q->catalogue;
     for (size_t h = 0; h < c->n_hardware; h++) {
         t->hardware = &c->hardware[h];
-        if (s->q->hardware && strcasecmp(s->q->hardware, t->hardware->id) != 0) continue;
+        if (s->only && s->only != t->hardware) continue;
         for (int k = 0; (t->quant = plan_quant_at(k)); k++) {
             int rc = usual(s->q, t->hardware, t->quant) ? try_counts(s, t, nearest, e) : 0;
             if (rc) return rc;
@@ -272,9 +273,8 @@ static void mark_front(struct search_result *r)
     }
 }
 
-static int check(const struct search_query *q, struct err *e)
+static int check(const struct search_query *q, const struct plan_hardware **only, struct err *e)
 {
-    const struct plan_hardware *h;
     struct demand d = q->demand;
     struct demand_result r;
     d.prompt_tokens = q->goal.prompt_tokens;
@@ -282,7 +282,7 @@ static int check(const struct search_query *q, struct err *e)
     const struct plan_model *m;
     int rc = demand_resolve(&d, 1, &r, e);
     if (rc == 0 && q->why) rc = catalogue_need_model(q->catalogue, q->why, &m, e);
-    if (rc == 0 && q->hardware) rc = catalogue_need_hardware(q->catalogue, q->hardware, &h, e);
+    if (rc == 0 && q->hardware) rc = catalogue_need_hardware(q->catalogue, q->hardware, only, e);
     if (rc == 0 && q->quant && !plan_quant_find(q->quant))
         rc = err_set(e, ERR_USAGE, "quant", "cannot plan for type \"%s\": known are %s", q->quant, plan_quant_names());
     return rc;
@@ -292,7 +292,7 @@ int search_run(const struct search_query *q, struct search_result *out, struct e
 {
     struct search s = {.q = q, .out = out};
     *out = (struct search_result){0};
-    int rc = check(q, e);
+    int rc = check(q, &s.only, e);
     for (size_t i = 0; rc == 0 && i < q->catalogue->n_model; i++) rc = try_model(&s, &q->catalogue->model[i], e);
     if (rc) return rc;
     if (out->n_point) qsort(out->point, out->n_point, sizeof *out->point, by_cost);

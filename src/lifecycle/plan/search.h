@@ -13,7 +13,7 @@ struct search_query {
     const struct catalogue *catalogue;
     struct plan_goal goal;
     struct demand demand;              /* tokens are those of goal */
-    const char *hardware;              /* an id: this hardware alone; NULL: all */
+    const char *hardware;              /* by any of its names: this hardware alone; NULL: all */
     const char *quant;                 /* a type alone; NULL: the usual ones of each hardware */
     double min_params_b, max_params_b; /* of models, in 1e9; max 0: no limit */
     double budget_cny;                 /* of the purchase; 0: no limit */
