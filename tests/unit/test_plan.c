@@ -320,9 +320,25 @@ static void tuning_memory(void **state)
     assert_true(tuning_gb(m7, PLAN_QLORA, 2048, &m) < 23); /* a card of 24 GB */
     near("logits of 2048 tokens", m.logits_bytes, 3.1e9, 0.01);
     near("adapters of rank 16", m.adapter_params, 40370176, 1e-9);
-    struct plan_training t = {
-        .method = PLAN_FULL, .rank = 16, .batch = 1, .max_length = 8, .shards = 1, .trainer = PLAN_TRAINER_TAILOR};
+    struct plan_training t = {.method = PLAN_FULL_BF16,
+                              .rank = 16,
+                              .batch = 1,
+                              .max_length = 256,
+                              .shards = 1,
+                              .trainer = PLAN_TRAINER_TAILOR};
     assert_int_equal(plan_training_of(m7, &t, &m, &e), -ERR_UNSUPPORTED);
+    /* this program, all weights of SmolLM2 in bfloat16, measured with 1 and 8 rows of 256 tokens */
+    const struct plan_model *small = model(&c, "SmolLM2-135M");
+    const struct plan_hardware here = {.fp32_tflops = 0.335, .read_gb_s = 24.5};
+    t.method = PLAN_FULL;
+    assert_int_equal(plan_training_of(small, &t, &m, &e), 0);
+    near("full, this program", m.total_bytes, 4488e6, 0.03);
+    near("its speed", 256 / plan_training_s(small, &t, &here, 256), 125, 0.05);
+    t.batch = 8;
+    assert_int_equal(plan_training_of(small, &t, &m, &e), 0);
+    near("full, 8 rows", m.total_bytes, 5766e6, 0.03);
+    t.base = plan_quant_find("Q4_0");
+    assert_int_equal(plan_training_of(small, &t, &m, &e), -ERR_UNSUPPORTED);
     t.batch = 0;
     assert_int_equal(plan_training_of(m7, &t, &m, &e), -ERR_USAGE);
     catalogue_free(&c);

@@ -59,8 +59,10 @@ const struct message_zh message_zh_table_plan[] = {
     {"cannot plan with * of \"*\": it has no link to others of its kind", "无法用 $1 个“$2”共同运行：它们之间没有互联"},
     {"cannot plan for type * on this machine: a type of GGUF files is needed (*)", "本机不能使用类型 $1：应为 GGUF 文件的类型（#2）"},
     {"cannot plan tuning with this program on \"*\": it computes on CPUs", "不能规划本程序在“$1”上微调：它在 CPU 上计算"},
-    {"cannot plan full tuning with this program: it is planned for adapters (lora, qlora) and for --trainer python",
-     "不能规划本程序的全量微调：只能规划适配器（lora、qlora），或使用 --trainer python"},
+    {"cannot plan full-bf16 with this program: its masters are float32; full, or --trainer python, is needed",
+     "不能规划本程序的 full-bf16：其主权重为 float32；应为 full 或 --trainer python"},
+    {"cannot plan full tuning of * weights with this program: F32, F16 or BF16 is needed",
+     "不能规划本程序对 $1 权重的全量微调：应为 F32、F16 或 BF16"},
     {"cannot plan with * machines for this program: it tunes on one", "不能规划本程序使用 $1 台机器：它只在一台上微调"},
     {"cannot plan with --* alone: --hardware is needed", "不能只给出 --$1，还应给出 --hardware"},
 
