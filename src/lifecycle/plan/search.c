@@ -111,6 +111,7 @@ static bool price(const struct trial *t, const struct plan_system *s, const stru
                                .cards_per_replica = t->cards,
                                .replicas = (int)fmin(c.replicas, 1e9),
                                .quality_class = search_class_of(plan_quality_size(t->model)),
+                               .known = quality_of(q->book, t->model),
                                .monthly_cny = c.monthly,
                                .capex_cny = c.capex,
                                .capacity_s = o->capacity_s,
@@ -229,6 +230,8 @@ static int try_hardware(struct search *s, struct trial *t, struct search_miss *n
 static bool refused_at_once(const struct search_query *q, const struct trial *t, struct search_miss *miss)
 {
     double need = q->goal.prompt_tokens + q->goal.output_tokens;
+    const struct known_quality *k = quality_of(q->book, t->model);
+    if (k && k->accuracy < q->min_accuracy) return !refuse(t, REFUSED_ACCURACY, k->accuracy, 1, miss);
     if (!q->any_licence && !commercial(t->model)) return !refuse(t, REFUSED_LICENCE, 0, 1, miss);
     if (t->model->n_ctx > 0 && need > t->model->n_ctx)
         return !refuse(t, REFUSED_CONTEXT, t->model->n_ctx, need / t->model->n_ctx, miss);
@@ -258,18 +261,27 @@ static int by_cost(const void *a, const void *b)
     return y->quality_class - x->quality_class;
 }
 
-/* In order of cost a point is on the front unless a cheaper one of at least its class answers as fast. */
+/* At least as good: by accuracy where both were evaluated, else by class. */
+static bool as_good(const struct search_point *a, const struct search_point *b)
+{
+    if (a->known && b->known) return a->known->accuracy >= b->known->accuracy;
+    return a->quality_class >= b->quality_class;
+}
+
+static bool is_beaten(const struct search_result *r, size_t i)
+{
+    const struct search_point *p = &r->point[i];
+    for (size_t k = 0; k < i; k++)
+        if (as_good(&r->point[k], p) && p->answer_s >= 0.999 * r->point[k].answer_s) return true;
+    return false;
+}
+
+/* In order of cost a point is on the front unless a cheaper one that is as good answers as fast. */
 static void mark_front(struct search_result *r)
 {
-    double fastest[N_ELEM(class_from)];
-    for (size_t k = 0; k < N_ELEM(fastest); k++) fastest[k] = HUGE_VAL;
     for (size_t i = 0; i < r->n_point; i++) {
-        struct search_point *p = &r->point[i];
-        double best = HUGE_VAL;
-        for (size_t k = (size_t)p->quality_class; k < N_ELEM(fastest); k++) best = fmin(best, fastest[k]);
-        p->on_front = p->answer_s < best * 0.999;
-        r->n_front += p->on_front;
-        fastest[p->quality_class] = fmin(fastest[p->quality_class], p->answer_s);
+        r->point[i].on_front = !is_beaten(r, i);
+        r->n_front += r->point[i].on_front;
     }
 }
 
