@@ -1,12 +1,17 @@
 /* Fuzz target: what the planner reads from others. The first byte chooses: rows of models, hardware or prices as CSV
- * (m, h, p), or a config.json. Rows that were taken are written and read back as the same texts; dimensions that were
- * taken give finite sizes. */
+ * (m, h, p), a trace of requests (t), or a config.json. Rows that were taken are written and read back as the same
+ * texts; dimensions that were taken give finite sizes; requests that were taken are sorted and can be simulated. */
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include "ground/base/mem.h"
 #include "ground/json/json.h"
+#include "lifecycle/plan/arrivals.h"
 #include "lifecycle/plan/memory.h"
 #include "lifecycle/plan/read_model.h"
 #include "lifecycle/plan/sheet.h"
@@ -42,6 +47,30 @@ static void fuzz_rows(const struct row_table *t, const char *text, size_t n)
     arena_deinit(&arena);
 }
 
+static void check_requests(const struct sim_request *r, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (r[i].prompt_tokens < 1 || r[i].output_tokens < 1 || !(r[i].arrival_s >= 0) ||
+            (i > 0 && r[i].arrival_s < r[i - 1].arrival_s))
+            abort();
+}
+
+static void fuzz_trace(const char *text, size_t n)
+{
+    char path[32];
+    struct sim_request *r;
+    struct err e = {0};
+    size_t n_request;
+    int fd = memfd_create("trace", 0);
+    if (fd < 0 || write(fd, text, n) != (ssize_t)n) abort();
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int rc = arrivals_read(path, &r, &n_request, &e);
+    if (rc < 0 && !e.msg[0]) abort();
+    if (rc == 0) check_requests(r, n_request);
+    mem_free(r);
+    close(fd);
+}
+
 static void fuzz_config(const char *text, size_t n)
 {
     struct arena arena;
@@ -66,6 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (data[0] == 'm') fuzz_rows(&row_models, text, n - 1);
     if (data[0] == 'h') fuzz_rows(&row_hardware, text, n - 1);
     if (data[0] == 'p') fuzz_rows(&row_prices, text, n - 1);
+    if (data[0] == 't') fuzz_trace(text, n - 1);
     if (data[0] == '{') fuzz_config((const char *)data, n);
     return 0;
 }

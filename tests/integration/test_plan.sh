@@ -55,6 +55,22 @@ run 0 search --json plan --users 50 --ttft-ms 2000 --prompt-tokens 1000 --output
     'd["feasible"]>500 and 3<=len(d["pareto"])<d["feasible"] and d["points"]==sorted(d["points"],key=lambda p:p["monthly_cny"]) and all(p["ttft_ms"]<=2000 for p in d["points"]) and any("licence" in r["why_not"] for r in d["refused"])'
 run 0 why plan --users 50 --why Llama-3.3-70B --count 1 && shows why 'RTX4090: does not fit by [0-9.]+ GiB' && shows why_slow 'TTFT [0-9.]+ s > 2 s'
 
+run 0 common_name --json plan --hardware 'NVIDIA RTX 4090' --model Qwen/Qwen3-8B --quant AWQ && holds common_name 'd["hardware"]=="RTX4090" and d["model"]=="Qwen3-8B"'
+run 2 unclear_name plan --hardware A100 --model Qwen3-8B && says unclear_name 'A100-40, A100-80, A100-80-PCIe'
+# the company's own evaluation stands for quality
+HOME_EVAL=$WORK/evaluated; printf '{"id":"a","task":"classification","input":"x","expected":"yes"}\n' >"$WORK/ours.jsonl"
+run 0 own_model --json make-model "$WORK/Qwen3-4B-ours.gguf" --arch llama --preset tiny
+run 0 own_eval --json --home "$HOME_EVAL" eval "$WORK/Qwen3-4B-ours.gguf" --cases "$WORK/ours.jsonl" --max-tokens 2 --out "$WORK/own"
+rm "$WORK/Qwen3-4B-ours.gguf" # by its dimensions it is another model
+python3 - "$WORK/own/manifest.json" <<'PY'
+import json, sys
+m = json.load(open(sys.argv[1])); m['metrics'] = {'accuracy': {'value': 0.75, 'low': 0.6, 'high': 0.86}}; m['n'] = 40
+json.dump(m, open(sys.argv[1], 'w'))
+PY
+run 0 own_quality --json --home "$HOME_EVAL" plan --users 5 && holds own_quality 'd["cases"].endswith("ours.jsonl") and all((p["model"]=="Qwen3-4B")==(p["quality"]["basis"]=="eval") for p in d["points"]) and any(p["quality"].get("accuracy")==0.75 for p in d["points"])'
+run 0 own_floor --json --home "$HOME_EVAL" plan --users 5 --min-accuracy 0.8 && holds own_floor 'all(p["model"]!="Qwen3-4B" for p in d["points"]) and any("75.0 %" in r["why_not"] for r in d["refused"])'
+run 0 own_text --home "$HOME_EVAL" plan --users 5 && shows own_text 'Qwen3-4B: 75.0 % \(60.0 .. 86.0, 40 cases\)'
+
 # --- the simulation ---
 SIM="plan simulate --model Qwen3-8B --quant AWQ --hardware RTX4090"
 run 0 sim --json $SIM --arrivals poisson:1 --requests 3000 && holds sim \

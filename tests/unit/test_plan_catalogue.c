@@ -12,6 +12,7 @@
 #include "ground/base/attr.h"
 #include "ground/base/file.h"
 #include "ground/base/mem.h"
+#include "ground/base/str.h"
 #include "lifecycle/plan/age.h"
 #include "lifecycle/plan/catalogue.h"
 #include "lifecycle/plan/memory.h"
@@ -95,6 +96,67 @@ static void note(void *at, const struct shelf_change *change)
     t->n++;
     snprintf(t->last, sizeof t->last, "%s %s %s %s", change->name, change->column ? change->column : "new", change->was,
              change->is);
+}
+
+/* What people write, and the row; a list: it is not clear which. */
+static void hardware_has_common_names(void **state)
+{
+    (void)state;
+    static const char *const name[][2] = {{"RTX4090", "RTX4090"},
+                                          {"4090", "RTX4090"},
+                                          {"rtx 4090", "RTX4090"},
+                                          {"NVIDIA GeForce RTX 4090", "RTX4090"},
+                                          {"4090 24GB", "RTX4090"},
+                                          {"4070", "RTX4070"},
+                                          {"4070 Ti", "RTX4070Ti"},
+                                          {"4070Ti", "RTX4070Ti"},
+                                          {"RTX 3080 Ti", "RTX3080Ti"},
+                                          {"h100", "H100"},
+                                          {"H100-SXM", "H100"},
+                                          {"NVIDIA H100 80GB HBM3", "H100"},
+                                          {"H100 PCIe", "H100-PCIe"},
+                                          {"A100 80G", "A100-80"},
+                                          {"A100-80G", "A100-80"},
+                                          {"A100 40GB", "A100-40"},
+                                          {"A100-PCIe", "A100-80-PCIe"},
+                                          {"A100 80GB SXM", "A100-80"},
+                                          {"910B", "910B"},
+                                          {"Ascend 910B", "910B"},
+                                          {"\xe6\x98\x87\xe8\x85\xbe"
+                                           "910B",
+                                           "910B"},
+                                          {"M2 Ultra", "M2Ultra"},
+                                          {"Mac M4 Max", "M4Max"},
+                                          {"RTX PRO 6000", "PRO6000"},
+                                          {"RTX 6000 Ada", "RTX6000Ada"},
+                                          {"RTX A6000", "A6000"},
+                                          {"13900K", "i9-13900K"},
+                                          {"EPYC 9355", "2xEPYC9355"},
+                                          {"MI300X", "MI300X"},
+                                          {"L40S", "L40S"}};
+    static const char *const unclear[][2] = {{"A100", "A100-40, A100-80, A100-80-PCIe"},
+                                             {"M3 Ultra", "M3Ultra-96, M3Ultra-512"},
+                                             {"RTX 4090 48GB", "RTX4090"}};
+    static const char *const unknown[] = {"L40",  "A10", "910",    "6000", "A800",     "SXM",
+                                          "80GB", "",    "NVIDIA", "--",   "Blackwell"};
+    struct catalogue c;
+    const struct plan_hardware *h;
+    struct err e = {0};
+    if (catalogue_open(&c, NULL, NULL, &e)) fail_msg("%s", e.msg);
+    for (size_t i = 0; i < N_ELEM(name); i++) {
+        if (catalogue_need_hardware(&c, name[i][0], &h, &e)) fail_msg("%s: %s", name[i][0], e.msg);
+        if (!str_eq(h->id, name[i][1])) fail_msg("%s is %s", name[i][0], h->id);
+    }
+    for (size_t i = 0; i < N_ELEM(unclear); i++) {
+        assert_int_equal(catalogue_need_hardware(&c, unclear[i][0], &h, &e), -ERR_NOT_FOUND);
+        if (!strstr(e.msg, unclear[i][1])) fail_msg("%s", e.msg);
+    }
+    for (size_t i = 0; i < N_ELEM(unknown); i++)
+        if (catalogue_need_hardware(&c, unknown[i], &h, &e) != -ERR_NOT_FOUND) fail_msg("%s", unknown[i]);
+    for (size_t i = 0; i < c.n_hardware; i++)
+        if (catalogue_need_hardware(&c, c.hardware[i].name, &h, &e) || h != &c.hardware[i])
+            fail_msg("%s: %s", c.hardware[i].name, e.msg);
+    catalogue_free(&c);
 }
 
 static void rows_are_kept_and_told(void **state)
@@ -184,8 +246,9 @@ static void ages_of_dates(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(predictions_meet_the_gates), cmocka_unit_test(odd_measurements),
-                                       cmocka_unit_test(rows_are_kept_and_told),
-                                       cmocka_unit_test(dimensions_from_configs), cmocka_unit_test(ages_of_dates)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(predictions_meet_the_gates), cmocka_unit_test(odd_measurements),
+        cmocka_unit_test(hardware_has_common_names),  cmocka_unit_test(rows_are_kept_and_told),
+        cmocka_unit_test(dimensions_from_configs),    cmocka_unit_test(ages_of_dates)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,6 +90,47 @@ static const struct search_miss *find_miss(const struct search_result *r, const 
     return NULL;
 }
 
+/* An accuracy counts where both have one: a small model that was evaluated as the better beats the larger one. */
+static void own_evaluations_stand_for_quality(void **state)
+{
+    (void)state;
+    const struct plan_model *small = catalogue_model(&cat, "Qwen3-4B"), *large = catalogue_model(&cat, "Qwen3-14B");
+    struct known_quality known[] = {{.model = small, .accuracy = 0.9}, {.model = large, .accuracy = 0.8}};
+    struct quality_book book = {.of = known, .n = 2};
+    struct search_query q = query();
+    q.book = &book;
+    struct search_result r = search(&q);
+    size_t n_small = 0;
+    for (size_t i = 0; i < r.n_point; i++) {
+        const struct search_point *p = &r.point[i];
+        assert_true((p->known != NULL) == (p->model == small || p->model == large));
+        n_small += p->model == small && p->on_front;
+        for (size_t k = 0; p->model == large && p->on_front && k < i; k++)
+            assert_false(r.point[k].model == small && r.point[k].answer_s < p->answer_s);
+    }
+    assert_true(n_small > 0);
+    search_result_free(&r);
+    q.min_accuracy = 0.85;
+    r = search(&q);
+    assert_non_null(find_miss(&r, "Qwen3-14B", REFUSED_ACCURACY));
+    for (size_t i = 0; i < r.n_point; i++) assert_ptr_not_equal(r.point[i].model, large);
+    search_result_free(&r);
+}
+
+/* By the name of the registry or the file; a longer name is another model. */
+static void evaluated_models_find_their_row(void **state)
+{
+    (void)state;
+    assert_string_equal(quality_row_of(&cat, "support", "/models/SmolLM2-135M-Instruct.Q4_1.gguf")->name,
+                        "SmolLM2-135M");
+    assert_string_equal(quality_row_of(&cat, "qwen2.5-7b", NULL)->name, "Qwen2.5-7B");
+    assert_string_equal(quality_row_of(&cat, "DeepSeek-R1-Distill-Qwen-7B-Q4", NULL)->name,
+                        "DeepSeek-R1-Distill-Qwen-7B");
+    assert_null(quality_row_of(&cat, "support-bot", "/blobs/ab12"));
+    assert_null(quality_row_of(&cat, "xQwen2.5-7B", NULL));
+    assert_null(quality_row_of(&cat, "Qwen2.5-7Bx", NULL));
+}
+
 static void refusals_say_why(void **state)
 {
     (void)state;
@@ -161,7 +202,10 @@ static void nonsense_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(points_keep_their_promise),
-                                       cmocka_unit_test(nobody_beats_the_front), cmocka_unit_test(refusals_say_why),
+                                       cmocka_unit_test(nobody_beats_the_front),
+                                       cmocka_unit_test(own_evaluations_stand_for_quality),
+                                       cmocka_unit_test(evaluated_models_find_their_row),
+                                       cmocka_unit_test(refusals_say_why),
                                        cmocka_unit_test(one_model_tells_all_of_its_refusals),
                                        cmocka_unit_test(nonsense_is_refused)};
     return cmocka_run_group_tests(tests, open_catalogue, close_catalogue);

@@ -35,7 +35,9 @@ static double step(const void *arg, const struct plan_step *p)
 
 static struct sim_setup setup_of(const struct machine *m, int max_running)
 {
-    return (struct sim_setup){.server = {step, m, 0, max_running, 2048, 0}, .replicas = 1, .seed = 1};
+    return (struct sim_setup){.server = {.step_s = step, .arg = m, .max_running = max_running, .chunk_tokens = 2048},
+                              .replicas = 1,
+                              .seed = 1};
 }
 
 static struct sim_result run(const struct sim_setup *s, const struct sim_request *r, size_t n)
@@ -54,7 +56,7 @@ static struct sim_request *exponential(size_t n, double rate, double mean_tokens
     for (size_t i = 0; i < n; i++) {
         now += -log(1 - rng_unit(7, 1, i)) / rate;
         double tokens = ceil(-log(1 - rng_unit(7, 2, i)) * mean_tokens);
-        r[i] = (struct sim_request){now, 1, tokens < 1 ? 1 : (int)tokens};
+        r[i] = (struct sim_request){now, 1, tokens < 1 ? 1 : (int)tokens, 0};
     }
     return r;
 }
@@ -63,7 +65,7 @@ static void one_request_takes_what_its_steps_take(void **state)
 {
     (void)state;
     const struct machine m = {0.01, 0.001, 1e-6, 1e-4};
-    struct sim_request r = {5, 3000, 101};
+    struct sim_request r = {5, 3000, 101, 0};
     struct sim_setup s = setup_of(&m, 8);
     s.server.first_token_s = 0.04;
     struct sim_result o = run(&s, &r, 1);
@@ -73,6 +75,27 @@ static void one_request_takes_what_its_steps_take(void **state)
     assert_near(o.total_s.max, o.ttft_s.max + 100 * o.tpot_s.p50, 1e-9);
     assert_int_equal(o.steps, 102);
     assert_near(o.busy, 1, 1e-9);
+}
+
+/* A long prompt comes while an answer is written: 0.1 s a step are 80 tokens of it, and the one with a cached beginning
+ * computes the rest alone. */
+static void prompts_keep_the_step_budget(void **state)
+{
+    (void)state;
+    const struct machine m = {0.02, 0, 0, 1e-3};
+    struct sim_request r[] = {{.prompt_tokens = 1, .output_tokens = 1000},
+                              {.arrival_s = 0.021, .prompt_tokens = 1000, .output_tokens = 2, .cached_tokens = 200}};
+    struct sim_setup s = setup_of(&m, 8);
+    assert_near(run(&s, r, 2).ttft_s.max, 0.82, 1e-9);
+    s.server.step_budget_s = 0.1;
+    assert_near(run(&s, r, 2).ttft_s.max, 10 * 0.1, 1e-9);
+    s.server.step_budget_s = 0.01; /* twice the step without prompts */
+    assert_near(run(&s, r, 2).ttft_s.max, 40 * 0.04, 1e-9);
+    r[1].cached_tokens = 1000;
+    struct sim_result out;
+    struct err e;
+    assert_int_equal(simulate(&s, r, 2, &out, &e), -ERR_INPUT);
+    assert_non_null(strstr(e.msg, "cached"));
 }
 
 static void one_place_is_mm1(void **state)
@@ -296,6 +319,7 @@ static void the_heap_gives_the_least(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(one_request_takes_what_its_steps_take),
+                                       cmocka_unit_test(prompts_keep_the_step_budget),
                                        cmocka_unit_test(one_place_is_mm1),
                                        cmocka_unit_test(a_batch_of_constant_steps_is_mmc),
                                        cmocka_unit_test(steps_as_long_as_the_batch_share_a_processor),

@@ -36,6 +36,30 @@ static int check_options(const struct engine_options *o, const struct model_para
     return 0;
 }
 
+/* Pages of layers with a window: for every sequence and one pass of logits what their windows span and the block that
+ * grows, for a step its prompt tokens, and an eighth of the cache for prefixes that come again. */
+static int near_wanted(const struct engine *g, int n_page)
+{
+    int span = model_near_span(g->model);
+    int64_t n = (int64_t)(g->max_batch + 1) * (span / DEV_PAGE + 3) + (g->chunk_tok + g->max_batch) / DEV_PAGE + 2;
+    n += n_page / 8;
+    return span > 0 && n < n_page ? (int)n : 0;
+}
+
+/* Pages whose cache takes at most so many bytes. */
+static uint64_t pages_within(const struct engine *g, int n_page, uint64_t bytes)
+{
+    int low = 0; /* fits */
+    for (int high = n_page; low < high;) {
+        int mid = low + (high - low + 1) / 2;
+        if (model_kv_bytes(g->model, mid, near_wanted(g, mid)) <= bytes)
+            low = mid;
+        else
+            high = mid - 1;
+    }
+    return (uint64_t)low;
+}
+
 /* Limits of the engine; a pool of pages smaller than one context shortens the context. */
 static void set_limits(struct engine *g, const struct engine_options *o, const struct model_params *p, int *n_page)
 {
@@ -46,6 +70,8 @@ static void set_limits(struct engine *g, const struct engine_options *o, const s
     g->n_vocab = p->n_vocab;
     int per_sequence = (g->n_ctx + DEV_PAGE - 1) / DEV_PAGE;
     *n_page = o->n_page ? o->n_page : per_sequence * g->max_batch;
+    if (!o->n_page && o->max_kv_bytes) *n_page = (int)pages_within(g, *n_page, o->max_kv_bytes);
+    if (!o->n_page && *n_page < per_sequence) *n_page = per_sequence;
     if (*n_page < per_sequence) g->n_ctx = *n_page * DEV_PAGE;
 }
 
@@ -75,30 +101,6 @@ static uint64_t step_bytes(const struct engine *g)
     return model_reserve_bytes(g->model, n_tok) + ((uint64_t)g->max_batch + 1) * (uint64_t)g->n_vocab * sizeof(float);
 }
 
-/* Pages of layers with a window: for every sequence and one pass of logits what their windows span and the block that
- * grows, for a step its prompt tokens, and an eighth of the cache for prefixes that come again. */
-static int near_wanted(const struct engine *g, int n_page)
-{
-    int span = model_near_span(g->model);
-    int64_t n = (int64_t)(g->max_batch + 1) * (span / DEV_PAGE + 3) + (g->chunk_tok + g->max_batch) / DEV_PAGE + 2;
-    n += n_page / 8;
-    return span > 0 && n < n_page ? (int)n : 0;
-}
-
-/* Pages whose cache takes at most so many bytes. */
-static uint64_t pages_within(const struct engine *g, int n_page, uint64_t bytes)
-{
-    int low = 0; /* fits */
-    for (int high = n_page; low < high;) {
-        int mid = low + (high - low + 1) / 2;
-        if (model_kv_bytes(g->model, mid, near_wanted(g, mid)) <= bytes)
-            low = mid;
-        else
-            high = mid - 1;
-    }
-    return (uint64_t)low;
-}
-
 /* What the advice leaves free: what a process holds differs by a few large pages from one run to the next. */
 enum { SPARE_BYTES = 4 << 20 };
 
@@ -111,7 +113,7 @@ static int check_memory(const struct engine *g, const struct engine_options *o, 
     if (need <= free_bytes) return 0;
     char what[128], advice[128];
     uint64_t taken = step + SPARE_BYTES, pages = free_bytes > taken ? pages_within(g, n_page, free_bytes - taken) : 0;
-    uint64_t fits = (o->n_page ? pages : pages / (uint64_t)g->max_batch) * DEV_PAGE;
+    uint64_t fits = (o->n_page || o->max_kv_bytes ? pages : pages / (uint64_t)g->max_batch) * DEV_PAGE;
     snprintf(what, sizeof(what), "cannot hold the keys and values of %d tokens", n_page * DEV_PAGE);
     if (fits)
         snprintf(advice, sizeof(advice), "a context of %llu tokens fits", (unsigned long long)fits);

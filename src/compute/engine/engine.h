@@ -22,6 +22,9 @@ struct engine_options {
     int n_ctx;     /* longest sequence, prompt + answer; 0: the model's training context, at most 8192 */
     int max_batch; /* sequences a step, >= 1 */
     int n_page;    /* KV pages of DEV_PAGE tokens; 0: enough for max_batch sequences of n_ctx */
+    /* with n_page 0: no more pages than these bytes hold (layers with a window kept as they are: for the window), but
+     * one context; 0: no limit */
+    uint64_t max_kv_bytes;
     int chunk_tok; /* most prompt tokens of a step; 0: 512 */
     bool prefix_cache;
 };

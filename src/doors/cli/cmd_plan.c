@@ -33,6 +33,8 @@ const struct param plan_params[] = {
     {"why", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "MODEL",
      "search: every hardware and type that was refused for this model, and why",
      "搜索：列出该模型被排除的每种硬件与类型及原因"},
+    {"min_accuracy", PARAM_FLOAT, 0, NULL, 0, 1, NULL, "0", "X",
+     "search: leave out models that you evaluated below this accuracy", "搜索：略去自有评测准确率低于此值的模型"},
     {"any_licence", PARAM_BOOL, 0, NULL, 0, 0, NULL, "false", NULL, "search: licences that forbid commercial use, too",
      "搜索：包括不允许商用的许可证"},
     PLAN_COST_PARAMS};

@@ -1,8 +1,10 @@
 /* plan tune: memory and time that tuning a model takes, before it is begun. */
+#include <math.h>
 #include <stdio.h>
 
 #include "doors/cli/catalog_params.h"
 #include "doors/cli/cli.h"
+#include "doors/cli/plan_machine.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/sys/machine.h"
@@ -103,23 +105,41 @@ static int ask(const struct cli *c, const struct param_set *args, struct asked *
     return rc;
 }
 
-static double seconds(const struct asked *a, const struct param_set *args)
+/* This machine as a row of hardware: what its cores compute and read now. */
+static int measure_here(const struct cli *c, struct plan_hardware *out, struct err *e)
 {
-    if (!a->hardware || !param_is_set(args, "tokens")) return 0;
-    return plan_training_s(a->model, &a->training, a->hardware, param_float(args, "tokens"));
+    struct plan_floors f;
+    int rc = plan_measure_floors(c, &f, e);
+    if (rc == 0)
+        *out =
+            (struct plan_hardware){.fp32_tflops = fmax(f.fp32_gflops, f.bf16_gflops) / 1e3, .read_gb_s = f.read_gb_s};
+    return rc;
+}
+
+/* 0 where no tokens are given. */
+static int find_seconds(const struct cli *c, const struct asked *a, const struct param_set *args, double *out,
+                        struct err *e)
+{
+    struct plan_hardware here;
+    *out = 0;
+    if (!param_is_set(args, "tokens")) return 0;
+    int rc = a->hardware ? 0 : measure_here(c, &here, e);
+    if (rc == 0)
+        *out = plan_training_s(a->model, &a->training, a->hardware ? a->hardware : &here, param_float(args, "tokens"));
+    return rc;
 }
 
 static void show(const struct cli *c, const struct asked *a, const struct plan_training_memory *m, double time_s)
 {
     bool fits = m->total_bytes <= a->usable_bytes;
     if (c->json) {
-        cli_print_json(json_pack("{s:s,s:b,s:{s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f},s:f,s:o}", "model", a->model->name,
-                                 "fits", fits, "memory", "weights_bytes", m->weights_bytes, "gradient_bytes",
-                                 m->gradient_bytes, "optimizer_bytes", m->optimizer_bytes, "adapter_bytes",
-                                 m->adapter_bytes, "activation_bytes", m->activation_bytes, "logits_bytes",
-                                 m->logits_bytes, "framework_bytes", m->framework_bytes, "total_bytes", m->total_bytes,
-                                 "usable_bytes", a->usable_bytes, "adapter_params", m->adapter_params, "seconds",
-                                 time_s > 0 ? json_real(time_s) : json_null()));
+        cli_print_json(json_pack(
+            "{s:s,s:b,s:{s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f},s:f,s:o}", "model", a->model->name, "fits", fits,
+            "memory", "weights_bytes", m->weights_bytes, "gradient_bytes", m->gradient_bytes, "optimizer_bytes",
+            m->optimizer_bytes, "adapter_bytes", m->adapter_bytes, "copies_bytes", m->copies_bytes, "activation_bytes",
+            m->activation_bytes, "logits_bytes", m->logits_bytes, "framework_bytes", m->framework_bytes, "total_bytes",
+            m->total_bytes, "usable_bytes", a->usable_bytes, "adapter_params", m->adapter_params, "seconds",
+            time_s > 0 ? json_real(time_s) : json_null()));
         return;
     }
     const struct {
@@ -129,6 +149,7 @@ static void show(const struct cli *c, const struct asked *a, const struct plan_t
                 {"gradients", "梯度", m->gradient_bytes},
                 {"optimizer", "优化器", m->optimizer_bytes},
                 {"adapter with optimizer", "适配器及其优化器", m->adapter_bytes},
+                {"copies for checkpoints", "检查点副本", m->copies_bytes},
                 {"activations", "激活值", m->activation_bytes},
                 {"logits", "输出层", m->logits_bytes},
                 {"program", "程序与框架", m->framework_bytes},
@@ -141,8 +162,11 @@ static void show(const struct cli *c, const struct asked *a, const struct plan_t
     printf(cli_text(c, "%s: %.1f GB are usable\n", "%s：可用 %.1f GB\n"),
            fits ? cli_text(c, "fits", "放得下") : cli_text(c, "does not fit", "放不下"), a->usable_bytes * 1e-9);
     if (time_s > 0)
-        printf(cli_text(c, "about %.1f hours (0.35 to 0.45 of nominal arithmetic)\n",
-                        "约 %.1f 小时（按标称算力的 0.35 至 0.45）\n"),
+        printf(a->training.trainer == PLAN_TRAINER_TAILOR
+                   ? cli_text(c, "about %.1f hours (0.35 of the arithmetic, as a run here reached)\n",
+                              "约 %.1f 小时（按算力的 0.35，为实测一次所达到）\n")
+                   : cli_text(c, "about %.1f hours (0.35 to 0.45 of nominal arithmetic)\n",
+                              "约 %.1f 小时（按标称算力的 0.35 至 0.45）\n"),
                time_s / 3600);
 }
 
@@ -150,10 +174,12 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
 {
     struct asked a = {0};
     struct plan_training_memory m;
+    double time_s = 0;
     arena_init(&a.arena, 1 << 20);
     int rc = ask(c, args, &a, e);
     if (rc == 0) rc = plan_training_of(a.model, &a.training, &m, e);
-    if (rc == 0) show(c, &a, &m, seconds(&a, args));
+    if (rc == 0) rc = find_seconds(c, &a, args, &time_s, e);
+    if (rc == 0) show(c, &a, &m, time_s);
     catalogue_free(&a.catalogue);
     arena_deinit(&a.arena);
     return rc;

@@ -78,12 +78,8 @@ static int make_engine(const struct hall *h, struct stand *s, struct err *e)
     const struct model_params *p = model_params(s->model.model);
     int trained = p->n_ctx_train > 1 ? p->n_ctx_train : 8192;
     opt.n_ctx = param_is_set(h->args, "ctx") ? (int)param_int(h->args, "ctx") : trained < 8192 ? trained : 8192;
-    uint64_t per_context = ((uint64_t)opt.n_ctx + DEV_PAGE - 1) / DEV_PAGE;
     uint64_t half = dev_memory_free(h->dev) / 2;
-    uint64_t affordable = (half < KV_MAX_BYTES ? half : KV_MAX_BYTES) / model_kv_page_bytes(s->model.model);
-    uint64_t n_page = per_context * (uint64_t)opt.max_batch;
-    n_page = n_page > affordable ? affordable : n_page;
-    opt.n_page = (int)(n_page > per_context ? n_page : per_context);
+    opt.max_kv_bytes = half < KV_MAX_BYTES ? half : KV_MAX_BYTES;
     return engine_new(&s->engine, s->model.model, s->model.tok, &opt, e);
 }
 

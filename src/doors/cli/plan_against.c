@@ -25,13 +25,14 @@ struct asked {
     struct drive *drive;
     double start_s, first_s;
     struct buf line; /* of the stream, not yet complete */
-    int prompt, output;
+    int prompt, output, cached;
 };
 
 struct drive {
     struct http_client *client;
     const char *url; /* of chat completions */
     size_t n, started, done;
+    uint64_t seed;       /* of the words: a server keeps beginnings that it has seen */
     struct asked *first; /* in flight */
     char model[256];     /* that the server names first */
     int prompt_tokens, max_tokens;
@@ -55,12 +56,12 @@ static void forget(struct asked *a)
 
 /* --- a request --- */
 
-static int add_words(struct buf *out, size_t request, int n)
+static int add_words(struct buf *out, uint64_t seed, size_t request, int n)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
     int rc = 0;
     for (int i = 0; rc == 0 && i < n; i++) {
-        uint64_t r = rng_u64(11, request, (uint64_t)i);
+        uint64_t r = rng_u64(seed, request, (uint64_t)i);
         rc = buf_printf(out, "%s%c%c%c", i ? " " : "", letters[r % 26], letters[r / 26 % 26], letters[r / 676 % 26]);
     }
     return rc;
@@ -71,7 +72,7 @@ static int compose(const struct drive *d, struct buf *body)
     struct buf words;
     int n = (int)fmax(1, round(d->prompt_tokens * d->words_a_token));
     buf_init(&words, 1 << 24);
-    int rc = add_words(&words, d->started, n);
+    int rc = add_words(&words, d->seed, d->started, n);
     json_t *o = rc ? NULL
                    : json_pack("{s:s,s:[{s:s,s:s}],s:i,s:b,s:f,s:{s:b}}", "model", d->model, "messages", "role", "user",
                                "content", words.data, "max_tokens", d->max_tokens, "stream", 1, "temperature", 0.0,
@@ -93,6 +94,8 @@ static void take_event(struct asked *a, const char *text, size_t n)
     if (json_is_object(usage)) {
         a->prompt = (int)json_integer_value(json_object_get(usage, "prompt_tokens"));
         a->output = (int)json_integer_value(json_object_get(usage, "completion_tokens"));
+        const json_t *details = json_object_get(usage, "prompt_tokens_details");
+        a->cached = (int)json_integer_value(json_object_get(details, "cached_tokens"));
     }
     json_decref(o);
 }
@@ -119,6 +122,7 @@ static void count(struct drive *d, const struct asked *a)
     d->sum.total_s += end - a->start_s;
     d->sum.prompt_tokens += a->prompt;
     d->sum.output_tokens += a->output;
+    d->sum.cached_tokens += a->cached;
     if (a->output > 1) {
         d->sum.tpot_s += (end - a->first_s) / (a->output - 1);
         d->n_tpot++;
@@ -229,6 +233,7 @@ static void divide(struct drive *d, struct load_times *out)
                                .total_s = d->sum.total_s / n,
                                .prompt_tokens = d->sum.prompt_tokens / n,
                                .output_tokens = d->sum.output_tokens / n,
+                               .cached_tokens = d->sum.cached_tokens / n,
                                .n = d->sum.n};
 }
 
@@ -277,7 +282,10 @@ int load_server(const char *url, int users, size_t n, int prompt_tokens, int max
                 struct err *e)
 {
     struct buf chat, models;
-    struct drive d = {.prompt_tokens = prompt_tokens, .max_tokens = max_tokens, .words_a_token = 1 / TOKENS_A_WORD};
+    struct drive d = {.seed = (uint64_t)clock_unix_ms(),
+                      .prompt_tokens = prompt_tokens,
+                      .max_tokens = max_tokens,
+                      .words_a_token = 1 / TOKENS_A_WORD};
     buf_init(&chat, 4096);
     buf_init(&models, 4096);
     int rc = join_url(&chat, url, "chat/completions", e);
@@ -295,18 +303,26 @@ int load_simulated(const struct sim_setup *setup, int users, const struct load_t
 {
     struct sim_setup s = *setup;
     struct sim_result r;
-    size_t n = 50 * (size_t)users;
+    size_t n = seen->n;
     struct sim_request *list = mem_alloc(n * sizeof *list);
+    int prompt = (int)fmax(1, round(seen->prompt_tokens)), cached = (int)round(seen->cached_tokens);
     for (size_t i = 0; i < n; i++)
-        list[i] = (struct sim_request){.prompt_tokens = (int)fmax(1, round(seen->prompt_tokens)),
-                                       .output_tokens = (int)fmax(1, round(seen->output_tokens))};
+        list[i] = (struct sim_request){.prompt_tokens = prompt,
+                                       .output_tokens = (int)fmax(1, round(seen->output_tokens)),
+                                       .cached_tokens = cached < prompt ? cached : prompt - 1};
     s.users = users;
     s.think_s = 0;
+    s.apart_s = s.server.first_token_s; /* the server takes one after the other */
     s.warmup_share = 0;
     int rc = simulate(&s, list, n, &r, e);
     if (rc == 0)
-        *out = (struct load_times){r.ttft_s.mean,       r.tpot_s.mean,       r.total_s.mean,
-                                   seen->prompt_tokens, seen->output_tokens, n};
+        *out = (struct load_times){.ttft_s = r.ttft_s.mean,
+                                   .tpot_s = r.tpot_s.mean,
+                                   .total_s = r.total_s.mean,
+                                   .prompt_tokens = seen->prompt_tokens,
+                                   .output_tokens = seen->output_tokens,
+                                   .cached_tokens = seen->cached_tokens,
+                                   .n = n};
     mem_free(list);
     return rc;
 }

@@ -9,6 +9,7 @@
 struct load_times {
     double ttft_s, tpot_s, total_s;
     double prompt_tokens, output_tokens; /* means, as the server counts them */
+    double cached_tokens;                /* of the prompt, that it did not compute (what all chats begin with) */
     size_t n;
 };
 /* n requests by so many users in turn to URL/v1/chat/completions, streamed; prompts differ from the first word on, so

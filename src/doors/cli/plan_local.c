@@ -68,7 +68,7 @@ static int measure_model(struct plan *p, const struct param_set *args, struct er
         struct plan_system s;
         plan_system_local(&s, &m->model, m->quant, &p->floors, NULL, 0);
         plan_system_use(&s, &m->work);
-        plan_calibrate(&s, m->n_prompt, m->prefill_tok_s, m->context, m->decode_tok_s, &p->shares);
+        plan_calibrate(&s, &m->time, &p->shares);
     }
     return rc;
 }
@@ -138,10 +138,10 @@ static struct assumed assumed_speed(const struct plan *p)
 {
     const struct plan_measured *m = &p->measured;
     struct plan_system s;
-    struct plan_step step = {.n_seq = 1, .mean_context = m->context};
+    struct plan_step step = {.n_seq = 1, .mean_context = m->time.context};
     plan_system_local(&s, &m->model, m->quant, &p->floors, NULL, 0);
     plan_system_use(&s, &m->work);
-    return (struct assumed){m->n_prompt / plan_prefill_s(&s, m->n_prompt), 1 / plan_step_s(&s, &step)};
+    return (struct assumed){m->time.n_prompt / plan_prefill_s(&s, m->time.n_prompt), 1 / plan_step_s(&s, &step)};
 }
 
 /* How far the prediction without measurement was off, as fractions: the only error known here. */
@@ -149,28 +149,30 @@ static json_t *error_json(const struct plan *p)
 {
     if (!p->shares.measured) return json_null();
     struct assumed a = assumed_speed(p);
-    return json_pack("{s:f,s:f,s:s}", "prefill", a.prefill_tok_s / p->measured.prefill_tok_s - 1, "decode",
-                     a.decode_tok_s / p->measured.decode_tok_s - 1, "of",
+    return json_pack("{s:f,s:f,s:s}", "prefill", a.prefill_tok_s / p->measured.time.prefill_tok_s - 1, "decode",
+                     a.decode_tok_s / p->measured.time.decode_tok_s - 1, "of",
                      "the prediction by assumed shares, against the model measured here");
 }
 
 static json_t *measured_json(const struct plan *p)
 {
     const struct plan_measured *m = &p->measured;
+    const struct plan_timing *t = &m->time;
     if (!p->shares.measured) return json_null();
-    return json_pack("{s:s,s:s,s:i,s:f,s:i,s:f,s:I,s:I}", "model", m->model.name, "quant", m->quant->name, "n_prompt",
-                     m->n_prompt, "prefill_tok_s", m->prefill_tok_s, "context", m->context, "decode_tok_s",
-                     m->decode_tok_s, "file_bytes", (json_int_t)m->file_bytes, "weights_bytes",
-                     (json_int_t)m->weights_bytes);
+    return json_pack("{s:s,s:s,s:i,s:f,s:i,s:f,s:i,s:f,s:I,s:I}", "model", m->model.name, "quant", m->quant->name,
+                     "n_prompt", (int)t->n_prompt, "prefill_tok_s", t->prefill_tok_s, "context", (int)t->context,
+                     "decode_tok_s", t->decode_tok_s, "batch", (int)t->batch, "batch_decode_tok_s", t->batch_tok_s,
+                     "file_bytes", (json_int_t)m->file_bytes, "weights_bytes", (json_int_t)m->weights_bytes);
 }
 
 static json_t *common_json(const struct plan *p)
 {
     const struct plan_stack *assumed = plan_stack_of(PLAN_STACK_TAILOR);
     bool measured = p->shares.measured;
-    return json_pack("{s:o,s:{s:f,s:f,s:s},s:o,s:o,s:n,s:n,s:n}", "machine", floors_json(p), "shares", "decode",
+    return json_pack("{s:o,s:{s:f,s:f,s:f,s:s},s:o,s:o,s:n,s:n,s:n}", "machine", floors_json(p), "shares", "decode",
                      measured ? p->shares.decode : assumed->read_share, "prefill",
-                     measured ? p->shares.prefill : assumed->prefill_share, "source", measured ? "measured" : "assumed",
+                     measured ? p->shares.prefill : assumed->prefill_share, "batch",
+                     measured ? p->shares.batch : assumed->decode_share, "source", measured ? "measured" : "assumed",
                      "measured", measured_json(p), "calibration", error_json(p), "cost", "api", "decision");
 }
 
@@ -231,7 +233,7 @@ static void print_measured(const struct plan *p)
                     "刚才实测：预填充 %.0f 词元/秒，解码 %.1f 词元/秒\n"
                     "未实测时的预测：预填充 %.0f 词元/秒，解码 %.1f 词元/秒\n"
                     "上限利用率：预填充 %.0f%%，解码 %.0f%%；上表据此计算\n"),
-           m->prefill_tok_s, m->decode_tok_s, a.prefill_tok_s, a.decode_tok_s, 100 * p->shares.prefill,
+           m->time.prefill_tok_s, m->time.decode_tok_s, a.prefill_tok_s, a.decode_tok_s, 100 * p->shares.prefill,
            100 * p->shares.decode);
 }
 

@@ -11,7 +11,7 @@
 #include "ground/base/mem.h"
 #include "lifecycle/plan/read_model.h"
 
-enum { PROMPT = 256, ANSWER = 32, CONTEXT = 128, REPEAT = 3 };
+enum { PROMPT = 256, ANSWER = 32, CONTEXT = 64, BATCH = 6, REPEAT = 3 };
 
 int plan_measure_floors(const struct cli *c, struct plan_floors *out, struct err *e)
 {
@@ -45,25 +45,49 @@ static int main_type(const struct model_file *f, const struct plan_quant **out, 
                           model_file_path(f), name, plan_quant_names());
 }
 
+/* Lengths of the measurements; tiny models get what their context allows. */
+struct lengths {
+    int prompt, context, answer;
+};
+
+static struct lengths lengths_for(int trained)
+{
+    struct lengths n = {PROMPT, CONTEXT, ANSWER};
+    if (trained > 1 && trained < PROMPT + ANSWER + 8) n = (struct lengths){trained / 2, trained / 4, trained / 4};
+    n.context = n.context > 0 ? n.context : 1;
+    n.answer = n.answer > 1 ? n.answer : 2;
+    return n;
+}
+
+/* A few sequences together where there is memory for them: what one more of them adds to a step. */
+static int start_engine(struct cli_engine *x, const struct lengths *n, int *batch, struct err *e)
+{
+    struct engine_options opt = {.n_ctx = n->prompt + n->answer + 8, .max_batch = BATCH};
+    struct err none;
+    opt.n_page = BATCH * ((n->context + n->answer) / DEV_PAGE + 1);
+    *batch = BATCH;
+    if (opt.n_page * DEV_PAGE >= opt.n_ctx && cli_engine_start(x, &opt, &none) == 0) return 0;
+    opt.max_batch = *batch = 1;
+    opt.n_page = 0;
+    return cli_engine_start(x, &opt, e);
+}
+
 static int time_model(struct cli_engine *x, struct plan_measured *m, struct err *e)
 {
-    struct engine_options opt = {.n_ctx = PROMPT + ANSWER + 8, .max_batch = 1};
-    int trained = model_params(x->model.model)->n_ctx_train;
-    m->n_prompt = PROMPT;
-    m->context = CONTEXT;
-    if (trained > 1 && trained < opt.n_ctx) { /* tiny models */
-        opt.n_ctx = trained;
-        m->n_prompt = trained / 2;
-        m->context = trained / 4 > 0 ? trained / 4 : 1;
-    }
-    int n_vocab = model_params(x->model.model)->n_vocab,
-        n_answer = opt.n_ctx - m->context < ANSWER ? opt.n_ctx - m->context : ANSWER;
-    int rc = cli_engine_start(x, &opt, e);
-    if (rc == 0) rc = bench_prefill(x->engine, n_vocab, m->n_prompt, REPEAT, cli_interrupted, &m->prefill_tok_s, e);
+    const struct model *model = x->model.model;
+    struct lengths n = lengths_for(model_params(model)->n_ctx_train);
+    struct plan_timing *t = &m->time;
+    int batch, n_vocab = model_params(model)->n_vocab;
+    t->n_prompt = n.prompt;
+    t->context = n.context;
+    int rc = start_engine(x, &n, &batch, e);
+    if (rc == 0) rc = bench_prefill(x->engine, n_vocab, n.prompt, REPEAT, cli_interrupted, &t->prefill_tok_s, e);
     if (rc == 0)
-        rc = bench_decode(x->engine, x->model.model, 1, m->context, n_answer, REPEAT, cli_interrupted, &m->decode_tok_s,
-                          NULL, e);
-    return rc;
+        rc = bench_decode(x->engine, model, 1, n.context, n.answer, REPEAT, cli_interrupted, &t->decode_tok_s, NULL, e);
+    if (rc || batch < 2) return rc;
+    t->batch = batch;
+    return bench_decode(x->engine, model, batch, n.context, n.answer / 2, REPEAT, cli_interrupted, &t->batch_tok_s,
+                        NULL, e);
 }
 
 static int read_model(const struct cli_engine *x, const char *name, struct plan_measured *m, struct err *e)

@@ -16,8 +16,7 @@ struct plan_measured {
     const struct plan_quant *quant; /* the type of most of its weights */
     struct plan_work work;
     uint64_t file_bytes, weights_bytes; /* on disk; packed in memory */
-    int n_prompt, context;              /* of the two measurements */
-    double prefill_tok_s, decode_tok_s; /* 0 when nothing was timed */
+    struct plan_timing time;            /* all 0 when nothing was timed */
 };
 /* Open a model (a path or a registry name), read what it takes, and time it when timed. */
 int plan_measure_model(const struct cli *c, const char *name, bool timed, struct plan_measured *out,

@@ -7,7 +7,8 @@
  *   {"type":"table","columns":[{"text","right":bool},...],"rows":[[text,...],...],"caption"}
  *   {"type":"intervals","rows":[{"label","value","low","high"},...],"min","max","mark","unit"}   values are fractions,
  *    shown times 100 with the unit behind them (" %"), and with a sign where min is below 0
- *   {"type":"lines","series":[{"label","points":[[x,y],...]},...],"x","y"}
+ *   {"type":"lines","series":[{"label","points":[[x,y],...]},...],"x","y","marks"}   marks (may be
+ *    left out): [{"x" or "y","label"},...], dashed lines with a name, drawn where they are within the plot
  *   {"type":"matrix","rows":[label,...],"columns":[label,...],"counts":[[n,...],...],"row_title","column_title"}
  *   {"type":"details","summary","open":bool,"blocks":[...]}
  * All texts are untrusted and come out as text: the HTML is one file without scripts and without outside requests. */

@@ -174,14 +174,34 @@ static int ln_series(struct buf *out, const struct range *r, const json_t *serie
     return rc ? rc : text_at(out, x + 20, 15, "start", "", block_str(series, "label"));
 }
 
+/* A place on one axis with its name: {"x" or "y", "label"}; what lies outside is not drawn. Names of places along x
+ * stand one below the other, since they may be close. */
+static int ln_mark(struct buf *out, const struct range *r, const json_t *mark, size_t idx)
+{
+    const json_t *at_x = json_object_get(mark, "x"), *at_y = json_object_get(mark, "y");
+    double v = block_num(at_x ? at_x : at_y), low = at_x ? r->x0 : r->y0, high = at_x ? r->x1 : r->y1;
+    const char *label = block_str(mark, "label");
+    if (!(v >= low && v <= high)) return 0;
+    double x = at_x ? ln_x(r, v) : LN_LEFT, x_end = at_x ? x : LN_WIDTH - LN_RIGHT;
+    double y = at_x ? LN_TOP : ln_y(r, v), y_end = at_x ? LN_HEIGHT - LN_BOTTOM : y;
+    int rc =
+        buf_printf(out, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", x, x_end, y, y_end);
+    if (rc) return rc;
+    if (!at_x) return text_at(out, x + 4, y - 4, "start", "dim", label);
+    bool left = x > LN_WIDTH / 2.0;
+    return text_at(out, left ? x - 4 : x + 4, LN_TOP + 12 + 14 * (double)(idx % 8), left ? "end" : "start", "dim",
+                   label);
+}
+
 int svg_lines(const json_t *block, struct buf *out)
 {
-    const json_t *series = block_list(block, "series");
+    const json_t *series = block_list(block, "series"), *marks = block_list(block, "marks");
     struct range r = find_range(series);
     int rc = buf_printf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\">", LN_WIDTH, LN_HEIGHT);
     if (rc == 0) rc = ln_axes(out, &r);
     for (size_t i = 0; rc == 0 && i < json_array_size(series); i++)
         rc = ln_series(out, &r, json_array_get(series, i), i);
+    for (size_t i = 0; rc == 0 && i < json_array_size(marks); i++) rc = ln_mark(out, &r, json_array_get(marks, i), i);
     if (rc == 0) rc = text_at(out, LN_WIDTH - LN_RIGHT, LN_HEIGHT - 8, "end", "dim", block_str(block, "x"));
     if (rc == 0) rc = text_at(out, LN_WIDTH - LN_RIGHT, 15, "end", "dim", block_str(block, "y"));
     return rc ? rc : buf_add_str(out, "</svg>\n");

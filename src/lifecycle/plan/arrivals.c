@@ -195,7 +195,7 @@ int arrivals_read(const char *path, struct sim_request **out, size_t *n, struct 
 {
     static const char *const name[] = {"arrival_s", "prompt_tokens", "output_tokens"};
     struct csv_reader r;
-    struct sim_request one;
+    struct sim_request one = {0};
     size_t room = 0;
     int column[3];
     *out = NULL;

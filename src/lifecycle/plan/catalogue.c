@@ -10,6 +10,7 @@
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "lifecycle/plan/catalogue_data.h"
+#include "lifecycle/plan/hardware_name.h"
 #include "lifecycle/plan/sheet.h"
 
 enum { MAX_TEXT_BYTES = 64 * 1024 * 1024, N_TABLE = 3 };
@@ -106,6 +107,8 @@ const struct plan_model *catalogue_model(const struct catalogue *c, const char *
 {
     for (size_t i = 0; i < c->n_model; i++)
         if (strcasecmp(c->model[i].name, name) == 0) return &c->model[i];
+    for (size_t i = 0; i < c->n_model; i++)
+        if (c->model[i].hf_id[0] && strcasecmp(c->model[i].hf_id, name) == 0) return &c->model[i];
     return NULL;
 }
 
@@ -164,8 +167,20 @@ int catalogue_need_model(const struct catalogue *c, const char *name, const stru
     return *out ? 0 : unknown("model", name, nearest(name, model_name, c, c->n_model), "models", e);
 }
 
+static int not_clear(const char *name, const struct hardware_matches *m, struct err *e)
+{
+    char list[200] = "";
+    for (size_t i = 0, len = 0; i < m->n && len < sizeof list; i++)
+        len += (size_t)snprintf(list + len, sizeof list - len, "%s%s", i ? ", " : "", m->listed[i]->id);
+    return err_set(e, ERR_NOT_FOUND, name, "cannot tell which hardware \"%s\" is: it may be one of %s", name, list);
+}
+
 int catalogue_need_hardware(const struct catalogue *c, const char *id, const struct plan_hardware **out, struct err *e)
 {
-    *out = catalogue_hardware(c, id);
-    return *out ? 0 : unknown("hardware", id, nearest(id, hardware_id, c, c->n_hardware), "hardware", e);
+    struct hardware_matches m;
+    hardware_match(c, id, &m);
+    *out = m.one;
+    if (m.one) return 0;
+    if (m.n > 0) return not_clear(id, &m, e);
+    return unknown("hardware", id, nearest(id, hardware_id, c, c->n_hardware), "hardware", e);
 }

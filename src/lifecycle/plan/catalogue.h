@@ -20,12 +20,12 @@ struct catalogue {
  * a failure catalogue_free. */
 int catalogue_open(struct catalogue *c, const char *home, const char *given, struct err *e) MUST_CHECK;
 void catalogue_free(struct catalogue *c);
-/* By name, case ignored; NULL when absent. */
+/* By name (of models the one at Hugging Face, too), case ignored; NULL when absent. */
 const struct plan_model *catalogue_model(const struct catalogue *c, const char *name);
 const struct plan_hardware *catalogue_hardware(const struct catalogue *c, const char *id);
 /* The newest price of a provider's model (provider NULL: any); NULL when absent. */
 const struct plan_price *catalogue_price(const struct catalogue *c, const char *provider, const char *model);
-/* The same, with an error that offers the nearest names. */
+/* The same, of hardware also by what people call it (hardware_name.h), with an error that offers the nearest names. */
 int catalogue_need_model(const struct catalogue *c, const char *name, const struct plan_model **out,
                          struct err *e) MUST_CHECK;
 int catalogue_need_hardware(const struct catalogue *c, const char *id, const struct plan_hardware **out,

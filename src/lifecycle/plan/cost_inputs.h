@@ -12,8 +12,8 @@
 
 /* id, key, unit, low, expected, high, smallest, largest, English, Chinese, source */
 #define COST_INPUTS(X)                                                                                                 \
-    X(CALLS, calls_month_band, "calls", 0, 0, 0, 0, 1e15, "calls a month, as low,expected,high",                       \
-      "每月调用次数：低,预期,高", "assumption: half to twice the expected volume")                                     \
+    X(CALLS, calls_month_band, "calls", 0, 0, 0, 0, 1e15, "calls a month, uncertain", "每月调用次数（不确定范围）",    \
+      "assumption: half to twice the expected volume")                                                                 \
     X(CARD_PRICE, card_price, "CNY", 0, 0, 0, 0, 1e9, "price of one card, Mac or CPU board", "单卡（或整机）价格",     \
       "catalogue of hardware, prices of 2026")                                                                         \
     X(HOST_PRICE, host_price, "CNY", 0, 0, 0, 0, 1e9, "price of a server without its cards", "服务器（不含显卡）价格", \
@@ -50,7 +50,8 @@
     X(GAP_DAYS, gap_days, "days", 10, 30, 90, 0, 1e5,                                                                  \
       "work to close the gap in quality to a frontier model (prompts, tuning, tests), once",                           \
       "弥补与顶尖模型效果差距的工作（提示工程、微调、测试），一次性", "assumption")                                    \
-    X(GAP_UPKEEP, gap_upkeep, "days", 0, 1, 3, 0, 31, "the same, every month", "同上，每月", "assumption")             \
+    X(GAP_UPKEEP, gap_upkeep, "days", 0, 1, 3, 0, 31, "work that keeps the gap in quality closed, every month",        \
+      "使效果差距不再拉大的工作，每月", "assumption")                                                                  \
     X(RENT, rent, "USD/h", 0, 0, 0, 0, 1e6, "cloud rent of one card an hour", "单卡云租金（每小时）",                  \
       "catalogue of hardware")                                                                                         \
     X(RENT_HOURS, rent_hours, "h", 730, 730, 730, 0, 744, "hours a month that cards are rented", "每月租用小时数",     \

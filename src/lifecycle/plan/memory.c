@@ -50,10 +50,26 @@ static double worst_weights(const struct plan_system *s)
     return (layers * worst_share(s) + ends) / s->layout.tp;
 }
 
+static double kv_bytes(const struct plan_system *s, double n_seq, double n_tok)
+{
+    if (s->stack.id == PLAN_STACK_TAILOR)
+        return plan_kv_tailor_bytes(s->model, n_seq, n_tok, s->layout.kv_bits, s->stack.batched_tokens);
+    return n_seq * plan_kv_bytes(s->model, n_tok, s->layout.kv_bits, &s->layout);
+}
+
+/* What the first sequences take for windows is less for each further one, so the last answer is looked for: bytes never
+ * shrink with more sequences. */
 static double sequences(const struct plan_system *s, double room, double n_tok)
 {
-    double one = plan_kv_bytes(s->model, n_tok, s->layout.kv_bits, &s->layout);
-    return room > 0 && one > 0 ? floor(room / one) : 0;
+    double one = kv_bytes(s, 1, n_tok), low = 0;
+    if (!(room > 0 && one > 0)) return 0;
+    double high = floor(room / plan_kv_sequence_bytes(s->model, 1, s->layout.kv_bits)) + 1;
+    if (s->stack.id != PLAN_STACK_TAILOR) return floor(room / one);
+    while (high - low > 1) {
+        double mid = floor((low + high) / 2);
+        *(kv_bytes(s, mid, n_tok) <= room ? &low : &high) = mid;
+    }
+    return low;
 }
 
 void plan_memory_of(const struct plan_system *s, const struct plan_load *l, struct plan_memory *out)
@@ -64,7 +80,7 @@ void plan_memory_of(const struct plan_system *s, const struct plan_load *l, stru
     double framework = tailor ? s->stack.framework_bytes : fmax(s->stack.framework_bytes - work, CONTEXT_BYTES);
     *out = (struct plan_memory){
         .weights_bytes = s->weight_bytes,
-        .kv_bytes = l->users * plan_kv_bytes(s->model, n_tok, s->layout.kv_bits, &s->layout),
+        .kv_bytes = kv_bytes(s, l->users, n_tok),
         .workspace_bytes = cards * work,
         .framework_bytes = cards * framework,
         .usable_card_bytes = s->memory_bytes * s->stack.memory_share,

@@ -32,6 +32,10 @@ double plan_kv_sequence_bytes(const struct plan_model *m, double n_tok, double k
 /* Bytes that are kept for it, over all cards: the same in pages of 16 tokens and the state of linear layers; with MLA
  * or fewer key-value heads than cards more than once (layout NULL: one card). */
 double plan_kv_bytes(const struct plan_model *m, double n_tok, double kv_bits, const struct plan_layout *layout);
+/* The same for n sequences of equal length under this program: layers of full attention keep all pages, layers with a
+ * window what their windows span, a pass's prompts, and an eighth of the pages for prefixes that come again
+ * (near_wanted in engine.c). */
+double plan_kv_tailor_bytes(const struct plan_model *m, double n_seq, double n_tok, double kv_bits, double pass_tokens);
 /* False when the formulas do not cover the model's cache (compressed caches): the numbers above are then a bound. */
 bool plan_kv_known(const struct plan_model *m);
 

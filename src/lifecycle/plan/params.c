@@ -7,6 +7,7 @@
 /* Bits of Q6_K and, where the width does not fill its blocks of 256, of what takes its place (Q8_0). */
 #define Q6_K_BITS 6.5625
 #define Q8_0_BITS 8.5
+#define PAGE      16.0 /* tokens; caches are kept in pages */
 
 /* Matrices of one layer's attention. */
 static double attention_params(const struct plan_model *m)
@@ -92,8 +93,18 @@ static double copies(const struct plan_model *m, const struct plan_layout *layou
     return m->kv_lora ? layout->tp : fmax(1, (double)layout->tp / m->n_kv_head);
 }
 
+double plan_kv_tailor_bytes(const struct plan_model *m, double n_seq, double n_tok, double kv_bits, double pass_tokens)
+{
+    double share = (kv_bits > 0 ? kv_bits : 16) / 16, pages = n_seq * ceil(n_tok / PAGE), full, window;
+    if (m->kv_lora || !m->n_layer_window) return n_seq * plan_kv_bytes(m, n_tok, kv_bits, NULL);
+    double near = (n_seq + 1) * (floor(m->window / PAGE) + 3) + floor((pass_tokens + n_seq) / PAGE) + 2;
+    near += floor(pages / 8);
+    token_bytes(m, &full, &window);
+    return PAGE * share * (full * pages + window * fmin(pages, near)) + n_seq * m->linear_state_bytes;
+}
+
 double plan_kv_bytes(const struct plan_model *m, double n_tok, double kv_bits, const struct plan_layout *layout)
 {
-    double paged = ceil(n_tok / 16) * 16; /* caches are kept in pages of 16 tokens */
+    double paged = ceil(n_tok / PAGE) * PAGE;
     return (plan_kv_sequence_bytes(m, paged, kv_bits) + m->linear_state_bytes) * copies(m, layout);
 }

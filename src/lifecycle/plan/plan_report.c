@@ -5,11 +5,13 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/table/csv.h"
 
-enum { PLOT_POINTS = 60, TABLE_APIS = 12 };
+enum { PLOT_REACH = 100, PLOT_POINTS = 60, TABLE_APIS = 12 };
 
 #define say(r, en, zh) ((r)->lang == LANG_ZH ? (zh) : (en))
 
@@ -23,6 +25,29 @@ static json_t *text_of(const char *fmt, ...)
     va_end(ap);
     str_cut_utf8(text);
     return json_string(text);
+}
+
+/* "1,710,000": as people write it, to so many figures; borrowed from out. */
+static const char *grouped(double v, int figures, char out[32])
+{
+    char digits[24];
+    double unit = pow(10, fmax(0, floor(log10(fmax(fabs(v), 1))) + 1 - figures));
+    size_t n = (size_t)snprintf(digits, sizeof digits, "%.0f", fmin(1e15, round(fabs(v) / unit) * unit)), len = 0;
+    if (v < 0) out[len++] = '-';
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0 && (n - i) % 3 == 0) out[len++] = ',';
+        out[len++] = digits[i];
+    }
+    out[len] = '\0';
+    return out;
+}
+enum { EXACT = 15 };
+
+/* A number of a table: grouped from 1,000 on, to four figures below. */
+static json_t *value(double v)
+{
+    char text[32];
+    return fabs(v) >= 1000 ? json_string(grouped(v, EXACT, text)) : text_of("%.4g", v);
 }
 
 static void add(json_t *blocks, json_t *block)
@@ -73,8 +98,8 @@ static void add_choice(const struct plan_report *r, json_t *blocks)
                 "得分：私有化 %.3g，API %.3g，混合 %.3g；在 %.0f%% 的随机取值中结论相同"),
             d->score[0], d->score[1], d->score[2], 100 * v->confidence);
     }
-    const char *carries = v->fits ? say(r, "The hardware carries the demand.", "该硬件能够承载需求。")
-                                  : say(r, "The hardware does not carry the demand.", "该硬件无法承载需求。");
+    const char *carries = v->fits ? say(r, "the hardware carries the demand", "该硬件能够承载需求")
+                                  : say(r, "the hardware does not carry the demand", "该硬件无法承载需求");
     add(blocks, json_pack("{s:s,s:s,s:s,s:s,s:o}", "type", "verdict", "state", v->fits ? "PASS" : "FAIL", "label",
                           choice_text(r, d->choice), "title", carries, "text", json_string(text)));
 }
@@ -90,28 +115,29 @@ static void add_facts(const struct plan_report *r, json_t *blocks)
     const struct plan_system *s = r->asked->system;
     const struct cost_private *p = &v->cost;
     json_t *rows = json_array();
+    char a[32], b[32];
     fact(rows, say(r, "model", "模型"), text_of("%s %s", s->model->name, s->quant->name));
     fact(rows, say(r, "hardware", "硬件"),
          text_of(say(r, "%.0f x %s in %.0f servers, %.0f replicas", "%.0f x %s，%.0f 台服务器，%.0f 个副本"), p->cards,
                  s->hardware ? s->hardware->name : say(r, "this machine", "本机"), p->hosts, p->replicas));
     fact(rows, say(r, "demand", "需求"),
-         text_of(say(r, "%.0f calls a month, %.3g a second at the peak, %.0f conversations at a time",
-                     "每月 %.0f 次调用，高峰每秒 %.3g 次，同时 %.0f 个对话"),
-                 v->in[COST_CALLS].mid, v->demand.peak_s, v->demand.users));
+         text_of(say(r, "%s calls a month, %.3g a second at the peak, %.0f conversations at a time",
+                     "每月 %s 次调用，高峰每秒 %.3g 次，同时 %.0f 个对话"),
+                 grouped(v->in[COST_CALLS].mid, EXACT, a), v->demand.peak_s, v->demand.users));
     if (v->priced) {
-        fact(rows, say(r, "private, a month", "私有化，每月"), text_of("%.0f CNY", p->monthly));
+        fact(rows, say(r, "private, a month", "私有化，每月"), text_of("%s CNY", grouped(p->monthly, EXACT, a)));
         fact(rows, say(r, "purchase; three years in all", "采购；三年总成本"),
-             text_of("%.0f; %.0f CNY", p->capex, p->tco));
+             text_of("%s CNY; %s CNY", grouped(p->capex, EXACT, a), grouped(p->tco, EXACT, b)));
         fact(rows, say(r, "a call; a million tokens", "每次调用；每百万词元"),
-             text_of("%.4f; %.2f CNY", p->per_call, p->per_mtok));
+             text_of("%.4f CNY; %.2f CNY", p->per_call, p->per_mtok));
     }
     if (v->api)
         fact(rows, say(r, "the same by API, a month", "同样调用的 API 费用，每月"),
-             text_of("%.0f CNY (%s %s)", v->api_monthly, v->api->provider, v->api->model));
+             text_of("%s CNY (%s %s)", grouped(v->api_monthly, EXACT, a), v->api->provider, v->api->model));
     if (v->api && v->priced)
         fact(rows, say(r, "hybrid, a month", "混合方案，每月"),
-             text_of(say(r, "%.0f CNY with %.0f %% of the calls sent to the API", "%.0f CNY，%.0f%% 的调用转给 API"),
-                     v->hybrid_monthly, 100 * v->in[COST_ROUTED].mid));
+             text_of(say(r, "%s CNY with %.0f %% of the calls sent to the API", "%s CNY，%.0f%% 的调用转给 API"),
+                     grouped(v->hybrid_monthly, EXACT, a), 100 * v->in[COST_ROUTED].mid));
     add(blocks, json_pack("{s:s,s:o}", "type", "facts", "rows", rows));
 }
 
@@ -127,19 +153,32 @@ static void point(json_t *list, double x, double y)
     if (isfinite(x) && isfinite(y)) (void)json_array_append_new(list, json_pack("[f,f]", x, y));
 }
 
-/* Private cost with replicas that grow with the calls, the API's, the hybrid's; up to twice the demand or the
- * break-even, whichever is more within ten times the demand. */
+/* A place on an axis of a plot ("x" or "y"); what is not finite is left out. */
+static void mark(json_t *list, const char *axis, double at, const char *label)
+{
+    if (isfinite(at)) (void)json_array_append_new(list, json_pack("{s:f,s:s}", axis, at, "label", label));
+}
+
+/* Private cost with replicas that grow with the calls, the API's, the hybrid's; up to twice the demand, the
+ * capacity or break-even, whichever is more within a hundred times the demand. */
 static void add_volume_plot(const struct plan_report *r, json_t *blocks)
 {
     const struct plan_verdict *v = r->verdict;
     struct cost_setup s = v->setup;
     double x[N_COST], calls = v->in[COST_CALLS].mid, top = 2 * calls;
     json_t *own = json_array(), *api = json_array(), *hybrid = json_array();
-    char note[300];
+    char note[300], a[32], b[32];
     cost_expected(v->in, x);
     s.fixed_replicas = 0;
-    if (v->break_even.grown_calls > 0) top = fmin(fmax(top, 1.2 * v->break_even.grown_calls), 10 * calls);
-    for (int i = 1; i <= PLOT_POINTS; i++) {
+    json_t *marks = json_array();
+    double most = v->cost.capacity_calls_month, even = v->break_even.calls_month;
+    if (v->break_even.grown_calls > 0) top = fmin(fmax(top, 1.2 * v->break_even.grown_calls), PLOT_REACH * calls);
+    if (1.1 * most < PLOT_REACH * calls) top = fmax(top, 1.1 * most);
+    if (v->break_even.within_capacity && 1.1 * even < PLOT_REACH * calls) top = fmax(top, 1.1 * even);
+    mark(marks, "x", calls / 1e3, say(r, "your calls", "您的调用量"));
+    mark(marks, "x", v->break_even.within_capacity ? even / 1e3 : HUGE_VAL, say(r, "break-even", "盈亏平衡点"));
+    mark(marks, "x", most / 1e3, say(r, "capacity", "容量上限"));
+    for (int i = 0; i <= PLOT_POINTS; i++) {
         struct cost_private p, front;
         x[COST_CALLS] = top * i / PLOT_POINTS;
         cost_private(&s, x, &p);
@@ -149,21 +188,22 @@ static void add_volume_plot(const struct plan_report *r, json_t *blocks)
     }
     heading(blocks, say(r, "Cost against volume", "成本与调用量"));
     add(blocks,
-        json_pack("{s:s,s:[o,o,o],s:s,s:s}", "type", "lines", "series", series(choice_text(r, CHOICE_PRIVATE), own),
-                  series(choice_text(r, CHOICE_API), api), series(choice_text(r, CHOICE_HYBRID), hybrid), "x",
-                  say(r, "thousand calls a month", "千次调用/月"), "y", say(r, "thousand CNY a month", "千元/月")));
+        json_pack("{s:s,s:o,s:[o,o,o],s:s,s:s}", "type", "lines", "marks", marks, "series",
+                  series(choice_text(r, CHOICE_PRIVATE), own), series(choice_text(r, CHOICE_API), api),
+                  series(choice_text(r, CHOICE_HYBRID), hybrid), "x", say(r, "thousand calls a month", "千次调用/月"),
+                  "y", say(r, "thousand CNY a month", "千元/月")));
     if (v->break_even.within_capacity)
         snprintf(note, sizeof note,
-                 say(r, "Break-even at %.3g calls a month; these machines answer up to %.3g.",
-                     "盈亏平衡点为每月 %.3g 次；这些机器每月最多应答 %.3g 次。"),
-                 v->break_even.calls_month, v->cost.capacity_calls_month);
+                 say(r, "Break-even at %s calls a month; these machines answer up to %s.",
+                     "盈亏平衡点为每月 %s 次；这些机器每月最多应答 %s 次。"),
+                 grouped(even, 3, a), grouped(most, 3, b));
     else
         snprintf(note, sizeof note,
                  say(r,
-                     "Never: before it is cheaper than the API, the volume is beyond what these machines answer (%.3g "
+                     "Never: before it is cheaper than the API, the volume is beyond what these machines answer (%s "
                      "calls a month).",
-                     "永不：在比 API 便宜之前，调用量已超出这些机器的能力（每月 %.3g 次）。"),
-                 v->cost.capacity_calls_month);
+                     "永不：在比 API 便宜之前，调用量已超出这些机器的能力（每月 %s 次）。"),
+                 grouped(most, 3, a));
     paragraph(blocks, note);
 }
 
@@ -196,7 +236,8 @@ static void add_latency_plot(const struct plan_report *r, json_t *blocks)
 {
     const struct plan_case *k = r->asked;
     double room = fmax(1, r->verdict->offer.room), top = fmin(room, fmax(8, 2 * r->verdict->offer.running));
-    json_t *ttft = json_array(), *tpot = json_array();
+    json_t *ttft = json_array(), *tpot = json_array(), *first = json_array(), *further = json_array();
+    const char *planned = say(r, "planned for at most", "规划上限"), *target = say(r, "target", "目标");
     for (int i = 0; i <= PLOT_POINTS; i++) {
         struct plan_point p;
         double n = 1 + (top - 1) * i / PLOT_POINTS;
@@ -204,11 +245,15 @@ static void add_latency_plot(const struct plan_report *r, json_t *blocks)
         point(ttft, n, 1e3 * p.ttft_s);
         point(tpot, n, 1e3 * p.tpot_s);
     }
+    mark(first, "x", r->verdict->offer.running, planned);
+    mark(further, "x", r->verdict->offer.running, planned);
+    mark(first, "y", 1e3 * k->goal.ttft_s, target);
+    mark(further, "y", 1e3 * k->goal.tpot_s, target);
     heading(blocks, say(r, "Latency against users of one replica", "单个副本的延迟与用户数"));
-    add(blocks, json_pack("{s:s,s:[o],s:s,s:s}", "type", "lines", "series",
+    add(blocks, json_pack("{s:s,s:o,s:[o],s:s,s:s}", "type", "lines", "marks", first, "series",
                           series(say(r, "first token (TTFT)", "首词元（TTFT）"), ttft), "x",
                           say(r, "conversations at a time", "同时对话数"), "y", "ms"));
-    add(blocks, json_pack("{s:s,s:[o],s:s,s:s}", "type", "lines", "series",
+    add(blocks, json_pack("{s:s,s:o,s:[o],s:s,s:s}", "type", "lines", "marks", further, "series",
                           series(say(r, "between tokens (TPOT)", "词元间隔（TPOT）"), tpot), "x",
                           say(r, "conversations at a time", "同时对话数"), "y", "ms"));
 }
@@ -223,39 +268,73 @@ static void add_costs(const struct plan_report *r, json_t *blocks)
         "written off", "rent", "power", "maintenance", "engineers", "compliance", "closing the gap in quality"};
     json_t *rows = json_array();
     for (int i = 0; i < N_COST_PART; i++)
-        (void)json_array_append_new(
-            rows, json_pack("[s,o]", say(r, en[i], zh[i]), text_of("%.0f", r->verdict->cost.part[i])));
+        (void)json_array_append_new(rows,
+                                    json_pack("[s,o]", say(r, en[i], zh[i]), value(round(r->verdict->cost.part[i]))));
     (void)json_array_append_new(rows,
-                                json_pack("[s,o]", say(r, "all", "合计"), text_of("%.0f", r->verdict->cost.monthly)));
+                                json_pack("[s,o]", say(r, "all", "合计"), value(round(r->verdict->cost.monthly))));
     heading(blocks, say(r, "Cost of an installation of your own", "自建成本"));
     add(blocks,
         json_pack("{s:s,s:o,s:o}", "type", "table", "columns", columns(r, head, N_ELEM(head), 2), "rows", rows));
 }
 
+struct api_row {
+    const struct plan_price *price;
+    double monthly;
+    struct cost_break_even even;
+};
+
+static int by_monthly(const void *a, const void *b)
+{
+    const struct api_row *x = a, *y = b;
+    return (x->monthly > y->monthly) - (x->monthly < y->monthly);
+}
+
+/* The newest price of every model, cheapest first; mem_free. */
+static struct api_row *api_rows(const struct plan_report *r, size_t *n)
+{
+    const struct catalogue *c = r->asked->catalogue;
+    struct api_row *list = mem_alloc((c->n_price + 1) * sizeof *list);
+    *n = 0;
+    for (size_t i = 0; i < c->n_price; i++) {
+        struct api_row *x = &list[*n];
+        double call;
+        x->price = &c->price[i];
+        if (catalogue_price(c, x->price->provider, x->price->model) != x->price) continue;
+        plan_price_cost(r->verdict, x->price, &x->monthly, &call, &x->even);
+        (*n)++;
+    }
+    qsort(list, *n, sizeof *list, by_monthly);
+    return list;
+}
+
+static json_t *api_row(const struct plan_report *r, const struct api_row *x)
+{
+    char monthly[32], even[32];
+    return json_pack(
+        "[o,s,s,s]", text_of("%s %s%s", x->price->provider, x->price->model, x->price == r->verdict->api ? " *" : ""),
+        grouped(x->monthly, EXACT, monthly),
+        x->even.within_capacity ? grouped(x->even.calls_month, 3, even) : say(r, "never", "永不"), x->price->date);
+}
+
+/* Some from the cheapest to the dearest, and the one that is compared with. */
 static void add_apis(const struct plan_report *r, json_t *blocks)
 {
     static const char *const head[][2] = {{"provider and model", "提供商与模型"},
                                           {"CNY a month", "元/月"},
                                           {"your own is cheaper from (calls a month)", "自建更便宜的起点（次/月）"},
                                           {"price of", "价格日期"}};
-    const struct catalogue *c = r->asked->catalogue;
     json_t *rows = json_array();
-    size_t step = c->n_price / TABLE_APIS + 1;
-    for (size_t i = 0; i < c->n_price; i++) {
-        const struct plan_price *p = &c->price[i];
-        double monthly, call;
-        struct cost_break_even b;
-        if (p != r->verdict->api && (i % step || catalogue_price(c, p->provider, p->model) != p)) continue;
-        plan_price_cost(r->verdict, p, &monthly, &call, &b);
-        (void)json_array_append_new(
-            rows, json_pack("[o,o,o,s]", text_of("%s %s%s", p->provider, p->model, p == r->verdict->api ? " *" : ""),
-                            text_of("%.0f", monthly),
-                            b.within_capacity ? text_of("%.3g", b.calls_month) : json_string(say(r, "never", "永不")),
-                            p->date));
-    }
+    size_t n;
+    struct api_row *list = api_rows(r, &n);
+    size_t step = n / TABLE_APIS + 1;
+    for (size_t i = 0; i < n; i++)
+        if (i % step == 0 || i + 1 == n || list[i].price == r->verdict->api)
+            (void)json_array_append_new(rows, api_row(r, &list[i]));
+    mem_free(list);
     heading(blocks, say(r, "The same calls by API", "同样的调用使用 API"));
     add(blocks, json_pack("{s:s,s:o,s:o,s:s}", "type", "table", "columns", columns(r, head, N_ELEM(head), 6), "rows",
-                          rows, "caption", say(r, "* compared with", "* 为比较对象")));
+                          rows, "caption",
+                          say(r, "a selection, cheapest first; * compared with", "部分列出，由低到高；* 为比较对象")));
 }
 
 static void add_rules(const struct plan_report *r, json_t *blocks)
@@ -288,10 +367,10 @@ static void add_sensitivity(const struct plan_report *r, json_t *blocks)
     int n = cost_tornado(&r->verdict->setup, r->verdict->in, w);
     for (int i = 0; i < n; i++) {
         const struct cost_input_info *x = &cost_input_info[w[i].input];
-        (void)json_array_append_new(
-            rows, json_pack("[s,o,o,o,o,s]", say(r, x->en, x->zh), text_of("%.4g", r->verdict->in[w[i].input].low),
-                            text_of("%.4g", r->verdict->in[w[i].input].high), text_of("%.0f", w[i].at_low),
-                            text_of("%.0f", w[i].at_high), w[i].flips ? say(r, "yes", "是") : ""));
+        (void)json_array_append_new(rows, json_pack("[s,o,o,o,o,s]", say(r, x->en, x->zh),
+                                                    value(r->verdict->in[w[i].input].low),
+                                                    value(r->verdict->in[w[i].input].high), value(round(w[i].at_low)),
+                                                    value(round(w[i].at_high)), w[i].flips ? say(r, "yes", "是") : ""));
     }
     heading(blocks, say(r, "What moves the result", "敏感性"));
     add(blocks,
@@ -307,8 +386,7 @@ static void add_inputs(const struct plan_report *r, json_t *blocks)
         const struct cost_input_info *x = &cost_input_info[i];
         const struct cost_band *b = &r->verdict->in[i];
         (void)json_array_append_new(rows, json_pack("[o,o,o,o,s,s]", text_of("%s: %s", x->key, say(r, x->en, x->zh)),
-                                                    text_of("%.4g", b->low), text_of("%.4g", b->mid),
-                                                    text_of("%.4g", b->high), x->unit,
+                                                    value(b->low), value(b->mid), value(b->high), x->unit,
                                                     r->asked->set[i] ? say(r, "given", "给定") : x->source));
     }
     add(inner,

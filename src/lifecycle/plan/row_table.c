@@ -9,34 +9,18 @@
 #include "ground/base/str.h"
 #include "lifecycle/plan/age.h"
 
-#define TEXT(column, member)                                 \
-    {                                                        \
-        column, ROW_TEXT, false, 0, 0, offsetof(ROW, member) \
-    }
-#define NAME(column, member)                                \
-    {                                                       \
-        column, ROW_TEXT, true, 0, 0, offsetof(ROW, member) \
-    }
-#define NUM(column, member, max)                                 \
-    {                                                            \
-        column, ROW_NUMBER, false, 0, max, offsetof(ROW, member) \
-    }
-#define NEED(column, member, max)                                  \
-    {                                                              \
-        column, ROW_NUMBER, true, 1e-6, max, offsetof(ROW, member) \
-    }
-#define DIM(column, member, max)                               \
-    {                                                          \
-        column, ROW_COUNT, true, 1, max, offsetof(ROW, member) \
-    }
-#define CNT(column, member, max)                                \
+/* A column of the row that ROW names: kind, whether it must be there, and its range. */
+#define FIELD(column, member, kind, required, min, max)         \
     {                                                           \
-        column, ROW_COUNT, false, 0, max, offsetof(ROW, member) \
+        column, kind, required, min, max, offsetof(ROW, member) \
     }
-#define FLAG(column, member)                                 \
-    {                                                        \
-        column, ROW_FLAG, false, 0, 1, offsetof(ROW, member) \
-    }
+#define TEXT(column, member)      FIELD(column, member, ROW_TEXT, false, 0, 0)
+#define NAME(column, member)      FIELD(column, member, ROW_TEXT, true, 0, 0)
+#define NUM(column, member, max)  FIELD(column, member, ROW_NUMBER, false, 0, max)
+#define NEED(column, member, max) FIELD(column, member, ROW_NUMBER, true, 1e-6, max)
+#define DIM(column, member, max)  FIELD(column, member, ROW_COUNT, true, 1, max)
+#define CNT(column, member, max)  FIELD(column, member, ROW_COUNT, false, 0, max)
+#define FLAG(column, member)      FIELD(column, member, ROW_FLAG, false, 0, 1)
 
 enum { MAX_WIDTH = 1000000 };
 

@@ -111,6 +111,7 @@ static bool price(const struct trial *t, const struct plan_system *s, const stru
                                .cards_per_replica = t->cards,
                                .replicas = (int)fmin(c.replicas, 1e9),
                                .quality_class = search_class_of(plan_quality_size(t->model)),
+                               .known = quality_of(q->book, t->model),
                                .monthly_cny = c.monthly,
                                .capex_cny = c.capex,
                                .capacity_s = o->capacity_s,
@@ -140,6 +141,7 @@ static bool try_point(const struct trial *t, struct search_point *p, struct sear
 
 struct search {
     const struct search_query *q;
+    const struct plan_hardware *only; /* NULL: all */
     struct search_result *out;
     size_t room, miss_room;
 };
@@ -215,7 +217,7 @@ static int try_hardware(struct search *s, struct trial *t, struct search_miss *n
     const struct catalogue *c = s->q->catalogue;
     for (size_t h = 0; h < c->n_hardware; h++) {
         t->hardware = &c->hardware[h];
-        if (s->q->hardware && strcasecmp(s->q->hardware, t->hardware->id) != 0) continue;
+        if (s->only && s->only != t->hardware) continue;
         for (int k = 0; (t->quant = plan_quant_at(k)); k++) {
             int rc = usual(s->q, t->hardware, t->quant) ? try_counts(s, t, nearest, e) : 0;
             if (rc) return rc;
@@ -228,6 +230,8 @@ static int try_hardware(struct search *s, struct trial *t, struct search_miss *n
 static bool refused_at_once(const struct search_query *q, const struct trial *t, struct search_miss *miss)
 {
     double need = q->goal.prompt_tokens + q->goal.output_tokens;
+    const struct known_quality *k = quality_of(q->book, t->model);
+    if (k && k->accuracy < q->min_accuracy) return !refuse(t, REFUSED_ACCURACY, k->accuracy, 1, miss);
     if (!q->any_licence && !commercial(t->model)) return !refuse(t, REFUSED_LICENCE, 0, 1, miss);
     if (t->model->n_ctx > 0 && need > t->model->n_ctx)
         return !refuse(t, REFUSED_CONTEXT, t->model->n_ctx, need / t->model->n_ctx, miss);
@@ -257,24 +261,32 @@ static int by_cost(const void *a, const void *b)
     return y->quality_class - x->quality_class;
 }
 
-/* In order of cost a point is on the front unless a cheaper one of at least its class answers as fast. */
+/* At least as good: by accuracy where both were evaluated, else by class. */
+static bool as_good(const struct search_point *a, const struct search_point *b)
+{
+    if (a->known && b->known) return a->known->accuracy >= b->known->accuracy;
+    return a->quality_class >= b->quality_class;
+}
+
+static bool is_beaten(const struct search_result *r, size_t i)
+{
+    const struct search_point *p = &r->point[i];
+    for (size_t k = 0; k < i; k++)
+        if (as_good(&r->point[k], p) && p->answer_s >= 0.999 * r->point[k].answer_s) return true;
+    return false;
+}
+
+/* In order of cost a point is on the front unless a cheaper one that is as good answers as fast. */
 static void mark_front(struct search_result *r)
 {
-    double fastest[N_ELEM(class_from)];
-    for (size_t k = 0; k < N_ELEM(fastest); k++) fastest[k] = HUGE_VAL;
     for (size_t i = 0; i < r->n_point; i++) {
-        struct search_point *p = &r->point[i];
-        double best = HUGE_VAL;
-        for (size_t k = (size_t)p->quality_class; k < N_ELEM(fastest); k++) best = fmin(best, fastest[k]);
-        p->on_front = p->answer_s < best * 0.999;
-        r->n_front += p->on_front;
-        fastest[p->quality_class] = fmin(fastest[p->quality_class], p->answer_s);
+        r->point[i].on_front = !is_beaten(r, i);
+        r->n_front += r->point[i].on_front;
     }
 }
 
-static int check(const struct search_query *q, struct err *e)
+static int check(const struct search_query *q, const struct plan_hardware **only, struct err *e)
 {
-    const struct plan_hardware *h;
     struct demand d = q->demand;
     struct demand_result r;
     d.prompt_tokens = q->goal.prompt_tokens;
@@ -282,7 +294,7 @@ static int check(const struct search_query *q, struct err *e)
     const struct plan_model *m;
     int rc = demand_resolve(&d, 1, &r, e);
     if (rc == 0 && q->why) rc = catalogue_need_model(q->catalogue, q->why, &m, e);
-    if (rc == 0 && q->hardware) rc = catalogue_need_hardware(q->catalogue, q->hardware, &h, e);
+    if (rc == 0 && q->hardware) rc = catalogue_need_hardware(q->catalogue, q->hardware, only, e);
     if (rc == 0 && q->quant && !plan_quant_find(q->quant))
         rc = err_set(e, ERR_USAGE, "quant", "cannot plan for type \"%s\": known are %s", q->quant, plan_quant_names());
     return rc;
@@ -292,7 +304,7 @@ int search_run(const struct search_query *q, struct search_result *out, struct e
 {
     struct search s = {.q = q, .out = out};
     *out = (struct search_result){0};
-    int rc = check(q, e);
+    int rc = check(q, &s.only, e);
     for (size_t i = 0; rc == 0 && i < q->catalogue->n_model; i++) rc = try_model(&s, &q->catalogue->model[i], e);
     if (rc) return rc;
     if (out->n_point) qsort(out->point, out->n_point, sizeof *out->point, by_cost);

@@ -7,7 +7,7 @@
 #include "ground/base/mem.h"
 
 /* A page is filled to the half on average; runs are cut so that the context in their middle stands for all of it. */
-enum { HALF_PAGE = 8, MAX_RUN = 256 };
+enum { PAGE = 16, HALF_PAGE = PAGE / 2, MAX_RUN = 256 };
 
 void replica_init(struct sim_replica *r)
 {
@@ -118,8 +118,8 @@ static void admit(struct sim_work *w, struct sim_replica *r, double now)
         struct sim_state *x = &w->state[i];
         if (x->admitted_s < 0) x->admitted_s = now;
         x->admission = w->admissions++;
-        x->to_prefill = x->prompt + x->generated;
-        x->prefilled = 0;
+        x->to_prefill = x->prompt + x->generated - x->cached;
+        x->prefilled = x->cached;
         r->kv += room_needed(x);
         append(w->state, &r->prefill_first, &r->prefill_last, i);
         r->n_prefill++;
@@ -157,6 +157,22 @@ static double start_run(struct sim_replica *r, double now, int64_t n, double ste
     return now + (double)n * step_s;
 }
 
+static double step_s(const struct sim_work *w, const struct plan_step *step)
+{
+    return w->server->step_s(w->server->arg, step);
+}
+
+/* Fewer prompt tokens where running sequences would wait longer than they may: a page at least. */
+static void keep_budget(const struct sim_work *w, struct plan_step *step)
+{
+    struct plan_step alone = {.n_seq = step->n_seq, .mean_context = step->mean_context};
+    double budget = w->server->step_budget_s;
+    if (budget <= 0 || step->n_seq < 1) return;
+    double decode = step_s(w, &alone), most = fmax(budget, 2 * decode) - decode, all = step_s(w, step) - decode;
+    if (all > most)
+        step->prefill_tokens = fmin(step->prefill_tokens, fmax(PAGE, ceil(step->prefill_tokens * most / all)));
+}
+
 /* One step with prompt tokens. */
 static double plan_prefill(struct sim_work *w, struct sim_replica *r, double now)
 {
@@ -167,9 +183,10 @@ static double plan_prefill(struct sim_work *w, struct sim_replica *r, double now
         n += w->state[i].to_prefill < budget - n ? w->state[i].to_prefill : budget - n;
     struct plan_step step = {
         .n_seq = r->n_run, .mean_context = mean_context(r), .prefill_tokens = n, .prefill_from = first->prefilled};
-    r->run_prefill = n;
+    keep_budget(w, &step);
+    r->run_prefill = (int)step.prefill_tokens;
     r->stretch = false;
-    return start_run(r, now, 1, w->server->step_s(w->server->arg, &step));
+    return start_run(r, now, 1, step_s(w, &step));
 }
 
 /* Steps until a sequence ends, the cache is full or the context has grown so far that a step takes longer. */
@@ -184,7 +201,7 @@ static double plan_decode(struct sim_work *w, struct sim_replica *r, double now)
     struct plan_step step = {.n_seq = r->n_run, .mean_context = mean_context(r) + (double)(n - 1) / 2};
     r->run_prefill = 0;
     r->stretch = true;
-    return start_run(r, now, n, w->server->step_s(w->server->arg, &step));
+    return start_run(r, now, n, step_s(w, &step));
 }
 
 double replica_plan(struct sim_work *w, struct sim_replica *r, double now)

@@ -11,7 +11,7 @@ struct sim_state {
     int32_t next;       /* in the waiting list; -1: last */
     int32_t to_prefill; /* prompt tokens that are not computed yet (after preemption: the answer's so far, too) */
     int32_t prefilled, generated;
-    int32_t prompt, output;
+    int32_t prompt, output, cached;
     int64_t admission; /* the later the younger */
 };
 

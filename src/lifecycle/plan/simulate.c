@@ -54,6 +54,11 @@ static int check_requests(const struct sim_setup *s, const struct sim_request *r
                            "cannot simulate request %zu: %d prompt and %d answer tokens, each must be "
                            "at least 1",
                            i + 1, r[i].prompt_tokens, r[i].output_tokens);
+        if (r[i].cached_tokens < 0 || r[i].cached_tokens >= r[i].prompt_tokens)
+            return err_set(
+                e, ERR_INPUT, NULL,
+                "cannot simulate request %zu: %d of its %d prompt tokens are cached, at least one must not be", i + 1,
+                r[i].cached_tokens, r[i].prompt_tokens);
         if (s->server.kv_tokens > 0 && tokens > s->server.kv_tokens)
             return err_set(e, ERR_INPUT, NULL,
                            "cannot simulate request %zu: its %.0f tokens are more than the %.0f that the cache holds",
@@ -77,12 +82,13 @@ static void init_states(struct sim *m)
                                               .first_s = -1,
                                               .end_s = -1,
                                               .prompt = m->request[i].prompt_tokens,
+                                              .cached = m->request[i].cached_tokens,
                                               .output = m->request[i].output_tokens};
     for (int i = 0; i < m->s->replicas; i++) {
         replica_init(&m->replica[i]);
         if (m->s->balancer == SIM_LEAST_REQUESTS) sim_heap_set(&m->outstanding, i, 0);
     }
-    for (int i = 0; i < m->s->users; i++) sim_heap_set(&m->asks, i, 0);
+    for (int i = 0; i < m->s->users; i++) sim_heap_set(&m->asks, i, i * m->s->apart_s);
 }
 
 static int init(struct sim *m, struct err *e)
@@ -279,6 +285,7 @@ void sim_server_of(const struct plan_system *system, double kv_tokens, struct si
                                .arg = system,
                                .first_token_s = system->stack.first_token_s,
                                .max_running = system->stack.max_running,
-                               .chunk_tokens = 2048,
+                               .chunk_tokens = system->stack.batched_tokens,
+                               .step_budget_s = system->stack.step_budget_s,
                                .kv_tokens = kv_tokens};
 }

@@ -23,6 +23,8 @@ struct sim_server {
     double first_token_s; /* further, before the first token: request handling */
     int max_running;      /* sequences of a batch, >= 1 */
     int chunk_tokens;     /* tokens of a step at most, prompts and running sequences together, >= 1 */
+    double step_budget_s; /* of a step of prompts and running sequences: prompts take what is left of it, or as long as
+                             the sequences, whichever is more; 0: without limit */
     double kv_tokens;     /* tokens that the cache holds; 0: without limit */
 };
 
@@ -31,6 +33,7 @@ enum sim_balancer { SIM_ROUND_ROBIN, SIM_RANDOM, SIM_LEAST_REQUESTS };
 struct sim_request {
     double arrival_s;
     int prompt_tokens, output_tokens; /* each >= 1 */
+    int cached_tokens;                /* of the prompt, whose keys and values the replica has: fewer than all */
 };
 
 struct sim_setup {
@@ -40,6 +43,7 @@ struct sim_setup {
     uint64_t seed; /* of the random balancer */
     int users; /* 0: requests arrive at their times; else so many users ask in turn, each think_s after its answer */
     double think_s;
+    double apart_s;            /* of users: each asks first so long after the one before */
     double warmup_share;       /* of the requests, at the start, that figures leave out */
     bool (*interrupted)(void); /* may be NULL */
 };

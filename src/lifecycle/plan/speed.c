@@ -55,7 +55,7 @@ static double decode_s(const struct plan_system *s, double n_seq, double context
 {
     double memory = plan_step_memory_s(s, n_seq, context), arithmetic = plan_step_arithmetic_s(s, n_seq);
     /* they overlap, but not perfectly: a norm between the larger and the sum */
-    double both = pow(pow(memory, 4) + pow(arithmetic, 4), 0.25);
+    double p = s->stack.overlap, both = pow(pow(memory, p) + pow(arithmetic, p), 1 / p);
     return both + overhead_s(s, n_seq) + reduce_s(s, n_seq);
 }
 

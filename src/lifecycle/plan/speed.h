@@ -47,7 +47,8 @@ struct plan_floors {
 };
 /* Shares of the floors: assumed until a model was measured on this machine. */
 struct plan_shares {
-    double decode, prefill;
+    double decode, prefill; /* of reading; of arithmetic */
+    double batch;           /* of arithmetic when few sequences decode together */
     bool measured;
 };
 /* This machine with this program; shares NULL: assumed. floors above 0 where the type uses them. */
@@ -61,9 +62,13 @@ void plan_system_use(struct plan_system *s, const struct plan_work *w);
 /* A file's tensors in place of those by dimensions. */
 struct plan_file;
 void plan_system_use_file(struct plan_system *s, const struct plan_file *f);
-/* The shares that make the prediction equal to a measurement (n_prompt tokens of prefill; decode at a context). */
-void plan_calibrate(const struct plan_system *s, double n_prompt, double prefill_tok_s, double context,
-                    double decode_tok_s, struct plan_shares *out);
+struct plan_timing {
+    double n_prompt, prefill_tok_s;
+    double context, decode_tok_s; /* one sequence alone */
+    double batch, batch_tok_s;    /* so many at the same context, all together; 0: not measured */
+};
+/* The shares that make the prediction equal to a measurement. */
+void plan_calibrate(const struct plan_system *s, const struct plan_timing *t, struct plan_shares *out);
 
 /* One pass of continuous batching. */
 struct plan_step {

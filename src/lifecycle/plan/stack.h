@@ -25,11 +25,14 @@ struct plan_stack {
     double seq_s;                /* overhead a running sequence and step */
     double reduce_s, link_share; /* one all-reduce; share of the link's nominal rate */
     double decode_share, prefill_share, prefill_share_experts; /* of nominal arithmetic */
+    double overlap; /* of reading and computing: exponent of the norm that joins their times; 1: one after the other */
     double weight_only_share; /* further, for weight-only formats when arithmetic is the limit */
     double interference;      /* of others' prefill on a decoding sequence */
     double first_token_s;     /* overhead of a request */
     int max_running;          /* sequences that it batches by default */
     int batched_tokens;       /* prompt tokens of one pass at most */
+    double step_budget_s;     /* a pass that makes answers wait takes this long, or twice as long as without prompts, at
+                                 most; 0: as long as it takes */
     double memory_share;      /* of a card's usable memory that it takes */
     double framework_bytes;   /* a card, workspace of batched_tokens included */
     double slowdown;          /* of whole steps, where hardware was measured that the roofline does not describe */

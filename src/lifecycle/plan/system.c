@@ -129,7 +129,8 @@ void plan_system_local(struct plan_system *s, const struct plan_model *model, co
     if (!shares) return;
     s->measured = shares->measured;
     s->stack.read_share = shares->decode;
-    s->stack.decode_share = s->stack.prefill_share = s->stack.prefill_share_experts = shares->prefill;
+    s->stack.decode_share = shares->batch;
+    s->stack.prefill_share = s->stack.prefill_share_experts = shares->prefill;
 }
 
 void plan_system_use(struct plan_system *s, const struct plan_work *w)
@@ -156,17 +157,27 @@ void plan_system_use_file(struct plan_system *s, const struct plan_file *f)
     s->head_bytes = f->head_bytes;
 }
 
-void plan_calibrate(const struct plan_system *s, double n_prompt, double prefill_tok_s, double context,
-                    double decode_tok_s, struct plan_shares *out)
+/* Reading takes r times, computing a times what it would at best: two steps (of one sequence, of some) are two linear
+ * equations in the powers by which their times are joined. The arithmetic of prefill stands in where there is one step,
+ * or where the larger took no longer than reading explains. */
+void plan_calibrate(const struct plan_system *s, const struct plan_timing *t, struct plan_shares *out)
 {
     struct plan_system full = *s;
+    double p = s->stack.overlap;
     full.stack.read_share = full.stack.prefill_share = full.stack.prefill_share_experts = full.stack.decode_share = 1;
-    /* by arithmetic alone: prefill is bound by it, and the norm of memory and arithmetic can be undone */
-    double at_best = plan_prefill_arithmetic_s(&full, n_prompt, 0);
-    out->prefill = at_best * prefill_tok_s / n_prompt;
-    full.stack.decode_share = full.stack.prefill_share = full.stack.prefill_share_experts = out->prefill;
-    double step = 1 / decode_tok_s, compute = plan_step_arithmetic_s(&full, 1);
-    double rest = pow(step, 4) - pow(compute, 4);
-    out->decode = plan_step_memory_s(&full, 1, context) / (rest > 0 ? pow(rest, 0.25) : step);
+    /* by arithmetic alone: prefill is bound by it */
+    out->prefill = plan_prefill_arithmetic_s(&full, t->n_prompt, 0) * t->prefill_tok_s / t->n_prompt;
+    double one = pow(1 / t->decode_tok_s, p), read = pow(plan_step_memory_s(&full, 1, t->context), p);
+    double compute = pow(plan_step_arithmetic_s(&full, 1), p), a = pow(1 / out->prefill, p);
+    if (t->batch > 1) {
+        double all = pow(t->batch / t->batch_tok_s, p);
+        double reads = pow(plan_step_memory_s(&full, t->batch, t->context), p);
+        double computes = pow(plan_step_arithmetic_s(&full, t->batch), p);
+        double found = (all * read - one * reads) / (computes * read - compute * reads);
+        a = found > 0 && found * compute < one ? found : a;
+    }
+    double rest = one - a * compute;
+    out->decode = pow(read / (rest > 0 ? rest : one), 1 / p);
+    out->batch = pow(a, -1 / p);
     out->measured = true;
 }

@@ -16,7 +16,8 @@ enum plan_method {
 };
 enum plan_trainer {
     PLAN_TRAINER_PYTHON, /* PyTorch with PEFT, DeepSpeed or FSDP, on GPUs */
-    PLAN_TRAINER_TAILOR  /* this program, on CPUs: adapters over the base as it is served, float32 tape */
+    PLAN_TRAINER_TAILOR  /* this program, on CPUs: adapters over the base as it is served, or all weights as float32
+                            masters beside the model of 16 bits; float32 tape */
 };
 
 struct plan_training {
@@ -30,16 +31,17 @@ struct plan_training {
 };
 struct plan_training_memory {                                             /* bytes, of one card */
     double weights_bytes, gradient_bytes, optimizer_bytes, adapter_bytes; /* adapter: with its gradient and optimizer */
+    double copies_bytes; /* of masters and optimizer, which a checkpoint is written from (this program) */
     double activation_bytes, logits_bytes, framework_bytes;
     double total_bytes;
     double adapter_params;
 };
-/* -ERR_USAGE names a number below 1; -ERR_UNSUPPORTED a method that the trainer lacks. */
+/* -ERR_USAGE names a number below 1; -ERR_UNSUPPORTED a method, or a base of it, that the trainer lacks. */
 int plan_training_of(const struct plan_model *m, const struct plan_training *t, struct plan_training_memory *out,
                      struct err *e) MUST_CHECK;
 /* Parameters of adapters of a rank. */
 double plan_adapter_params(const struct plan_model *m, int rank);
-/* Seconds for n_tok tokens on t->shards cards. */
+/* Seconds for n_tok tokens on t->shards cards. This machine: floors as a row of hardware (fp32_tflops, read_gb_s). */
 double plan_training_s(const struct plan_model *m, const struct plan_training *t, const struct plan_hardware *h,
                        double n_tok);
 
