@@ -80,12 +80,11 @@ int catalog_rows_sort(struct catalog_rows *r, const char *column, struct err *e)
 {
     bool down = column[0] == '-';
     int i = row_column(r->table, column + down);
-    char known[400] = "";
+    char near[400];
     if (i >= 0) {
         qsort_r(r->row, r->n, sizeof *r->row, compare, &(struct order){&r->table->field[i], down ? -1 : 1});
         return 0;
     }
-    for (size_t k = 0, len = 0; k < r->table->n_field && len < sizeof known; k++)
-        len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", k ? ", " : "", r->table->field[k].column);
-    return err_set(e, ERR_USAGE, "sort", "cannot sort by \"%.60s\": columns are %s", column, known);
+    row_column_near(r->table, column + down, near, sizeof near);
+    return err_set(e, ERR_USAGE, "sort", "cannot sort by \"%.60s\": %s", column, near);
 }

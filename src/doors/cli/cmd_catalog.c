@@ -5,6 +5,7 @@
 #include "doors/cli/catalog_list.h"
 #include "doors/cli/catalog_params.h"
 #include "doors/cli/cli.h"
+#include "doors/cli/print_wrapped.h"
 #include "ground/base/clock.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
@@ -18,7 +19,7 @@ static const struct param model_params[] = {
     PARAM_SEARCH,
     {"licence", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "TEXT", "licences that hold this text: Apache, MIT, Community",
      "许可证含有该文字：Apache、MIT、Community"},
-    {"max_params", PARAM_FLOAT, PARAM_ABOVE, "1e9", 0, 1e6, NULL, NULL, "B", "at most so many parameters in all",
+    {"max_params", PARAM_FLOAT, PARAM_ABOVE, "billions", 0, 1e6, NULL, NULL, "B", "at most so many parameters in all",
      "参数总量上限"},
     {"language", PARAM_STRING, 0, NULL, 0, 0, NULL, NULL, "TEXT",
      "languages that hold this text (zh, en), and rows that count languages without naming them",
@@ -36,6 +37,13 @@ static int order(struct catalog_rows *r, const struct param_set *args, const cha
 {
     const char *column = param_str(args, "sort");
     return column || otherwise ? catalog_rows_sort(r, column ? column : otherwise, e) : 0;
+}
+
+/* An empty table looks like a mistake of the program. */
+static bool none_found(const struct cli *c, const struct catalog_rows *r)
+{
+    if (r->n == 0) printf("%s\n", cli_text(c, "no row fits what was asked for", "没有符合条件的行"));
+    return r->n == 0;
 }
 
 typedef void (*decorate)(json_t *o, const void *row);
@@ -89,8 +97,8 @@ static void decorate_model(json_t *o, const void *row)
 
 static void print_models(const struct cli *c, const struct catalog_rows *r)
 {
-    printf("%s\n", cli_text(c, "model                    1e9 (active) context  licence              modality",
-                            "模型                     十亿（激活）  上下文  许可证               模态"));
+    printf("%s\n", cli_text(c, "model                        billions context  licence              modality",
+                            "模型                             十亿  上下文  许可证               模态"));
     for (size_t i = 0; i < r->n; i++) {
         const struct plan_model *m = r->row[i];
         char size[32], context[16];
@@ -98,6 +106,11 @@ static void print_models(const struct cli *c, const struct catalog_rows *r)
         snprintf(context, sizeof context, "%dK", m->n_ctx / 1024);
         printf("%-24.24s %12s %7s  %-20.20s %.12s\n", m->name, size, context, m->licence, m->modality);
     }
+    print_wrapped(cli_text(
+        c,
+        "billions: parameters in all, in brackets those at work for one token (mixture of experts); "
+        "context: tokens of prompt and answer together at most\n",
+        "十亿：参数总量，括号内为每个词元实际参与计算的（混合专家模型）；上下文：提示词与回答合计的最大词元数\n"));
 }
 
 static int run_models(const struct cli *c, const struct param_set *args, struct err *e)
@@ -115,7 +128,7 @@ static int run_models(const struct cli *c, const struct param_set *args, struct 
         rc = order(&r, args, "params_total_b", e);
         if (rc == 0 && c->json)
             print_rows_json(&r, "models", decorate_model);
-        else if (rc == 0)
+        else if (rc == 0 && !none_found(c, &r))
             print_models(c, &r);
     }
     mem_free(r.row);
@@ -164,6 +177,13 @@ static void print_hardware(const struct cli *c, const struct catalog_rows *r)
         print_age(c, h->noted, PLAN_STALE_HARDWARE_DAYS);
         putchar('\n');
     }
+    print_wrapped(
+        cli_text(c,
+                 "GB, GB/s: memory and how fast it is read; FP16, FP8: 1e12 operations a second in 16 and 8 "
+                 "bits, 0: not in hardware or not known; W: power at most; link: GB/s to other cards; CNY: "
+                 "price of one, from - to, -: no source has one\n",
+                 "GB、GB/s：显存（内存）及其带宽；FP16、FP8：16 位与 8 位每秒万亿次运算，0：硬件不支持或未知；"
+                 "W：最大功率；互联：卡间 GB/s；元：单价（低-高），-：没有来源\n"));
 }
 
 static int run_hardware(const struct cli *c, const struct param_set *args, struct err *e)
@@ -176,7 +196,7 @@ static int run_hardware(const struct cli *c, const struct param_set *args, struc
         rc = order(&r, args, NULL, e);
         if (rc == 0 && c->json)
             print_rows_json(&r, "hardware", decorate_hardware);
-        else if (rc == 0)
+        else if (rc == 0 && !none_found(c, &r))
             print_hardware(c, &r);
     }
     mem_free(r.row);
@@ -198,15 +218,24 @@ static void decorate_price(json_t *o, const void *row)
     decorate_age(o, p->date, PLAN_STALE_PRICE_DAYS);
 }
 
+/* Names are printed whole, since `plan --api` takes them; prices follow in a column behind the longest. */
 static void print_prices(const struct cli *c, const struct catalog_rows *r)
 {
-    printf("%s\n", cli_text(c, "CNY for a million tokens              in      out  cached  date",
-                            "元／百万词元                        输入     输出    缓存  日期"));
+    const char *title = cli_text(c, "CNY for a million tokens", "元／百万词元");
+    int wide = str_columns(title);
+    for (size_t i = 0; i < r->n; i++) {
+        const struct plan_price *p = r->row[i];
+        int columns = str_columns(p->provider) + 1 + str_columns(p->model);
+        if (columns > wide) wide = columns;
+    }
+    printf("%s%*s %s\n", title, str_padding(title, wide), "",
+           cli_text(c, "      in      out  cached  date", "    输入     输出    缓存  日期"));
     for (size_t i = 0; i < r->n; i++) {
         const struct plan_price *p = r->row[i];
         char cached[32] = "-";
         if (p->cached_cny > 0) snprintf(cached, sizeof cached, "%.3f", p->cached_cny);
-        printf("%-10.10s %-20.20s %8.3f %8.3f %7s  %s", p->provider, p->model, p->input_cny, p->output_cny, cached,
+        int left = wide - str_columns(p->provider) - 1 - str_columns(p->model);
+        printf("%s %s%*s %8.3f %8.3f %7s  %s", p->provider, p->model, left, "", p->input_cny, p->output_cny, cached,
                p->date);
         print_age(c, p->date, PLAN_STALE_PRICE_DAYS);
         putchar('\n');
@@ -224,7 +253,7 @@ static int run_prices(const struct cli *c, const struct param_set *args, struct 
         rc = order(&r, args, "provider", e);
         if (rc == 0 && c->json)
             print_rows_json(&r, "prices", decorate_price);
-        else if (rc == 0)
+        else if (rc == 0 && !none_found(c, &r))
             print_prices(c, &r);
     }
     mem_free(r.row);

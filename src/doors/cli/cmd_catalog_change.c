@@ -58,7 +58,7 @@ static void show_result(const struct shown *s, const struct shelf_result *r, con
 static const struct param add_params[] = {
     {"table", PARAM_CHOICE, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, "models|hardware|prices", NULL, "TABLE",
      "models, hardware or prices", "models、hardware 或 prices"},
-    {"values", PARAM_STRING, PARAM_POSITIONAL | PARAM_REST | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "COLUMN=VALUE...",
+    {"values", PARAM_STRING, PARAM_POSITIONAL | PARAM_REST | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "COLUMN=VALUE",
      "columns as `tailor catalog ... --json` names them; those that are not given stay as they are",
      "列名同 `tailor catalog ... --json`；未给出的列保持原样"},
     PARAM_DRY,

@@ -23,15 +23,17 @@ static const struct param params[] = {
 struct line {
     const char *key, *en, *zh;
     double a, b;
+    double unit; /* of what is printed: 2^30 for GiB */
 };
 enum { N_LINE = 16 };
 
 static int lines_of(const struct plan_scenario *a, const struct plan_scenario *b, struct line *out)
 {
     int n = 0;
-#define LINE(k, e, z, member) out[n++] = (struct line){k, e, z, a->member, b->member}
+#define LINE(k, e, z, member) out[n++] = (struct line){k, e, z, a->member, b->member, 1}
     LINE("calls_month", "calls a month", "每月调用次数", verdict.in[COST_CALLS].mid);
-    LINE("memory_total_bytes", "memory of a replica (bytes)", "单副本显存（字节）", forecast.memory.total_bytes);
+    LINE("memory_total_bytes", "memory of a replica (GiB)", "单副本显存（GiB）", forecast.memory.total_bytes);
+    out[n - 1].unit = 0x1p30;
     LINE("ttft_s", "TTFT within the targets (s)", "目标内首词元（秒）", verdict.offer.at.ttft_s);
     LINE("tpot_s", "TPOT within the targets (s)", "目标内词元间隔（秒）", verdict.offer.at.tpot_s);
     LINE("replica_calls_s", "calls a second of a replica", "单副本每秒调用数", verdict.offer.capacity_s);
@@ -98,6 +100,28 @@ static void print_settings(const struct cli *c, json_t *settings)
     }
 }
 
+/* 1,710,000 or 0.9580. */
+static void figure_text(double v, char out[32])
+{
+    if (fabs(v) < 1000 || !isfinite(v))
+        snprintf(out, 32, "%.4g", v);
+    else
+        plan_money_text(v, &(struct plan_currency){"", 1}, out, 32);
+}
+
+static void print_line(const struct cli *c, const struct line *l, bool never_a, bool never_b)
+{
+    const char *name = cli_text(c, l->en, l->zh), *never = cli_text(c, "never", "永不");
+    char a[32], b[32];
+    figure_text(l->a / l->unit, a);
+    figure_text(l->b / l->unit, b);
+    const char *shown_a = never_a ? never : a, *shown_b = never_b ? never : b;
+    printf("%s%*s%*s %s%*s %s", name, str_padding(name, 32), "", str_padding(shown_a, 14), "", shown_a,
+           str_padding(shown_b, 14), "", shown_b);
+    if (isfinite(l->b / l->a) && l->a > 0 && !never_a && !never_b) printf(" %+7.1f %%", 100 * (l->b / l->a - 1));
+    putchar('\n');
+}
+
 static void print_diff(const struct cli *c, const struct plan_scenario *a, const struct plan_scenario *b,
                        json_t *settings)
 {
@@ -106,16 +130,15 @@ static void print_diff(const struct cli *c, const struct plan_scenario *a, const
     print_settings(c, settings);
     putchar('\n');
     for (int i = 0; i < n; i++) {
-        const char *name = cli_text(c, line[i].en, line[i].zh);
-        printf("%s%*s %14.6g %14.6g", name, str_padding(name, 32), "", line[i].a, line[i].b);
-        if (isfinite(line[i].b / line[i].a) && line[i].a > 0)
-            printf(" %+7.1f %%\n", 100 * (line[i].b / line[i].a - 1));
-        else
-            putchar('\n');
+        bool even = str_eq(line[i].key, "break_even_calls_month");
+        print_line(c, &line[i], even && !a->verdict.break_even.within_capacity,
+                   even && !b->verdict.break_even.within_capacity);
     }
     const char *name = cli_text(c, "decision", "结论");
-    printf("%s%*s %14s %14s\n", name, str_padding(name, 32), "", choice_name[a->verdict.decision.choice],
-           choice_name[b->verdict.decision.choice]);
+    const char *choice_a = plan_choice_text(c, a->verdict.decision.choice);
+    const char *choice_b = plan_choice_text(c, b->verdict.decision.choice);
+    printf("%s%*s%*s %s%*s %s\n", name, str_padding(name, 32), "", str_padding(choice_a, 14), "", choice_a,
+           str_padding(choice_b, 14), "", choice_b);
 }
 
 static int open_one(const struct cli *c, const char *path, const struct catalogue *catalogue, struct param_set **set,

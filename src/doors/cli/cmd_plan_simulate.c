@@ -133,8 +133,8 @@ static int set_up(const struct param_set *args, struct job *j, struct err *e)
     double kv_tokens = cache_tokens(j);
     if (kv_tokens < 1)
         return err_set(e, ERR_USAGE, "hardware",
-                       "cannot simulate \"%s\": its memory does not hold the model and one conversation",
-                       j->system.model->name);
+                       "cannot simulate \"%s\": the memory of %s does not hold the model and one conversation",
+                       j->system.model->name, j->system.hardware ? j->system.hardware->id : "this machine");
     sim_server_of(&j->system, kv_tokens, &j->setup.server);
     if (param_is_set(args, "max_batch")) j->setup.server.max_running = (int)param_int(args, "max_batch");
     if (param_is_set(args, "chunk_tokens")) j->setup.server.chunk_tokens = (int)param_int(args, "chunk_tokens");
@@ -203,12 +203,12 @@ static void print_quantiles(const char *name, const struct sim_quantiles *q)
 static void print_result(const struct cli *c, const struct job *j, const struct sim_result *r)
 {
     struct queue_result q;
-    print_wrapped(cli_text(c, "%s %s on %d x %d cards of %s: %zu requests in the figures, mean %.0f + %.0f tokens\n\n",
-                           "%s %s，%d 个副本 x %d 卡 %s：统计 %zu 个请求，平均 %.0f + %.0f 词元\n\n"),
-                  j->system.model->name, j->system.quant->name, j->setup.replicas,
-                  j->system.layout.tp * j->system.layout.pp,
-                  j->system.hardware ? j->system.hardware->id : cli_text(c, "this machine", "本机"), r->n,
-                  j->goal.prompt_tokens, j->goal.output_tokens);
+    print_wrapped(
+        cli_text(c, "%s %s on %d replicas, each %d x %s: %zu requests in the figures, mean %.0f + %.0f tokens\n\n",
+                 "%s %s，%d 个副本 x %d 卡 %s：统计 %zu 个请求，平均 %.0f + %.0f 词元\n\n"),
+        j->system.model->name, j->system.quant->name, j->setup.replicas, j->system.layout.tp * j->system.layout.pp,
+        j->system.hardware ? j->system.hardware->id : cli_text(c, "this machine", "本机"), r->n, j->goal.prompt_tokens,
+        j->goal.output_tokens);
     printf("%-22s %8s %8s %8s %8s %8s %8s\n", "ms", "mean", "p50", "p90", "p95", "p99", "max");
     print_quantiles(cli_text(c, "wait for a place", "等待位置"), &r->wait_s);
     print_quantiles(cli_text(c, "first token (TTFT)", "首词元（TTFT）"), &r->ttft_s);
@@ -223,8 +223,8 @@ static void print_result(const struct cli *c, const struct job *j, const struct 
         r->requests_s, r->output_tok_s, 100 * r->busy, r->mean_batch, 100 * r->kv_peak,
         (unsigned long long)r->preemptions);
     if (closed_form(j, &q) && q.stable)
-        print_wrapped(cli_text(c, "by formula: %.1f answers together, %.2g %% of requests wait, %.0f ms on average\n",
-                               "按公式：平均同时 %.1f 个回答，%.2g%% 的请求等待，平均 %.0f 毫秒\n"),
+        print_wrapped(cli_text(c, "by formula: %.1f answers together, %.2f %% of requests wait, %.0f ms on average\n",
+                               "按公式：平均同时 %.1f 个回答，%.2f%% 的请求等待，平均 %.0f 毫秒\n"),
                       q.running, 100 * q.p_wait, 1e3 * q.mean_wait_s);
     else if (j->rate_s > 0)
         printf("%s\n", cli_text(c, "by formula: more arrives than is answered, the queue grows without end",

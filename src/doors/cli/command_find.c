@@ -24,9 +24,14 @@ const struct command_group *command_group_find(const char *word)
     return NULL;
 }
 
+bool command_is_below(const struct command *cmd, const char *first)
+{
+    return str_starts(cmd->name, first) && cmd->name[strlen(first)] == ' ';
+}
+
 bool command_in_group(const struct command *cmd, const struct command_group *group)
 {
-    return str_starts(cmd->name, group->name) && cmd->name[strlen(group->name)] == ' ';
+    return command_is_below(cmd, group->name);
 }
 
 /* What words may have been meant to be: a command, or a group. */

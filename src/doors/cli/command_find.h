@@ -10,6 +10,8 @@ int command_find(int n, char *const *word, const struct command **out, int *n_wo
 
 /* The group with this name, NULL: none. */
 const struct command_group *command_group_find(const char *word);
+/* The command has words after these: "plan diff" is below "plan". */
+bool command_is_below(const struct command *cmd, const char *first);
 /* The command's first word is the group's name. */
 bool command_in_group(const struct command *cmd, const struct command_group *group);
 

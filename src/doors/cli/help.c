@@ -14,10 +14,11 @@ enum { HELP_MAX_BYTES = 1 << 20, SUMMARY_COLUMN = 16 };
 /* A macro, so that the compiler checks formats. */
 #define pick(lang, en, zh) ((lang) == LANG_ZH ? (zh) : (en))
 
-static int command_line(const char *name, const char *summary, struct buf *out)
+/* The summary starts at `column`, which is wide enough for every name of the list. */
+static int command_line(const char *name, const char *summary, int column, struct buf *out)
 {
-    struct wrap w = {.out = out, .indent = SUMMARY_COLUMN, .column = SUMMARY_COLUMN};
-    int rc = buf_printf(out, "  %-*s", SUMMARY_COLUMN - 2, name);
+    struct wrap w = {.out = out, .indent = column, .column = column};
+    int rc = buf_printf(out, "  %-*s", column - 2, name);
     if (rc == 0) rc = wrap_text(&w, summary);
     return rc ? rc : buf_add_char(out, '\n');
 }
@@ -32,12 +33,21 @@ static int section_title(const char *first, enum lang lang, struct buf *out)
     return 0;
 }
 
+/* Two columns after the longest name below `first` ("catalog"; NULL: of all commands). */
+static int summary_column(const char *first)
+{
+    size_t longest = SUMMARY_COLUMN - 4;
+    for (const struct command *const *c = commands; *c; c++)
+        if ((!first || command_is_below(*c, first)) && strlen((*c)->name) > longest) longest = strlen((*c)->name);
+    return (int)longest + 4;
+}
+
 static int command_list(enum lang lang, struct buf *out)
 {
-    int rc = 0;
+    int rc = 0, wide = summary_column(NULL);
     for (const struct command *const *c = commands; *c && rc == 0; c++) {
         rc = section_title((*c)->name, lang, out);
-        if (rc == 0) rc = command_line((*c)->name, pick(lang, (*c)->summary_en, (*c)->summary_zh), out);
+        if (rc == 0) rc = command_line((*c)->name, pick(lang, (*c)->summary_en, (*c)->summary_zh), wide, out);
     }
     return rc;
 }
@@ -68,6 +78,19 @@ int help_usage(const struct command *cmd, enum lang lang, struct buf *out)
     return rc ? rc : buf_add_char(out, '\n');
 }
 
+/* A command may have others below it: plan, plan diff. */
+static int commands_below(const char *first, enum lang lang, struct buf *out)
+{
+    int rc = 0, n = 0;
+    for (const struct command *const *c = commands; *c && rc == 0; c++) {
+        if (!command_is_below(*c, first)) continue;
+        if (n++ == 0) rc = buf_add_str(out, pick(lang, "Subcommands:\n", "子命令：\n"));
+        const char *summary = pick(lang, (*c)->summary_en, (*c)->summary_zh);
+        if (rc == 0) rc = command_line((*c)->name, summary, summary_column(first), out);
+    }
+    return rc || n == 0 ? rc : buf_add_char(out, '\n');
+}
+
 int help_command(const struct command *cmd, enum lang lang, struct buf *out)
 {
     struct wrap w = {.out = out};
@@ -76,6 +99,7 @@ int help_command(const struct command *cmd, enum lang lang, struct buf *out)
     if (rc == 0) rc = help_usage(cmd, lang, out);
     if (rc == 0) rc = buf_add_char(out, '\n');
     if (rc == 0) rc = param_help(cmd->params, cmd->n_param, lang, out);
+    if (rc == 0) rc = commands_below(cmd->name, lang, out);
     if (rc == 0 && cmd->example)
         rc = buf_printf(out, pick(lang, "Example:\n  %s\n\n", "示例：\n  %s\n\n"), cmd->example);
     const char *en = "`tailor help` lists the options that every command has.\n";
@@ -85,17 +109,13 @@ int help_command(const struct command *cmd, enum lang lang, struct buf *out)
 
 int help_group(const struct command_group *group, enum lang lang, struct buf *out)
 {
-    int rc = buf_printf(out,
-                        pick(lang, "%s\n\nUsage: tailor %s SUBCOMMAND [ARGUMENTS]\n\nSubcommands:\n",
-                             "%s\n\n用法：tailor %s 子命令 [参数]\n\n子命令：\n"),
-                        pick(lang, group->summary_en, group->summary_zh), group->name);
-    for (const struct command *const *c = commands; *c && rc == 0; c++)
-        if (command_in_group(*c, group))
-            rc = command_line((*c)->name, pick(lang, (*c)->summary_en, (*c)->summary_zh), out);
+    int rc = buf_printf(
+        out, pick(lang, "%s\n\nUsage: tailor %s SUBCOMMAND [ARGUMENTS]\n\n", "%s\n\n用法：tailor %s 子命令 [参数]\n\n"),
+        pick(lang, group->summary_en, group->summary_zh), group->name);
+    if (rc == 0) rc = commands_below(group->name, lang, out);
     if (rc) return rc;
     return buf_printf(
-        out,
-        pick(lang, "\n`tailor help %s SUBCOMMAND` describes one.\n", "\n`tailor help %s 子命令` 说明单个子命令。\n"),
+        out, pick(lang, "`tailor help %s SUBCOMMAND` describes one.\n", "`tailor help %s 子命令` 说明单个子命令。\n"),
         group->name);
 }
 

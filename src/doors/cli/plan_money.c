@@ -12,7 +12,7 @@
 #include "ground/base/str.h"
 #include "ground/base/wrap.h"
 
-enum { SHOWN_PRICES = 10 };
+enum { SHOWN_PRICES = 10, SHOWN_SWINGS = 5 };
 
 /* --- words --- */
 
@@ -41,7 +41,7 @@ void plan_money_text(double cny, const struct plan_currency *cur, char *out, siz
     double v = cny * cur->per_cny;
     char digits[48];
     if (fabs(v) < 100 || !isfinite(v) || fabs(v) > 1e15) {
-        snprintf(out, size, fabs(v) < 1 ? "%.4f" : "%.2f", v);
+        snprintf(out, size, fabs(v) > 0 ? fabs(v) < 1 ? "%.4f" : "%.2f" : "%.0f", v);
         return;
     }
     snprintf(digits, sizeof digits, "%.0f", v);
@@ -51,6 +51,16 @@ void plan_money_text(double cny, const struct plan_currency *cur, char *out, siz
         out[at++] = digits[i];
     }
     out[at] = '\0';
+}
+
+/* A number of any unit: the three figures that an estimate has, without powers of ten. */
+static void estimate_text(double v, char *out, size_t size)
+{
+    double unit = v > 0 ? pow(10, floor(log10(v)) - 2) : 1;
+    if (!isfinite(v) || v < 100)
+        snprintf(out, size, "%.3g", v);
+    else
+        plan_money_text(round(v / unit) * unit, &(struct plan_currency){"", 1}, out, size);
 }
 
 static const char *part_text(const struct cli *c, enum cost_part p)
@@ -135,9 +145,11 @@ static void print_cost(const struct cli *c, const struct plan_verdict *v, const 
         printf("  %s%*s %12s\n", part_text(c, (enum cost_part)i), str_padding(part_text(c, (enum cost_part)i), 14), "",
                part);
     }
-    print_wrapped(cli_text(c, "  in use %.0f %% of the time; answers up to %.0f calls a month at this daily pattern\n",
-                           "  利用率 %.0f%%；按此日内分布每月最多应答 %.0f 次\n"),
-                  100 * p->utilization, p->capacity_calls_month);
+    if (v->offer.running < 1) return; /* it answers nobody: there is no use of it to speak of */
+    estimate_text(p->capacity_calls_month, part, sizeof part);
+    print_wrapped(cli_text(c, "  in use %.2g %% of the time; answers up to %s calls a month at this daily pattern\n",
+                           "  利用率 %.2g%%；按此日内分布每月最多应答 %s 次\n"),
+                  100 * p->utilization, part);
 }
 
 /* --- APIs --- */
@@ -164,7 +176,7 @@ static void print_price(const struct cli *c, const struct plan_verdict *v, const
     if (!v->priced)
         snprintf(even, sizeof even, "-");
     else if (s->b.within_capacity)
-        snprintf(even, sizeof even, "%.3g", s->b.calls_month);
+        estimate_text(s->b.calls_month, even, sizeof even);
     else
         snprintf(even, sizeof even, "%s", cli_text(c, "never", "永不"));
     printf("%s %s%*s %14s  %s\n", s->price == v->api ? "*" : " ", name, str_padding(name, 46), "", month, even);
@@ -225,7 +237,29 @@ static void print_rules(const struct cli *c, const struct plan_case *k, const st
     print_unknown_rules(c, k, d);
 }
 
-static void print_changes(const struct cli *c, const struct plan_case *k, const struct plan_verdict *v)
+/* "yearly salary of an engineer (salary) from 300,000 to 600,000 CNY/year": the option that sets it stands in brackets.
+ */
+static void print_swing(const struct cli *c, const struct plan_verdict *v, const struct cost_swing *s,
+                        const struct plan_currency *cur)
+{
+    const struct cost_input_info *x = &cost_input_info[s->input];
+    char option[64], low[32], high[32], at_low[32], at_high[32];
+    snprintf(option, sizeof option, "%s", x->key);
+    for (char *p = option; *p; p++)
+        if (*p == '_') *p = '-';
+    estimate_text(v->in[s->input].low, low, sizeof low);
+    estimate_text(v->in[s->input].high, high, sizeof high);
+    plan_money_text(s->at_low, cur, at_low, sizeof at_low);
+    plan_money_text(s->at_high, cur, at_high, sizeof at_high);
+    print_wrapped(cli_text(c, "  %s (--%s) from %s to %s%s%s moves private minus API from %s to %s %s a month%s\n",
+                           "  %s（--%s）从 %s 到 %s%s%s，私有化减 API 的月费用差由 %s 变为 %s %s%s\n"),
+                  c->lang == LANG_ZH ? x->zh : x->en, option, low, high, *x->unit ? " " : "",
+                  param_unit_text(x->unit, c->lang), at_low, at_high, cur->name,
+                  s->flips ? cli_text(c, ": the cheaper one changes", "：更便宜者改变") : "");
+}
+
+static void print_changes(const struct cli *c, const struct plan_case *k, const struct plan_verdict *v,
+                          const struct plan_currency *cur)
 {
     struct decision_case d = {.rules = k->rules, .setup = &v->setup, .in = v->in, .has_api = v->api && v->priced};
     struct cost_swing swing[N_COST];
@@ -234,17 +268,12 @@ static void print_changes(const struct cli *c, const struct plan_case *k, const 
     for (int i = 0; i < n; i++) {
         const struct decision_rule *r = &k->rules->item[changer[i]];
         bool fired = v->decision.state[changer[i]] == RULE_FIRED;
-        print_wrapped(fired ? cli_text(c, "  %s were not so (%s)\n", "  %s 不成立（%s）\n")
-                            : cli_text(c, "  %s were so (%s)\n", "  %s 成立（%s）\n"),
-                      r->id, r->when);
+        print_wrapped(fired ? cli_text(c, "  rule %s, if not %s: %s\n", "  规则 %s，若非 %s：%s\n")
+                            : cli_text(c, "  rule %s, if %s: %s\n", "  规则 %s，若 %s：%s\n"),
+                      r->id, r->when, c->lang == LANG_ZH ? r->zh : r->en);
     }
     n = v->api && v->priced ? cost_tornado(&v->setup, v->in, swing) : 0;
-    for (int i = 0; i < n && i < 5; i++)
-        print_wrapped(cli_text(c, "  %s from %.4g to %.4g moves private minus API from %.0f to %.0f CNY a month%s\n",
-                               "  %s 从 %.4g 到 %.4g，私有化与 API 的月差额从 %.0f 变为 %.0f 元%s\n"),
-                      cost_input_info[swing[i].input].key, v->in[swing[i].input].low, v->in[swing[i].input].high,
-                      swing[i].at_low, swing[i].at_high,
-                      swing[i].flips ? cli_text(c, ": the cheaper one changes", "：更便宜者改变") : "");
+    for (int i = 0; i < n && i < SHOWN_SWINGS; i++) print_swing(c, v, &swing[i], cur);
 }
 
 static void print_money(const struct cli *c, const struct plan_verdict *v, const struct plan_currency *cur)
@@ -281,7 +310,7 @@ static void print_decision(const struct cli *c, const struct plan_case *k, const
                                   "但该硬件无法承载需求：需要其他硬件"));
     print_rules(c, k, d);
     print_money(c, v, cur);
-    print_changes(c, k, v);
+    print_changes(c, k, v, cur);
     print_wrapped(cli_text(c, "size of company: %s; hardware named for it: %s\n", "企业规模：%s；对应硬件：%s\n"),
                   c->lang == LANG_ZH ? t->zh : t->en, c->lang == LANG_ZH ? t->hardware_zh : t->hardware_en);
     if (cur->per_cny < 1)

@@ -86,7 +86,7 @@
     {"currency", PARAM_CHOICE, 0, NULL, 0, 0, "CNY|USD", "CNY", NULL, "money in what people read", "显示所用货币"}
 
 #define PLAN_COST_ROW(id, name, u, low, mid, high, min, max, en, zh, source) \
-    {#name, PARAM_FLOATS, 0, u[0] ? u : NULL, min, max, NULL, NULL, "X or LOW,X,HIGH", en, zh},
+    {#name, PARAM_FLOATS, 0, u[0] ? u : NULL, min, max, NULL, NULL, "X|LOW,X,HIGH", en, zh},
 /* ends with a comma */
 #define PLAN_COST_PARAMS COST_INPUTS(PLAN_COST_ROW)
 /* clang-format on */

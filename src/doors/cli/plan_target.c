@@ -16,6 +16,8 @@
 #include "lifecycle/plan/forecast.h"
 #include "lifecycle/plan/read_model.h"
 
+enum { SERVER_CARDS = 8 }; /* that one server holds */
+
 /* --- what was asked --- */
 
 /* One kind of card: several joined by "," or "+" are named and refused. */
@@ -94,7 +96,7 @@ static int pick_layout(const struct param_set *args, const struct plan_model *m,
     if (!(out->kv_bits > 0))
         return err_set(e, ERR_USAGE, "kv", "cannot plan for a cache of \"%s\": known are fp16, bf16, fp8, int8, q8_0",
                        param_str(args, "kv"));
-    for (int n = 2; !by_layers && h->link_gb_s > 0 && n <= 8 && n <= count; n *= 2)
+    for (int n = 2; !by_layers && h->link_gb_s > 0 && n <= SERVER_CARDS && n <= count; n *= 2)
         if (count % n == 0 && m->n_head % n == 0) tp = n;
     out->tp = param_is_set(args, "tp") ? (int)param_int(args, "tp") : param_is_set(args, "pp") ? 1 : tp;
     out->pp = param_is_set(args, "pp")                                 ? (int)param_int(args, "pp")
@@ -118,14 +120,40 @@ struct plan_choice {
     enum plan_stack_id stack;
 };
 
+static int lay_out(const struct plan_choice *x, const struct plan_layout *layout, struct plan_target *t, struct err *e)
+{
+    int rc = plan_system_init(&t->system, x->model, x->quant, x->hardware, layout, x->stack, e);
+    if (rc == 0 && t->file.weight_bytes > 0 && x->quant == t->file.quant) plan_system_use_file(&t->system, &t->file);
+    return rc;
+}
+
+/* More cards than a server has are a fleet: as few groups of layers as hold the model and the load of one conversation,
+ * the rest are replicas. Where none holds it the layout stays as it was, and the plan says what is missing. */
+static void divide_fleet(const struct param_set *args, const struct plan_choice *x, struct plan_layout *layout,
+                         struct plan_target *t)
+{
+    struct plan_load one = {1, (int)param_int(args, "prompt_tokens"), (int)param_int(args, "output_tokens")};
+    bool given = param_is_set(args, "tp") || param_is_set(args, "pp");
+    for (int pp = 1; !given && t->count > SERVER_CARDS && pp < layout->pp; pp++) {
+        struct plan_memory memory;
+        struct plan_layout fewer = *layout;
+        fewer.pp = pp;
+        if (layout->pp % pp || lay_out(x, &fewer, t, NULL)) continue;
+        plan_memory_of(&t->system, &one, &memory);
+        if (memory.max_sequences < 1) continue;
+        *layout = fewer;
+        t->replicas = t->count / (fewer.tp * pp);
+    }
+}
+
 static int init_system(const struct param_set *args, const struct plan_choice *x, int count, struct plan_target *t,
                        struct err *e)
 {
     struct plan_layout layout;
     int rc = pick_layout(args, x->model, x->hardware, x->stack, count, t, &layout, e);
-    if (rc == 0) rc = plan_system_init(&t->system, x->model, x->quant, x->hardware, &layout, x->stack, e);
-    if (rc == 0 && t->file.weight_bytes > 0 && x->quant == t->file.quant) plan_system_use_file(&t->system, &t->file);
-    return rc;
+    if (rc) return rc;
+    divide_fleet(args, x, &layout, t);
+    return lay_out(x, &layout, t, e);
 }
 
 /* With --count, --tp or --pp as they say; else on as many cards (1, 2, 4, 8) as carry the demand at the least cost,
@@ -139,7 +167,7 @@ static int pick_system(const struct cli *c, const struct param_set *args, const 
     double least = HUGE_VAL;
     if (param_is_set(args, "count")) return init_system(args, x, (int)param_int(args, "count"), t, e);
     if (param_is_set(args, "tp") || param_is_set(args, "pp")) return init_system(args, x, 0, t, e);
-    for (int count = 1; count <= 8; count *= 2) {
+    for (int count = 1; count <= SERVER_CARDS; count *= 2) {
         double monthly;
         if (init_system(args, x, count, t, NULL)) continue;
         plan_memory_of(&t->system, &one, &memory);

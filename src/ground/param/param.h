@@ -96,6 +96,8 @@ int param_to_yaml(const struct param_set *s, struct buf *out) MUST_CHECK;
 size_t param_choices_len(const struct param *p);
 /* Another table (borrowed) whose names are offered, too, when an option is misspelt; it gets no values. */
 void param_set_suggest(struct param_set *s, const struct param *table, size_t n);
+/* A unit of a table, a symbol or an English word, as people of a language read it. */
+const char *param_unit_text(const char *unit, enum lang lang);
 /* Help lines of a table in a language. */
 int param_help(const struct param *table, size_t n, enum lang lang, struct buf *out) MUST_CHECK;
 

@@ -32,14 +32,16 @@ const char *param_metavar(const struct param *p)
     }
 }
 
-/* Units are symbols or English words in the table; the words have a Chinese form. */
-static const char *unit_text(const char *unit, enum lang lang)
+const char *param_unit_text(const char *unit, enum lang lang)
 {
     static const struct {
         const char *en, *zh;
-    } word[] = {{"tokens", "词元"}, {"steps", "步"},       {"rows", "行"},        {"bytes", "字节"},
-                {"s", "秒"},        {"evaluations", "次"}, {"repetitions", "次"}, {"requests", "请求"},
-                {"ms", "毫秒"},     {"cases", "题"},       {"days", "天"},        {"sequences", "序列"}};
+    } word[] = {{"tokens", "词元"},   {"steps", "步"},       {"rows", "行"},         {"bytes", "字节"},
+                {"s", "秒"},          {"evaluations", "次"}, {"repetitions", "次"},  {"requests", "请求"},
+                {"ms", "毫秒"},       {"cases", "题"},       {"days", "天"},         {"sequences", "序列"},
+                {"h", "小时"},        {"years", "年"},       {"people", "人"},       {"calls", "次"},
+                {"billions", "十亿"}, {"calls/s", "次/秒"},  {"CNY", "元"},          {"CNY/kWh", "元/千瓦时"},
+                {"W", "瓦"},          {"CNY/year", "元/年"}, {"USD/h", "美元/小时"}, {"CNY/Mtok", "元/百万词元"}};
     for (size_t i = 0; lang == LANG_ZH && i < N_ELEM(word); i++) {
         if (str_eq(unit, word[i].en)) return word[i].zh;
     }
@@ -66,7 +68,7 @@ static void gather_facts(const struct param *p, enum lang lang, struct facts *f)
     char shown[PARAM_NAME_SIZE];
     f->n = 0;
     param_shown_name(p, true, shown);
-    if (p->unit) add_fact(f, "%s", unit_text(p->unit, lang));
+    if (p->unit) add_fact(f, "%s", param_unit_text(p->unit, lang));
     if (bounded && p->flags & PARAM_ABOVE)
         add_fact(f, zh ? "大于 %.15g，不大于 %.15g" : "above %.15g, at most %.15g", p->min, p->max);
     else if (bounded && p->max >= SHOWN_MAX)

@@ -117,11 +117,12 @@ static int md_code(const json_t *b, struct buf *out)
     return rc ? rc : buf_add_str(out, "\n\n");
 }
 
-/* The last point of each line: Markdown has no plots. */
+/* The first and last point of each line, and what the axes are: Markdown has no plots. */
 static int md_lines(const json_t *b, const char *colon, struct buf *out)
 {
     const json_t *series = block_list(b, "series");
-    int rc = 0;
+    int rc = wrap(out, "", block_str(b, "y"), " / ");
+    if (rc == 0) rc = wrap(out, "", block_str(b, "x"), "\n\n");
     for (size_t i = 0; rc == 0 && i < json_array_size(series); i++) {
         const json_t *s = json_array_get(series, i), *points = block_list(s, "points");
         size_t n = json_array_size(points);

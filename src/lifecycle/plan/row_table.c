@@ -175,6 +175,38 @@ int row_column(const struct row_table *t, const char *column)
     return -1;
 }
 
+enum { PART_BYTES = 3 }; /* shorter parts of a name ("n", "mb") are in too many others */
+
+/* A part of the name between underscores is in the column, too: "memory_price" is near "price_date". */
+static bool shares_part(const char *name, const char *column)
+{
+    char part[32];
+    for (const char *p = name; *p; p += strspn(p, "_")) {
+        size_t n = strcspn(p, "_");
+        snprintf(part, sizeof part, "%.*s", (int)(n < sizeof part ? n : sizeof part - 1), p);
+        if (n >= PART_BYTES && strcasestr(column, part)) return true;
+        p += n;
+    }
+    return false;
+}
+
+void row_column_near(const struct row_table *t, const char *name, char *out, size_t size)
+{
+    static const char more[] = " ...";
+    bool near = false;
+    for (size_t i = 0; i < t->n_field; i++) near |= shares_part(name, t->field[i].column);
+    size_t len = (size_t)snprintf(out, size, "%s ", near ? "did you mean" : "columns are"), n = 0;
+    for (size_t i = 0; i < t->n_field; i++) {
+        const char *column = t->field[i].column;
+        if (near && !shares_part(name, column)) continue;
+        if (len + strlen(column) + sizeof more + 2 > size) {
+            snprintf(out + len, size - len, "%s", more);
+            return;
+        }
+        len += (size_t)snprintf(out + len, size - len, "%s%s", n++ ? ", " : "", column);
+    }
+}
+
 /* --- one row --- */
 
 static int parse_number(const struct row_field *f, const char *text, const char *where, void *at, struct err *e)

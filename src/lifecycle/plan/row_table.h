@@ -42,6 +42,9 @@ int row_parse(const struct row_table *t, const char *const *text, const char *wh
               struct err *e) MUST_CHECK;
 /* Index of a column, -1: the table has none of that name. */
 int row_column(const struct row_table *t, const char *column);
+/* Which columns a name that the table lacks may have meant, for the end of a message: "did you mean A, B" where a part
+ * of the name is a part of theirs, otherwise "columns are A, B, C" as far as there is room. */
+void row_column_near(const struct row_table *t, const char *name, char *out, size_t size);
 /* A row as a JSON object by columns, null where empty; new reference. */
 json_t *row_json(const struct row_table *t, const void *row);
 

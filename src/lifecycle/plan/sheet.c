@@ -82,6 +82,14 @@ int sheet_put(struct sheet *s, const char *const *text, const char *where, const
     return 0;
 }
 
+static int no_column(const struct row_table *t, const char *path, const char *name, struct err *e)
+{
+    char near[200];
+    row_column_near(t, name, near, sizeof near);
+    return err_set(e, ERR_INPUT, path, "cannot read \"%s\": the table %s has no column \"%.60s\", %s", path, t->name,
+                   name, near);
+}
+
 /* column[i]: of the file, of field i; -1: it has none. */
 static int match_columns(const struct sheet *s, const struct csv_reader *r, const char *path, int column[MAX_FIELDS],
                          struct err *e)
@@ -96,8 +104,7 @@ static int match_columns(const struct sheet *s, const struct csv_reader *r, cons
         if (i >= 0)
             column[i] = (int)k;
         else if (!derived)
-            return err_set(e, ERR_INPUT, path, "cannot read \"%s\": the table %s has no column \"%.60s\"", path,
-                           t->name, name);
+            return no_column(t, path, name, e);
     }
     for (size_t k = 0; k < t->n_key; k++)
         if (column[k] < 0)
@@ -143,14 +150,16 @@ int sheet_table_of(const char *path, const struct row_table **out, struct err *e
     static const struct {
         const char *column;
         const struct row_table *table;
-    } tell[] = {{"provider", &row_prices}, {"id", &row_hardware}, {"model", &row_models}};
+    } tell[] = {{"price_date", &row_prices},
+                {"input_cny_per_mtok", &row_prices},
+                {"input_usd_per_mtok", &row_prices},
+                {"id", &row_hardware},
+                {"model", &row_models}};
     struct csv_reader r;
     int rc = csv_open(&r, path, e);
     *out = NULL;
     for (size_t i = 0; rc == 0 && !*out && i < N_ELEM(tell); i++)
         if (csv_column(&r, tell[i].column, NULL) >= 0) *out = tell[i].table;
-    /* models have a provider, too; dimensions tell them from prices */
-    if (*out == &row_prices && csv_column(&r, "price_date", NULL) < 0) *out = &row_models;
     csv_close(&r);
     if (rc == 0 && !*out)
         rc = err_set(

@@ -145,9 +145,13 @@ static int split_pair(struct shelf *s, const char *pair, const char *text[MAX_FI
     char *name = mem_strndup(pair, (size_t)(eq - pair));
     int column = row_column(s->all.table, name);
     if (column >= 0) text[column] = eq + 1;
-    int rc = column >= 0 ? 0
-                         : err_set(e, ERR_USAGE, name, "cannot add \"%.80s\": the table %s has no column \"%.60s\"",
-                                   pair, s->all.table->name, name);
+    int rc = 0;
+    if (column < 0) {
+        char near[200];
+        row_column_near(s->all.table, name, near, sizeof near);
+        rc = err_set(e, ERR_USAGE, name, "cannot add \"%.80s\": the table %s has no column \"%.60s\", %s", pair,
+                     s->all.table->name, name, near);
+    }
     mem_free(name);
     return rc;
 }
