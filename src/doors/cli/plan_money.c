@@ -76,9 +76,11 @@ static const char *part_text(const struct cli *c, enum cost_part p)
 static void print_demand(const struct cli *c, const struct plan_verdict *v)
 {
     const struct demand_result *d = &v->demand;
-    print_wrapped(cli_text(c, "\ndemand: %.0f calls a month, %.3g a second at the peak; %.0f conversations at a time\n",
-                           "\n需求：每月 %.0f 次调用，高峰每秒 %.3g 次；同时 %.0f 个对话\n"),
-                  v->in[COST_CALLS].mid, d->peak_s, d->users);
+    char calls[32];
+    plan_money_text(v->in[COST_CALLS].mid, &(struct plan_currency){"", 1}, calls, sizeof calls);
+    print_wrapped(cli_text(c, "\ndemand: %s calls a month, %.3g a second at the peak; %.0f conversations at a time\n",
+                           "\n需求：每月 %s 次调用，高峰每秒 %.3g 次；同时 %.0f 个对话\n"),
+                  calls, d->peak_s, d->users);
 }
 
 static void print_capacity(const struct cli *c, const struct plan_case *k, const struct plan_verdict *v)
