@@ -7,7 +7,7 @@
 struct dev_stack {
     size_t n;
     uint8_t *packed;
-    struct slab *slab; /* that packed lies in; NULL: it stands alone */
+    struct slab *slab;   /* that packed lies in; NULL: it stands alone */
     struct dev_mat *mat; /* [n], each with its part of packed */
 };
 
