@@ -212,6 +212,7 @@ struct dev_attn_in {
 void dev_attention_in(struct dev *d, const struct dev_batch *b, const struct dev_attn_in *p, const float *x, float *q,
                       float *inv_rms, struct dev_kv *kv, int layer);
 
+struct dev_latent_heads;
 /* out[n_tok][n_head * d_head] = softmax(scores, causal, within window or chunk when > 0) V over each segment's blocks;
  * scores are s = q K^T * scale, or softcap * tanh(s / softcap) where that is > 0.
  * With a compressed cache out is [n_tok][n_head * n_latent].
@@ -221,6 +222,7 @@ struct dev_attn {
     int window; /* a position sees so many, itself the last */
     int chunk;  /* a position sees its own chunk of so many */
     float scale, softcap;
+    const struct dev_latent_heads *expand; /* latent.h */
 };
 void dev_attention(struct dev *d, const struct dev_batch *b, const struct dev_attn *p, const float *q, float *out,
                    float *lse, const struct dev_kv *kv, int layer);
