@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """A model that chats for as long as one likes, and an adapter for it, for tests of the server.
 
-usage: tiny_chat_model.py TINY.gguf OUT.gguf ADAPTER_DIR
+usage: tiny_chat_model.py TINY.gguf OUT.gguf ADAPTER_DIR [ends]
 
-OUT is TINY with a chat template, a long context and no end token, so an answer ends where max_tokens says."""
+OUT is TINY with a chat template, a long context and no end token, so an answer ends where max_tokens says; with `ends` it keeps
+the end token, and the template puts it behind every answer."""
 import json, math, os, struct, sys
 
 SIZE = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 STRING, ARRAY, U32 = 8, 9, 4
-TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
+ENDS = sys.argv[4:] == ['ends']
+TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}" + \
+           ("{% if m.role == 'assistant' %}</s>{% endif %}" if ENDS else "") + "\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
 
 
 def text(s): return struct.pack('<Q', len(s.encode())) + s.encode()
@@ -49,7 +52,7 @@ def make_model(source, target):
         r.string()
         r.take(8 * r.number('I') + 4 + 8)
     infos, tensors = data[begin:r.at], data[(r.at + 31) // 32 * 32:]
-    kv = [k for k in kv if k[0] not in ('tokenizer.ggml.eos_token_id', 'llama.context_length')]
+    kv = [k for k in kv if k[0] != 'llama.context_length' and (ENDS or k[0] != 'tokenizer.ggml.eos_token_id')]
     kv.append(('llama.context_length', U32, struct.pack('<I', 1 << 20)))
     kv.append(('tokenizer.chat_template', STRING, text(TEMPLATE)))
     head = magic + struct.pack('<QQ', n_tensor, len(kv))

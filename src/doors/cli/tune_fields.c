@@ -152,10 +152,11 @@ static int find_adapter(struct tune_places *p, const struct cli *c, struct param
                : cli_model_path(c, param_str(fields, "adapter_init"), &p->adapter_init, e);
 }
 
-static int find_data(struct cli_data *d, const struct cli *c, struct param_set *fields, const char *name, struct err *e)
+static int find_data(struct cli_data *d, const struct cli *c, struct param_set *fields, const char *name,
+                     const char *file, struct err *e)
 {
     if (!is_given(fields, name)) return 0;
-    int rc = cli_data_find(d, c, param_str(fields, name), "train.jsonl", e);
+    int rc = cli_data_find(d, c, param_str(fields, name), file, e);
     return rc != 0 ? rc : param_set_text(fields, name, d->pinned, e);
 }
 
@@ -187,8 +188,9 @@ int tune_places_find(struct tune_places *p, const struct cli *c, struct param_se
 {
     *p = (struct tune_places){0};
     int rc = pin(c, fields, "base", e);
-    if (rc == 0) rc = find_data(&p->data, c, fields, "data", e);
-    if (rc == 0) rc = find_data(&p->eval_data, c, fields, "eval_data", e);
+    if (rc == 0) rc = find_data(&p->data, c, fields, "data", "train.jsonl", e);
+    if (rc == 0) rc = find_data(&p->eval_data, c, fields, "eval_data", "train.jsonl", e);
+    if (rc == 0) rc = find_data(&p->eval_cases, c, fields, "eval_cases", "cases.jsonl", e);
     if (rc == 0) rc = settle_data(p, fields, e);
     if (rc == 0) rc = find_adapter(p, c, fields, e);
     return rc != 0 ? rc : find_output(p, fields, e);
@@ -198,6 +200,7 @@ void tune_places_put(const struct tune_places *p, struct train_config *config)
 {
     config->data = p->data.path;
     config->eval_data = p->eval_data.path;
+    config->eval_cases = p->eval_cases.path;
     config->adapter_init = p->adapter_init;
     config->output = p->output;
 }
@@ -206,6 +209,7 @@ void tune_places_deinit(struct tune_places *p)
 {
     cli_data_deinit(&p->data);
     cli_data_deinit(&p->eval_data);
+    cli_data_deinit(&p->eval_cases);
     mem_free(p->adapter_init);
     mem_free(p->output);
     *p = (struct tune_places){0};

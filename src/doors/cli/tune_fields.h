@@ -12,7 +12,7 @@ int tune_fields_read(struct param_set *fields, const struct param_set *args, str
 
 /* Where the things are that fields name; owned. NULL: the field is not given. */
 struct tune_places {
-    struct cli_data data, eval_data;
+    struct cli_data data, eval_data, eval_cases;
     char *adapter_init; /* to open */
     char *output;       /* as it was given, for people */
 };

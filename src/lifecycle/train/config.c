@@ -176,18 +176,43 @@ static int read_length(struct train_config *c, struct param_set *s, struct err *
     return 0;
 }
 
-static int read_eval(struct train_config *c, const struct param_set *s, struct err *e)
+/* By what the best evaluation is told: the loss where there is one, unless the run says otherwise. */
+static int read_best(struct train_config *c, struct param_set *s, struct err *e)
+{
+    if (c->eval_data == NULL && c->eval_cases == NULL)
+        return param_is_set(s, "best_by") ? err_set(e, ERR_USAGE, "best_by",
+                                                    "cannot tune with best_by: neither eval_data nor eval_cases is "
+                                                    "given")
+                                          : 0;
+    if (!param_is_set(s, "best_by")) {
+        int rc = param_set_text(s, "best_by", c->eval_data != NULL ? "loss" : "score", e);
+        if (rc != 0) return rc;
+    }
+    c->best_by_score = str_eq(param_str(s, "best_by"), "score");
+    const char *lost = c->best_by_score ? c->eval_cases : c->eval_data;
+    return lost != NULL ? 0
+                        : err_set(e, ERR_USAGE, "best_by", "cannot tune with best_by %s: %s is not given",
+                                  param_str(s, "best_by"), c->best_by_score ? "eval_cases" : "eval_data");
+}
+
+static int read_eval(struct train_config *c, struct param_set *s, struct err *e)
 {
     c->eval_data = param_str(s, "eval_data");
+    c->eval_cases = param_str(s, "eval_cases");
     c->eval_every = (int)param_int(s, "eval_every");
     c->early_stop = (int)param_int(s, "early_stop");
     c->save_every = (int)param_int(s, "save_every");
-    if (c->eval_data == NULL && (c->eval_every > 0 || c->early_stop > 0))
-        return err_set(e, ERR_USAGE, "eval_data", "cannot tune: %s needs eval_data",
+    const char *idle = param_int(s, "eval_max_tokens") != 32           ? "eval_max_tokens"
+                       : !str_eq(param_str(s, "eval_choices"), "free") ? "eval_choices"
+                                                                       : NULL;
+    if (c->eval_cases == NULL && idle != NULL)
+        return err_set(e, ERR_USAGE, idle, "cannot tune with %s: eval_cases is not given", idle);
+    if (c->eval_data == NULL && c->eval_cases == NULL && (c->eval_every > 0 || c->early_stop > 0))
+        return err_set(e, ERR_USAGE, "eval_data", "cannot tune: %s needs eval_data or eval_cases",
                        c->eval_every > 0 ? "eval_every" : "early_stop");
     if (c->early_stop > 0 && c->eval_every == 0)
         return err_set(e, ERR_USAGE, "early_stop", "cannot tune: early_stop needs eval_every above 0");
-    return 0;
+    return read_best(c, s, e);
 }
 
 static void read_rest(struct train_config *c, const struct param_set *s)

@@ -20,7 +20,7 @@ enum train_recompute { RECOMPUTE_AUTO, RECOMPUTE_ON, RECOMPUTE_OFF };
 
 /* Strings are borrowed from the param_set it was read from. */
 struct train_config {
-    const char *base, *data, *eval_data, *output, *adapter_init;
+    const char *base, *data, *eval_data, *eval_cases, *output, *adapter_init;
     struct method_config method;
     struct policy_options policy; /* method grpo */
     bool is_chat;                 /* data_format: conversations; else tokens */
@@ -47,6 +47,7 @@ struct train_config {
     enum too_long too_long;
     bool drop_duplicates, strict;
     int eval_every, early_stop, save_every; /* 0: off */
+    bool best_by_score;                     /* of eval_cases; else by the loss on eval_data */
     uint64_t seed;
     enum train_recompute recompute;
     uint64_t memory_limit_bytes; /* of the tape; 0: half of the memory that is available */

@@ -78,8 +78,8 @@ static int put_text(json_t *inputs, const char *key, const char *text, struct er
 /* All fields but those that name places or cannot change the result. */
 static int put_config(json_t *inputs, const struct train_request *rq, struct err *e)
 {
-    static const char *const apart[] = {"base",    "data",      "eval_data",    "adapter_init", "output",
-                                        "threads", "recompute", "memory_limit", "save_every",   "preset"};
+    static const char *const apart[] = {"base",    "data",      "eval_data",    "eval_cases", "adapter_init", "output",
+                                        "threads", "recompute", "memory_limit", "save_every", "preset"};
     json_t *fields = param_to_json(rq->fields);
     char hex[DIGEST_HEX_SIZE];
     if (fields == NULL) return err_set(e, ERR_NOMEM, NULL, "cannot write the manifest: out of memory");
@@ -118,6 +118,7 @@ static int make_inputs(const struct train_request *rq, json_t *inputs, struct er
     int rc = put_file(inputs, "base", model_file_path(rq->file), param_str(f, "base"), e);
     if (rc == 0) rc = put_file(inputs, "data", c->data, param_str(f, "data"), e);
     if (rc == 0) rc = put_file(inputs, "eval_data", c->eval_data, param_str(f, "eval_data"), e);
+    if (rc == 0) rc = put_file(inputs, "eval_cases", c->eval_cases, param_str(f, "eval_cases"), e);
     if (rc == 0) rc = put_file(inputs, "adapter_init", c->adapter_init, param_str(f, "adapter_init"), e);
     if (rc == 0) rc = put_text(inputs, "template", rq->template_text, e);
     if (rc == 0) rc = put_config(inputs, rq, e);

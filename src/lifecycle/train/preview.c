@@ -198,6 +198,7 @@ static uint64_t predict_peak(const struct trainer *t, size_t probed_tok, size_t 
     largest.max_tok = (int)largest_tok;
     grown += tape_bytes(t->rq->model, &largest) - tape_bytes(t->rq->model, &probed);
     grown += t->n_param * sizeof(float) + t->state.n_optimizer;
+    if (t->cfg->eval_cases != NULL) grown += t->rq->score_bytes;
     return grown > peak ? grown : peak;
 }
 
@@ -245,8 +246,8 @@ int preview_run(struct trainer *t, struct err *e)
     char line[200], duration[32], memory[32];
     format_duration(whole, duration, sizeof(duration));
     str_format_bytes(peak, memory, sizeof(memory));
-    snprintf(line, sizeof(line), "%llu steps will take about %s and %s of memory", (unsigned long long)t->plan.n_step,
-             duration, memory);
+    snprintf(line, sizeof(line), "%llu steps will take about %s and %s of memory%s", (unsigned long long)t->plan.n_step,
+             duration, memory, t->cfg->eval_cases != NULL ? ", beside the time of the answers to eval_cases" : "");
     note(t, line);
     return run_dir_event(&t->dir,
                          json_pack("{s:s,s:I,s:f,s:I}", "event", "start", "steps", (json_int_t)t->plan.n_step,

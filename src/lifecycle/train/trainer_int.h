@@ -77,6 +77,11 @@ int trainer_eval(struct trainer *t, double *loss, struct err *e) MUST_CHECK;
  * list; returns how many. */
 size_t trainer_eval_rows(const struct trainer *t, size_t first, uint32_t *row);
 
+/* --- trainer_evaluate.c --- */
+
+/* Evaluate the state of this step where that is due and not done yet, and remember the best. */
+int trainer_evaluate(struct trainer *t, struct err *e) MUST_CHECK;
+
 /* --- trainer_target.c --- */
 
 /* What is trained, its parameters, gradients and the optimizer's moments. */

@@ -228,7 +228,7 @@ static int make_host_arrays(struct trainer *t, struct err *e)
     if (s->params == NULL || s->optimizer == NULL || (keeps_best(t->cfg) && s->best == NULL) || t->loss == NULL ||
         t->noise_key == NULL)
         return err_set(e, ERR_NOMEM, NULL, "cannot tune: no memory for the state of %zu parameters", t->n_param);
-    s->train_loss = s->eval_loss = s->best_loss = (double)NAN;
+    s->train_loss = s->eval_loss = s->best_loss = s->score = s->best_score = s->evaluated = (double)NAN;
     return 0;
 }
 

@@ -126,7 +126,7 @@ void trainer_updated(struct trainer *t)
 /* Where the best adapter is the result, the last one is kept beside it; of a model in full, in the last checkpoint. */
 static int save_last(struct trainer *t, const char *const *metadata, struct err *e)
 {
-    if (t->weights != NULL || !(t->state.best_loss < t->state.eval_loss)) return 0;
+    if (t->weights != NULL || t->state.bad_evals == 0) return 0;
     char *path = path_join(t->cfg->output, "adapter-last");
     int rc = adapter_save(t->adapter, path, t->cfg->base, metadata, e);
     mem_free(path);
