@@ -56,6 +56,9 @@ void dev_read(struct dev *d, float *dst, const float *src, size_t n);
 void dev_zero(struct dev *d, float *p, size_t n);
 /* dst = src, both device memory, not overlapping. */
 void dev_copy(struct dev *d, float *dst, const float *src, size_t n);
+/* A block of one matrix into one of another: n_row rows of n_col values, rows a stride apart. */
+void dev_copy_block(struct dev *d, float *dst, size_t dst_stride, const float *src, size_t src_stride, size_t n_row,
+                    size_t n_col);
 
 /* --- weights --- */
 

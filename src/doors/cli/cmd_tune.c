@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "doors/cli/adapter_origin.h"
 #include "doors/cli/cli_model.h"
 #include "doors/cli/message_zh.h"
 #include "doors/cli/progress.h"
@@ -190,6 +191,14 @@ static void print_result(const struct cli *c, const char *run, bool full, const 
                100 * r->score, run);
 }
 
+/* What stands below must be of this base, as adapters that are served must be. */
+static int check_stack(const struct train_config *cfg, const struct model_file *f, struct err *e)
+{
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < cfg->n_adapter; i++) rc = adapter_origin_check(cfg->adapters[i], f, e);
+    return rc;
+}
+
 static int tune(const struct cli *c, struct param_set *fields, bool resume, struct train_result *result, struct err *e)
 {
     struct cli mine = *c;
@@ -214,6 +223,7 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
     if (rc == 0) rc = cli_device(&mine, &d, e);
     if (rc == 0) rc = cli_model_open(&m, &mine, d, cfg.base, e);
     if (rc == 0 && cfg.is_chat) rc = cli_model_check_text(&m, e);
+    if (rc == 0) rc = check_stack(&cfg, m.file, e);
     if (rc == 0) rc = tune_cases_bind(&cases, &mine, &m, e);
     if (rc == 0) rc = tune_preset_fill(&preset, fields, &cfg, &places, &m, show_note, &view, e);
     if (rc == 0) rc = model_file_vocab(m.file, &vocab, e);

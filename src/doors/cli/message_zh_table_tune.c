@@ -69,6 +69,15 @@ const struct message_zh message_zh_table_tune[] = {
     {"cannot tune with *: eval_cases is not given", "不能使用 $1：未给出 eval_cases"},
     {"cannot tune with eval_choices *: not every case of \"*\" is a classification",
      "不能使用 eval_choices $1：“$2”中并非每道题都是分类题"},
+    {"cannot tune over * adapters: at most * are accepted", "不能在 $1 个适配器之上微调：最多 $2 个"},
+    {"cannot tune with adapters and adapter dora: magnitudes are of the base alone; lora is needed, or a base with the adapters "
+     "merged into it",
+     "不能同时使用 adapters 与 adapter dora：幅值只针对基座；应使用 lora，或先把这些适配器合并到基座"},
+    {"cannot tune over adapter \"*\": it has magnitudes (DoRA), which change what stands below them; merge it into the base first",
+     "不能在适配器“$1”之上微调：它带有幅值（DoRA），会改变其下的内容；请先把它合并到基座"},
+    {"cannot use adapter \"*\" alone: it was tuned over others; \"*\" beside it holds all of them, check=no behind the adapter uses it "
+     "all the same",
+     "不能单独使用适配器“$1”：它是在其他适配器之上训练的；其旁的“$2”包含全部，在适配器后加 check=no 可照样使用"},
     {"cannot use *: it has * tokens, max_length is * (too_long: drop leaves such rows out, truncate cuts them)",
      "不能使用 @1：它有 $2 个词元，而 max_length 为 $3（too_long: drop 不用这样的行，truncate 截断）"},
     {"cannot use *: no token of it is trained", "不能使用 @1：其中没有参与训练的词元"},

@@ -130,8 +130,7 @@ static int describe(struct evaluation *v, const struct tune_cases *t, const stru
                                        json_pack("{s:s,s:I,s:s}", "inputs", state->inputs, "step",
                                                  (json_int_t)state->step, "parameters", state->digest)) != 0)
         rc = err_set(e, ERR_NOMEM, NULL, "cannot describe the evaluation: out of memory");
-    if (rc == 0)
-        rc = eval_description(c, &v->x, v->x.model.path, NULL, NULL, &v->o, "tune", &v->description, e);
+    if (rc == 0) rc = eval_description(c, &v->x, v->x.model.path, NULL, NULL, &v->o, "tune", &v->description, e);
     v->o.identity = v->identity;
     v->o.description = v->description;
     return rc;

@@ -59,8 +59,8 @@ static int read_sites(struct train_config *c, const struct param_set *s, struct 
 /* Fields that say something of an adapter, where none is made. */
 static int refuse_adapter_fields(const struct param_set *s, struct err *e)
 {
-    static const char *const name[] = {"rank",         "alpha",         "use_rslora",  "target_modules",
-                                       "rank_pattern", "alpha_pattern", "adapter_init"};
+    static const char *const name[] = {"rank",         "alpha",         "use_rslora",   "target_modules",
+                                       "rank_pattern", "alpha_pattern", "adapter_init", "adapters"};
     for (size_t i = 0; i < N_ELEM(name); i++)
         if (param_is_set(s, name[i]))
             return err_set(e, ERR_USAGE, name[i],
@@ -81,6 +81,22 @@ static int read_patterns(struct train_config *c, const struct param_set *s, stru
                    "cannot tune with patterns of names and adapter_init: the adapter has its own ranks and places");
 }
 
+/* Adapters that stand below the one that is trained. */
+static int read_stack(struct train_config *c, const struct param_set *s, struct err *e)
+{
+    size_t n = param_count(s, "adapters");
+    if (n > TRAIN_MAX_STACK)
+        return err_set(e, ERR_USAGE, "adapters", "cannot tune over %zu adapters: at most %d are accepted", n,
+                       TRAIN_MAX_STACK);
+    if (n > 0 && c->use_dora)
+        return err_set(e, ERR_USAGE, "adapters",
+                       "cannot tune with adapters and adapter dora: magnitudes are of the base alone; lora is needed, "
+                       "or a base with the adapters merged into it");
+    for (size_t i = 0; i < n; i++) c->adapters[i] = param_str_at(s, "adapters", i);
+    c->n_adapter = (int)n;
+    return 0;
+}
+
 static int read_adapter(struct train_config *c, const struct param_set *s, struct err *e)
 {
     c->full = str_eq(param_str(s, "adapter"), "full");
@@ -91,7 +107,8 @@ static int read_adapter(struct train_config *c, const struct param_set *s, struc
     c->needs_quantized = str_eq(param_str(s, "adapter"), "qlora");
     c->use_rslora = param_bool(s, "use_rslora");
     c->adapter_init = param_str(s, "adapter_init");
-    int rc = read_sites(c, s, e);
+    int rc = read_stack(c, s, e);
+    if (rc == 0) rc = read_sites(c, s, e);
     return rc != 0 ? rc : read_patterns(c, s, e);
 }
 

@@ -18,9 +18,13 @@ enum train_optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAMW8, OPTIMIZER_LION, OPTIMI
 enum train_schedule { SCHEDULE_CONSTANT, SCHEDULE_LINEAR, SCHEDULE_COSINE };
 enum train_recompute { RECOMPUTE_AUTO, RECOMPUTE_ON, RECOMPUTE_OFF };
 
+enum { TRAIN_MAX_STACK = 8 };
+
 /* Strings are borrowed from the param_set it was read from. */
 struct train_config {
     const char *base, *data, *eval_data, *eval_cases, *output, *adapter_init;
+    const char *adapters[TRAIN_MAX_STACK]; /* frozen, under the one that is trained */
+    int n_adapter;
     struct method_config method;
     struct policy_options policy; /* method grpo */
     bool is_chat;                 /* data_format: conversations; else tokens */

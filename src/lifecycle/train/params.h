@@ -35,6 +35,10 @@
      .help_en = "other alphas, in the same way", .help_zh = "以同样方式指定其他 alpha"},                                \
     {.name = "adapter_init", .type = PARAM_STRING, .metavar = "DIR",                                                    \
      .help_en = "start from this PEFT adapter", .help_zh = "从此 PEFT 适配器开始"},                                     \
+    {.name = "adapters", .type = PARAM_LIST, .metavar = "A,B,...",                                                      \
+     .help_en = "train a new adapter over these, which stay as they are; the result holds all of them",                 \
+     .help_zh = "在这些保持不变的适配器之上训练新的适配器；结果包含全部",                                             \
+    },                                                                                                                  \
     {.name = "data", .type = PARAM_STRING, .metavar = "FILE",                                                           \
      .help_en = "training rows, JSON Lines, or name of a registered dataset",                                           \
      .help_zh = "训练数据（JSON Lines）或已注册的数据集名称"},                                                          \

@@ -219,7 +219,7 @@ static int measure_rows(struct trainer *t, struct scored *s, const bool *wanted,
     for (size_t i = 0; rc == 0 && i < n_example; i++) {
         if (wanted == NULL || wanted[i]) block[n++] = (uint32_t)i;
         if (n == 0 || (n < most && i + 1 < n_example)) continue;
-        rc = score(t, s, block, n, NULL, s->reference, e);
+        rc = score(t, s, block, n, t->reference, s->reference, e);
         n = 0;
         if (rc == 0 && t->rq->interrupted != NULL && t->rq->interrupted(t->rq->arg))
             rc = err_set(e, ERR_INTERRUPTED, t->cfg->output,

@@ -220,7 +220,7 @@ static double probe_update(struct trainer *t)
     struct checkpoint *s = &t->state;
     dev_read(t->dev, s->params, t->params, t->n_param);
     optimizer_get(t->optimizer, s->optimizer);
-    dev_zero(t->dev, t->grads, t->n_param);
+    trainer_zero_grads(t);
     double from = clock_s();
     double norm = dev_sum_squares(t->dev, t->grads, t->n_param);
     optimizer_step(t->optimizer, t->params, t->grads, norm * 0, 0);

@@ -34,8 +34,8 @@ static int ask(struct trainer *t, struct train_score *out, struct err *e)
         .adapter = t->adapter, .step = s->step, .digest = digest, .inputs = s->inputs, .dir = dir};
     rc = t->rq->score(t->rq->arg, &state, out, e);
     mem_free(dir);
-    model_set_context(t->rq->model, t->cfg->max_length > 0 ? t->cfg->max_length
-                                                           : model_params(t->rq->model)->n_ctx_train);
+    model_set_context(t->rq->model,
+                      t->cfg->max_length > 0 ? t->cfg->max_length : model_params(t->rq->model)->n_ctx_train);
     return rc;
 }
 

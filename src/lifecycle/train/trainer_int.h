@@ -3,6 +3,7 @@
 #define TRAIN_TRAINER_INT_H
 
 #include "compute/model/adapter.h"
+#include "compute/model/adapter_stack.h"
 #include "compute/model/tape.h"
 #include "lifecycle/train/checkpoint.h"
 #include "lifecycle/train/optimizer.h"
@@ -18,9 +19,12 @@ struct trainer {
     struct train_rows rows, eval_rows;
     struct train_plan plan;
     struct packer pack, eval_pack;
-    struct adapter *adapter; /* what is trained: one of these two */
+    struct adapter *own; /* what is trained: one of these two */
     struct weights *weights;
-    float *params, *grads; /* device memory [n_param] */
+    struct adapter *adapter;             /* what the model computes with: own, or own over frozen ones; NULL: none */
+    struct adapter *reference;           /* what it is compared with: the frozen ones; NULL: none */
+    struct adapter_stack *stack, *below; /* that hold these two where there are frozen ones */
+    float *params, *grads;               /* device memory [n_param] */
     size_t n_param;
     struct optimizer *optimizer;
     struct tape *tape;
@@ -88,6 +92,9 @@ int trainer_evaluate(struct trainer *t, struct err *e) MUST_CHECK;
 int trainer_make_target(struct trainer *t, struct err *e) MUST_CHECK;
 /* After t->params changed. */
 void trainer_updated(struct trainer *t);
+/* Before the gradients of a step are added up, and after. */
+void trainer_zero_grads(struct trainer *t);
+void trainer_take_grads(struct trainer *t);
 /* The best parameters, or the last, into adapter/ or model/ of the run. */
 int trainer_save_target(struct trainer *t, struct err *e) MUST_CHECK;
 

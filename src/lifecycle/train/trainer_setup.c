@@ -255,7 +255,9 @@ void trainer_deinit(struct trainer *t)
     mem_free(t->order);
     tape_free(t->tape);
     optimizer_free(t->optimizer);
-    adapter_free(t->adapter);
+    adapter_stack_free(t->stack);
+    adapter_stack_free(t->below);
+    adapter_free(t->own);
     preference_free(t->preference);
     policy_free(t->policy);
     weights_free(t->weights);
