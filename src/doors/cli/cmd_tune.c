@@ -195,7 +195,7 @@ static void print_result(const struct cli *c, const char *run, bool full, const 
 static int check_stack(const struct train_config *cfg, const struct model_file *f, struct err *e)
 {
     int rc = 0;
-    for (int i = 0; rc == 0 && i < cfg->n_adapter; i++) rc = adapter_origin_check(cfg->adapters[i], f, e);
+    for (int i = 0; rc == 0 && i < cfg->n_adapter; i++) rc = adapter_origin_check(cfg->adapters[i], f, false, e);
     return rc;
 }
 

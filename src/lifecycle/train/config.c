@@ -59,8 +59,8 @@ static int read_sites(struct train_config *c, const struct param_set *s, struct 
 /* Fields that say something of an adapter, where none is made. */
 static int refuse_adapter_fields(const struct param_set *s, struct err *e)
 {
-    static const char *const name[] = {"rank",         "alpha",         "use_rslora",   "target_modules",
-                                       "rank_pattern", "alpha_pattern", "adapter_init", "adapters"};
+    static const char *const name[] = {"rank",          "alpha",        "use_rslora", "target_modules", "rank_pattern",
+                                       "alpha_pattern", "adapter_init", "adapters",   "merge_aware"};
     for (size_t i = 0; i < N_ELEM(name); i++)
         if (param_is_set(s, name[i]))
             return err_set(e, ERR_USAGE, name[i],
@@ -79,6 +79,21 @@ static int read_patterns(struct train_config *c, const struct param_set *s, stru
     if (rc != 0 || !c->by_pattern || c->adapter_init == NULL) return rc;
     return err_set(e, ERR_USAGE, "adapter_init",
                    "cannot tune with patterns of names and adapter_init: the adapter has its own ranks and places");
+}
+
+/* An adapter in the codes of its base: there is no base without it then, to compare with or to stand below. */
+static int read_merge_aware(struct train_config *c, const struct param_set *s, struct err *e)
+{
+    const char *method = param_str(s, "method");
+    c->merge_aware = param_bool(s, "merge_aware");
+    const char *other = c->use_dora                                      ? "adapter dora"
+                        : c->n_adapter > 0                               ? "adapters"
+                        : str_eq(method, "dpo") || str_eq(method, "kto") ? "a method that compares with the base"
+                        : str_eq(method, "grpo") && param_is_set(s, "beta") && param_float(s, "beta") > 0
+                            ? "a beta above 0, which compares with the base"
+                            : NULL;
+    if (!c->merge_aware || other == NULL) return 0;
+    return err_set(e, ERR_USAGE, "merge_aware", "cannot tune with merge_aware and %s", other);
 }
 
 /* Adapters that stand below the one that is trained. */
@@ -108,6 +123,7 @@ static int read_adapter(struct train_config *c, const struct param_set *s, struc
     c->use_rslora = param_bool(s, "use_rslora");
     c->adapter_init = param_str(s, "adapter_init");
     int rc = read_stack(c, s, e);
+    if (rc == 0) rc = read_merge_aware(c, s, e);
     if (rc == 0) rc = read_sites(c, s, e);
     return rc != 0 ? rc : read_patterns(c, s, e);
 }

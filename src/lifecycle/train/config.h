@@ -34,6 +34,7 @@ struct train_config {
     bool use_rslora;
     bool use_dora;         /* adapter dora */
     bool full;             /* adapter full: all weights, and nothing of an adapter */
+    bool merge_aware;      /* in the codes of the base (model/absorb.h) */
     bool needs_quantized;  /* adapter qlora: the base must be quantized, and stays so */
     unsigned sites;        /* bits of enum adapter_site */
     bool by_pattern;       /* which matrices, ranks or alphas: adapter_shape.h says it; sites are not all */

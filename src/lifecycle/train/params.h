@@ -35,6 +35,10 @@
      .help_en = "other alphas, in the same way", .help_zh = "以同样方式指定其他 alpha"},                                \
     {.name = "adapter_init", .type = PARAM_STRING, .metavar = "DIR",                                                    \
      .help_en = "start from this PEFT adapter", .help_zh = "从此 PEFT 适配器开始"},                                     \
+    {.name = "merge_aware", .type = PARAM_BOOL, .initial = "false",                                                     \
+     .help_en = "train with the adapter in the codes of a quantized base (Q4_0, Q4_1, Q8_0), so that the merged file "  \
+                "is bit for bit what was evaluated",                                                                    \
+     .help_zh = "训练时把适配器放入量化基座（Q4_0、Q4_1、Q8_0）的编码，合并后的文件与评估时逐位相同"},                  \
     {.name = "adapters", .type = PARAM_LIST, .metavar = "A,B,...",                                                      \
      .help_en = "train a new adapter over these, which stay as they are; the result holds all of them",                 \
      .help_zh = "在这些保持不变的适配器之上训练新的适配器；结果包含全部",                                             \

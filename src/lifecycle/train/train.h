@@ -28,7 +28,7 @@ struct train_progress {
 
 /* What is asked when cases are to be answered: by the model as it is now. */
 struct train_state {
-    const struct adapter *adapter; /* on the request's model; NULL: the weights themselves are trained */
+    const struct adapter *adapter; /* on the request's model; NULL: what is trained is in the weights */
     uint64_t step;
     const char *digest; /* of the parameters, hex */
     const char *inputs; /* of what the run is made from, hex */

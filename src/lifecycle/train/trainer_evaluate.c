@@ -9,7 +9,7 @@
 #include "ground/base/mem.h"
 #include "ground/json/json.h"
 #include "ground/sys/digest.h"
-#include "lifecycle/train/trainer_int.h"
+#include "lifecycle/train/preference.h"
 
 static bool is_due(const struct trainer *t)
 {
@@ -30,8 +30,11 @@ static int ask(struct trainer *t, struct train_score *out, struct err *e)
     if (rc != 0) return rc;
     snprintf(name, sizeof(name), "evals/step-%llu", (unsigned long long)s->step);
     char *dir = path_join(t->dir.path, name);
-    struct train_state state = {
-        .adapter = t->adapter, .step = s->step, .digest = digest, .inputs = s->inputs, .dir = dir};
+    struct train_state state = {.adapter = t->absorber != NULL ? NULL : t->adapter,
+                                .step = s->step,
+                                .digest = digest,
+                                .inputs = s->inputs,
+                                .dir = dir};
     rc = t->rq->score(t->rq->arg, &state, out, e);
     mem_free(dir);
     model_set_context(t->rq->model,
@@ -62,6 +65,7 @@ static json_t *event_of(const struct trainer *t, const struct train_score *r)
     if (t->cfg->eval_data != NULL) {
         rc |= json_object_set_new(event, "loss", json_finite(t->state.eval_loss));
         rc |= json_object_set_new(event, "n_target", json_integer((json_int_t)t->eval_rows.n_target));
+        if (t->preference != NULL) rc |= preference_eval_event(t, event);
     }
     if (t->cfg->eval_cases != NULL) {
         rc |= json_object_set_new(event, "score", json_finite(r->value));

@@ -2,6 +2,7 @@
 #ifndef TRAIN_TRAINER_INT_H
 #define TRAIN_TRAINER_INT_H
 
+#include "compute/model/absorb.h"
 #include "compute/model/adapter.h"
 #include "compute/model/adapter_stack.h"
 #include "compute/model/tape.h"
@@ -24,6 +25,7 @@ struct trainer {
     struct adapter *adapter;             /* what the model computes with: own, or own over frozen ones; NULL: none */
     struct adapter *reference;           /* what it is compared with: the frozen ones; NULL: none */
     struct adapter_stack *stack, *below; /* that hold these two where there are frozen ones */
+    struct absorber *absorber;           /* the adapter is in the codes of the model; NULL: beside them */
     float *params, *grads;               /* device memory [n_param] */
     size_t n_param;
     struct optimizer *optimizer;
@@ -43,6 +45,7 @@ struct trainer {
 /* Implicit rewards of chosen (or good) and rejected (or bad) answers: sums, and how many. */
 struct preference_metrics {
     double reward[2], accuracy, kl;
+    double preferred; /* pairs whose chosen answer is the more probable one */
     uint64_t n[2];
 };
 

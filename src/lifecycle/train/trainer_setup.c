@@ -255,6 +255,7 @@ void trainer_deinit(struct trainer *t)
     mem_free(t->order);
     tape_free(t->tape);
     optimizer_free(t->optimizer);
+    absorber_free(t->absorber);
     adapter_stack_free(t->stack);
     adapter_stack_free(t->below);
     adapter_free(t->own);

@@ -107,6 +107,7 @@ static int make_adapter(struct trainer *t, struct err *e)
     t->params = adapter_params(t->own);
     t->adapter = t->own;
     rc = adapter_grads(t->own, &t->grads, e);
+    if (rc == 0 && c->merge_aware) rc = absorber_new(&t->absorber, t->rq->model, t->rq->file, t->own, e);
     return rc == 0 && c->n_adapter > 0 ? stack_adapters(t, e) : rc;
 }
 
@@ -150,6 +151,7 @@ void trainer_updated(struct trainer *t)
         adapter_stack_put(t->stack);
     else
         adapter_update(t->own);
+    if (t->absorber != NULL) absorber_update(t->absorber);
 }
 
 void trainer_zero_grads(struct trainer *t)
@@ -195,6 +197,7 @@ int trainer_save_target(struct trainer *t, struct err *e)
 {
     char step[32], base[MODEL_FINGERPRINT_SIZE], tmpl[DIGEST_HEX_SIZE];
     bool has_template = t->rq->template_text != NULL;
+    const char *codes = t->absorber != NULL ? "codes" : NULL;
     const char *metadata[] = {"inputs",
                               t->state.inputs,
                               "step",
@@ -203,8 +206,10 @@ int trainer_save_target(struct trainer *t, struct err *e)
                               t->rq->version,
                               "base",
                               base,
-                              has_template ? "template" : NULL,
-                              tmpl,
+                              has_template ? "template" : codes,
+                              has_template ? tmpl : "moved",
+                              has_template ? codes : NULL,
+                              "moved",
                               NULL};
     int rc = model_file_fingerprint(t->rq->file, base, e);
     if (rc == 0 && has_template) rc = digest_memory(t->rq->template_text, strlen(t->rq->template_text), tmpl, e);
