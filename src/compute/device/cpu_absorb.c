@@ -18,7 +18,7 @@ struct absorb {
     const struct quant *q;
     size_t row0, n_row, row_bytes; /* of the matrix; of a row in the file's format */
     const uint8_t *from;
-    uint8_t *to;       /* NULL: into m */
+    uint8_t *to; /* NULL: into m */
     struct dev_mat *m;
 };
 

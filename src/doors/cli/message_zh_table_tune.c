@@ -73,25 +73,30 @@ const struct message_zh message_zh_table_tune[] = {
     {"cannot tune with adapters and adapter dora: magnitudes are of the base alone; lora is needed, or a base with the adapters "
      "merged into it",
      "不能同时使用 adapters 与 adapter dora：幅值只针对基座；应使用 lora，或先把这些适配器合并到基座"},
-    {"cannot tune over adapter \"*\": it has magnitudes (DoRA), which change what stands below them; merge it into the base first",
+    {"cannot tune over adapter \"*\": it has magnitudes (DoRA), which change what stands below them; merge it into "
+     "the base first",
      "不能在适配器“$1”之上微调：它带有幅值（DoRA），会改变其下的内容；请先把它合并到基座"},
-    {"cannot use adapter \"*\" alone: it was tuned over others; \"*\" beside it holds all of them, check=no behind the adapter uses it "
+    {"cannot use adapter \"*\" alone: it was tuned over others; \"*\" beside it holds all of them, check=no behind "
+     "the adapter uses it "
      "all the same",
      "不能单独使用适配器“$1”：它是在其他适配器之上训练的；其旁的“$2”包含全部，在适配器后加 check=no 可照样使用"},
     {"cannot tune with merge_aware and *", "不能同时使用 merge_aware 与 @1"},
     {"a method that compares with the base", "与基座比较的方法"},
     {"a beta above 0, which compares with the base", "大于 0 的 beta（它与基座比较）"},
-    {"cannot move the codes of matrix \"*\": it is *, and only values that are even steps of one scale can keep it (Q4_0, Q4_1, Q8_0)",
+    {"cannot move the codes of matrix \"*\": it is *, and only values that are even steps of one scale can keep it "
+     "(Q4_0, Q4_1, Q8_0)",
      "不能移动矩阵“$1”的编码：它是 $2，只有以同一比例等距取值的类型可以（Q4_0、Q4_1、Q8_0）"},
     {"cannot move the codes of \"*\": *", "不能移动“$1”的编码：@2"},
     {"it is no GGUF file, whose quantized weights have codes to move", "它不是 GGUF 文件，没有可移动编码的量化权重"},
     {"it keeps several matrices as one", "它把多个矩阵合存为一个"},
     {"the adapter has magnitudes (DoRA), which no code can follow", "该适配器带有幅值（DoRA），编码无法体现"},
     {"the weights come from a packed file, which is only read", "权重来自只读的打包文件"},
-    {"cannot use adapter \"*\" beside the weights: it was tuned within their codes (merge_aware), where merge puts it; check=no behind "
+    {"cannot use adapter \"*\" beside the weights: it was tuned within their codes (merge_aware), where merge puts "
+     "it; check=no behind "
      "the adapter uses it all the same",
      "不能在权重之外使用适配器“$1”：它是在权重的编码中训练的（merge_aware），应以 merge 并入；在适配器后加 check=no 可照样使用"},
-    {"cannot merge an adapter tuned within codes (merge_aware) into \"*\": a file that ends in .gguf, of the base's own types, would be "
+    {"cannot merge an adapter tuned within codes (merge_aware) into \"*\": a file that ends in .gguf, of the base's "
+     "own types, would be "
      "right",
      "不能把在编码中训练的适配器（merge_aware）并入“$1”：应为以 .gguf 结尾、保持基座类型的文件"},
     {"cannot merge an adapter tuned within codes (merge_aware) with scale *: it was evaluated at 1",
