@@ -209,6 +209,75 @@ static void expect_refused(struct engine *g, const struct sequence_request *q, i
     if (!strstr(e.msg, in_text)) fail_msg("\"%s\" does not say \"%s\"", e.msg, in_text);
 }
 
+/* log p and entropy of token `id` after a row of logits, in double. */
+static double log_prob(const float *logits, double temperature, int32_t id, double *entropy)
+{
+    double most = -INFINITY, sum = 0, mean = 0;
+    for (int i = 0; i < N_VOCAB; i++) most = fmax(most, (double)logits[i] / temperature);
+    for (int i = 0; i < N_VOCAB; i++) sum += exp((double)logits[i] / temperature - most);
+    for (int i = 0; i < N_VOCAB; i++) {
+        double p = exp((double)logits[i] / temperature - most) / sum;
+        mean += p * ((double)logits[i] / temperature);
+    }
+    *entropy = most + log(sum) - mean;
+    return (double)logits[id] / temperature - most - log(sum);
+}
+
+/* Log-probabilities that sequences record are those of the logits of their own tokens, at the temperature they were
+ * drawn with (greedy: 1), whatever else is in the batch; without being asked for there are none. */
+static void test_keep_logp(void **state)
+{
+    (void)state;
+    static float logits[160 * N_VOCAB];
+    static const float temperature[] = {0.5f, 1.0f, 1.7f, 0.0f};
+    enum { N = 4, N_TOK = 20 };
+    struct rig r;
+    struct engine_options opt = {.max_batch = N, .chunk_tok = 16};
+    struct sequence *s[N];
+    struct prompt p[N];
+    rig_open(&r, PRECISION_REFERENCE, &opt);
+    for (int k = 0; k < N; k++) {
+        p[k] = make_prompt(2 * k + 1);
+        struct sequence_request q = request(&p[k], N_TOK);
+        q.keep_logp = true;
+        q.sampling = (struct sampling){.greedy = temperature[k] <= 0,
+                                       .temperature = temperature[k] > 0 ? temperature[k] : 1,
+                                       .top_p = 1,
+                                       .repetition_penalty = 1,
+                                       .seed = (uint64_t)k};
+        ok(engine_submit(r.engine, &q, &s[k], e));
+    }
+    run_to_end(r.engine);
+    for (int k = 0; k < N; k++) {
+        struct sequence_result a;
+        int32_t all[128];
+        sequence_get(s[k], &a);
+        assert_true(a.n_id == N_TOK && a.logp != NULL && a.entropy != NULL);
+        memcpy(all, p[k].ids, p[k].n * sizeof(*all));
+        memcpy(all + p[k].n, a.ids, a.n_id * sizeof(*all));
+        ok(engine_logits(r.engine, all, p[k].n + a.n_id, -1, copy_logits, logits, e));
+        for (size_t i = 0; i < a.n_id; i++) {
+            double entropy, t = temperature[k] > 0 ? (double)temperature[k] : 1;
+            double want = log_prob(logits + (p[k].n + i - 1) * N_VOCAB, t, a.ids[i], &entropy);
+            if (fabs(want - (double)a.logp[i]) > 1e-4 || fabs(entropy - (double)a.entropy[i]) > 1e-4)
+                fail_msg("sequence %d, token %zu: log p %g and entropy %g, should be %g and %g", k, i,
+                         (double)a.logp[i], (double)a.entropy[i], want, entropy);
+        }
+        sequence_release(r.engine, s[k]);
+    }
+    struct sequence_request q = request(&p[0], 2);
+    ok(engine_generate(r.engine, &q, &s[0], e));
+    struct sequence_result a;
+    sequence_get(s[0], &a);
+    assert_true(a.logp == NULL && a.entropy == NULL);
+    sequence_release(r.engine, s[0]);
+    q.keep_logp = true;
+    q.sampling.greedy = false;
+    q.sampling.top_k = 5; /* a cut vocabulary: the recorded values would be of another distribution */
+    expect_refused(r.engine, &q, -ERR_INPUT, "log");
+    rig_close(&r);
+}
+
 static void test_refused_requests(void **state)
 {
     (void)state;
@@ -763,6 +832,7 @@ int main(void)
         cmocka_unit_test(test_same_tokens_in_any_batch),
         cmocka_unit_test(test_prefix_cache_is_hit),
         cmocka_unit_test(test_prefix_is_computed_once_together),
+        cmocka_unit_test(test_keep_logp),
         cmocka_unit_test(test_refused_requests),
         cmocka_unit_test(test_small_pool),
         cmocka_unit_test(test_cancel_and_release),
