@@ -120,7 +120,7 @@ def main():
             out['rows']['tune_examples_s'].update({'pytorch+peft': x['examples_s'], 'ratio': out['rows']['tune_examples_s']['tailor'] / x['examples_s']})
             out['rows']['tune_peak_rss_bytes'].update({'pytorch+peft': x['peak_rss_bytes'], 'ratio': out['rows']['tune_peak_rss_bytes']['tailor'] / x['peak_rss_bytes']})
     for k, v in out['rows'].items(): print(f'{k:22}', '  '.join(f'{n} {x:.4g}' for n, x in v.items() if x is not None))
-    name = re.sub(r'[^A-Za-z0-9.]+', '-', f'{out["date"]}-{out["cpu"]}-{out["isa"]}-{out["model"]}')
+    name = re.sub(r'[^A-Za-z0-9.]+', '-', f'{out["date"]}-{out["cpu"]}-{out["isa"]}-{out["model"]}' + (f'-{os.path.splitext(os.path.basename(a.tune))[0]}' if a.only_tune else ''))
     json.dump(out, open(f'bench/results/{name}.json', 'w'), indent=1); print(f'bench/results/{name}.json')
     add_history(out)
 
