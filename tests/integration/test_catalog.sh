@@ -28,11 +28,15 @@ run 0 modality --json catalog models --modality image --search llama && holds mo
 run 0 hardware --json catalog hardware --search nvidia --sort mem_bw_gbs && holds hardware 'all(m["vendor"]=="NVIDIA" for m in d["hardware"]) and d["hardware"][-1]["id"]=="B200" and all(m["source"] and m["age_days"] is not None for m in d["hardware"])'
 run 0 prices --json catalog prices && holds prices 'len(d["prices"])>100 and any(p["stale"] and p["age_days"]>90 for p in d["prices"]) and len({(p["provider"],p["model"]) for p in d["prices"]})==len(d["prices"])'
 run 2 sort catalog prices --sort cheap && says sort 'cannot sort by "cheap": columns are provider, model'
+run 2 sort_near catalog models --sort context && says sort_near 'did you mean context_max'
+run 0 nothing catalog models --search no-such-model && grep -q 'no row fits' <<<"$out" && echo "ok nothing_said" || { echo "not ok nothing_said ${out:0:200}"; failed=1; }
+run 0 whole_names catalog prices --search deepseek-r1-distill && grep -q 'deepseek-r1-distill-llama-70b ' <<<"$out" && echo "ok names_are_whole" || { echo "not ok names_are_whole ${out:0:300}"; failed=1; }
+run 0 group_help help catalog && grep -q 'catalog add-model  ' <<<"$out" && echo "ok group_help_columns" || { echo "not ok group_help_columns ${out:0:300}"; failed=1; }
 run 0 dry --json catalog add hardware id=H100 price2026_rmb_low=1 --dry-run && holds dry 'd["changed"]==1 and not d["written"] and d["changes"]==[{"row":"H100","column":"price2026_rmb_low","was":"200000","is":"1"}]'
 run 0 add --json catalog add hardware id=Card9 kind="GPU consumer" vram_gb=32 mem_bw_gbs=1000 fp16_tensor_dense_tflops=200 link_gbs_per_dir=25 && holds add 'd["added"]==1 and d["written"]'
 run 0 added --json catalog hardware --search Card9 && holds added 'd["hardware"][0]["age_days"]==0'
 run 2 add_wrong catalog add hardware id=Card8 kind=GPU vram_gb=8 mem_bw_gbs=100 && says add_wrong 'kind is "GPU", one of GPU consumer'
-run 2 add_column catalog add hardware id=Card9 speed=3 && says add_column 'has no column "speed"'
+run 2 add_column catalog add hardware id=Card9 speed=3 && says add_column 'has no column "speed", columns are id, name'
 printf 'provider,model,price_date,input_cny_per_mtok,output_cny_per_mtok\nOpenAI,gpt-5.1,2026-12-01,8,60\nHouse,own,2026-12-01,0.5,2\n' >"$WORK/p.csv"
 run 0 update catalog update "$WORK/p.csv" && grep -q '+ House own 2026-12-01 (new)' <<<"$out" && echo "ok update_shows"
 run 0 newest --json catalog prices --search gpt-5.1 && holds newest '[p["output_cny_per_mtok"] for p in d["prices"] if p["provider"]=="OpenAI" and p["model"]=="gpt-5.1"]==[60]'

@@ -33,6 +33,8 @@ run 0 secret --json plan $TEN --api doubao-1.5-pro --data-class secret && holds 
     'd["decision"]["choice"]=="private" and d["decision"]["decided_by_rule"]=="data-stays" and d["decision"]["money"]["cheapest"]=="api" and d["decision"]["confidence"]==1'
 run 0 small --json plan --model Qwen3-8B --quant AWQ --hardware RTX4090 --team 12 --engineers 0 --generic --budget 10000 && holds small \
     '{r["rule"] for r in d["decision"]["rules"] if r["state"]=="fired"}>={"small-team","generic-qa","budget"} and d["decision"]["choice"]=="api" and d["decision"]["tier"]["tier"]=="company" and d["demand"]["calls_from"]=="team"'
+run 0 fleet --json plan --model Qwen3-8B --quant AWQ --hardware RTX4090 --count 100 && holds fleet '(d["tp"],d["pp"],d["replicas"])==(4,1,25)'
+run 0 fleet_large --json plan --model DeepSeek-V3 --quant FP8 --hardware H100 --count 32 && holds fleet_large '(d["tp"],d["pp"],d["replicas"])==(8,2,2)'
 run 0 few --json plan $TEN --count 2 && holds few 'not d["carries_demand"] and d["cost"]["replicas"]==1 and not d["capacity"]["waiting"]["stable"]'
 run 0 here --json plan --model SmolLM2-135M --no-measure --users 2 && holds here 'd["cost"]["capex_cny"]==0 and d["api"] and d["decision"]["choice"] in ("private","api","hybrid") and d["error_bars"]'
 run 0 input --json plan $TEN --salary 400000 --pue 1.1,1.2,1.3 --staff 2 && holds input \

@@ -135,6 +135,7 @@ static float *logits_of(const struct run *r, const int32_t *ids, size_t n, size_
     must(model_load(&m, d, f, &e), &e);
     model_file_close(f);
     must(model_kv_new(m, &kv, (int)(n + DEV_PAGE - 1) / DEV_PAGE, &e), &e);
+    assert_int_equal(model_kv_page_bytes(m), dev_kv_page_bytes(kv));
     *n_vocab = (size_t)model_params(m)->n_vocab;
     float *x = mem_alloc(n * *n_vocab * sizeof(float));
     size_t chunk = r->chunk ? (size_t)r->chunk : n;

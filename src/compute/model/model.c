@@ -350,6 +350,12 @@ uint64_t model_kv_bytes(const struct model *m, int n_page, int n_near)
     return dev_kv_plan_bytes(m->dev, &shape, DEV_SERVE, n_page);
 }
 
+size_t model_kv_page_bytes(const struct model *m)
+{
+    struct dev_kv_shape shape = kv_shape(m);
+    return dev_kv_plan_page_bytes(m->dev, &shape, DEV_SERVE);
+}
+
 /* Where 16 bits of an input are kept in small models. Rounding one kind of input to 8 bits moves the answers of SmolLM2
  * (106 M parameters in layers) to short chat prompts by a mean KL divergence, in 1e-4, of: v 22, down 16, up 11, head
  * 8, gate 5, q 3, k 3, attention output 3; the bound is 20. Gate and the attention output are a third of the work;

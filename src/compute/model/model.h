@@ -48,6 +48,8 @@ void model_set_context(struct model *m, int n_ctx);
 
 /* Keys and values for serving: n_page pages of DEV_PAGE tokens. */
 int model_kv_new(const struct model *m, struct dev_kv **out, int n_page, struct err *e) MUST_CHECK;
+/* Bytes one page would take, without making one. */
+size_t model_kv_page_bytes(const struct model *m);
 /* Positions, its own included, that a token sees at most in the layers with a window or chunks; 0: there are none. */
 int model_near_span(const struct model *m);
 /* The same cache with n_near pages for those layers (device.h, dev_kv_near), and its bytes before it is made. */

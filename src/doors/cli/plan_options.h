@@ -85,7 +85,7 @@
      "rules of the decision instead of the program's", "决策规则文件，替代内置规则"}, \
     {"currency", PARAM_CHOICE, 0, NULL, 0, 0, "CNY|USD", "CNY", NULL, "money in what people read", "显示所用货币"}
 
-#define PLAN_COST_ROW(id, name, u, low, mid, high, min, max, en, zh, source) \
+#define PLAN_COST_ROW(id, name, u, low, mid, high, min, max, en, zh, source, source_zh) \
     {#name, PARAM_FLOATS, 0, u[0] ? u : NULL, min, max, NULL, NULL, "X|LOW,X,HIGH", en, zh},
 /* ends with a comma */
 #define PLAN_COST_PARAMS COST_INPUTS(PLAN_COST_ROW)

@@ -5,8 +5,8 @@
 #include <math.h>
 
 const struct cost_input_info cost_input_info[N_COST] = {
-#define X(id, name, u, low_, mid_, high_, min_, max_, e_, z_, s_) \
-    [COST_##id] = {#name, u, {low_, mid_, high_}, min_, max_, e_, z_, s_},
+#define X(id, name, u, low_, mid_, high_, min_, max_, e_, z_, s_, sz_) \
+    [COST_##id] = {#name, u, {low_, mid_, high_}, min_, max_, e_, z_, s_, sz_},
     COST_INPUTS(X)
 #undef X
 };

@@ -9,6 +9,7 @@
 
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
+#include "ground/param/param.h"
 #include "ground/table/csv.h"
 
 enum { PLOT_REACH = 100, PLOT_POINTS = 60, TABLE_APIS = 12 };
@@ -385,9 +386,10 @@ static void add_inputs(const struct plan_report *r, json_t *blocks)
     for (int i = 0; i < N_COST; i++) {
         const struct cost_input_info *x = &cost_input_info[i];
         const struct cost_band *b = &r->verdict->in[i];
-        (void)json_array_append_new(rows, json_pack("[o,o,o,o,s,s]", text_of("%s: %s", x->key, say(r, x->en, x->zh)),
-                                                    value(b->low), value(b->mid), value(b->high), x->unit,
-                                                    r->asked->set[i] ? say(r, "given", "给定") : x->source));
+        (void)json_array_append_new(
+            rows, json_pack("[o,o,o,o,s,s]", text_of("%s: %s", x->key, say(r, x->en, x->zh)), value(b->low),
+                            value(b->mid), value(b->high), param_unit_text(x->unit, r->lang),
+                            r->asked->set[i] ? say(r, "given", "给定") : say(r, x->source, x->source_zh)));
     }
     add(inner,
         json_pack("{s:s,s:o,s:o}", "type", "table", "columns", columns(r, head, N_ELEM(head), 14), "rows", rows));
