@@ -201,14 +201,15 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
     }
 }
 
-/* Nearly every number of rows has a tile of its own: as two smaller ones they would take as long as more rows. */
+/* Nearly every number of rows has a tile of its own: as two smaller ones they would take as long as more rows. Fine ones
+ * use a weight twice, so that four are enough. */
 ALWAYS_INLINE size_t one_tile(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t r, size_t left,
                               size_t n_block, bool accumulate, const enum quant_type t, const bool fine)
 {
 #define TILE_OF(n)                                               \
     tile(y, ldy, packed, x, r, n, n_block, accumulate, t, fine); \
     return n
-    switch (left) {
+    switch (fine && left > 4 ? 4 : left) {
     case 1:
         TILE_OF(1);
     case 2:
@@ -249,15 +250,21 @@ ALWAYS_INLINE void type_gemm_q8(float *y, size_t ldy, const char *packed, size_t
     }
 }
 
-#define GEMM_Q8(TYPE, name)                                                                                         \
-    static void name##_gemm_q8(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group,        \
-                               const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)              \
-    {                                                                                                               \
-        if (x->fine) {                                                                                              \
-            type_gemm_q8(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, accumulate, QUANT_##TYPE, true);  \
-        } else {                                                                                                    \
-            type_gemm_q8(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, accumulate, QUANT_##TYPE, false); \
-        }                                                                                                           \
+/* One function for each form of the activations: in one, both would be compiled together, which takes longer. */
+#define GEMM_FORM(TYPE, name, fine)                                                                            \
+    static void name(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group,             \
+                     const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)                   \
+    {                                                                                                          \
+        type_gemm_q8(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, accumulate, QUANT_##TYPE, fine); \
+    }
+#define GEMM_Q8(TYPE, name)                                                                                       \
+    GEMM_FORM(TYPE, name##_gemm_bytes, false)                                                                     \
+    GEMM_FORM(TYPE, name##_gemm_fine, true)                                                                       \
+    static void name##_gemm_q8(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group,      \
+                               const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)            \
+    {                                                                                                             \
+        (x->fine ? name##_gemm_fine : name##_gemm_bytes)(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, \
+                                                         accumulate);                                             \
     }
 QUANT_INTEGERS(GEMM_Q8)
 

@@ -7,6 +7,7 @@
 
 #include "ground/base/clock.h"
 #include "ground/base/mem.h"
+#include "ground/base/pool.h"
 
 enum { REPEATS = 5, GRAIN = 1 << 16 };
 static const double run_s = 0.02; /* long against starting the threads, short against being interrupted */
@@ -53,8 +54,9 @@ static double measure_loop(struct pool *pool, double (*loop)(size_t n))
     return a.operations * pool_size(pool) / best_s * 1e-9;
 }
 
-struct reading {
-    const struct kern *k;
+struct floor_meter {
+    struct pool *pool;
+    struct kern k;
     char *data;
     size_t size;
 };
@@ -62,18 +64,18 @@ struct reading {
 /* Each worker touches what it will read: the pages lie near it, and are not all the one page of zeros. */
 static void touch(void *arg, int worker, int n_worker)
 {
-    struct reading *r = arg;
+    struct floor_meter *m = arg;
     size_t begin, end;
-    pool_share(r->size, GRAIN, worker, n_worker, &begin, &end);
-    memset(r->data + begin, 1, end - begin);
+    pool_share(m->size, GRAIN, worker, n_worker, &begin, &end);
+    memset(m->data + begin, 1, end - begin);
 }
 
 static void read_share(void *arg, int worker, int n_worker)
 {
-    const struct reading *r = arg;
+    const struct floor_meter *m = arg;
     size_t begin, end;
-    pool_share(r->size, GRAIN, worker, n_worker, &begin, &end);
-    r->k->floor.read(r->data + begin, end - begin);
+    pool_share(m->size, GRAIN, worker, n_worker, &begin, &end);
+    m->k.floor.read(m->data + begin, end - begin);
 }
 
 /* Four times the last-level cache, within limits (the size is unknown in some virtual machines). */
@@ -85,37 +87,55 @@ static size_t buffer_size(void)
     return size < least ? least : (size > most ? most : size);
 }
 
-static int measure_read(double *gb_s, struct pool *pool, const struct kern *k, struct err *e)
+int floor_meter_new(struct floor_meter **out, int n_thread, enum kern_isa isa, struct err *e)
 {
-    struct reading r = {.k = k, .size = buffer_size()};
-    r.data = mem_try_aligned(r.size);
-    if (!r.data) {
-        return err_set(e, ERR_NOMEM, NULL, "cannot measure read bandwidth: no memory for a buffer of %zu MiB",
-                       r.size >> 20);
+    struct floor_meter *m = mem_alloc(sizeof(*m));
+    *m = (struct floor_meter){0};
+    m->size = buffer_size();
+    m->data = mem_try_aligned(m->size);
+    int rc = m->data ? pool_new(&m->pool, n_thread, e)
+                     : err_set(e, ERR_NOMEM, NULL, "cannot measure read bandwidth: no memory for a buffer of %zu MiB",
+                               m->size >> 20);
+    if (rc) {
+        floor_meter_free(m);
+        return rc;
     }
-    mem_prefer_large_pages(r.data, r.size); /* as weights have them */
-    pool_run(pool, touch, &r);
-    double best_s = 1e9;
-    for (int i = 0; i < REPEATS; i++) {
-        double begin = clock_s();
-        pool_run(pool, read_share, &r);
-        double s = clock_s() - begin;
-        best_s = s < best_s ? s : best_s;
-    }
-    *gb_s = (double)r.size / best_s * 1e-9;
-    mem_free(r.data);
+    kern_init(&m->k, isa);
+    mem_prefer_large_pages(m->data, m->size); /* as weights have them */
+    pool_run(m->pool, touch, m);
+    *out = m;
     return 0;
 }
 
-int floors_measure(struct floors *out, struct pool *pool, const struct kern *k, struct err *e)
+void floor_meter_free(struct floor_meter *m)
 {
-    int rc = measure_read(&out->read_gb_s, pool, k, e);
-    if (rc) {
-        return rc;
+    if (!m) {
+        return;
     }
-    out->fp32_gflops = measure_loop(pool, k->floor.fp32);
-    out->int8_gops = measure_loop(pool, k->floor.int8);
-    out->int4_int8_gops = k->floor.int4 == k->floor.int8 ? out->int8_gops : measure_loop(pool, k->floor.int4);
-    out->bf16_gflops = measure_loop(pool, k->floor.bf16);
-    return 0;
+    pool_free(m->pool);
+    mem_free(m->data);
+    mem_free(m);
+}
+
+/* 10^9 bytes a second. */
+static double measure_read(struct floor_meter *m)
+{
+    double best_s = 1e9;
+    for (int i = 0; i < REPEATS; i++) {
+        double begin = clock_s();
+        pool_run(m->pool, read_share, m);
+        double s = clock_s() - begin;
+        best_s = s < best_s ? s : best_s;
+    }
+    return (double)m->size / best_s * 1e-9;
+}
+
+void floor_meter_measure(struct floor_meter *m, struct floors *out)
+{
+    const struct kern_floor *f = &m->k.floor;
+    out->read_gb_s = measure_read(m);
+    out->fp32_gflops = measure_loop(m->pool, f->fp32);
+    out->int8_gops = measure_loop(m->pool, f->int8);
+    out->int4_int8_gops = f->int4 == f->int8 ? out->int8_gops : measure_loop(m->pool, f->int4);
+    out->bf16_gflops = measure_loop(m->pool, f->bf16);
 }

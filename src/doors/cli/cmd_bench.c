@@ -34,10 +34,10 @@ static const struct param params[] = {
 struct bench_run {
     const struct cli *c;
     const struct param_set *args;
-    struct floors floors; /* before the first row */
-    struct floors now;    /* after the last one */
+    struct floors floors;      /* before the first row */
+    struct floors now;         /* after the last one */
+    struct floor_meter *meter; /* until memory is looked at: it has much itself */
     struct cli_engine x;
-    bool has_bf16; /* the kernels multiply in bfloat16 */
     json_t *prefill, *decode, *scaling;
     json_t *memory;                /* after the last row */
     struct bench_start cold, warm; /* before the first one */
@@ -73,37 +73,21 @@ static double fitting_floor(const struct bench_run *b, const struct floors *f)
     if (b->c->precision == PRECISION_REFERENCE || type == TENSOR_F32) return f->fp32_gflops;
     if (b->c->isa == KERN_AMX) return f->bf16_gflops;
     if (type == TENSOR_F16 || type == TENSOR_BF16)
-        return b->c->precision == PRECISION_AUTO && b->has_bf16 ? f->bf16_gflops : f->fp32_gflops;
+        return dev_uses_bf16(model_dev(b->x.model.model)) ? f->bf16_gflops : f->fp32_gflops;
     return type == TENSOR_Q8_0 ? f->int8_gops : f->int4_int8_gops;
-}
-
-/* On threads of their own, which end before the model goes on. */
-static int measure_floors(struct bench_run *b, struct floors *out, struct err *e)
-{
-    struct pool *pool;
-    int rc = pool_new(&pool, b->c->threads, e);
-    if (rc) return rc;
-    struct kern *k = mem_alloc(sizeof(*k));
-    kern_init(k, b->c->isa);
-    b->has_bf16 = k->gemm_bf16 != NULL;
-    rc = floors_measure(out, pool, k, e);
-    mem_free(k);
-    pool_free(pool);
-    return rc;
 }
 
 /* A row's share is of the floor at its time: what a shared machine gives changes within seconds. It is the mean of
  * those before and after the row. */
-static int measure_around(struct bench_run *b, struct floors *mean, struct err *e)
+static struct floors floors_around(struct bench_run *b)
 {
     struct floors before = b->now;
-    int rc = measure_floors(b, &b->now, e);
-    *mean = (struct floors){.read_gb_s = (before.read_gb_s + b->now.read_gb_s) / 2,
-                            .fp32_gflops = (before.fp32_gflops + b->now.fp32_gflops) / 2,
-                            .int8_gops = (before.int8_gops + b->now.int8_gops) / 2,
-                            .int4_int8_gops = (before.int4_int8_gops + b->now.int4_int8_gops) / 2,
-                            .bf16_gflops = (before.bf16_gflops + b->now.bf16_gflops) / 2};
-    return rc;
+    if (b->meter) floor_meter_measure(b->meter, &b->now);
+    return (struct floors){.read_gb_s = (before.read_gb_s + b->now.read_gb_s) / 2,
+                           .fp32_gflops = (before.fp32_gflops + b->now.fp32_gflops) / 2,
+                           .int8_gops = (before.int8_gops + b->now.int8_gops) / 2,
+                           .int4_int8_gops = (before.int4_int8_gops + b->now.int4_int8_gops) / 2,
+                           .bf16_gflops = (before.bf16_gflops + b->now.bf16_gflops) / 2};
 }
 
 static int engine_for(struct bench_run *b, int n_ctx, int max_batch, struct err *e)
@@ -122,15 +106,14 @@ static void tell(const struct bench_run *b, const char *what, int n)
 static int measure_prefill(struct bench_run *b, int n, struct err *e)
 {
     double tok_s = 0;
-    struct floors floors;
     const struct model *m = b->x.model.model;
     tell(b, cli_text(b->c, "prefill, tokens:", "预填充，词元数："), n);
     int rc = engine_for(b, n + 1, 1, e);
     if (!rc)
         rc = bench_prefill(b->x.engine, model_params(m)->n_vocab, n, (int)param_int(b->args, "repeat"), cli_interrupted,
                            &tok_s, e);
-    if (!rc) rc = measure_around(b, &floors, e);
     if (rc) return rc;
+    struct floors floors = floors_around(b);
     double floor_gops = fitting_floor(b, &floors), gops = 2e-9 * (double)model_n_layer_param(m) * tok_s;
     json_t *row = json_pack("{s:i, s:o, s:o, s:o}", "n", n, "tok_s", json_finite(tok_s), "floor_gops",
                             json_finite(floor_gops), "share", json_finite(gops / floor_gops));
@@ -142,7 +125,6 @@ static int measure_prefill(struct bench_run *b, int n, struct err *e)
 static int measure_decode(struct bench_run *b, int batch, struct err *e)
 {
     double tok_s = 0, step_bytes = 0;
-    struct floors floors;
     const struct model *m = b->x.model.model;
     int n = (int)param_int(b->args, "decode"), context = (int)param_int(b->args, "context");
     tell(b, cli_text(b->c, "decode, batch:", "解码，批量："), batch);
@@ -150,8 +132,8 @@ static int measure_decode(struct bench_run *b, int batch, struct err *e)
     if (!rc)
         rc = bench_decode(b->x.engine, m, batch, context, n, (int)param_int(b->args, "repeat"), cli_interrupted, &tok_s,
                           &step_bytes, e);
-    if (!rc) rc = measure_around(b, &floors, e);
     if (rc) return rc;
+    struct floors floors = floors_around(b);
     double read_gb_s = tok_s / batch * step_bytes * 1e-9; /* a step reads the weights once for all */
     json_t *row = json_pack("{s:i, s:i, s:o, s:o, s:o, s:o}", "batch", batch, "context", context, "tok_s",
                             json_finite(tok_s), "read_gb_s", json_finite(read_gb_s), "floor_gb_s",
@@ -265,7 +247,8 @@ static void print_result(struct bench_run *b)
 
 static int measure_all(struct bench_run *b, struct err *e)
 {
-    int rc = measure_floors(b, &b->now, e);
+    int rc = 0;
+    floor_meter_measure(b->meter, &b->now);
     for (size_t i = 0; i < param_count(b->args, "prefill") && !rc; i++)
         rc = measure_prefill(b, (int)param_int_at(b->args, "prefill", i), e);
     for (size_t i = 0; i < param_count(b->args, "batch") && !rc; i++)
@@ -326,6 +309,8 @@ static int bench_model(struct bench_run *b, struct err *e)
     b->decode = json_array();
     b->scaling = json_array();
     rc = measure_all(b, e);
+    floor_meter_free(b->meter);
+    b->meter = NULL;
     b->memory = bench_memory_json(&b->x);
     cli_engine_close(&b->x);
     if (!rc) rc = measure_scaling(b, e);
@@ -344,8 +329,10 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
     const char *compare = param_str(args, "compare");
     int rc = param_need_one(args, "measure", "model", "floors", e);
     if (rc == 0 && compare) rc = bench_earlier_read(compare, &b.earlier, e);
-    if (rc == 0) rc = measure_floors(&b, &b.floors, e);
+    if (rc == 0) rc = floor_meter_new(&b.meter, c->threads, c->isa, e);
+    if (rc == 0) floor_meter_measure(b.meter, &b.floors);
     if (rc == 0 && !alone) rc = bench_model(&b, e);
+    floor_meter_free(b.meter);
     json_decref(b.earlier);
     if (rc || !alone) return rc;
     if (c->json)
