@@ -28,7 +28,7 @@ SRC := $(wildcard src/*/*/*.c src/*/*/*/*.c)
 OBJ := $(SRC:%.c=$(O)/%.o)
 LIB_OBJ := $(filter-out $(O)/src/doors/cli/main.o,$(OBJ))
 UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
-TSAN_UNIT := $(patsubst %,build/tsan/tests/unit/%,test_pool test_engine test_device test_experts test_latent test_http_server)
+TSAN_UNIT := $(patsubst %,build/tsan/tests/unit/%,test_pool test_engine test_near test_device test_experts test_latent test_http_server)
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PHONY: all units clean test accept soak asan tsan fuzz bench install check-headers format

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Tailor beside its peers on this machine, in one run: rounds in turn, medians, ratios to the best peer.
-usage: bench/compare.py MODEL.gguf [--rounds 3] [--prefill 512] [--decode 128] [--batch 8,16] [--tune DATA.jsonl] [--isa avx2]
+usage: bench/compare.py MODEL.gguf [--rounds 3] [--prefill 512] [--decode 128] [--batch 8,16] [--tune DATA.jsonl [--tune-batch 32] [--only-tune]] [--isa avx2]
 PEERS names the directory that bench/peers.sh filled; a peer that is not there is left out and said.
 Writes bench/results/DATE-CPU-ISA-MODEL.json, adds a line a row to bench/results/history.csv and prints a table."""
 import argparse, csv, datetime, json, os, re, statistics, subprocess, sys, tempfile
@@ -44,9 +44,9 @@ def openvino(a): return last_json(run([f'{PEERS}/venv/bin/python', 'bench/openvi
 def tailor_tune(a, n_step):
     with tempfile.TemporaryDirectory() as d:
         r = last_json(run([TAILOR, '--json', '--threads', a.threads, 'tune', '--base', a.model, '--data', a.tune, '--data-format', 'chat', '--method', 'sft',
-                           '--adapter', 'lora', '--rank', 16, '--alpha', 32, '--batch-size', 32, '--max-steps', n_step, '--lr', '1e-3',
+                           '--adapter', 'lora', '--rank', 16, '--alpha', 32, '--batch-size', a.tune_batch, '--max-steps', n_step, '--lr', '1e-3',
                            '--schedule', 'cosine', '--output', f'{d}/run'], a.env))
-        return {'examples_s': 32 * r['steps'] / r['seconds'], 'peak_rss_bytes': r['peak_rss_bytes']}
+        return {'examples_s': a.tune_batch * r['steps'] / r['seconds'], 'peak_rss_bytes': r['peak_rss_bytes']}
 
 
 def row_lengths(a, n_row):
@@ -63,8 +63,8 @@ def row_lengths(a, n_row):
 
 def torch_tune(a, n_step):
     with tempfile.NamedTemporaryFile('w', suffix='.json') as f:
-        json.dump(row_lengths(a, 32 * n_step), f); f.flush()
-        return last_json(run([f'{PEERS}/venv/bin/python', 'bench/torch_peer.py', f.name, a.threads]))
+        json.dump(row_lengths(a, a.tune_batch * n_step), f); f.flush()
+        return last_json(run([f'{PEERS}/venv/bin/python', 'bench/torch_peer.py', f.name, a.threads, a.tune_batch]))
 
 
 HISTORY = ['date', 'commit', 'cpu', 'isa', 'threads', 'model', 'row', 'tailor', 'best_peer', 'ratio']
@@ -86,7 +86,7 @@ def add_history(out):
 def main():
     p = argparse.ArgumentParser(); p.add_argument('model'); p.add_argument('--rounds', type=int, default=3); p.add_argument('--prefill', type=int, default=512)
     p.add_argument('--decode', type=int, default=128); p.add_argument('--threads', type=int, default=len(os.sched_getaffinity(0))); p.add_argument('--tune')
-    p.add_argument('--tune-steps', type=int, default=8); p.add_argument('--isa', default=''); p.add_argument('--only-tune', action='store_true')
+    p.add_argument('--tune-steps', type=int, default=8); p.add_argument('--tune-batch', type=int, default=32); p.add_argument('--isa', default=''); p.add_argument('--only-tune', action='store_true')
     p.add_argument('--batch', type=lambda t: [int(x) for x in t.split(',')], default=[]); a = p.parse_args()
     a.env = {'TAILOR_ISA': a.isa} if a.isa else {}
     have = {'tailor': lambda: tailor(a, a.env)}
@@ -120,7 +120,7 @@ def main():
             out['rows']['tune_examples_s'].update({'pytorch+peft': x['examples_s'], 'ratio': out['rows']['tune_examples_s']['tailor'] / x['examples_s']})
             out['rows']['tune_peak_rss_bytes'].update({'pytorch+peft': x['peak_rss_bytes'], 'ratio': out['rows']['tune_peak_rss_bytes']['tailor'] / x['peak_rss_bytes']})
     for k, v in out['rows'].items(): print(f'{k:22}', '  '.join(f'{n} {x:.4g}' for n, x in v.items() if x is not None))
-    name = re.sub(r'[^A-Za-z0-9.]+', '-', f'{out["date"]}-{out["cpu"]}-{out["isa"]}-{out["model"]}')
+    name = re.sub(r'[^A-Za-z0-9.]+', '-', f'{out["date"]}-{out["cpu"]}-{out["isa"]}-{out["model"]}' + (f'-{os.path.splitext(os.path.basename(a.tune))[0]}' if a.only_tune else ''))
     json.dump(out, open(f'bench/results/{name}.json', 'w'), indent=1); print(f'bench/results/{name}.json')
     add_history(out)
 

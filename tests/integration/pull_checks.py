@@ -173,13 +173,17 @@ def check_sources():
         if r.status != 2 or 'cannot' not in r.err: check('source_refused', False, (text, r))
     check('source_refused', True)
     r = tailor('pull', 'hf:o/nosuch', home=home)
-    check('unknown_repo', r.status == 2 and '404' in r.err, r)
+    check('unknown_repo', r.status == 2 and '404; nothing is at this address' in r.err, r)
     hub.repos['o/gated'] = Repo({'one.gguf': BIG}, status=403)
     r = tailor('pull', 'hf:o/gated', home=home)
     check('gated', r.status == 2 and 'gated' in r.err and 'token' in r.err, r)
+    files = {n: open(f'{GOLDEN}/models/qwen2/{n}', 'rb').read() for n in ('model.safetensors',)}
+    hub.repos['o/other'] = Repo(dict(files, **{'config.json': b'{"model_type":"mamba"}'}))
+    r = tailor('pull', 'hf:o/other', home=home)
+    check('other_family_told', r.status == 0 and 'cannot be run here: model_type "mamba"' in r.err, r)
     hub.repos['o/old'] = Repo({'config.json': b'{}', 'pytorch_model.bin': b'x' * 20000})
     r = tailor('pull', 'hf:o/old', home=home)
-    check('no_weights', r.status == 2 and 'neither GGUF files nor' in r.err, r)
+    check('no_weights', r.status == 2 and 'neither GGUF files nor' in r.err and 'pytorch_model.bin is of a kind' in r.err, r)
 
 
 def check_faults():

@@ -1,39 +1,8 @@
 #!/usr/bin/env bash
 # Registry, dataset import, evaluation, comparison, report and plan, through the program, on a tiny model.
 # Prints one line a check: ok NAME | not ok NAME reason | skip NAME reason.
-TAILOR=${TAILOR:-build/tailor}
-WORK=$(mktemp -d)
-trap 'rm -rf "$WORK"' EXIT
-unset TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA
-export TAILOR_HOME=$WORK/home LC_ALL=C.UTF-8
+. tests/integration/checks.bash
 MODEL=tests/data/golden/gguf/llama.gguf
-failed=0
-
-# run STATUS NAME ARGS...: checks the exit status; leaves $out and $err
-run() {
-    local want=$1 name=$2
-    shift 2
-    out=$("$TAILOR" "$@" 2>"$WORK/err")
-    status=$?
-    err=$(cat "$WORK/err")
-    [[ $status == "$want" ]] && return 0
-    echo "not ok $name exit status $status, $want wanted: ${out//$'\n'/ } ${err//$'\n'/ }"
-    failed=1
-    return 1
-}
-# holds NAME PYTHON: the expression over d (the JSON on stdout) is true
-holds() {
-    if python3 -c "import json,sys; d=json.loads(sys.argv[1]); assert ($2), d" "$out" 2>"$WORK/why"; then
-        echo "ok $1"
-    else
-        echo "not ok $1 $(tail -1 "$WORK/why")"
-        failed=1
-    fi
-}
-# says NAME PATTERN: stderr or stdout matches
-says() {
-    if [[ $err$out =~ $2 ]]; then echo "ok $1"; else echo "not ok $1 without /$2/: $err"; failed=1; fi
-}
 
 # zh NAME: what stands on stdout and stderr is Chinese with Chinese punctuation, and what a table lines up begins at the same column
 zh() {

@@ -1,38 +1,7 @@
 #!/usr/bin/env bash
 # quantize, imatrix and the ladder through the program, on a small model; packed safetensors compute.
 # Prints one line a check: ok NAME | not ok NAME reason | skip NAME reason.
-TAILOR=${TAILOR:-build/tailor}
-WORK=$(mktemp -d)
-trap 'rm -rf "$WORK"' EXIT
-unset TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA
-export TAILOR_HOME=$WORK/home LC_ALL=C.UTF-8
-failed=0
-
-# run STATUS NAME ARGS...: checks the exit status; leaves $out and $err
-run() {
-    local want=$1 name=$2
-    shift 2
-    out=$("$TAILOR" "$@" 2>"$WORK/err")
-    status=$?
-    err=$(cat "$WORK/err")
-    [[ $status == "$want" ]] && return 0
-    echo "not ok $name exit status $status, $want wanted: ${out//$'\n'/ } ${err//$'\n'/ }"
-    failed=1
-    return 1
-}
-# holds NAME PYTHON: the expression over d (the JSON on stdout) is true
-holds() {
-    if python3 -c "import json,sys; d=json.loads(sys.argv[1]); assert ($2), d" "$out" 2>"$WORK/why"; then
-        echo "ok $1"
-    else
-        echo "not ok $1 $(tail -1 "$WORK/why")"
-        failed=1
-    fi
-}
-# says NAME PATTERN: stderr
-says() {
-    if [[ $err =~ $2 ]]; then echo "ok $1"; else echo "not ok $1 stderr without /$2/: $err"; failed=1; fi
-}
+. tests/integration/checks.bash
 
 "$TAILOR" make-model --arch qwen2 --preset tiny --type F16 "$WORK/m.gguf" >/dev/null || { echo "not ok make_model"; exit 1; }
 python3 - >"$WORK/t.jsonl" <<'END'

@@ -1,36 +1,9 @@
 #!/usr/bin/env bash
 # Tuning runs beside each other, on a tiny model: presets, copies, sweeps, lists, differences.
 # Prints one line a check: ok NAME | not ok NAME reason.
-TAILOR=$(realpath "${TAILOR:-build/tailor}")
-WORK=$(mktemp -d)
-trap 'rm -rf "$WORK"' EXIT
-unset TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA
-export TAILOR_HOME=$WORK/home LC_ALL=C.UTF-8
+. tests/integration/checks.bash
 cp -r tests/data/golden/models/llama "$WORK/model"
 cd "$WORK" || exit 1
-failed=0
-
-ok() { echo "ok $1"; }
-not_ok() { echo "not ok $1 $2"; failed=1; }
-# run STATUS NAME ARGS...: checks the exit status; leaves $out and $err
-run() {
-    local want=$1 name=$2
-    shift 2
-    out=$("$TAILOR" "$@" 2>"$WORK/err")
-    status=$?
-    err=$(cat "$WORK/err")
-    [[ $status == "$want" ]] && return 0
-    not_ok "$name" "exit status $status, $want wanted: ${out//$'\n'/ } ${err//$'\n'/ }"
-    return 1
-}
-# says NAME PATTERN: stderr or stdout matches
-says() { if [[ $err$out =~ $2 ]]; then ok "$1"; else not_ok "$1" "without /$2/: $err$out"; fi; }
-same() { if cmp -s "$2" "$3"; then ok "$1"; else not_ok "$1" "$2 and $3 differ"; fi; }
-# holds NAME PYTHON: the expression over d (the JSON on stdout) is true
-holds() {
-    if python3 -c "import json,sys; d=json.loads(sys.argv[1]); assert ($2), d" "$out" 2>"$WORK/why"; then ok "$1"
-    else not_ok "$1" "$(tail -1 "$WORK/why")"; fi
-}
 
 python3 - <<'PY'
 import json, random

@@ -3,13 +3,15 @@
 
 usage: tiny_chat_model.py TINY.gguf OUT.gguf ADAPTER_DIR [ends]
 
-OUT is TINY with a chat template, a long context and no end token, so an answer ends where max_tokens says; with `ends`
-the end token stays, and its random weights end an answer now and then."""
+OUT is TINY with a chat template, a long context and no end token, so an answer ends where max_tokens says; with `ends` it keeps
+the end token, and the template puts it behind every answer."""
 import json, math, os, struct, sys
 
 SIZE = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 STRING, ARRAY, U32 = 8, 9, 4
-TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
+ENDS = sys.argv[4:] == ['ends']
+TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}" + \
+           ("{% if m.role == 'assistant' %}</s>{% endif %}" if ENDS else "") + "\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
 
 
 def text(s): return struct.pack('<Q', len(s.encode())) + s.encode()
@@ -37,7 +39,7 @@ class Reader:
         return self.data[begin:self.at]
 
 
-def make_model(source, target, ends):
+def make_model(source, target):
     data = open(source, 'rb').read()
     r = Reader(data)
     magic, n_tensor, n_kv = r.take(8), r.number('Q'), r.number('Q')
@@ -50,8 +52,7 @@ def make_model(source, target, ends):
         r.string()
         r.take(8 * r.number('I') + 4 + 8)
     infos, tensors = data[begin:r.at], data[(r.at + 31) // 32 * 32:]
-    drop = ['llama.context_length'] + ([] if ends else ['tokenizer.ggml.eos_token_id'])
-    kv = [k for k in kv if k[0] not in drop]
+    kv = [k for k in kv if k[0] != 'llama.context_length' and (ENDS or k[0] != 'tokenizer.ggml.eos_token_id')]
     kv.append(('llama.context_length', U32, struct.pack('<I', 1 << 20)))
     kv.append(('tokenizer.chat_template', STRING, text(TEMPLATE)))
     head = magic + struct.pack('<QQ', n_tensor, len(kv))
@@ -80,5 +81,5 @@ def make_adapter(folder, n_layer=4, n_embd=64, rank=2):
         f.write(struct.pack('<Q', len(text_head)) + text_head + blob)
 
 
-make_model(sys.argv[1], sys.argv[2], sys.argv[4:] == ['ends'])
+make_model(sys.argv[1], sys.argv[2])
 make_adapter(sys.argv[3])

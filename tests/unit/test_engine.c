@@ -9,116 +9,14 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "compute/engine/engine_int.h"
 #include "compute/formats/safetensors.h"
 #include "ground/base/attr.h"
 #include "ground/base/mem.h"
 #include "ground/base/rng.h"
+#include "engine_rig.h"
 
-#define MODEL  "tests/data/golden/gguf/llama.gguf"
 #define GOLDEN "tests/data/golden/models/llama/golden.safetensors"
-enum { N_VOCAB = 288, N_GOLDEN = 48, MAX_ANSWER = 128 };
-
-struct rig {
-    struct dev *dev;
-    struct model_file *file;
-    struct model *model;
-    struct tokenizer *tok;
-    struct engine *engine;
-};
-
-#define ok(call)                                        \
-    do {                                                \
-        struct err e_ = {0};                            \
-        struct err *e = &e_;                            \
-        int rc_ = (call);                               \
-        if (rc_ < 0) fail_msg("%s: %s", #call, e_.msg); \
-    } while (0)
-
-static void rig_open_model(struct rig *r, const char *path, enum precision precision, const struct engine_options *opt)
-{
-    struct dev_options d = {.n_thread = 2, .precision = precision, .isa = kern_isa_detect()};
-    struct vocab_source v;
-    memset(r, 0, sizeof(*r));
-    ok(dev_cpu_new(&r->dev, &d, e));
-    ok(model_file_open(&r->file, path, e));
-    ok(model_load(&r->model, r->dev, r->file, e));
-    ok(model_file_vocab(r->file, &v, e));
-    if (v.model) ok(tokenizer_new(&r->tok, &v, e));
-    ok(engine_new(&r->engine, r->model, r->tok, opt, e));
-}
-
-static void rig_open(struct rig *r, enum precision precision, const struct engine_options *opt)
-{
-    rig_open_model(r, MODEL, precision, opt);
-}
-
-static void rig_close(struct rig *r)
-{
-    engine_free(r->engine);
-    tokenizer_free(r->tok);
-    model_free(r->model);
-    model_file_close(r->file);
-    dev_free(r->dev);
-}
-
-struct prompt {
-    int32_t ids[100];
-    size_t n;
-    struct sampling sampling;
-};
-
-/* Prompts of several lengths; those with an even number begin alike, for 40 tokens. */
-static struct prompt make_prompt(int k)
-{
-    static const size_t length[] = {5, 45, 1, 70, 33, 64, 12, 96};
-    struct prompt p = {.n = length[k % 8]};
-    for (size_t i = 0; i < p.n; i++)
-        p.ids[i] = (int32_t)(3 + rng_below(280, k % 2 || i >= 40 ? (uint64_t)k + 100 : 7, 0, i));
-    sampling_init(&p.sampling);
-    p.sampling.temperature = 1.0f;
-    p.sampling.greedy = k % 3 == 0;
-    p.sampling.seed = (uint64_t)k;
-    p.sampling.presence_penalty = k % 4 == 1 ? 0.5f : 0;
-    return p;
-}
-
-static struct sequence_request request(const struct prompt *p, int max_tokens)
-{
-    return (struct sequence_request){.ids = p->ids,
-                                     .n_id = p->n,
-                                     .max_tokens = max_tokens,
-                                     .ignore_eos = true,
-                                     .adapter = -1,
-                                     .sampling = p->sampling};
-}
-
-struct answer {
-    int32_t ids[MAX_ANSWER];
-    size_t n, n_cached;
-    enum finish_reason reason;
-};
-
-static void keep(const struct sequence *s, struct answer *a)
-{
-    struct sequence_result r;
-    sequence_get(s, &r);
-    memcpy(a->ids, r.ids, r.n_id * sizeof(*a->ids));
-    a->n = r.n_id;
-    a->n_cached = r.n_cached;
-    a->reason = r.reason;
-}
-
-static void run_to_end(struct engine *g)
-{
-    for (int i = 0; i < 100000; i++) {
-        struct err e = {0};
-        int n = engine_step(g, &e);
-        if (n < 0) fail_msg("%s", e.msg);
-        if (n == 0) return;
-    }
-    fail_msg("the engine does not come to an end");
-}
+enum { N_GOLDEN = 48 };
 
 static struct answer answer_alone(enum precision precision, int k, int max_tokens)
 {
@@ -198,13 +96,6 @@ static void read_golden(float *logits, int32_t *input, int32_t *greedy)
     ok(safetensors_read(f, safetensors_find(f, "input_ids"), input, 0, N_GOLDEN * sizeof(*input), e));
     ok(safetensors_read(f, safetensors_find(f, "greedy_ids"), greedy, 0, N_GOLDEN * sizeof(*greedy), e));
     safetensors_close(f);
-}
-
-static int copy_logits(void *arg, int first_pos, int n_row, const float *logits, struct err *e)
-{
-    (void)e;
-    memcpy((float *)arg + (size_t)first_pos * N_VOCAB, logits, (size_t)n_row * N_VOCAB * sizeof(*logits));
-    return 0;
 }
 
 static void test_golden_logits_and_greedy(void **state)
@@ -316,6 +207,75 @@ static void expect_refused(struct engine *g, const struct sequence_request *q, i
     assert_int_equal(engine_submit(g, q, &s, &e), rc);
     assert_null(s);
     if (!strstr(e.msg, in_text)) fail_msg("\"%s\" does not say \"%s\"", e.msg, in_text);
+}
+
+/* log p and entropy of token `id` after a row of logits, in double. */
+static double log_prob(const float *logits, double temperature, int32_t id, double *entropy)
+{
+    double most = -INFINITY, sum = 0, mean = 0;
+    for (int i = 0; i < N_VOCAB; i++) most = fmax(most, (double)logits[i] / temperature);
+    for (int i = 0; i < N_VOCAB; i++) sum += exp((double)logits[i] / temperature - most);
+    for (int i = 0; i < N_VOCAB; i++) {
+        double p = exp((double)logits[i] / temperature - most) / sum;
+        mean += p * ((double)logits[i] / temperature);
+    }
+    *entropy = most + log(sum) - mean;
+    return (double)logits[id] / temperature - most - log(sum);
+}
+
+/* Log-probabilities that sequences record are those of the logits of their own tokens, at the temperature they were
+ * drawn with (greedy: 1), whatever else is in the batch; without being asked for there are none. */
+static void test_keep_logp(void **state)
+{
+    (void)state;
+    static float logits[160 * N_VOCAB];
+    static const float temperature[] = {0.5f, 1.0f, 1.7f, 0.0f};
+    enum { N = 4, N_TOK = 20 };
+    struct rig r;
+    struct engine_options opt = {.max_batch = N, .chunk_tok = 16};
+    struct sequence *s[N];
+    struct prompt p[N];
+    rig_open(&r, PRECISION_REFERENCE, &opt);
+    for (int k = 0; k < N; k++) {
+        p[k] = make_prompt(2 * k + 1);
+        struct sequence_request q = request(&p[k], N_TOK);
+        q.keep_logp = true;
+        q.sampling = (struct sampling){.greedy = temperature[k] <= 0,
+                                       .temperature = temperature[k] > 0 ? temperature[k] : 1,
+                                       .top_p = 1,
+                                       .repetition_penalty = 1,
+                                       .seed = (uint64_t)k};
+        ok(engine_submit(r.engine, &q, &s[k], e));
+    }
+    run_to_end(r.engine);
+    for (int k = 0; k < N; k++) {
+        struct sequence_result a;
+        int32_t all[128];
+        sequence_get(s[k], &a);
+        assert_true(a.n_id == N_TOK && a.logp != NULL && a.entropy != NULL);
+        memcpy(all, p[k].ids, p[k].n * sizeof(*all));
+        memcpy(all + p[k].n, a.ids, a.n_id * sizeof(*all));
+        ok(engine_logits(r.engine, all, p[k].n + a.n_id, -1, copy_logits, logits, e));
+        for (size_t i = 0; i < a.n_id; i++) {
+            double entropy, t = temperature[k] > 0 ? (double)temperature[k] : 1;
+            double want = log_prob(logits + (p[k].n + i - 1) * N_VOCAB, t, a.ids[i], &entropy);
+            if (fabs(want - (double)a.logp[i]) > 1e-4 || fabs(entropy - (double)a.entropy[i]) > 1e-4)
+                fail_msg("sequence %d, token %zu: log p %g and entropy %g, should be %g and %g", k, i,
+                         (double)a.logp[i], (double)a.entropy[i], want, entropy);
+        }
+        sequence_release(r.engine, s[k]);
+    }
+    struct sequence_request q = request(&p[0], 2);
+    ok(engine_generate(r.engine, &q, &s[0], e));
+    struct sequence_result a;
+    sequence_get(s[0], &a);
+    assert_true(a.logp == NULL && a.entropy == NULL);
+    sequence_release(r.engine, s[0]);
+    q.keep_logp = true;
+    q.sampling.greedy = false;
+    q.sampling.top_k = 5; /* a cut vocabulary: the recorded values would be of another distribution */
+    expect_refused(r.engine, &q, -ERR_INPUT, "log");
+    rig_close(&r);
 }
 
 static void test_refused_requests(void **state)
@@ -783,144 +743,6 @@ static void test_eviction_order(void **state)
     page_pool_deinit(&p);
 }
 
-/* --- layers with a window --- */
-
-/* Slots under random use: a page has one while it is read, each slot one page, and a moved one keeps its uses. */
-static void test_near_pool(void **state)
-{
-    (void)state;
-    enum { N_PAGE = 12, N_SLOT = 5 };
-    struct near_pool n;
-    int use[N_PAGE] = {0};
-    ok(near_init(&n, NULL, N_PAGE, N_SLOT, 8, e));
-    for (uint64_t i = 0; i < 20000; i++) {
-        int page = (int)rng_below(N_PAGE, 1, 0, i), other = (int)rng_below(N_PAGE, 2, 0, i), n_read = 0, n_slot = 0;
-        uint64_t what = rng_below(5, 3, 0, i);
-        for (int k = 0; k < N_PAGE; k++) n_read += use[k] > 0;
-        if (what == 0 && !use[page]) {
-            bool had = near_has(&n, page), taken = near_take(&n, page);
-            assert_int_equal(taken, had || n_read < N_SLOT);
-            use[page] = taken;
-        } else if (what == 1 && near_has(&n, page)) {
-            near_ref(&n, page);
-            use[page]++;
-        } else if (what == 2 && use[page] && !near_has(&n, other)) {
-            near_move(&n, page, other);
-            use[other] = use[page], use[page] = 0;
-        } else if (what == 3) {
-            near_forget(&n, page);
-            assert_int_equal(near_has(&n, page), use[page] > 0);
-        } else if (use[page]) {
-            near_unref(&n, page);
-            use[page]--;
-            assert_true(near_has(&n, page));
-        }
-        bool taken[N_SLOT] = {0};
-        for (int k = 0; k < N_PAGE; k++) {
-            int slot = n.page[k].slot;
-            assert_int_equal(n.page[k].n_use, use[k]);
-            assert_true(slot >= 0 || !use[k]);
-            if (slot < 0) continue;
-            assert_false(taken[slot]);
-            taken[slot] = true;
-            n_slot++;
-        }
-        assert_int_equal(n_slot + n.n_free, N_SLOT);
-    }
-    near_deinit(&n);
-}
-
-/* The first block that is read, by the definition: the block of position pos - span + 1. */
-static void test_near_first(void **state)
-{
-    (void)state;
-    struct near_pool n = {.span = 40};
-    for (size_t pos = 0; pos < 300; pos++) {
-        size_t first = pos >= 39 ? pos - 39 : 0;
-        assert_int_equal(near_first(&n, pos), first / DEV_PAGE);
-    }
-    n.span = 0;
-    assert_int_equal(near_first(&n, 1000), 0);
-}
-
-/* Many prompts, one after the other and together, of which some begin alike: answers of a cache whose layers with a
- * window have fewer pages, beside those of a cache that keeps all of them. */
-static void run_prompts(struct rig *r, struct answer *out, int n, bool together)
-{
-    struct sequence *s[64];
-    for (int i = 0; i < n; i++) {
-        struct prompt p = make_prompt(i);
-        struct sequence_request q = request(&p, 128 - (int)p.n < 40 ? 128 - (int)p.n : 40);
-        ok(engine_submit(r->engine, &q, &s[i], e));
-        if (!together) run_to_end(r->engine);
-    }
-    run_to_end(r->engine);
-    for (int i = 0; i < n; i++) {
-        keep(s[i], &out[i]);
-        sequence_release(r->engine, s[i]);
-    }
-}
-
-/* A pass over as many tokens as the context has. */
-static void same_logits(struct rig *a, struct rig *b)
-{
-    enum { N_TOK = 128 };
-    int32_t ids[N_TOK];
-    float *x = mem_alloc(N_TOK * N_VOCAB * sizeof *x), *y = mem_alloc(N_TOK * N_VOCAB * sizeof *y);
-    for (int i = 0; i < N_TOK; i++) ids[i] = 3 + i * 11 % 280;
-    ok(engine_logits(a->engine, ids, N_TOK, -1, copy_logits, x, e));
-    ok(engine_logits(b->engine, ids, N_TOK, -1, copy_logits, y, e));
-    assert_memory_equal(x, y, N_TOK * N_VOCAB * sizeof *x);
-    mem_free(x);
-    mem_free(y);
-}
-
-static void compare_near(const char *path, enum precision precision)
-{
-    enum { N = 32 };
-    struct answer *want = mem_alloc(N * sizeof *want), *got = mem_alloc(N * sizeof *got);
-    for (int together = 0; together < 2; together++) {
-        struct rig whole, near;
-        struct engine_stats a, b;
-        struct engine_options opt = {.max_batch = together ? 3 : 1, .n_page = 8, .chunk_tok = 40, .prefix_cache = true};
-        rig_open_model(&whole, path, precision, &opt);
-        opt.n_page = 96;
-        rig_open_model(&near, path, precision, &opt);
-        assert_int_equal(whole.engine->near.span, 0);
-        assert_true(near.engine->near.span > 0);
-        run_prompts(&whole, want, N, together);
-        run_prompts(&near, got, N, together);
-        size_t n_cached = 0;
-        for (int i = 0; i < N; i++) {
-            assert_int_equal(got[i].n, want[i].n);
-            assert_memory_equal(got[i].ids, want[i].ids, want[i].n * sizeof(int32_t));
-            n_cached += got[i].n_cached;
-        }
-        assert_true(n_cached > 0); /* prefixes are found, although many pages have lost those layers */
-        engine_get_stats(whole.engine, &a);
-        engine_get_stats(near.engine, &b);
-        assert_true(b.kv_bytes / (uint64_t)b.n_page < a.kv_bytes / (uint64_t)a.n_page);
-        same_logits(&whole, &near);
-        assert_int_equal(b.n_page_free, b.n_page);
-        for (int i = 0; i < b.n_page; i++) assert_int_equal(near.engine->near.page[i].n_use, 0);
-        rig_close(&whole);
-        rig_close(&near);
-    }
-    mem_free(want);
-    mem_free(got);
-}
-
-static void test_windows_take_fewer_pages(void **state)
-{
-    (void)state;
-    static const char *const model[] = {"tests/data/golden/models/mistral-swa", "tests/data/golden/models/gemma3",
-                                        "tests/data/golden/models/llama4"};
-    for (size_t i = 0; i < sizeof(model) / sizeof(model[0]); i++) {
-        compare_near(model[i], PRECISION_REFERENCE);
-        compare_near(model[i], PRECISION_DETERMINISTIC);
-    }
-}
-
 /* Others submit, cancel and release while one thread steps. */
 struct crowd {
     struct rig *r;
@@ -1005,14 +827,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_page_pool),
         cmocka_unit_test(test_eviction_order),
-        cmocka_unit_test(test_near_pool),
-        cmocka_unit_test(test_near_first),
-        cmocka_unit_test(test_windows_take_fewer_pages),
         cmocka_unit_test(test_golden_logits_and_greedy),
         cmocka_unit_test(test_logits_refuse_and_end),
         cmocka_unit_test(test_same_tokens_in_any_batch),
         cmocka_unit_test(test_prefix_cache_is_hit),
         cmocka_unit_test(test_prefix_is_computed_once_together),
+        cmocka_unit_test(test_keep_logp),
         cmocka_unit_test(test_refused_requests),
         cmocka_unit_test(test_small_pool),
         cmocka_unit_test(test_cancel_and_release),

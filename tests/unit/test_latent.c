@@ -18,8 +18,9 @@
 #include "random_weights.h"
 #include "naive.h"
 
-enum { N_SEQ = 2, MAX_TOK = 80, N_PAGE = 16, N_LAYER = 2, LAYER = 1, MAX_N = 512 };
-static const int seq_len[N_SEQ] = {75, 40};
+enum { N_SEQ = 2, MAX_TOK = 480, N_PAGE = 80, N_LAYER = 2, LAYER = 1, MAX_N = 512 };
+static const int few[N_SEQ] = {75, 40}, many[N_SEQ] = {470, 260};
+static const int *seq_len = few;
 
 struct shape {
     int n_embd, q_rank, n_head, d_nope, n_rot, n_latent, d_value;
@@ -202,6 +203,7 @@ static void forward(struct rig *r, const struct layer *l, const struct dev_batch
 {
     const struct shape *s = &l->s;
     struct dev_rope rope = {.n_rot = s->n_rot, .halves = false, .inv_freq = l->inv_freq};
+    const struct dev_latent_heads heads = {r->mat[K_B], r->mat[V_B]};
     struct dev_latent_in in = {.norm = l->norm,
                                .eps = 1e-5f,
                                .q_a = proj(r, Q_A),
@@ -210,14 +212,16 @@ static void forward(struct rig *r, const struct layer *l, const struct dev_batch
                                .kv_a = proj(r, KV_A),
                                .kv_norm = l->kv_norm,
                                .k_b = r->mat[K_B],
-                               .rope = &rope};
+                               .rope = &rope,
+                               .expand = &heads};
     struct dev_attn attn = {.n_head = s->n_head,
                             .n_kv_head = 1,
                             .d_head = s->n_latent + s->n_rot,
-                            .scale = (float)(1 / sqrt(s->d_nope + s->n_rot))};
+                            .scale = (float)(1 / sqrt(s->d_nope + s->n_rot)),
+                            .expand = &heads};
     dev_latent_in(r->d, b, &in, r->x, r->q, r->kv, LAYER);
     dev_attention(r->d, b, &attn, r->q, r->att, NULL, r->kv, LAYER);
-    dev_latent_out(r->d, b, r->mat[V_B], r->att, r->out);
+    dev_latent_out(r->d, b, r->mat[V_B], &heads, r->att, r->out);
 }
 
 /* All sequences in steps of up to `chunk` tokens each, blocks of `per_page` tokens: [N_SEQ][MAX_TOK][n_out]. The page
@@ -327,6 +331,33 @@ static void test_same_bits(void **state)
     layer_free(&l);
 }
 
+/* Many rows in `auto`, whose keys and values are made: steps of 200 have a segment of them beside one of few rows or
+ * of none, a context before them, and runs that rows see in part. Against the same in reference precision. */
+static void test_many_rows(void **state)
+{
+    (void)state;
+    seq_len = many;
+    struct layer l = layer_new(&block_shape, QUANT_Q8_0);
+    size_t n_out = (size_t)(block_shape.n_head * block_shape.d_value);
+    float *y[4];
+    for (int k = 0; k < 4; k++) {
+        struct rig r;
+        rig_init(&r, &l, 1 + k, k == 0 ? PRECISION_REFERENCE : PRECISION_AUTO, kern_isa_detect());
+        y[k] = run(&r, &l, k == 0 ? 64 : 200, k == 2 ? 13 : DEV_PAGE, k == 3);
+        rig_deinit(&r);
+    }
+    for (int i = 0; i < N_SEQ; i++)
+        for (size_t k = 0; k < (size_t)seq_len[i] * n_out; k++) {
+            size_t at = (size_t)(i * MAX_TOK) * n_out + k;
+            if (!(fabsf(y[0][at] - y[1][at]) < 2e-2f))
+                fail_msg("sequence %d, token %zu: %g, not %g", i, k / n_out, (double)y[1][at], (double)y[0][at]);
+            assert_true(y[1][at] == y[2][at] && y[1][at] == y[3][at]);
+        }
+    for (int k = 0; k < 4; k++) mem_free(y[k]);
+    layer_free(&l);
+    seq_len = few;
+}
+
 /* A page holds the latents and keys, and nothing besides. */
 static void test_cache_is_compressed(void **state)
 {
@@ -344,6 +375,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_definition),
         cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_many_rows),
         cmocka_unit_test(test_cache_is_compressed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

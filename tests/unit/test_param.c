@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "ground/base/buf.h"
 #include "ground/base/mem.h"
 #include "ground/param/param.h"
 
@@ -63,6 +64,7 @@ static const struct param table[] = {
     {.name = "single", .type = PARAM_STRING, .flags = PARAM_ONCE, .help_en = "one", .help_zh = "一个"},
     {.name = "text", .type = PARAM_STRING, .help_en = "text", .help_zh = "文本"},
     {.name = "method", .type = PARAM_CHOICE, .choices = "sft||dpo|grpo", .help_en = "method", .help_zh = "方法"},
+    {.name = "rules", .type = PARAM_LIST, .flags = PARAM_OBJECTS, .help_en = "rules", .help_zh = "规则"},
     {.name = "later",
      .type = PARAM_INT,
      .flags = PARAM_REFUSED,
@@ -241,6 +243,56 @@ static int set_yaml(struct param_set *s, const char *text, struct err *e)
     return param_set_yaml_text(s, "run.yaml", text, strlen(text), e);
 }
 
+/* Lists of objects are the same objects from YAML, JSON and the command line, and from what they are written as. */
+static void objects_are_kept(void **state)
+{
+    (void)state;
+    static const char json[] = "[{\"type\":\"regex\",\"pattern\":\"a,b: c\",\"weight\":0.5,\"list\":[1,true,null]},{}]";
+    static const char yaml[] =
+        "rules:\n  - {type: regex, pattern: \"a,b: c\", weight: 0.5, list: [1, true, null]}\n  - {}\n";
+    struct err e = {0};
+    struct buf text;
+    json_t *want = json_loads(json, 0, NULL);
+    struct param_set *s[4] = {new_set(), new_set(), new_set(), new_set()};
+    if (set_yaml(s[0], yaml, &e) || param_set_json(s[1], "rules", want, &e) || param_set_text(s[2], "rules", json, &e))
+        fail_msg("%s", e.msg);
+    buf_init(&text, 1 << 16);
+    assert_int_equal(param_to_yaml(s[0], &text), 0);
+    if (set_yaml(s[3], text.data, &e)) fail_msg("%s: %s", text.data, e.msg);
+    for (size_t i = 0; i < N_ELEM(s); i++) {
+        json_t *all = param_to_json(s[i]), *got = json_object_get(all, "rules");
+        assert_int_equal(param_count(s[i], "rules"), 2);
+        if (!json_equal(got, want)) fail_msg("set %zu: %s", i, param_str_at(s[i], "rules", 0));
+        json_decref(all);
+        param_set_free(s[i]);
+    }
+    buf_deinit(&text);
+    json_decref(want);
+}
+
+static void what_is_no_object_is_refused(void **state)
+{
+    (void)state;
+    static const char *const text[] = {"exact", "{\"type\":\"exact\"", "[1]", "[[]]", "[{\"a\":1},\"b\"]",
+                                       "3",     "[{\"a\":1,\"a\":2}]"};
+    for (size_t i = 0; i < N_ELEM(text); i++) {
+        struct err e = {0};
+        struct param_set *s = new_set();
+        int rc = param_set_text(s, "rules", text[i], &e);
+        if ((rc != -ERR_USAGE && rc != -ERR_INPUT) || strcmp(e.object, "rules") != 0)
+            fail_msg("%s: %d %s %s", text[i], rc, e.object, e.msg);
+        param_set_free(s);
+    }
+    static const char *const yaml[] = {"rules: [a]\n", "rules: {type: exact}\n", "rules:\n  - [1]\n"};
+    for (size_t i = 0; i < N_ELEM(yaml); i++) {
+        struct err e = {0};
+        struct param_set *s = new_set();
+        int rc = set_yaml(s, yaml[i], &e);
+        if (rc != -ERR_USAGE && rc != -ERR_INPUT) fail_msg("%s: %d %s", yaml[i], rc, e.msg);
+        param_set_free(s);
+    }
+}
+
 static void yaml_is_read(void **state)
 {
     (void)state;
@@ -402,6 +454,8 @@ int main(void)
         cmocka_unit_test(command_lines_are_read),
         cmocka_unit_test(values_are_taken_back),
         cmocka_unit_test(wrong_command_lines_say_why),
+        cmocka_unit_test(objects_are_kept),
+        cmocka_unit_test(what_is_no_object_is_refused),
         cmocka_unit_test(yaml_is_read),
         cmocka_unit_test(wrong_yaml_names_its_line),
         cmocka_unit_test(json_is_read),

@@ -20,6 +20,7 @@
 #include "ground/json/json.h"
 #include "lifecycle/train/method.h"
 #include "lifecycle/train/preference.h"
+#include "tuning_runs.h"
 
 /* --- losses as functions --- */
 
@@ -86,57 +87,6 @@ static void test_identities(void **state)
 }
 
 /* --- a trainer on the tiny model --- */
-
-static char *place_new(void)
-{
-    char path[] = "/tmp/tailor-preference-XXXXXX";
-    assert_non_null(mkdtemp(path));
-    return mem_strdup(path);
-}
-
-static void place_free(char *dir)
-{
-    struct err e;
-    if (file_remove_tree(dir, &e) != 0) fail_msg("%s", e.msg);
-    mem_free(dir);
-}
-
-struct bench {
-    struct param_set *fields;
-    struct train_config config;
-    struct dev *dev;
-    struct model_file *file;
-    struct model *model;
-    struct train_request request;
-};
-
-static int bench_new(struct bench *b, const char *const *field, int n_thread, struct err *e)
-{
-    *b = (struct bench){.fields = param_set_new(train_params, train_n_param)};
-    struct dev_options o = {.n_thread = n_thread, .isa = kern_isa_detect(), .precision = PRECISION_REFERENCE};
-    int rc = 0;
-    for (; *field != NULL && rc == 0; field++) {
-        const char *eq = strchr(*field, '=');
-        char *key = mem_strndup(*field, (size_t)(eq - *field));
-        rc = param_set_text(b->fields, key, eq + 1, e);
-        mem_free(key);
-    }
-    if (rc == 0) rc = train_config_read(&b->config, b->fields, e);
-    if (rc == 0) rc = dev_cpu_new(&b->dev, &o, e);
-    if (rc == 0) rc = model_file_open(&b->file, b->config.base, e);
-    if (rc == 0) rc = model_load(&b->model, b->dev, b->file, e);
-    b->request = (struct train_request){
-        .config = &b->config, .fields = b->fields, .model = b->model, .file = b->file, .version = "test"};
-    return rc;
-}
-
-static void bench_free(struct bench *b)
-{
-    model_free(b->model);
-    model_file_close(b->file);
-    dev_free(b->dev);
-    param_set_free(b->fields);
-}
 
 #define MUST(call)                              \
     do {                                        \
@@ -290,7 +240,7 @@ static void check_golden(const char *method, const char *batch, const char *pack
                            "rank=4",
                            "alpha=8",
                            NULL};
-    MUST(bench_new(&b, field, 2, &e));
+    MUST(bench_new(&b, field, 2, PRECISION_REFERENCE, &e));
     MUST(trainer_setup(&t, &b.request, &e));
     MUST(preference_measure(&t, &e));
     dev_zero(t.dev, t.grads, t.n_param);
@@ -386,7 +336,7 @@ static void test_first_step(void **state)
                                "output=/tmp/none",
                                "rank=4",
                                NULL};
-        MUST(bench_new(&b, field, 1, &e));
+        MUST(bench_new(&b, field, 1, PRECISION_REFERENCE, &e));
         MUST(trainer_setup(&t, &b.request, &e));
         MUST(preference_measure(&t, &e));
         for (uint32_t k = 0; k < t.plan.n_row; k++) all[k] = k;
@@ -426,7 +376,7 @@ static void test_kto_parts(void **state)
                                "output=/tmp/none",
                                "rank=4",
                                NULL};
-        MUST(bench_new(&b, field, 1, &e));
+        MUST(bench_new(&b, field, 1, PRECISION_REFERENCE, &e));
         MUST(trainer_setup(&t, &b.request, &e));
         MUST(preference_measure(&t, &e));
         g = calloc(t.n_param, sizeof(*g));
@@ -455,36 +405,10 @@ static void test_kto_parts(void **state)
 
 /* --- whole runs --- */
 
-struct stop {
-    uint64_t after, steps;
-};
-
-static bool interrupted(void *arg)
-{
-    const struct stop *s = arg;
-    return s->after > 0 && s->steps >= s->after;
-}
-
-static void count_step(void *arg, const struct train_progress *p)
-{
-    struct stop *s = arg;
-    (void)p;
-    s->steps++;
-}
-
 static int run(const char *const *field, int n_thread, bool resume, uint64_t stop_after, struct train_result *out,
                struct err *e)
 {
-    struct bench b;
-    struct stop stop = {.after = stop_after};
-    int rc = bench_new(&b, field, n_thread, e);
-    b.request.resume = resume;
-    b.request.arg = &stop;
-    b.request.interrupted = interrupted;
-    b.request.progress = count_step;
-    if (rc == 0) rc = train_run(&b.request, out, e);
-    bench_free(&b);
-    return rc;
+    return run_with(field, n_thread, PRECISION_REFERENCE, resume, stop_after, out, e);
 }
 
 static json_t *last_step(const char *dir)
@@ -508,15 +432,7 @@ static json_t *last_step(const char *dir)
 
 static void same_adapter(const char *a, const char *b)
 {
-    char *pa = path_join(a, "adapter/adapter_model.safetensors"),
-         *pb = path_join(b, "adapter/adapter_model.safetensors");
-    char *da, *db;
-    size_t na, nb;
-    struct err e;
-    MUST(file_read_all(pa, 1 << 24, &da, &na, &e));
-    MUST(file_read_all(pb, 1 << 24, &db, &nb, &e));
-    assert_true(na == nb && memcmp(da, db, na) == 0);
-    mem_free(da), mem_free(db), mem_free(pa), mem_free(pb);
+    same_files(a, b, "adapter/adapter_model.safetensors");
 }
 
 /* Each method moves what it is for: good answers up, bad ones down, on rows it was not shown too; interrupted and

@@ -295,6 +295,58 @@ static void test_quantize_survives_anything(void **state)
     }
 }
 
+/* Codes move to the nearest that there is, scales stay: less than half a step changes nothing, and what is out of reach
+ * stops at the end of the range. */
+static void test_move(void **state)
+{
+    (void)state;
+    static const enum quant_type type[] = {QUANT_Q4_0, QUANT_Q4_1, QUANT_Q8_0};
+    for (size_t t = 0; t < sizeof(type) / sizeof(type[0]); t++) {
+        const struct quant *q = quants[type[t]];
+        uint8_t block[64], moved[64];
+        float x[32], was[32], now[32], delta[32];
+        for (int round = 0; round < 200; round++) {
+            for (size_t i = 0; i < 32; i++) {
+                x[i] = (float)(2 * rng_unit(5, (uint64_t)round, i) - 1);
+            }
+            q->quantize(block, x, 32);
+            q->dequantize(was, block, 32);
+            float d = f16_value((uint16_t)(block[0] | block[1] << 8));
+            for (size_t i = 0; i < 32; i++) {
+                delta[i] = 0.49f * fabsf(d) * (i % 2 ? 1.0f : -1.0f);
+            }
+            memcpy(moved, block, sizeof(block));
+            q->move(moved, delta, 32);
+            assert_memory_equal(moved, block, q->block_bytes);
+            float low = INFINITY, high = -INFINITY; /* what the codes can say: from moves that are too far */
+            for (size_t far = 0; far < 2; far++) {
+                for (size_t i = 0; i < 32; i++) {
+                    delta[i] = far ? 1e30f : -1e30f;
+                }
+                memcpy(moved, block, sizeof(block));
+                q->move(moved, delta, 32);
+                q->dequantize(now, moved, 32);
+                low = fminf(low, now[0]);
+                high = fmaxf(high, now[0]);
+            }
+            for (size_t i = 0; i < 32; i++) {
+                delta[i] = (float)(2 * rng_unit(6, (uint64_t)round, i) - 1);
+            }
+            delta[7] = NAN;
+            memcpy(moved, block, sizeof(block));
+            q->move(moved, delta, 32);
+            q->dequantize(now, moved, 32);
+            assert_memory_equal(moved, block, q->scale_at[1] > 0 ? 4 : 2); /* scale, minimum */
+            for (size_t i = 0; i < 32; i++) {
+                float want = i == 7 ? was[i] : fminf(fmaxf(was[i] + delta[i], low), high);
+                if (fabsf(now[i] - want) > 0.5001f * fabsf(d)) {
+                    fail_msg("%s: %g moved by %g is %g", q->name, (double)was[i], (double)delta[i], (double)now[i]);
+                }
+            }
+        }
+    }
+}
+
 static void test_facts(void **state)
 {
     (void)state;
@@ -324,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_random_blocks),
         cmocka_unit_test(test_quantization_error),
         cmocka_unit_test(test_quantize_survives_anything),
+        cmocka_unit_test(test_move),
         cmocka_unit_test(test_facts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

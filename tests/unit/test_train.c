@@ -19,80 +19,16 @@
 #include "ground/base/str.h"
 #include "ground/json/json.h"
 #include "lifecycle/train/train.h"
+#include "tuning_runs.h"
 
 static const char model_path[] = "tests/data/golden/models/llama";
 
 /* --- a place for runs, and one run --- */
 
-static char *place_new(void)
-{
-    char path[] = "/tmp/tailor-train-XXXXXX";
-    assert_non_null(mkdtemp(path));
-    return mem_strdup(path);
-}
-
-static void place_free(char *dir)
-{
-    struct err e;
-    if (file_remove_tree(dir, &e) != 0) fail_msg("%s", e.msg);
-    mem_free(dir);
-}
-
-struct stop {
-    uint64_t after, steps; /* interrupt after so many steps; 0: never */
-};
-
-static bool interrupted(void *arg)
-{
-    const struct stop *s = arg;
-    return s->after > 0 && s->steps >= s->after;
-}
-
-static void count_step(void *arg, const struct train_progress *p)
-{
-    struct stop *s = arg;
-    (void)p;
-    s->steps++;
-}
-
-/* Fields as KEY=VALUE, NULL at the end. */
 static int run(const char *const *field, int n_thread, bool resume, uint64_t stop_after, struct train_result *out,
                struct err *e)
 {
-    struct param_set *s = param_set_new(train_params, train_n_param);
-    struct train_config c;
-    struct dev_options o = {.n_thread = n_thread, .isa = kern_isa_detect()};
-    struct dev *d = NULL;
-    struct model_file *f = NULL;
-    struct model *m = NULL;
-    struct stop stop = {.after = stop_after};
-    int rc = 0;
-    for (; *field != NULL && rc == 0; field++) {
-        const char *eq = strchr(*field, '=');
-        char *key = mem_strndup(*field, (size_t)(eq - *field));
-        rc = param_set_text(s, key, eq + 1, e);
-        mem_free(key);
-    }
-    if (rc == 0) rc = train_config_precision(s, PRECISION_AUTO, &o.precision, e);
-    if (rc == 0) rc = train_config_read(&c, s, e);
-    if (rc == 0) rc = dev_cpu_new(&d, &o, e);
-    if (rc == 0) rc = model_file_open(&f, c.base, e);
-    if (rc == 0) rc = model_load(&m, d, f, e);
-    struct train_request rq = {.config = &c,
-                               .fields = s,
-                               .model = m,
-                               .file = f,
-                               .version = "test",
-                               .resume = resume,
-                               .arg = &stop,
-                               .interrupted = interrupted,
-                               .progress = count_step};
-    if (rc == 0) rc = train_run(&rq, out, e);
-    model_free(m);
-    model_file_close(f);
-    dev_free(d);
-    param_set_free(s);
-    return rc;
+    return run_with(field, n_thread, PRECISION_AUTO, resume, stop_after, out, e);
 }
 
 static char *field_of(const char *key, const char *dir, const char *name)
@@ -101,17 +37,6 @@ static char *field_of(const char *key, const char *dir, const char *name)
     sprintf(text, "%s=%s", key, path);
     mem_free(path);
     return text;
-}
-
-static void same_files(const char *a, const char *b, const char *name)
-{
-    char *pa = path_join(a, name), *pb = path_join(b, name), *da = NULL, *db = NULL;
-    size_t na = 0, nb = 0;
-    struct err e;
-    if (file_read_all(pa, 1 << 24, &da, &na, &e) != 0 || file_read_all(pb, 1 << 24, &db, &nb, &e) != 0)
-        fail_msg("%s", e.msg);
-    if (na != nb || memcmp(da, db, na) != 0) fail_msg("%s and %s differ", pa, pb);
-    mem_free(da), mem_free(db), mem_free(pa), mem_free(pb);
 }
 
 /* --- the trajectory --- */

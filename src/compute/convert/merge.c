@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "compute/formats/hf_write.h"
+#include "compute/model/absorb.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 
@@ -45,6 +46,31 @@ static int take_rows(void *arg, const char *name, float *out, uint64_t row0, siz
     size_t n_in = (size_t)w->t->shape[1];
     memcpy(out, w->value + row0 * n_in, n_row * n_in * sizeof(*out));
     return 0;
+}
+
+static bool has_none(void *arg, const char *name)
+{
+    (void)arg;
+    (void)name;
+    return false;
+}
+
+static void move_codes(void *arg, const struct tensor_info *t, void *rows, uint64_t row0, size_t n_row)
+{
+    const struct merge_input *in = arg;
+    (void)absorb_rows(in->model, in->adapter, t, rows, (size_t)row0, n_row);
+}
+
+int merge_codes(const struct merge_input *in, const char *path, const struct quantize_options *opt,
+                struct quantize_result *out, struct err *e)
+{
+    struct merge_input mine = *in;
+    const struct quantize_source source = {.has = has_none, .bytes = move_codes, .arg = &mine};
+    struct quantize_options with = *opt;
+    with.mix = NULL;
+    with.source = &source;
+    int rc = absorb_check(in->file, in->model, in->adapter, e);
+    return rc != 0 ? rc : quantize_model(in->file, path, &with, out, e);
 }
 
 int merge_gguf(const struct merge_input *in, const char *path, const struct quantize_options *opt,

@@ -177,6 +177,9 @@ static int write_tensor(struct work *k, const struct planned *t, struct err *e)
     for (k->first_row = 0; !rc && k->first_row < t->n_row; k->first_row += k->n_row) {
         k->n_row = (size_t)(t->n_row - k->first_row < step ? t->n_row - k->first_row : step);
         rc = read_piece(k, e);
+        if (!rc && t->copy && t->matrix && k->opt->source && k->opt->source->bytes) {
+            k->opt->source->bytes(k->opt->source->arg, t->src, k->raw, k->first_row, k->n_row);
+        }
         if (!rc && !t->copy) {
             pool_run(k->pool, run_piece, k);
             rc = take_errors(k, e);

@@ -20,6 +20,8 @@ struct quantize_source {
     bool (*has)(void *arg, const char *name);
     /* Rows [row0, row0 + n_row) of the tensor, in the file's order, as float32 */
     int (*rows)(void *arg, const char *name, float *out, uint64_t row0, size_t n_row, struct err *e);
+    /* NULL; or sees rows of a matrix that keeps its bytes as they are about to be written, and may change them */
+    void (*bytes)(void *arg, const struct tensor_info *t, void *rows, uint64_t row0, size_t n_row);
     void *arg;
 };
 

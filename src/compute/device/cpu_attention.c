@@ -5,6 +5,7 @@
  * and the sum over V ascends (PRECISION_REFERENCE: 16 lanes by position). So no bit depends on blocks, runs or batch.
  * Items that take bfloat16, in PRECISION_AUTO alone, are the matter of cpu_attention_bf16.c. */
 #include "compute/device/cpu_attention.h"
+#include "compute/device/cpu_latent_expand.h"
 #include "compute/kernels/half.h"
 
 #include <assert.h>
@@ -66,8 +67,23 @@ static int split_heads(const struct attention *p, int n, int n_item)
     return max_int(1, (n + pieces - 1) / pieces);
 }
 
+/* Items of one head: their keys and values are made once for all rows. */
+static void each_expanded_item(const struct attention *p, const struct dev_segment *s, item_fn fn, void *arg)
+{
+    for (int t = 0; t < s->n_tok; t += CPU_EXPAND_TOK) {
+        for (int h = 0; h < p->p->n_head; h++) {
+            struct item it = {s, t, min_int(CPU_EXPAND_TOK, s->n_tok - t), h, 1, 0};
+            fn(arg, &it);
+        }
+    }
+}
+
 static void each_item_of_segment(const struct attention *p, const struct dev_segment *s, item_fn fn, void *arg)
 {
+    if (cpu_latent_expands(p->d, p->p->expand, s)) {
+        each_expanded_item(p, s, fn, arg);
+        return;
+    }
     int group = p->p->n_head / p->p->n_kv_head;
     int cap = cpu_attention_takes_bf16(p, s) ? MAX_ROWS : max_rows(s->first_pos + s->n_tok);
     int toks = max_int(1, cap / group), n_block = (s->n_tok + toks - 1) / toks;
@@ -324,6 +340,10 @@ static void weigh_values(const struct attention *p, const struct item *it, struc
 
 static void attend(const struct attention *p, const struct item *it, int worker)
 {
+    if (cpu_latent_expands(p->d, p->p->expand, it->s)) {
+        cpu_latent_attend(p, it, worker);
+        return;
+    }
     struct work w = work_begin(p, it, worker);
     load_queries(p, it, &w);
     if (w.bf16.q) {

@@ -89,6 +89,8 @@ void cpu_attention_bf16(const struct attention *p, const struct item *it, struct
 /* Compressed caches. Scratch for n_row rows; laying it out; scores of all positions from w->q; weights times values of
  * all into w->out; values of all into w->v_all. */
 size_t cpu_attention_latent_bytes(size_t n_row, size_t d_head);
+/* Rows of a span in float32. */
+void cpu_attention_latent_rows(const struct attention *p, const struct span *at, float *to);
 void cpu_attention_latent_begin(const struct attention *p, struct work *w, struct carve *c);
 void cpu_attention_latent_scores(const struct attention *p, const struct item *it, struct work *w);
 void cpu_attention_latent_values(const struct attention *p, const struct item *it, struct work *w);

@@ -25,8 +25,7 @@ void cpu_attention_latent_begin(const struct attention *p, struct work *w, struc
     w->latent.score = carve_take(c, ld * RUN * sizeof(float));
 }
 
-/* Rows of a span in float32. */
-static void copy_rows(const struct attention *p, const struct span *at, float *to)
+void cpu_attention_latent_rows(const struct attention *p, const struct span *at, float *to)
 {
     size_t d = (size_t)p->p->d_head, offset = (size_t)at->slot * d, n = (size_t)at->n * d;
     const void *page = kv_head(p->kv, at->page, p->layer, false, 0);
@@ -45,7 +44,7 @@ static bool add_to_run(const struct attention *p, struct work *w, const struct s
         l->run_pos = at->pos;
         l->run_row0 = at->row0;
     }
-    copy_rows(p, at, l->rows + (size_t)l->run_n * (size_t)p->p->d_head);
+    cpu_attention_latent_rows(p, at, l->rows + (size_t)l->run_n * (size_t)p->p->d_head);
     l->run_n += at->n;
     return l->run_n + DEV_PAGE > RUN;
 }
@@ -132,7 +131,7 @@ static void gather_span(const struct attention *p, const struct item *it, struct
 {
     (void)it;
     size_t d = (size_t)p->p->d_head, dv = kv_value_len(&p->kv->shape);
-    copy_rows(p, at, w->latent.rows);
+    cpu_attention_latent_rows(p, at, w->latent.rows);
     for (size_t i = 0; i < (size_t)at->n; i++) {
         memcpy(w->v_all + ((size_t)(at->pos - w->base) + i) * dv, w->latent.rows + i * d, dv * sizeof(float));
     }

@@ -196,7 +196,7 @@ static void finish_input(const struct back_linear *w, const struct back_part *pa
     for (int i = 0; i < w->n_proj; i++) {
         const struct back_proj *q = &w->proj[i];
         back_columns(w->d, q->path, q->p->w, &q->rows, part, w->dinput, w->n_in, w->accumulate || i > 0, c);
-        if (q->l == NULL) continue;
+        if (q->l == NULL || q->l->absorbed) continue;
         size_t rank = (size_t)q->l->rank;
         cpu_gemm(w->d)(w->dinput + part->row0 * w->n_in + c0, w->n_in, q->du + part->row0 * rank, rank, 1, q->l->a + c0,
                        w->n_in, part->row1 - part->row0, n_col, rank, true);

@@ -42,6 +42,7 @@ struct experts {
     struct cpu_input router, up, down, shared_down;
     struct dev_proj proj[7]; /* router; gate and up, of experts and shared; down, of both: their types decide paths */
     size_t n_tok, n_embd, n_expert, n_ff, n_shared;
+    bool few; /* tokens, of one run: every worker norms them itself, and one chooses for all: two meetings less */
 };
 
 /* Pairs [begin, end) of one run; `split`: the first of the shared expert, or end. */
@@ -165,6 +166,14 @@ static void choose(const struct experts *p, int worker, int n_worker)
     for (size_t t = begin; t < end; t++) {
         cpu_route(&p->d->kern, &p->p->router, p->n_expert, p->s->logits + t * p->n_expert, p->s->chosen + t * n_used,
                   p->s->weight + t * n_used);
+    }
+}
+
+static void choose_few(const struct experts *p)
+{
+    choose(p, 0, 1);
+    for (size_t t = 0; t < p->n_tok; t++) {
+        p->s->shared_weight[t] = 1.0f;
     }
 }
 
@@ -352,12 +361,18 @@ static void experts_run(void *arg, int worker, int n_worker)
 {
     const struct experts *p = arg;
     struct pool *pool = p->d->pool;
-    norm_rows(p, worker, n_worker);
-    pool_barrier(pool);
+    if (!p->few) {
+        norm_rows(p, worker, n_worker);
+        pool_barrier(pool);
+    }
     route_logits(p, worker, n_worker);
     pool_barrier(pool);
-    choose(p, worker, n_worker);
-    pool_barrier(pool);
+    if (!p->few) {
+        choose(p, worker, n_worker);
+        pool_barrier(pool);
+    } else if (worker == 0) {
+        choose_few(p);
+    }
     if (worker == 0) {
         group_pairs(p);
     }
@@ -388,9 +403,11 @@ static void init_inputs(struct experts *p, const struct dev_batch *b)
         p->proj[i] = (struct dev_proj){.w = of[i], .fine = m->fine};
         proj[i] = &p->proj[i];
     }
-    p->router = (struct cpu_input){.b = b, .x = p->s->h};
+    const struct cpu_input normed = {.b = b, .x = p->s->h};
+    p->router = p->few ? (struct cpu_input){.b = b, .x = p->x, .norm = m->norm, .eps = m->eps} : normed;
     cpu_input_init(p->d, &p->router, proj, 1, p->n_tok);
-    p->up = (struct cpu_input){.b = b, .x = p->s->h, .pick = p->s->pair_tok};
+    p->up = p->router;
+    p->up.pick = p->s->pair_tok;
     cpu_input_init(p->d, &p->up, proj + 1, p->n_shared ? 4 : 2, per_expert);
     p->down = p->shared_down = (struct cpu_input){.b = b};
     cpu_input_init(p->d, &p->down, proj + 5, 1, per_expert);
@@ -413,6 +430,8 @@ void dev_experts(struct dev *d, const struct dev_batch *b, const struct dev_expe
                         .n_expert = (size_t)shape->n_expert,
                         .n_ff = (size_t)shape->n_ff,
                         .n_shared = m->shared_gate ? (size_t)shape->n_shared : 0};
+    size_t n_pair = p.n_tok * ((size_t)m->router.n_used + (p.n_shared ? 1 : 0));
+    p.few = p.n_tok <= FEW_ROWS && n_pair <= RUN_ROWS && !m->shared_weight; /* which is met by the normed row */
     init_inputs(&p, b);
     pool_run(d->pool, experts_run, &p);
 }

@@ -277,7 +277,7 @@ static void finish_rows(const struct dev *d, const struct tile *t, const struct 
     if (bias && !(l && l->gain)) {
         add_bias(d, bias, stop - at, t->n_col, y, t->ld);
     }
-    if (!l) {
+    if (!l || l->absorbed) {
         return;
     }
     cpu_gemm(d)(y, t->ld, u + at * ld_u, ld_u, 1, l->bt + t->col0, l->n_out, stop - at, t->n_col, (size_t)l->rank,

@@ -91,6 +91,8 @@ static inline const uint8_t *mat_block(const struct dev_mat *m, size_t group, si
     const struct quant *q = quants[m->type];
     return m->packed + group * m->group_bytes + k / (size_t)q->packed_k * q->packed_bytes;
 }
+/* One group of a matrix from its n_row <= 16 rows in the file's format; those past the end pack as zeros. */
+void cpu_mat_pack(struct dev_mat *m, size_t group, const uint8_t *rows, size_t n_row, size_t row_bytes);
 /* A matrix of this shape without its memory; raises the limits to it. */
 int cpu_mat_shape(struct dev_mat *m, struct dev *d, enum quant_type type, size_t n_out, size_t n_in,
                   struct err *e) MUST_CHECK;
@@ -134,6 +136,7 @@ struct dev_lora {
     int rank;
     size_t n_in, n_out;
     float scale;
+    bool absorbed; /* the matrix holds it: it adds nothing */
     /* with magnitudes, else NULL */
     const struct dev_mat *w;
     const float *m;     /* [n_out], borrowed */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "compute/device/cpu_input.h"
+#include "compute/device/cpu_latent_expand.h"
 #include "ground/base/mem.h"
 
 enum { HEAD_ROWS = 64 };
@@ -18,7 +19,8 @@ static size_t min_size(size_t a, size_t b)
 
 /* --- products by head --- */
 
-/* y[row][head * y_width + i] = W_head x[row][head * x_width ..] */
+/* y[row][head * y_width + i] = W_head x[row][head * x_width ..]; rows of segments whose keys and values are made keep
+ * their first n_kept values instead. */
 struct by_head {
     struct dev *d;
     const struct dev_batch *b;
@@ -26,6 +28,8 @@ struct by_head {
     const float *x;
     float *y;
     size_t ldx, x_width, ldy, y_width, n_row;
+    const struct dev_latent_heads *expand;
+    size_t row0, n_kept; /* row0: row of the batch that x begins with */
 };
 
 /* Rows [row, row + n_row) of one head. */
@@ -54,13 +58,54 @@ static void head_rows(const struct by_head *p, size_t head, size_t row, size_t n
     }
 }
 
+static void keep_rows(const struct by_head *p, size_t head, size_t row, size_t n_row)
+{
+    for (size_t r = row; r < row + n_row; r++) {
+        memcpy(p->y + r * p->ldy + head * p->y_width, p->x + r * p->ldx + head * p->x_width, p->n_kept * sizeof(float));
+    }
+}
+
+/* The segment of a row: where its rows end, and whether keys and values are made for it. */
+static bool is_kept(const struct by_head *p, size_t row, size_t *stop)
+{
+    for (int i = 0; i < p->b->n_segment; i++) {
+        const struct dev_segment *s = &p->b->segment[i];
+        size_t begin = (size_t)s->first_tok, end = begin + (size_t)s->n_tok, at = p->row0 + row;
+        if (at >= begin && at < end) {
+            *stop = end - p->row0;
+            return cpu_latent_expands(p->d, p->expand, s);
+        }
+    }
+    *stop = row + 1;
+    return false;
+}
+
+/* Rows [row, stop) of one head; neighbouring segments that are treated alike are one product. */
+static void head_run(const struct by_head *p, size_t head, size_t row, size_t stop, struct carve c)
+{
+    while (row < stop) {
+        size_t end, next;
+        bool kept = is_kept(p, row, &end);
+        while (end < stop && is_kept(p, end, &next) == kept) {
+            end = next;
+        }
+        end = min_size(end, stop);
+        if (kept) {
+            keep_rows(p, head, row, end - row);
+        } else {
+            head_rows(p, head, row, end - row, c);
+        }
+        row = end;
+    }
+}
+
 static void each_head(const struct by_head *p, int worker, int n_worker)
 {
     size_t blocks = (p->n_row + HEAD_ROWS - 1) / HEAD_ROWS, begin, end;
     pool_share(dev_stack_n(p->w) * blocks, 1, worker, n_worker, &begin, &end);
     for (size_t i = begin; i < end; i++) {
         size_t row = i % blocks * HEAD_ROWS;
-        head_rows(p, i / blocks, row, min_size(HEAD_ROWS, p->n_row - row), carve_begin(&p->d->worker[worker]));
+        head_run(p, i / blocks, row, min_size(row + HEAD_ROWS, p->n_row), carve_begin(&p->d->worker[worker]));
     }
 }
 
@@ -107,7 +152,8 @@ int dev_latent_reserve(struct dev *d, const struct dev_latent_shape *s, struct e
     size_t shared = block_bytes(n_head, (size_t)(s->d_nope + s->n_rot), n_latent + (size_t)s->n_rot, q_rank) +
                     cpu_prepared_bytes(TOK_BLOCK, n_in, 0);
     size_t by_k = by_head_worker_bytes((size_t)s->d_nope), by_v = by_head_worker_bytes(n_latent);
-    size_t worker = by_k > by_v ? by_k : by_v;
+    size_t worker = by_k > by_v ? by_k : by_v, made = cpu_latent_expand_bytes(s);
+    worker = made > worker ? made : worker;
     return cpu_reserve(d, shared, worker, e);
 }
 
@@ -203,7 +249,10 @@ static void latent_in_block(const struct latent_in *p, size_t row, int worker, i
                             .x_width = d_query,
                             .ldy = p->n_head * d_out,
                             .y_width = d_out,
-                            .n_row = n};
+                            .n_row = n,
+                            .expand = p->p->expand,
+                            .row0 = row,
+                            .n_kept = p->d_nope};
     each_head(&heads, worker, n_worker);
 }
 
@@ -249,7 +298,8 @@ static void latent_out_run(void *arg, int worker, int n_worker)
     each_head(arg, worker, n_worker);
 }
 
-void dev_latent_out(struct dev *d, const struct dev_batch *b, const struct dev_stack *v_b, const float *y, float *out)
+void dev_latent_out(struct dev *d, const struct dev_batch *b, const struct dev_stack *v_b,
+                    const struct dev_latent_heads *expand, const float *y, float *out)
 {
     size_t n_head = dev_stack_n(v_b), n_latent = dev_stack_at(v_b, 0)->n_in, d_value = dev_stack_at(v_b, 0)->n_out;
     struct by_head p = {.d = d,
@@ -261,6 +311,8 @@ void dev_latent_out(struct dev *d, const struct dev_batch *b, const struct dev_s
                         .x_width = n_latent,
                         .ldy = n_head * d_value,
                         .y_width = d_value,
-                        .n_row = (size_t)b->n_tok};
+                        .n_row = (size_t)b->n_tok,
+                        .expand = expand,
+                        .n_kept = d_value};
     pool_run(d->pool, latent_out_run, &p);
 }

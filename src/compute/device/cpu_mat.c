@@ -98,7 +98,6 @@ struct put {
     size_t row0, n_row, row_bytes;
 };
 
-/* One group: 16 rows of the file format (rows past the end pack as zeros) into its blocks. */
 static void pack_group(const struct put *p, size_t group)
 {
     const struct dev_mat *m = p->m;
@@ -115,6 +114,11 @@ static void pack_group(const struct put *p, size_t group)
         size_t left = m->n_in - b * packed_k;
         quant_pack(q, dst + b * q->packed_bytes, row, (int)(left < packed_k ? left : packed_k));
     }
+}
+
+void cpu_mat_pack(struct dev_mat *m, size_t group, const uint8_t *rows, size_t n_row, size_t row_bytes)
+{
+    pack_group(&(struct put){m, rows, group * KERN_ROWS, n_row, row_bytes}, group);
 }
 
 static void put_run(void *arg, int worker, int n_worker)

@@ -79,6 +79,16 @@ void dev_copy(struct dev *d, float *dst, const float *src, size_t n)
     pool_run(d->pool, copy_worker, &w);
 }
 
+/* Too little for a second worker: factors of adapters. */
+void dev_copy_block(struct dev *d, float *dst, size_t dst_stride, const float *src, size_t src_stride, size_t n_row,
+                    size_t n_col)
+{
+    (void)d;
+    for (size_t r = 0; r < n_row; r++) {
+        memcpy(dst + r * dst_stride, src + r * src_stride, n_col * sizeof(float));
+    }
+}
+
 static void adamw_worker(void *arg, int worker, int n_worker)
 {
     const struct optimizer_work *w = arg;

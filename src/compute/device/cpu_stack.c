@@ -7,6 +7,7 @@
 struct dev_stack {
     size_t n;
     uint8_t *packed;
+    struct slab *slab;   /* that packed lies in; NULL: it stands alone */
     struct dev_mat *mat; /* [n], each with its part of packed */
 };
 
@@ -23,14 +24,13 @@ int dev_stack_new(struct dev *d, struct dev_stack **out, enum quant_type type, s
     }
     size_t mat_bytes = one.n_group * one.group_bytes, n_bytes;
     bool fits = mul_size(n, mat_bytes, &n_bytes);
-    s->packed = fits ? mem_try_aligned(n_bytes) : NULL;
+    s->packed = fits ? cpu_slab_take(d, n_bytes, &s->slab) : NULL;
     s->mat = mem_try_array(n, sizeof(s->mat[0]));
     if (!s->packed || !s->mat) {
         rc = err_set(e, ERR_NOMEM, NULL, "cannot hold %zu matrices of %zu x %zu of type %s: %zu bytes wanted", n, n_out,
                      n_in, quants[type]->name, fits ? n_bytes : SIZE_MAX);
         goto out;
     }
-    mem_prefer_large_pages(s->packed, n_bytes);
     s->n = n;
     for (size_t i = 0; i < n; i++) {
         s->mat[i] = one;
@@ -56,7 +56,8 @@ void dev_stack_put(struct dev *d, struct dev_stack *s, size_t idx, const void *r
 void dev_stack_free(struct dev_stack *s)
 {
     if (s) {
-        mem_free(s->packed);
+        mem_free(s->slab ? NULL : s->packed);
+        cpu_slab_leave(s->slab);
         mem_free(s->mat);
         mem_free(s);
     }

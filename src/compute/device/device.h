@@ -56,6 +56,9 @@ void dev_read(struct dev *d, float *dst, const float *src, size_t n);
 void dev_zero(struct dev *d, float *p, size_t n);
 /* dst = src, both device memory, not overlapping. */
 void dev_copy(struct dev *d, float *dst, const float *src, size_t n);
+/* A block of one matrix into one of another: n_row rows of n_col values, rows a stride apart. */
+void dev_copy_block(struct dev *d, float *dst, size_t dst_stride, const float *src, size_t src_stride, size_t n_row,
+                    size_t n_col);
 
 /* --- weights --- */
 
@@ -156,6 +159,16 @@ int dev_lora_set_magnitude(struct dev *d, struct dev_lora *l, const struct dev_m
                            struct err *e) MUST_CHECK;
 /* The matrix w with the adapter in it: out[n_out][n_in] = g (W + scale * B A), device memory. */
 void dev_lora_merge(struct dev *d, const struct dev_lora *l, const struct dev_mat *w, float *out);
+/* An adapter that the matrix holds already (dev_lora_absorb): the forward pass and the gradient of the input take the
+ * matrix as it is, a and b get their gradients as if they stood beside it (straight-through). */
+void dev_lora_set_absorbed(struct dev_lora *l);
+/* Codes of quantized rows moved by scale * B A, rounded to the nearest, scales as they are: `rows` (host memory, all
+ * rows of the matrix in the format of a file) stay, w becomes what they give. The same bits in every precision, on
+ * every instruction set. The type must have quant.move. */
+void dev_lora_absorb(struct dev *d, const struct dev_lora *l, const void *rows, struct dev_mat *w);
+/* The same moves, of rows [row0, row0 + n_row) of type `type`, in place. */
+void dev_lora_move(struct dev *d, const struct dev_lora *l, enum quant_type type, void *rows, size_t row0,
+                   size_t n_row);
 /* Lengths of the rows of W + scale * B A at the last update: [n_out] device memory; NULL without magnitudes. */
 const float *dev_lora_norms(const struct dev_lora *l);
 
@@ -212,6 +225,7 @@ struct dev_attn_in {
 void dev_attention_in(struct dev *d, const struct dev_batch *b, const struct dev_attn_in *p, const float *x, float *q,
                       float *inv_rms, struct dev_kv *kv, int layer);
 
+struct dev_latent_heads;
 /* out[n_tok][n_head * d_head] = softmax(scores, causal, within window or chunk when > 0) V over each segment's blocks;
  * scores are s = q K^T * scale, or softcap * tanh(s / softcap) where that is > 0.
  * With a compressed cache out is [n_tok][n_head * n_latent].
@@ -221,6 +235,7 @@ struct dev_attn {
     int window; /* a position sees so many, itself the last */
     int chunk;  /* a position sees its own chunk of so many */
     float scale, softcap;
+    const struct dev_latent_heads *expand; /* latent.h */
 };
 void dev_attention(struct dev *d, const struct dev_batch *b, const struct dev_attn *p, const float *q, float *out,
                    float *lse, const struct dev_kv *kv, int layer);

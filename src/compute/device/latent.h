@@ -1,12 +1,19 @@
 /* Attention with a compressed cache (multi-head latent attention): a token's keys and values are one latent vector and
  * one rotated key, shared by all heads; only these are kept (dev_kv_shape.n_latent). Queries are taken into the space
- * of the latent by k_b of their head, weighted sums of latents out of it by v_b, so that no key and no value is ever
- * made. Forward only. */
+ * of the latent by k_b of their head, weighted sums of latents out of it by v_b, so that no key and no value is
+ * made; but where a step has many rows of a segment, making them for a while costs less (dev_latent_heads). Forward
+ * only. */
 #ifndef DEVICE_LATENT_H
 #define DEVICE_LATENT_H
 
 #include "compute/device/device.h"
 #include "compute/device/stack.h"
+
+/* The matrices by head. Given to all three operations (expand), they leave it to the device whether keys and values of
+ * a segment are made: it must be the same segments, with all their rows, in the three. NULL: never. */
+struct dev_latent_heads {
+    const struct dev_stack *k_b, *v_b; /* n_head of [n_latent][d_nope], of [d_value][n_latent] */
+};
 
 /* h = rms_norm(x) * norm;  query = q h, or q (rms_norm(q_a h) * q_norm);  latent | key = kv_a h. A query head is d_nope
  * values that meet the latent and n_rot that are rotated and meet the key. */
@@ -20,6 +27,7 @@ struct dev_latent_in {
     const float *kv_norm;        /* [n_latent] */
     const struct dev_stack *k_b; /* n_head of [n_latent][d_nope] */
     const struct dev_rope *rope; /* of n_rot values */
+    const struct dev_latent_heads *expand;
 };
 /* Scratch for these operations, before they are called; n_embd, q_rank (0: none) are widths of inputs. */
 struct dev_latent_shape {
@@ -33,6 +41,7 @@ void dev_latent_in(struct dev *d, const struct dev_batch *b, const struct dev_la
                    struct dev_kv *kv, int layer);
 /* out[n_tok][n_head * d_value] = v_b of each head times y[n_tok][n_head * n_latent], which dev_attention left.
  * v_b: n_head of [d_value][n_latent]. */
-void dev_latent_out(struct dev *d, const struct dev_batch *b, const struct dev_stack *v_b, const float *y, float *out);
+void dev_latent_out(struct dev *d, const struct dev_batch *b, const struct dev_stack *v_b,
+                    const struct dev_latent_heads *expand, const float *y, float *out);
 
 #endif

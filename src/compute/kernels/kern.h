@@ -59,6 +59,9 @@ struct quant {
     void (*dequantize)(float *y, const void *blocks, size_t n);
     /* float32 -> file, round to nearest as ggml's reference quantizer; NULL for a type that cannot be written */
     void (*quantize)(void *blocks, const float *x, size_t n);
+    /* What the codes stand for moved by delta[n], to the nearest code that there is: scales and minima stay, and so
+     * does a code whose delta is less than half a step. NULL for a type whose values are no even steps of a scale */
+    void (*move)(void *blocks, const float *delta, size_t n);
     /* Row r of a packed block that is zeroed: the packed_k values at `row` in the file format (one block, or 32
      * floats). n_k <= packed_k of them are present; less than all of them in floats only. */
     void (*pack_row)(void *packed, size_t r, const void *row, int n_k);

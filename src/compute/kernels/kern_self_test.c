@@ -270,50 +270,42 @@ static void q8_quantize(struct q8_case *c, const struct kern *k, size_t n_k, boo
     float x[Q_ROW * Q_K];
     fill(x, N_ELEM(x), seed);
     memset(x + Q_K, 0, KERN_K * sizeof(float)); /* a block of zeros */
-    *c = (struct q8_case){.rows = {.n_k = n_k, .fine = fine}};
-    c->rows.q = c->q;
-    c->rows.d = c->d;
-    c->rows.sum = c->sum;
-    c->rows.sum16 = c->sum16;
+    *c = (struct q8_case){.rows = {.q = c->q, .d = c->d, .sum = c->sum, .sum16 = c->sum16, .n_k = n_k, .fine = fine}};
     k->quantize_q8(&c->rows, x, Q_K, Q_ROW, n_k - 5);
-}
-
-static bool quantized_same(const struct kern *k, const struct kern *s, bool fine)
-{
-    struct q8_case a, b;
-    q8_quantize(&a, k, 3 * KERN_K, fine, SEED);
-    q8_quantize(&b, s, 3 * KERN_K, fine, SEED);
-    return memcmp(a.q, b.q, sizeof(a.q)) == 0 && memcmp(a.d, b.d, sizeof(a.d)) == 0 &&
-           memcmp(a.sum, b.sum, sizeof(a.sum)) == 0 && memcmp(a.sum16, b.sum16, sizeof(a.sum16)) == 0;
 }
 
 static bool quantize_q8_same(const struct kern *k, const struct kern *s)
 {
-    return quantized_same(k, s, false) && quantized_same(k, s, true);
-}
-
-static bool product_same(const struct kern *k, const struct kern *s, int type, bool fine)
-{
-    union packed_any packed;
-    struct q8_case x;
-    enum { N_ROW = Q_ROW - 1, N_GROUP = 3, LD = N_GROUP * KERN_ROWS };
-    float many[N_ROW * LD], few[KERN_ROWS], b[N_ROW * KERN_ROWS];
-    pack_random(type, &packed);
-    q8_quantize(&x, s, n_input(type), fine, SEED + 3);
-    struct q8_rows rows = q8_rows_from(&x.rows, 1, 0);
-    k->quant[type].gemm_q8(many, LD, packed.bytes, 0, N_GROUP, &rows, N_ROW, n_block(type), false);
-    k->quant[type].gemm_q8(few, KERN_ROWS, packed.bytes, 0, 1, &rows, 1, n_block(type), false);
-    s->quant[type].gemm_q8(b, KERN_ROWS, packed.bytes, 0, 1, &rows, N_ROW, n_block(type), false);
-    bool same = same_bits(few, b, KERN_ROWS);
-    for (size_t i = 0; i < (size_t)N_ROW * N_GROUP && same; i++) { /* every group has the same weights */
-        same = same_bits(many + i * KERN_ROWS, b + i / N_GROUP * KERN_ROWS, KERN_ROWS);
+    bool same = true;
+    for (int fine = 0; fine < 2; fine++) {
+        struct q8_case a, b;
+        q8_quantize(&a, k, 3 * KERN_K, fine, SEED);
+        q8_quantize(&b, s, 3 * KERN_K, fine, SEED);
+        same = same && memcmp(&a, &b, offsetof(struct q8_case, rows)) == 0;
     }
     return same;
 }
 
 static bool gemm_q8_same(const struct kern *k, const struct kern *s, int type)
 {
-    return product_same(k, s, type, false) && product_same(k, s, type, true);
+    union packed_any packed;
+    struct q8_case x;
+    enum { N_ROW = Q_ROW - 1, N_GROUP = 3, LD = N_GROUP * KERN_ROWS };
+    float many[N_ROW * LD], few[KERN_ROWS], b[N_ROW * KERN_ROWS];
+    bool same = true;
+    pack_random(type, &packed);
+    for (int fine = 0; fine < 2 && same; fine++) {
+        q8_quantize(&x, s, n_input(type), fine, SEED + 3);
+        struct q8_rows rows = q8_rows_from(&x.rows, 1, 0);
+        k->quant[type].gemm_q8(many, LD, packed.bytes, 0, N_GROUP, &rows, N_ROW, n_block(type), false);
+        k->quant[type].gemm_q8(few, KERN_ROWS, packed.bytes, 0, 1, &rows, 1, n_block(type), false);
+        s->quant[type].gemm_q8(b, KERN_ROWS, packed.bytes, 0, 1, &rows, N_ROW, n_block(type), false);
+        same = same_bits(few, b, KERN_ROWS);
+        for (size_t i = 0; i < (size_t)N_ROW * N_GROUP && same; i++) { /* every group has the same weights */
+            same = same_bits(many + i * KERN_ROWS, b + i / N_GROUP * KERN_ROWS, KERN_ROWS);
+        }
+    }
+    return same;
 }
 
 /* --- conversions --- */
@@ -551,19 +543,11 @@ FLOAT_QUANT(F16)
 FLOAT_QUANT(BF16)
 QUANT_INTEGERS(INT_QUANT)
 
-#define BF16_ENTRY(field)                                                      \
-    {                                                                          \
-#field, offsetof(struct kern, field), KERN_AVX512, kern_##field##_same \
-    }
-#define ENTRY(field, since)                                       \
-    {                                                             \
-#field, offsetof(struct kern, field), since, field##_same \
-    }
-#define QUANT_ENTRY(TYPE, field, since)                                                                  \
-    {                                                                                                    \
-#TYPE " " #field, offsetof(struct kern, quant[QUANT_##TYPE].field), since, TYPE##_##field##_same \
-    }
 /* clang-format off */
+#define BF16_ENTRY(field) {#field, offsetof(struct kern, field), KERN_AVX512, kern_##field##_same}
+#define ENTRY(field, since) {#field, offsetof(struct kern, field), since, field##_same}
+#define QUANT_ENTRY(TYPE, field, since) \
+    {#TYPE " " #field, offsetof(struct kern, quant[QUANT_##TYPE].field), since, TYPE##_##field##_same}
 #define QUANT_READERS(TYPE)                     \
     QUANT_ENTRY(TYPE, panel, KERN_SCALAR),      \
     QUANT_ENTRY(TYPE, rows, KERN_SCALAR),       \

@@ -55,6 +55,19 @@ static void q4_0_quantize(void *blocks, const float *x, size_t n)
     }
 }
 
+static void q4_0_move(void *blocks, const float *delta, size_t n)
+{
+    uint8_t *b = blocks;
+    for (size_t i = 0; i < n; i += 32, b += BLOCK_BYTES) {
+        float d = f16_value(load_u16(b));
+        for (size_t j = 0; j < 16; j++) {
+            int lo = quant_moved(b[2 + j] & 15, delta[i + j], d, 0, 15);
+            int hi = quant_moved(b[2 + j] >> 4, delta[i + j + 16], d, 0, 15);
+            b[2 + j] = (uint8_t)(lo | hi << 4);
+        }
+    }
+}
+
 static void pack_row(void *packed, size_t r, const void *row, int n_k)
 {
     struct packed_q4_0 *p = packed;
@@ -87,6 +100,7 @@ const struct quant quant_q4_0 = {
     .scale_at = {0, -1},
     .dequantize = q4_0_dequantize,
     .quantize = q4_0_quantize,
+    .move = q4_0_move,
     .pack_row = pack_row,
 };
 static const struct quant_form form = {.quant = &quant_q4_0, .run = 32, .has_min = false, .part = q4_0_part};

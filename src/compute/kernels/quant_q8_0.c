@@ -43,6 +43,17 @@ static void q8_0_quantize(void *blocks, const float *x, size_t n)
     }
 }
 
+static void q8_0_move(void *blocks, const float *delta, size_t n)
+{
+    uint8_t *b = blocks;
+    for (size_t i = 0; i < n; i += 32, b += BLOCK_BYTES) {
+        float d = f16_value(load_u16(b));
+        for (size_t j = 0; j < 32; j++) {
+            b[2 + j] = (uint8_t)(int8_t)quant_moved((int8_t)b[2 + j], delta[i + j], d, -127, 127);
+        }
+    }
+}
+
 static void pack_row(void *packed, size_t r, const void *row, int n_k)
 {
     struct packed_q8_0 *p = packed;
@@ -75,6 +86,7 @@ const struct quant quant_q8_0 = {
     .scale_at = {0, -1},
     .dequantize = q8_0_dequantize,
     .quantize = q8_0_quantize,
+    .move = q8_0_move,
     .pack_row = pack_row,
 };
 static const struct quant_form form = {.quant = &quant_q8_0, .run = 32, .has_min = false, .part = q8_0_part};

@@ -15,6 +15,15 @@
 
 #include "compute/kernels/kern_int.h"
 
+/* A code moved by delta in steps of d, to the nearest, ties to even, within [least, most]. A step of 0 moves nothing,
+ * and neither does a delta that is no number. */
+static inline int quant_moved(int code, float delta, float d, int least, int most)
+{
+    float steps = d != 0 ? rintf(delta / d) : 0;
+    float to = (float)code + (steps == steps ? steps : 0);
+    return to <= (float)least ? least : to >= (float)most ? most : (int)to;
+}
+
 /* d[h], m[h]: of inputs 16 h .. 16 h + 15; the same twice where a run is 32 inputs. */
 struct quant_part {
     int8_t code[KERN_K][KERN_ROWS];

@@ -95,7 +95,9 @@ static void attention(struct step *s, int layer)
     const struct model_layer *l = &m->layer[layer];
     const struct layer_latent *c = l->latent;
     struct model_space *space = &m->space;
-    bool fine = model_needs_fine(m, SITE_V);
+    bool fine = model_needs_fine(m, SITE_V), takes = layer == p->n_layer - 1 && !s->b->tap;
+    const struct dev_latent_heads heads = {c->k_b, c->v_b};
+    const struct dev_latent_heads *expand = takes ? NULL : &heads; /* else rows leave between the operations */
     struct dev_latent_in in = {.norm = l->attn_norm,
                                .eps = p->rms_eps,
                                .q_a = {.w = c->q_a, .bias = c->q_a_bias, .fine = fine},
@@ -104,9 +106,13 @@ static void attention(struct step *s, int layer)
                                .kv_a = {.w = c->kv_a, .bias = c->kv_a_bias, .fine = fine},
                                .kv_norm = c->kv_norm,
                                .k_b = c->k_b,
-                               .rope = &m->rope[0]};
-    struct dev_attn attn = {
-        .n_head = p->n_head, .n_kv_head = 1, .d_head = p->latent.n_latent + p->n_rot, .scale = p->attn_scale};
+                               .rope = &m->rope[0],
+                               .expand = expand};
+    struct dev_attn attn = {.n_head = p->n_head,
+                            .n_kv_head = 1,
+                            .d_head = p->latent.n_latent + p->n_rot,
+                            .scale = p->attn_scale,
+                            .expand = expand};
     struct dev_proj o = {.w = l->w[SITE_O], .bias = l->bias[SITE_O], .fine = model_needs_fine(m, SITE_O)};
     model_tap_normed(m, s->b, layer, SITE_Q, space->x, l->attn_norm);
     dev_latent_in(m->dev, &s->rows, &in, space->x, space->q, s->kv, layer);
@@ -115,7 +121,7 @@ static void attention(struct step *s, int layer)
         return;
     }
     dev_attention(m->dev, &s->rows, &attn, space->q, space->att, NULL, s->kv, layer);
-    dev_latent_out(m->dev, &s->rows, c->v_b, space->att, space->q); /* the queries are of no more use */
+    dev_latent_out(m->dev, &s->rows, c->v_b, expand, space->att, space->q); /* the queries are of no more use */
     model_tap_rows(m, s->b, layer, SITE_O, space->q, (size_t)(p->n_head * p->latent.d_value));
     dev_linear_add(m->dev, &s->rows, &o, NULL, space->q, space->x);
 }

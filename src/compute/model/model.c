@@ -10,7 +10,7 @@
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 
-enum { FINE_MAX_PARAM = 400 * 1000 * 1000 };
+enum { FINE_MAX_LAYER_PARAM = 15300 * 1000 };
 
 static const struct model_family *const families[] = {
     &family_llama,    &family_qwen2,     &family_qwen3,   &family_gemma2,  &family_gemma3,
@@ -359,10 +359,13 @@ size_t model_kv_page_bytes(const struct model *m)
 /* Where 16 bits of an input are kept in small models. Rounding one kind of input to 8 bits moves the answers of SmolLM2
  * (106 M parameters in layers) to short chat prompts by a mean KL divergence, in 1e-4, of: v 22, down 16, up 11, head
  * 8, gate 5, q 3, k 3, attention output 3; the bound is 20. Gate and the attention output are a third of the work;
- * with both in 8 bits the four prompts of the golden values are 6 to 11 away. Larger models are less sensitive. */
+ * with both in 8 bits the four prompts of the golden values are 6 to 11 away. Larger models are less sensitive. Small
+ * is who has small layers, as wide as those of 0.5B (14.9 M parameters) or of 1B with 400 M active (15.2 M): their
+ * number says nothing, and a few layers of a large model, as they are measured, compute as all of them do. */
 bool model_needs_fine(const struct model *m, enum adapter_site site)
 {
-    return site != SITE_O && site != SITE_GATE && model_n_layer_param(m) < FINE_MAX_PARAM;
+    uint64_t most = (uint64_t)m->params.n_layer * FINE_MAX_LAYER_PARAM;
+    return site != SITE_O && site != SITE_GATE && model_n_layer_param(m) < most;
 }
 
 /* Projection at a site with the adapters of a batch. */

@@ -129,7 +129,7 @@ int cli_adapter_load(const struct cli *c, const struct cli_adapter *a, const str
     int rc = cli_model_path(c, a->path, &path, e);
     if (!rc) rc = adapter_load(out, m->model, path, e);
     if (!rc && !a->unchecked) {
-        rc = adapter_origin_check(path, m->file, e);
+        rc = adapter_origin_check(path, m->file, a->merging, e);
         if (rc) {
             adapter_free(*out);
             *out = NULL;

@@ -39,6 +39,7 @@ int cli_model_need_chat(const struct cli_model *m, const char *what, struct err 
 struct cli_adapter {
     char *path, *name, *model; /* name, model: NULL when not given */
     float scale;
+    bool merging;   /* it will be put into the weights */
     bool unchecked; /* whatever model and template it was tuned on */
 };
 /* -ERR_USAGE names the part that is not known. */

@@ -1,7 +1,9 @@
 /* merge: a model with an adapter in its weights, written as a model of its own. */
 #include "compute/convert/merge.h"
+#include "doors/cli/adapter_origin.h"
 #include "doors/cli/cli_engine.h"
 #include "doors/cli/written.h"
+#include "ground/base/mem.h"
 #include "ground/base/str.h"
 
 extern const struct command cmd_merge;
@@ -29,12 +31,28 @@ static int find_mix(const struct param_set *args, const struct model_file *f, co
                         : err_set(e, ERR_USAGE, "type", "cannot merge: \"%s\" is no type that can be written", type);
 }
 
-static int merge(const struct cli *c, const struct param_set *args, const struct cli_engine *x, struct err *e)
+/* An adapter that was tuned within the codes of its base goes there again, bit for bit. */
+static int merge_moved(const struct cli *c, const struct param_set *args, const struct merge_input *in, struct err *e)
+{
+    struct quantize_options opt = {.n_thread = c->threads, .isa = c->isa};
+    struct quantize_result r;
+    const char *out = param_str(args, "out");
+    if (!param_is_set(args, "type") && str_ends(out, ".gguf")) return merge_codes(in, out, &opt, &r, e);
+    return err_set(
+        e, ERR_USAGE, "out",
+        "cannot merge an adapter tuned within codes (merge_aware) into \"%s\": a file that ends in .gguf, of "
+        "the base's own types, would be right",
+        out);
+}
+
+static int merge(const struct cli *c, const struct param_set *args, const struct cli_engine *x, bool codes,
+                 struct err *e)
 {
     const char *out = param_str(args, "out");
     const struct merge_input in = {.file = x->model.file, .model = x->model.model, .adapter = x->adapter};
     struct quantize_options opt = {.n_thread = c->threads, .isa = c->isa};
     struct quantize_result r;
+    if (codes) return merge_moved(c, args, &in, e);
     if (!str_ends(out, ".gguf")) {
         if (param_is_set(args, "type"))
             return err_set(e, ERR_USAGE, "type",
@@ -46,14 +64,35 @@ static int merge(const struct cli *c, const struct param_set *args, const struct
     return rc != 0 ? rc : merge_gguf(&in, out, &opt, &r, e);
 }
 
+static int load(struct cli_engine *x, const struct cli *c, const struct param_set *args, bool *codes, struct err *e)
+{
+    struct cli_adapter a = {0};
+    char *path = NULL;
+    *x = (struct cli_engine){0};
+    int rc = cli_adapter_parse(&a, param_str(args, "adapter"), e);
+    a.merging = true;
+    if (rc == 0) rc = cli_model_path(c, a.path, &path, e);
+    if (rc == 0) rc = adapter_origin_is_codes(path, codes, e);
+    if (rc == 0 && *codes && (a.scale < 1.0f || a.scale > 1.0f))
+        rc = err_set(e, ERR_USAGE, "adapter",
+                     "cannot merge an adapter tuned within codes (merge_aware) with scale %g: it was evaluated at 1",
+                     (double)a.scale);
+    if (rc == 0) rc = cli_device(c, &x->dev, e);
+    if (rc == 0) rc = cli_model_open(&x->model, c, x->dev, param_str(args, "model"), e);
+    if (rc == 0) rc = cli_adapter_load(c, &a, &x->model, &x->adapter, e);
+    cli_adapter_deinit(&a);
+    mem_free(path);
+    return rc;
+}
+
 static int run(const struct cli *c, const struct param_set *args, struct err *e)
 {
-    struct cli_engine x;
+    struct cli_engine x = {0};
+    bool codes = false;
     const char *out = param_str(args, "out");
     int rc = written_check_place(out, e);
-    if (rc == 0) rc = cli_engine_load(&x, c, param_str(args, "model"), param_str(args, "adapter"), e);
-    if (rc != 0) return rc;
-    rc = merge(c, args, &x, e);
+    if (rc == 0) rc = load(&x, c, args, &codes, e);
+    if (rc == 0) rc = merge(c, args, &x, codes, e);
     if (rc == 0) written_print(c, out);
     cli_engine_close(&x);
     return rc;

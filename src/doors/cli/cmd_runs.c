@@ -127,6 +127,7 @@ static int show_tuning(const struct cli *c, const char *dir, struct err *e)
         print_fields(&v);
         print_curve(cli_text(c, "loss by step", "各步的损失"), v.train.loss);
         print_curve(cli_text(c, "loss on eval_data by step", "各步在 eval_data 上的损失"), v.train.eval_loss);
+        print_curve(cli_text(c, "score on eval_cases by step", "各步在 eval_cases 上的得分"), v.train.score);
     }
     json_decref(result);
     run_view_close(&v);

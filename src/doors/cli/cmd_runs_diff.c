@@ -119,9 +119,13 @@ static void print_results(const struct cli *c, const json_t *a, const json_t *b)
 {
     static const struct {
         const char *name, *en, *zh;
-    } shown[] = {{"state", "state", "状态"},     {"steps", "steps", "步数"},
-                 {"train_loss", "loss", "损失"}, {"eval_loss", "loss on eval_data", "eval_data 损失"},
-                 {"seconds", "seconds", "秒"},   {"peak_rss_bytes", "memory, bytes", "内存（字节）"}};
+    } shown[] = {{"state", "state", "状态"},
+                 {"steps", "steps", "步数"},
+                 {"train_loss", "loss", "损失"},
+                 {"eval_loss", "loss on eval_data", "eval_data 损失"},
+                 {"score", "score on cases", "测试题得分"},
+                 {"seconds", "seconds", "秒"},
+                 {"peak_rss_bytes", "memory, bytes", "内存（字节）"}};
     for (size_t i = 0; i < N_ELEM(shown); i++) {
         char x[64] = "-", y[64] = "-";
         const char *name = cli_text(c, shown[i].en, shown[i].zh);
@@ -172,7 +176,7 @@ static int save_picture(const struct cli *c, const char *path, const struct run_
 
 static json_t *curves(const struct run_view *v)
 {
-    return json_pack("{s:O,s:O}", "loss", v->train.loss, "eval_loss", v->train.eval_loss);
+    return json_pack("{s:O,s:O,s:O}", "loss", v->train.loss, "eval_loss", v->train.eval_loss, "score", v->train.score);
 }
 
 static void print(const struct cli *c, const struct run_view *a, const struct run_view *b, json_t *fields,
@@ -196,6 +200,8 @@ static void print(const struct cli *c, const struct run_view *a, const struct ru
         print_curves(cli_text(c, "\nloss by step", "\n各步的损失"), a->train.loss, b->train.loss);
         print_curves(cli_text(c, "\nloss on eval_data by step", "\n各步在 eval_data 上的损失"), a->train.eval_loss,
                      b->train.eval_loss);
+        print_curves(cli_text(c, "\nscore on eval_cases by step", "\n各步在 eval_cases 上的得分"), a->train.score,
+                     b->train.score);
     }
     json_decref(x);
     json_decref(y);

@@ -3,12 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "doors/cli/adapter_origin.h"
 #include "doors/cli/cli_model.h"
 #include "doors/cli/message_zh.h"
 #include "doors/cli/progress.h"
 #include "doors/cli/registry_print.h"
 #include "doors/cli/remote_chat.h"
 #include "doors/cli/text_plot.h"
+#include "doors/cli/tune_cases.h"
 #include "doors/cli/tune_fields.h"
 #include "doors/cli/tune_preset.h"
 #include "doors/cli/tune_sweep.h"
@@ -63,6 +65,7 @@ struct view {
     size_t n_loss;
     struct progress progress;
     bool begun;
+    struct tune_cases *cases;
 };
 
 static bool interrupted(void *arg)
@@ -73,8 +76,15 @@ static bool interrupted(void *arg)
 
 static void show_note(void *arg, const char *line)
 {
-    const struct view *v = arg;
+    struct view *v = arg;
+    if (v->begun) progress_end(&v->progress); /* the line goes on below it */
     cli_print_message(v->c->lang, "", "", line);
+}
+
+static int score_cases(void *arg, const struct train_state *state, struct train_score *out, struct err *e)
+{
+    const struct view *v = arg;
+    return tune_cases_score(v->cases, state, out, e);
 }
 
 /* What samples were worth, for methods that sample answers. */
@@ -101,6 +111,13 @@ static void loss_note(struct view *v, const struct train_progress *p, char *note
              p->loss, curve, p->tok_s, memory);
 }
 
+/* The last score on eval_cases, where there is one. */
+static void add_score(const struct cli *c, const struct train_progress *p, char *note, size_t size)
+{
+    size_t n = strlen(note);
+    if (!isnan(p->score)) snprintf(note + n, size - n, cli_text(c, ", score %.1f %%", "，得分 %.1f%%"), 100 * p->score);
+}
+
 static void show_progress(void *arg, const struct train_progress *p)
 {
     struct view *v = arg;
@@ -113,6 +130,7 @@ static void show_progress(void *arg, const struct train_progress *p)
         reward_note(v->c, p, note, sizeof(note));
     else
         loss_note(v, p, note, sizeof(note));
+    add_score(v->c, p, note, sizeof(note));
     progress_update(&v->progress, (double)p->step, note);
 }
 
@@ -141,13 +159,14 @@ static void print_prediction(const struct cli *c, const struct train_result *r)
 static void print_result(const struct cli *c, const char *run, bool full, const struct train_result *r)
 {
     if (c->json) {
-        cli_print_json(json_pack("{s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o}", "run", run, "steps",
-                                 (json_int_t)r->steps, "train_loss", json_finite(r->train_loss), "eval_loss",
-                                 json_finite(r->eval_loss), "tok_s", json_finite(r->tok_s), "rows_s",
-                                 json_finite(r->rows_s), "seconds", json_finite(r->seconds), "peak_rss_bytes",
-                                 (json_int_t)r->peak_rss_bytes, "eval_seconds", json_finite(r->eval_seconds),
-                                 "predicted_seconds", json_finite(r->predicted_seconds), "predicted_peak_bytes",
-                                 json_finite(r->predicted_peak_bytes), "rows", rows_json(&r->rows)));
+        cli_print_json(
+            json_pack("{s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o}", "run", run, "steps",
+                      (json_int_t)r->steps, "train_loss", json_finite(r->train_loss), "eval_loss",
+                      json_finite(r->eval_loss), "score", json_finite(r->score), "tok_s", json_finite(r->tok_s),
+                      "rows_s", json_finite(r->rows_s), "seconds", json_finite(r->seconds), "peak_rss_bytes",
+                      (json_int_t)r->peak_rss_bytes, "eval_seconds", json_finite(r->eval_seconds), "score_seconds",
+                      json_finite(r->score_seconds), "predicted_seconds", json_finite(r->predicted_seconds),
+                      "predicted_peak_bytes", json_finite(r->predicted_peak_bytes), "rows", rows_json(&r->rows)));
         return;
     }
     char rss[32];
@@ -167,6 +186,27 @@ static void print_result(const struct cli *c, const char *run, bool full, const 
     print_prediction(c, r);
     if (!isnan(r->eval_loss))
         printf(cli_text(c, "loss on eval_data: %.4f\n", "eval_data 上的损失：%.4f\n"), r->eval_loss);
+    if (!isnan(r->score))
+        printf(cli_text(c, "score on eval_cases: %.1f %% (answers: %s/evals)\n",
+                        "eval_cases 上的得分：%.1f%%（回答：%s/evals）\n"),
+               100 * r->score, run);
+}
+
+/* What stands below must be of this base, as adapters that are served must be. */
+static int check_stack(const struct train_config *cfg, const struct model_file *f, struct err *e)
+{
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < cfg->n_adapter; i++) rc = adapter_origin_check(cfg->adapters[i], f, false, e);
+    return rc;
+}
+
+static int open_base(struct cli_model *m, struct tune_cases *cases, const struct cli *c, struct dev *d,
+                     const struct train_config *cfg, struct err *e)
+{
+    int rc = cli_model_open(m, c, d, cfg->base, e);
+    if (rc == 0 && cfg->is_chat) rc = cli_model_check_text(m, e);
+    if (rc == 0) rc = check_stack(cfg, m->file, e);
+    return rc ? rc : tune_cases_bind(cases, c, m, e);
 }
 
 static int tune(const struct cli *c, struct param_set *fields, bool resume, struct train_result *result, struct err *e)
@@ -177,7 +217,8 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
     struct cli_model m = {0};
     struct dev *d = NULL;
     struct vocab_source vocab;
-    struct view view = {.c = c};
+    struct tune_cases cases = {0};
+    struct view view = {.c = c, .cases = &cases};
     struct remote_chat remote = {.cli = c};
     const struct asker asker = {&remote, remote_chat_ask};
     struct tune_preset preset = {0};
@@ -190,9 +231,9 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
     if (rc == 0 && !resume && file_exists(cfg.output))
         rc = err_set(e, ERR_CONFLICT, cfg.output, "cannot tune into \"%s\": it exists (--resume %s goes on with a run)",
                      cfg.output, cfg.output);
+    if (rc == 0) rc = tune_cases_read(&cases, &mine, fields, cfg.eval_cases, e);
     if (rc == 0) rc = cli_device(&mine, &d, e);
-    if (rc == 0) rc = cli_model_open(&m, &mine, d, cfg.base, e);
-    if (rc == 0 && cfg.is_chat) rc = cli_model_check_text(&m, e);
+    if (rc == 0) rc = open_base(&m, &cases, &mine, d, &cfg, e);
     if (rc == 0) rc = tune_preset_fill(&preset, fields, &cfg, &places, &m, show_note, &view, e);
     if (rc == 0) rc = model_file_vocab(m.file, &vocab, e);
     if (rc == 0) {
@@ -209,11 +250,14 @@ static int tune(const struct cli *c, struct param_set *fields, bool resume, stru
                                    .arg = &view,
                                    .interrupted = interrupted,
                                    .note = show_note,
-                                   .progress = show_progress};
+                                   .progress = show_progress,
+                                   .score = score_cases,
+                                   .score_bytes = cases.bytes};
         rc = train_run(&rq, result, e);
     }
     if (view.begun) progress_end(&view.progress);
     if (rc == 0) rc = registry_record_run(c, "tune", cfg.output, e);
+    tune_cases_deinit(&cases);
     cli_model_close(&m);
     dev_free(d);
     tune_places_deinit(&places);

@@ -6,7 +6,7 @@ const struct message_zh message_zh_table_tune[] = {
     /* --- tuning --- */
     {"cannot tune: \"*\" is not given", "无法微调：没有给出“$1”"},
     {"cannot tune: both epochs and max_steps are given, one is needed", "无法微调：epochs 与 max_steps 只能给出一个"},
-    {"cannot tune: * needs eval_data", "无法微调：$1 需要 eval_data"},
+    {"cannot tune: * needs eval_data or eval_cases", "无法微调：$1 需要 eval_data 或 eval_cases"},
     {"cannot tune with * and adapter full: all weights are trained, and no adapter is made",
      "adapter 为 full 时不能给出 $1：训练的是全部权重，不产生适配器"},
     {"cannot tune with * and optimizer *: that optimizer has none", "优化器 $2 没有 $1，不能给出它"},
@@ -62,6 +62,45 @@ const struct message_zh message_zh_table_tune[] = {
     {"cannot train on * tokens at once: * bytes are needed, * are allowed; * tokens fit",
      "每次训练 $1 个词元需要 $2 字节，只允许 $3；最多 $4 个词元"},
     {"cannot work in the run \"*\": another process does", "无法使用运行“$1”：另一个进程正在使用"},
+    {"step *: score * % of * cases, loss on eval_data *", "第 $1 步：得分 $2%（$3 题），eval_data 上的损失 $4"},
+    {"step *: score * % of * cases", "第 $1 步：得分 $2%（$3 题）"},
+    {"cannot tune with best_by: neither eval_data nor eval_cases is given", "不能使用 best_by：未给出 eval_data 或 eval_cases"},
+    {"cannot tune with best_by *: * is not given", "不能使用 best_by $1：未给出 $2"},
+    {"cannot tune with *: eval_cases is not given", "不能使用 $1：未给出 eval_cases"},
+    {"cannot tune with eval_choices *: not every case of \"*\" is a classification",
+     "不能使用 eval_choices $1：“$2”中并非每道题都是分类题"},
+    {"cannot tune over * adapters: at most * are accepted", "不能在 $1 个适配器之上微调：最多 $2 个"},
+    {"cannot tune with adapters and adapter dora: magnitudes are of the base alone; lora is needed, or a base with the adapters "
+     "merged into it",
+     "不能同时使用 adapters 与 adapter dora：幅值只针对基座；应使用 lora，或先把这些适配器合并到基座"},
+    {"cannot tune over adapter \"*\": it has magnitudes (DoRA), which change what stands below them; merge it into "
+     "the base first",
+     "不能在适配器“$1”之上微调：它带有幅值（DoRA），会改变其下的内容；请先把它合并到基座"},
+    {"cannot use adapter \"*\" alone: it was tuned over others; \"*\" beside it holds all of them, check=no behind "
+     "the adapter uses it "
+     "all the same",
+     "不能单独使用适配器“$1”：它是在其他适配器之上训练的；其旁的“$2”包含全部，在适配器后加 check=no 可照样使用"},
+    {"cannot tune with merge_aware and *", "不能同时使用 merge_aware 与 @1"},
+    {"a method that compares with the base", "与基座比较的方法"},
+    {"a beta above 0, which compares with the base", "大于 0 的 beta（它与基座比较）"},
+    {"cannot move the codes of matrix \"*\": it is *, and only values that are even steps of one scale can keep it "
+     "(Q4_0, Q4_1, Q8_0)",
+     "不能移动矩阵“$1”的编码：它是 $2，只有以同一比例等距取值的类型可以（Q4_0、Q4_1、Q8_0）"},
+    {"cannot move the codes of \"*\": *", "不能移动“$1”的编码：@2"},
+    {"it is no GGUF file, whose quantized weights have codes to move", "它不是 GGUF 文件，没有可移动编码的量化权重"},
+    {"it keeps several matrices as one", "它把多个矩阵合存为一个"},
+    {"the adapter has magnitudes (DoRA), which no code can follow", "该适配器带有幅值（DoRA），编码无法体现"},
+    {"the weights come from a packed file, which is only read", "权重来自只读的打包文件"},
+    {"cannot use adapter \"*\" beside the weights: it was tuned within their codes (merge_aware), where merge puts "
+     "it; check=no behind "
+     "the adapter uses it all the same",
+     "不能在权重之外使用适配器“$1”：它是在权重的编码中训练的（merge_aware），应以 merge 并入；在适配器后加 check=no 可照样使用"},
+    {"cannot merge an adapter tuned within codes (merge_aware) into \"*\": a file that ends in .gguf, of the base's "
+     "own types, would be "
+     "right",
+     "不能把在编码中训练的适配器（merge_aware）并入“$1”：应为以 .gguf 结尾、保持基座类型的文件"},
+    {"cannot merge an adapter tuned within codes (merge_aware) with scale *: it was evaluated at 1",
+     "不能以 scale $1 合并在编码中训练的适配器（merge_aware）：评估时为 1"},
     {"cannot use *: it has * tokens, max_length is * (too_long: drop leaves such rows out, truncate cuts them)",
      "不能使用 @1：它有 $2 个词元，而 max_length 为 $3（too_long: drop 不用这样的行，truncate 截断）"},
     {"cannot use *: no token of it is trained", "不能使用 @1：其中没有参与训练的词元"},
@@ -130,6 +169,8 @@ const struct message_zh message_zh_table_tune[] = {
     {"measuring the reference: the model with the adapter off, on all rows of the run",
      "正在测量参考模型（关闭适配器的模型）对全部所用数据行的看法"},
     {"lengths in tokens (rows):*", "词元长度（行数）：$1"},
+    {"* steps will take about * and * of memory, beside the time of the answers to eval_cases",
+     "$1 步约需 $2（不含 eval_cases 作答的时间），内存约 $3"},
     {"* steps will take about * and * of memory", "$1 步约需 $2，内存约 $3"},
     {"* are cut at max_length; *", "$1 行在 max_length 处截断；@2"},
     {"* are cut at max_length", "$1 行在 max_length 处截断"},

@@ -77,9 +77,10 @@ static json_t *last_of(const json_t *curve)
 
 json_t *run_view_result(const struct run_view *v)
 {
-    json_t *r = v->train.done != NULL ? json_copy(v->train.done)
-                                      : json_pack("{s:I,s:o,s:o}", "steps", (json_int_t)v->step, "train_loss",
-                                                  last_of(v->train.loss), "eval_loss", last_of(v->train.eval_loss));
+    json_t *r = v->train.done != NULL
+                    ? json_copy(v->train.done)
+                    : json_pack("{s:I,s:o,s:o,s:o}", "steps", (json_int_t)v->step, "train_loss", last_of(v->train.loss),
+                                "eval_loss", last_of(v->train.eval_loss), "score", last_of(v->train.score));
     (void)json_object_del(r, "event");
     if (r != NULL) (void)json_object_set_new(r, "state", json_string(run_view_state(v)));
     return r;

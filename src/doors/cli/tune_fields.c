@@ -152,10 +152,30 @@ static int find_adapter(struct tune_places *p, const struct cli *c, struct param
                : cli_model_path(c, param_str(fields, "adapter_init"), &p->adapter_init, e);
 }
 
-static int find_data(struct cli_data *d, const struct cli *c, struct param_set *fields, const char *name, struct err *e)
+/* Every one of a list, pinned as a single one is. */
+static int find_stack(struct tune_places *p, const struct cli *c, struct param_set *fields, struct err *e)
+{
+    size_t n = param_count(fields, "adapters");
+    json_t *pinned = json_array();
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < n && i < TRAIN_MAX_STACK; i++) {
+        const char *name = param_str_at(fields, "adapters", i);
+        char *text = NULL;
+        rc = cli_model_pin(c, name, &text, e);
+        if (rc == 0) rc = cli_model_path(c, text, &p->adapters[i], e);
+        if (rc == 0) (void)json_array_append_new(pinned, json_string(text));
+        mem_free(text);
+    }
+    if (rc == 0 && n > 0 && n == json_array_size(pinned)) rc = param_set_json(fields, "adapters", pinned, e);
+    json_decref(pinned);
+    return rc;
+}
+
+static int find_data(struct cli_data *d, const struct cli *c, struct param_set *fields, const char *name,
+                     const char *file, struct err *e)
 {
     if (!is_given(fields, name)) return 0;
-    int rc = cli_data_find(d, c, param_str(fields, name), "train.jsonl", e);
+    int rc = cli_data_find(d, c, param_str(fields, name), file, e);
     return rc != 0 ? rc : param_set_text(fields, name, d->pinned, e);
 }
 
@@ -187,10 +207,12 @@ int tune_places_find(struct tune_places *p, const struct cli *c, struct param_se
 {
     *p = (struct tune_places){0};
     int rc = pin(c, fields, "base", e);
-    if (rc == 0) rc = find_data(&p->data, c, fields, "data", e);
-    if (rc == 0) rc = find_data(&p->eval_data, c, fields, "eval_data", e);
+    if (rc == 0) rc = find_data(&p->data, c, fields, "data", "train.jsonl", e);
+    if (rc == 0) rc = find_data(&p->eval_data, c, fields, "eval_data", "train.jsonl", e);
+    if (rc == 0) rc = find_data(&p->eval_cases, c, fields, "eval_cases", "cases.jsonl", e);
     if (rc == 0) rc = settle_data(p, fields, e);
     if (rc == 0) rc = find_adapter(p, c, fields, e);
+    if (rc == 0) rc = find_stack(p, c, fields, e);
     return rc != 0 ? rc : find_output(p, fields, e);
 }
 
@@ -198,7 +220,9 @@ void tune_places_put(const struct tune_places *p, struct train_config *config)
 {
     config->data = p->data.path;
     config->eval_data = p->eval_data.path;
+    config->eval_cases = p->eval_cases.path;
     config->adapter_init = p->adapter_init;
+    for (int i = 0; i < config->n_adapter; i++) config->adapters[i] = p->adapters[i];
     config->output = p->output;
 }
 
@@ -206,7 +230,9 @@ void tune_places_deinit(struct tune_places *p)
 {
     cli_data_deinit(&p->data);
     cli_data_deinit(&p->eval_data);
+    cli_data_deinit(&p->eval_cases);
     mem_free(p->adapter_init);
+    for (size_t i = 0; i < TRAIN_MAX_STACK; i++) mem_free(p->adapters[i]);
     mem_free(p->output);
     *p = (struct tune_places){0};
 }

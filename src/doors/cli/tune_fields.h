@@ -12,9 +12,10 @@ int tune_fields_read(struct param_set *fields, const struct param_set *args, str
 
 /* Where the things are that fields name; owned. NULL: the field is not given. */
 struct tune_places {
-    struct cli_data data, eval_data;
+    struct cli_data data, eval_data, eval_cases;
     char *adapter_init; /* to open */
-    char *output;       /* as it was given, for people */
+    char *adapters[TRAIN_MAX_STACK];
+    char *output; /* as it was given, for people */
 };
 /* Resolve the fields, and write into them what means the same from any directory and later: an absolute path, or a
  * registry name with its version. Deinit also after a failure. */

@@ -159,7 +159,7 @@ static bool is_divergence(int rc, const struct err *e)
 static int tune_one(struct sweep *s, size_t idx, struct err *e)
 {
     struct param_set *fields = param_set_new(train_params, train_n_param);
-    struct train_result r = {.train_loss = (double)NAN, .eval_loss = (double)NAN};
+    struct train_result r = {.train_loss = (double)NAN, .eval_loss = (double)NAN, .score = (double)NAN};
     char name[NAME_SIZE], line[NAME_SIZE + 64];
     int rc = run_name(s, idx, name, e);
     char *dir = path_join(s->dir, rc == 0 ? name : "");
@@ -171,9 +171,10 @@ static int tune_one(struct sweep *s, size_t idx, struct err *e)
     bool diverged = is_divergence(rc, e);
     if (diverged) cli_print_message(s->c->lang, "", "", e->msg);
     if (rc == 0 || diverged) {
-        json_t *row = json_pack("{s:s,s:o,s:s,s:I,s:o,s:o,s:o,s:o}", "run", dir, "set", values_json(s, idx), "state",
-                                diverged ? "diverged" : "done", "steps", (json_int_t)r.steps, "train_loss",
-                                json_finite(r.train_loss), "eval_loss", json_finite(r.eval_loss), "tok_s",
+        json_t *row = json_pack("{s:s,s:o,s:s,s:I,s:o,s:o,s:o,s:s*,s:o,s:o}", "run", dir, "set", values_json(s, idx),
+                                "state", diverged ? "diverged" : "done", "steps", (json_int_t)r.steps, "train_loss",
+                                json_finite(r.train_loss), "eval_loss", json_finite(r.eval_loss), "score",
+                                json_finite(r.score), "best_by", param_str(fields, "best_by"), "tok_s",
                                 json_finite(r.tok_s), "seconds", json_finite(r.seconds));
         rc = json_array_append_new(s->runs, row) == 0 ? 0
                                                       : err_set(e, ERR_NOMEM, dir, "cannot note a run: out of memory");
@@ -229,9 +230,13 @@ static int open_dir(struct sweep *s, const char *path, struct err *e)
 
 /* --- results --- */
 
-/* What a run is judged by: eval_data's loss where there is one. */
+/* What a run is judged by, lower is better: the score where best_by says so, else eval_data's loss where there is one.
+ */
 static double judged(const json_t *row)
 {
+    const json_t *score = json_object_get(row, "score");
+    if (json_is_number(score) && str_eq(json_string_value(json_object_get(row, "best_by")), "score"))
+        return -json_number_value(score);
     const json_t *v = json_object_get(row, "eval_loss");
     if (!json_is_number(v)) v = json_object_get(row, "train_loss");
     return json_is_number(v) ? json_number_value(v) : (double)INFINITY;
@@ -262,11 +267,13 @@ static void print_table(const struct sweep *s)
     size_t i;
     json_t *row;
     const json_t *best = best_of(s->runs);
-    puts(cli_text(s->c, "      loss   eval loss     seconds  run", "      损失    评估损失          秒  运行"));
+    puts(cli_text(s->c, "      loss   eval loss       score     seconds  run",
+                  "      损失    评估损失        得分          秒  运行"));
     json_array_foreach(s->runs, i, row)
     {
         print_number(json_object_get(row, "train_loss"));
         print_number(json_object_get(row, "eval_loss"));
+        print_number(json_object_get(row, "score"));
         print_number(json_object_get(row, "seconds"));
         printf("%s%s%s\n", path_base(json_string_value(json_object_get(row, "run"))),
                row == best ? cli_text(s->c, "  (best)", "（最佳）") : "",

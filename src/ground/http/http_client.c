@@ -250,6 +250,7 @@ static const char *hint_of(int status, bool credential)
     if (status == 401 || status == 403)
         return credential ? "; the token may lack the right, or the terms of the model were not accepted yet"
                           : "; it may be private or not exist: a token may be needed";
+    if (status == 404 || status == 410) return "; nothing is at this address";
     return status == 429 ? "; too many requests" : "";
 }
 

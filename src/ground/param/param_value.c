@@ -286,7 +286,7 @@ static int put_json(struct param_set *s, size_t idx, const json_t *v, bool first
 {
     const struct param *p = &s->table[idx];
     char number[64], need[256];
-    if (p->flags & PARAM_OBJECTS && !json_is_string(v)) return param_put_object(s, idx, v, first, e);
+    if (p->flags & PARAM_OBJECTS) return param_put_object(s, idx, v, first, e);
     if (json_type_fits(p, v)) return param_put_text(s, idx, json_scalar_text(v, number), first, e);
     param_needed(p, need, sizeof need);
     return err_set(e, ERR_USAGE, p->name, "cannot set \"%s\": it is %s, %s is needed", p->name, json_kind(v), need);

@@ -163,7 +163,7 @@ static int read_sequence(struct reader *r, size_t idx, struct err *e)
         int rc = next_event(r, e);
         if (rc) return rc;
         if (r->event.type == YAML_SEQUENCE_END_EVENT) return 0;
-        if (r->set->table[idx].flags & PARAM_OBJECTS && r->event.type == YAML_MAPPING_START_EVENT) {
+        if (r->set->table[idx].flags & PARAM_OBJECTS) { /* what is no object is refused there */
             rc = read_object(r, idx, e);
             if (rc) return rc;
             continue;

@@ -247,9 +247,9 @@ int report_to_json(const struct report_input *in, json_t **out, struct err *e)
         if (rc == 0) rc = json_array_append_new(cmps, cmp);
     }
     for (size_t i = 0; i < in->n_train; i++)
-        (void)json_array_append_new(trains,
-                                    json_pack("{s:s,s:O,s:O,s:O?}", "run", in->train[i].dir, "loss", in->train[i].loss,
-                                              "eval_loss", in->train[i].eval_loss, "done", in->train[i].done));
+        (void)json_array_append_new(trains, json_pack("{s:s,s:O,s:O,s:O,s:O?}", "run", in->train[i].dir, "loss",
+                                                      in->train[i].loss, "eval_loss", in->train[i].eval_loss, "score",
+                                                      in->train[i].score, "done", in->train[i].done));
     *out = rc ? NULL
               : json_pack("{s:i,s:s,s:O,s:O,s:O,s:s?}", "schema", 1, "kind", "report", "evaluations", evals,
                           "comparisons", cmps, "trainings", trains, "command", in->command);

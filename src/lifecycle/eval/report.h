@@ -17,7 +17,8 @@ struct training {
     char *yaml;   /* run.yaml */
     json_t *loss; /* [[step, loss], ...] */
     json_t *eval_loss;
-    json_t *done; /* the last event, or NULL when the run is not finished */
+    json_t *score; /* of eval_cases, likewise */
+    json_t *done;  /* the last event, or NULL when the run is not finished */
 };
 
 struct report_input {

@@ -104,6 +104,7 @@ static void training_facts(struct composer *c, const struct training *t)
     } fact[] = {{"steps", "Steps", "步数", 0},
                 {"train_loss", "Training loss", "训练损失", 4},
                 {"eval_loss", "Evaluation loss", "验证损失", 4},
+                {"score", "Score on cases", "测试题得分", 4},
                 {"tok_s", "Tokens per second", "每秒词元数", 0},
                 {"seconds", "Seconds", "用时（秒）", 1},
                 {"peak_rss_bytes", "Peak memory", "内存峰值", -1}};
@@ -131,6 +132,10 @@ void compose_training(struct composer *c, const struct training *t)
         c->failed = true;
     compose_add(c, json_pack("{s:s,s:o,s:s,s:s}", "type", "lines", "series", series, "x", compose_text(c, "step", "步"),
                              "y", compose_text(c, "loss", "损失")));
+    if (json_array_size(t->score))
+        compose_add(c, json_pack("{s:s,s:[{s:s,s:O}],s:s,s:s}", "type", "lines", "series", "label",
+                                 compose_text(c, "score on eval_cases", "eval_cases 得分"), "points", t->score, "x",
+                                 compose_text(c, "step", "步"), "y", compose_text(c, "score", "得分")));
     training_facts(c, t);
     if (t->yaml)
         compose_add(c, json_pack("{s:s,s:s,s:[{s:s,s:s}]}", "type", "details", "summary",

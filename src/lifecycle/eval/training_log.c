@@ -10,18 +10,18 @@
 
 enum { MAX_EVENTS = 1 << 30, MAX_YAML = 1 << 20 };
 
-static int add_point(json_t *list, const json_t *event)
+static int add_point(json_t *list, const json_t *event, const char *what)
 {
-    json_t *loss = json_object_get(event, "loss"), *step = json_object_get(event, "step");
-    if (!json_is_number(loss) || !json_is_number(step)) return 0;
-    return json_array_append_new(list, json_pack("[O,O]", step, loss));
+    json_t *y = json_object_get(event, what), *step = json_object_get(event, "step");
+    if (!json_is_number(y) || !json_is_number(step)) return 0;
+    return json_array_append_new(list, json_pack("[O,O]", step, y));
 }
 
 static int take_event(struct training *t, json_t *event)
 {
     const char *kind = record_str(event, "event");
-    if (str_eq(kind, "step")) return add_point(t->loss, event);
-    if (str_eq(kind, "eval")) return add_point(t->eval_loss, event);
+    if (str_eq(kind, "step")) return add_point(t->loss, event, "loss");
+    if (str_eq(kind, "eval")) return add_point(t->eval_loss, event, "loss") | add_point(t->score, event, "score");
     if (str_eq(kind, "done")) {
         json_decref(t->done);
         t->done = json_incref(event);
@@ -51,7 +51,8 @@ static int read_events(struct training *t, const char *path, struct err *e)
 
 int training_load(struct training *t, const char *dir, struct err *e)
 {
-    *t = (struct training){.dir = mem_strdup(dir), .loss = json_array(), .eval_loss = json_array()};
+    *t = (struct training){
+        .dir = mem_strdup(dir), .loss = json_array(), .eval_loss = json_array(), .score = json_array()};
     char *events = path_join(dir, "events.jsonl"), *yaml = path_join(dir, "run.yaml");
     int rc = read_events(t, events, e);
     if (rc == 0 && file_exists(yaml)) rc = file_read_all(yaml, MAX_YAML, &t->yaml, NULL, e);
@@ -66,6 +67,7 @@ void training_deinit(struct training *t)
     mem_free(t->yaml);
     json_decref(t->loss);
     json_decref(t->eval_loss);
+    json_decref(t->score);
     json_decref(t->done);
     *t = (struct training){0};
 }

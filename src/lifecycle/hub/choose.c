@@ -201,6 +201,21 @@ static void choose_directory(struct hub_choice *c, const struct hub_listing *l, 
         if (hub_is_companion(l->file[i].path)) add(c, &l->file[i]);
 }
 
+/* No weights that are read: the first of another kind is named, so that nobody looks for a mistake of their own. */
+static int refuse_kinds(const struct hub_listing *l, const char *source, struct err *e)
+{
+    static const char *const kinds[] = {".bin", ".pt", ".pth", ".onnx", ".h5", ".msgpack", ".tflite", ".ckpt"};
+    for (size_t i = 0; i < l->n; i++)
+        for (size_t k = 0; k < N_ELEM(kinds); k++)
+            if (str_ends(l->file[i].path, kinds[k]))
+                return err_set(e, ERR_UNSUPPORTED, source,
+                               "cannot pull \"%s\": it has neither GGUF files nor config.json with safetensors; "
+                               "%.100s is of a kind that is not read",
+                               source, l->file[i].path);
+    return err_set(e, ERR_UNSUPPORTED, source,
+                   "cannot pull \"%s\": it has neither GGUF files nor config.json with safetensors", source);
+}
+
 static int choose_only_gguf(struct hub_choice *c, const struct hub_listing *l, const char *source, struct err *e)
 {
     const struct hub_file *found = NULL;
@@ -212,9 +227,7 @@ static int choose_only_gguf(struct hub_choice *c, const struct hub_listing *l, c
         n++;
     }
     if (n == 1) return add_parts(c, l, found, source, e);
-    if (n == 0)
-        return err_set(e, ERR_UNSUPPORTED, source,
-                       "cannot pull \"%s\": it has neither GGUF files nor config.json with safetensors", source);
+    if (n == 0) return refuse_kinds(l, source, e);
     list_candidates(l, NULL, is_quantization, list, sizeof list);
     return err_set(
         e, ERR_USAGE, source,

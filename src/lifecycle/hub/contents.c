@@ -1,11 +1,15 @@
 /* Finding and checking a model on disk. Owns nothing. */
 #include "lifecycle/hub/contents.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "compute/formats/model_file.h"
 #include "ground/base/file.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "lifecycle/hub/choose.h"
+#include "lifecycle/hub/net.h"
 
 static bool dir_has(const char *dir, const char *name)
 {
@@ -60,6 +64,7 @@ int hub_find_model(const char *dir, const char *name, char **path, struct err *e
 static int check_opened(const struct model_file *f, bool is_dir, struct err *e)
 {
     struct model_params p;
+    struct encoder_params encoder;
     struct vocab_source v;
     const char *path = model_file_path(f);
     if (model_file_n_tensor(f) == 0) {
@@ -73,17 +78,32 @@ static int check_opened(const struct model_file *f, bool is_dir, struct err *e)
                    ? rc
                    : err_set(e, ERR_INPUT, path, "cannot import \"%s\": it has neither tensors nor a vocabulary", path);
     }
-    int rc = is_dir || model_file_find(f, "token_embd.weight") ? model_file_params(f, &p, e) : 0;
-    return rc == -ERR_UNSUPPORTED ? 0 : rc;
+    if (model_file_is_encoder(f)) return model_file_encoder(f, &encoder, e);
+    return is_dir || model_file_find(f, "token_embd.weight") ? model_file_params(f, &p, e) : 0;
 }
 
-int hub_check_model(const char *path, struct err *e)
+/* What stands before the reason is where the file lies for the moment: nothing to tell. */
+static void tell_unsupported(const struct hub_options *o, const struct err *why)
+{
+    char text[sizeof why->msg + 64];
+    const char *reason = strstr(why->msg, "\": ");
+    snprintf(text, sizeof text, "it is kept, but it cannot be run here: %s", reason ? reason + 3 : why->msg);
+    if (o->note) o->note(o->arg, text);
+}
+
+int hub_check_model(const char *path, const struct hub_options *o, struct err *e)
 {
     struct model_file *f;
     if (dir_has(path, "adapter_config.json")) return 0;
     int rc = model_file_open(&f, path, e);
     if (rc) return rc;
-    rc = check_opened(f, file_is_dir(path), e);
+    struct err why = {0};
+    rc = check_opened(f, file_is_dir(path), &why);
     model_file_close(f);
+    if (rc == -ERR_UNSUPPORTED) {
+        tell_unsupported(o, &why);
+        return 0;
+    }
+    if (rc && e) *e = why;
     return rc;
 }

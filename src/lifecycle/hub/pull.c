@@ -251,7 +251,7 @@ static char *identity_of(const struct pull *p)
 
 static int store(const struct pull *p, struct registered *out, struct err *e)
 {
-    int rc = hub_check_model(p->model, e);
+    int rc = hub_check_model(p->model, p->o, e);
     if (rc == 0)
         rc = registry_import_from(p->registry, p->model, p->name ? p->name : p->source.name, p->origin, out, e);
     if (rc) err_rename(e, p->staging.dir, p->source.text);
@@ -371,7 +371,7 @@ static int import_package(const struct hub_options *o, struct registry *r, const
     if (rc == 0) rc = file_mkdirs(s.dir, e);
     if (rc == 0) rc = package_unpack(path, s.dir, e);
     if (rc == 0) rc = hub_find_model(s.dir, path, &model, e);
-    if (rc == 0) rc = hub_check_model(model, e);
+    if (rc == 0) rc = hub_check_model(model, o, e);
     bool in_dir = rc == 0 && str_eq(model, s.dir);
     char *own = package_name(path);
     if (rc == 0) rc = registry_import_from(r, model, name ? name : in_dir ? own : NULL, own, out, e);
@@ -394,7 +394,7 @@ int hub_import(const struct hub_options *o, struct registry *r, const char *home
         rc = hub_find_model(path, path, &model, e);
     else
         model = mem_strdup(path);
-    if (rc == 0) rc = hub_check_model(model, e);
+    if (rc == 0) rc = hub_check_model(model, o, e);
     if (rc == 0) rc = registry_import_from(r, model, name, path_base(path), out, e);
     mem_free(model);
     return rc;

@@ -20,12 +20,14 @@ enum { STATE_MAX_BYTES = 1 << 16, FORMAT = 2 };
 static json_t *state_to_json(const struct checkpoint *c)
 {
     return json_pack(
-        "{s:i,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:b,s:s}", "format", FORMAT, "step", (json_int_t)c->step,
-        "events_bytes", (json_int_t)c->events_bytes, "train_loss", json_finite(c->train_loss), "eval_loss",
-        json_finite(c->eval_loss), "best_loss", json_finite(c->best_loss), "seconds", json_finite(c->seconds),
-        "eval_seconds", json_finite(c->eval_seconds), "predicted_seconds", json_finite(c->predicted_seconds),
-        "predicted_peak_bytes", json_finite(c->predicted_peak_bytes), "n_tok", (json_int_t)c->n_tok, "n_row",
-        (json_int_t)c->n_row, "bad_evals", (json_int_t)c->bad_evals, "stopped", (int)c->stopped, "inputs", c->inputs);
+        "{s:i,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:b,s:s}", "format", FORMAT, "step",
+        (json_int_t)c->step, "events_bytes", (json_int_t)c->events_bytes, "train_loss", json_finite(c->train_loss),
+        "eval_loss", json_finite(c->eval_loss), "best_loss", json_finite(c->best_loss), "score", json_finite(c->score),
+        "best_score", json_finite(c->best_score), "evaluated", json_finite(c->evaluated), "score_seconds",
+        json_finite(c->score_seconds), "seconds", json_finite(c->seconds), "eval_seconds", json_finite(c->eval_seconds),
+        "predicted_seconds", json_finite(c->predicted_seconds), "predicted_peak_bytes",
+        json_finite(c->predicted_peak_bytes), "n_tok", (json_int_t)c->n_tok, "n_row", (json_int_t)c->n_row, "bad_evals",
+        (json_int_t)c->bad_evals, "stopped", (int)c->stopped, "inputs", c->inputs);
 }
 
 static int get_count(const json_t *j, const char *key, uint64_t *out, const char *where, struct err *e)
@@ -52,6 +54,11 @@ static int state_from_json(struct checkpoint *c, const json_t *j, const char *wh
     if (rc == 0) rc = get_number(j, "train_loss", &c->train_loss, where, e);
     if (rc == 0) rc = get_number(j, "eval_loss", &c->eval_loss, where, e);
     if (rc == 0) rc = get_number(j, "best_loss", &c->best_loss, where, e);
+    if (rc == 0) rc = get_number(j, "score", &c->score, where, e);
+    if (rc == 0) rc = get_number(j, "best_score", &c->best_score, where, e);
+    if (rc == 0) rc = get_number(j, "evaluated", &c->evaluated, where, e);
+    if (rc == 0) rc = get_number(j, "score_seconds", &c->score_seconds, where, e);
+    if (isnan(c->score_seconds)) c->score_seconds = 0;
     if (rc == 0) rc = get_number(j, "seconds", &c->seconds, where, e);
     if (rc == 0) rc = get_number(j, "eval_seconds", &c->eval_seconds, where, e);
     if (rc == 0) rc = get_number(j, "predicted_seconds", &c->predicted_seconds, where, e);

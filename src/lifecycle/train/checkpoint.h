@@ -14,11 +14,13 @@ enum { CHECKPOINT_KEEP = 2 };
 struct checkpoint {
     uint64_t step;                           /* steps done */
     uint64_t events_bytes;                   /* length of events.jsonl then */
-    double train_loss, eval_loss, best_loss; /* NaN: none yet */
-    double seconds, eval_seconds;
+    double train_loss, eval_loss, best_loss; /* NaN: none yet; best_: what the best evaluation found */
+    double score, best_score;                /* likewise, of eval_cases */
+    double seconds, eval_seconds, score_seconds;
     double predicted_seconds, predicted_peak_bytes; /* before the first step; NaN: not known */
     uint64_t n_tok, n_row;                          /* trained so far */
     uint64_t bad_evals;                             /* evaluations since the best one */
+    double evaluated;                               /* the step of the last evaluation; NaN: none yet */
     bool stopped;                                   /* early: no more steps */
     char inputs[65];                                /* digest of the manifest's inputs */
     /* host arrays [n_param]; best NULL: not kept */

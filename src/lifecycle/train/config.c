@@ -59,8 +59,8 @@ static int read_sites(struct train_config *c, const struct param_set *s, struct 
 /* Fields that say something of an adapter, where none is made. */
 static int refuse_adapter_fields(const struct param_set *s, struct err *e)
 {
-    static const char *const name[] = {"rank",         "alpha",         "use_rslora",  "target_modules",
-                                       "rank_pattern", "alpha_pattern", "adapter_init"};
+    static const char *const name[] = {"rank",          "alpha",        "use_rslora", "target_modules", "rank_pattern",
+                                       "alpha_pattern", "adapter_init", "adapters",   "merge_aware"};
     for (size_t i = 0; i < N_ELEM(name); i++)
         if (param_is_set(s, name[i]))
             return err_set(e, ERR_USAGE, name[i],
@@ -81,6 +81,37 @@ static int read_patterns(struct train_config *c, const struct param_set *s, stru
                    "cannot tune with patterns of names and adapter_init: the adapter has its own ranks and places");
 }
 
+/* An adapter in the codes of its base: there is no base without it then, to compare with or to stand below. */
+static int read_merge_aware(struct train_config *c, const struct param_set *s, struct err *e)
+{
+    const char *method = param_str(s, "method");
+    c->merge_aware = param_bool(s, "merge_aware");
+    const char *other = c->use_dora                                      ? "adapter dora"
+                        : c->n_adapter > 0                               ? "adapters"
+                        : str_eq(method, "dpo") || str_eq(method, "kto") ? "a method that compares with the base"
+                        : str_eq(method, "grpo") && param_is_set(s, "beta") && param_float(s, "beta") > 0
+                            ? "a beta above 0, which compares with the base"
+                            : NULL;
+    if (!c->merge_aware || other == NULL) return 0;
+    return err_set(e, ERR_USAGE, "merge_aware", "cannot tune with merge_aware and %s", other);
+}
+
+/* Adapters that stand below the one that is trained. */
+static int read_stack(struct train_config *c, const struct param_set *s, struct err *e)
+{
+    size_t n = param_count(s, "adapters");
+    if (n > TRAIN_MAX_STACK)
+        return err_set(e, ERR_USAGE, "adapters", "cannot tune over %zu adapters: at most %d are accepted", n,
+                       TRAIN_MAX_STACK);
+    if (n > 0 && c->use_dora)
+        return err_set(e, ERR_USAGE, "adapters",
+                       "cannot tune with adapters and adapter dora: magnitudes are of the base alone; lora is needed, "
+                       "or a base with the adapters merged into it");
+    for (size_t i = 0; i < n; i++) c->adapters[i] = param_str_at(s, "adapters", i);
+    c->n_adapter = (int)n;
+    return 0;
+}
+
 static int read_adapter(struct train_config *c, const struct param_set *s, struct err *e)
 {
     c->full = str_eq(param_str(s, "adapter"), "full");
@@ -91,7 +122,9 @@ static int read_adapter(struct train_config *c, const struct param_set *s, struc
     c->needs_quantized = str_eq(param_str(s, "adapter"), "qlora");
     c->use_rslora = param_bool(s, "use_rslora");
     c->adapter_init = param_str(s, "adapter_init");
-    int rc = read_sites(c, s, e);
+    int rc = read_stack(c, s, e);
+    if (rc == 0) rc = read_merge_aware(c, s, e);
+    if (rc == 0) rc = read_sites(c, s, e);
     return rc != 0 ? rc : read_patterns(c, s, e);
 }
 
@@ -176,18 +209,43 @@ static int read_length(struct train_config *c, struct param_set *s, struct err *
     return 0;
 }
 
-static int read_eval(struct train_config *c, const struct param_set *s, struct err *e)
+/* By what the best evaluation is told: the loss where there is one, unless the run says otherwise. */
+static int read_best(struct train_config *c, struct param_set *s, struct err *e)
+{
+    if (c->eval_data == NULL && c->eval_cases == NULL)
+        return param_is_set(s, "best_by") ? err_set(e, ERR_USAGE, "best_by",
+                                                    "cannot tune with best_by: neither eval_data nor eval_cases is "
+                                                    "given")
+                                          : 0;
+    if (!param_is_set(s, "best_by")) {
+        int rc = param_set_text(s, "best_by", c->eval_data != NULL ? "loss" : "score", e);
+        if (rc != 0) return rc;
+    }
+    c->best_by_score = str_eq(param_str(s, "best_by"), "score");
+    const char *lost = c->best_by_score ? c->eval_cases : c->eval_data;
+    return lost != NULL ? 0
+                        : err_set(e, ERR_USAGE, "best_by", "cannot tune with best_by %s: %s is not given",
+                                  param_str(s, "best_by"), c->best_by_score ? "eval_cases" : "eval_data");
+}
+
+static int read_eval(struct train_config *c, struct param_set *s, struct err *e)
 {
     c->eval_data = param_str(s, "eval_data");
+    c->eval_cases = param_str(s, "eval_cases");
     c->eval_every = (int)param_int(s, "eval_every");
     c->early_stop = (int)param_int(s, "early_stop");
     c->save_every = (int)param_int(s, "save_every");
-    if (c->eval_data == NULL && (c->eval_every > 0 || c->early_stop > 0))
-        return err_set(e, ERR_USAGE, "eval_data", "cannot tune: %s needs eval_data",
+    const char *idle = param_int(s, "eval_max_tokens") != 32           ? "eval_max_tokens"
+                       : !str_eq(param_str(s, "eval_choices"), "free") ? "eval_choices"
+                                                                       : NULL;
+    if (c->eval_cases == NULL && idle != NULL)
+        return err_set(e, ERR_USAGE, idle, "cannot tune with %s: eval_cases is not given", idle);
+    if (c->eval_data == NULL && c->eval_cases == NULL && (c->eval_every > 0 || c->early_stop > 0))
+        return err_set(e, ERR_USAGE, "eval_data", "cannot tune: %s needs eval_data or eval_cases",
                        c->eval_every > 0 ? "eval_every" : "early_stop");
     if (c->early_stop > 0 && c->eval_every == 0)
         return err_set(e, ERR_USAGE, "early_stop", "cannot tune: early_stop needs eval_every above 0");
-    return 0;
+    return read_best(c, s, e);
 }
 
 static void read_rest(struct train_config *c, const struct param_set *s)

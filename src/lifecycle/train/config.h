@@ -18,9 +18,13 @@ enum train_optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAMW8, OPTIMIZER_LION, OPTIMI
 enum train_schedule { SCHEDULE_CONSTANT, SCHEDULE_LINEAR, SCHEDULE_COSINE };
 enum train_recompute { RECOMPUTE_AUTO, RECOMPUTE_ON, RECOMPUTE_OFF };
 
+enum { TRAIN_MAX_STACK = 8 };
+
 /* Strings are borrowed from the param_set it was read from. */
 struct train_config {
-    const char *base, *data, *eval_data, *output, *adapter_init;
+    const char *base, *data, *eval_data, *eval_cases, *output, *adapter_init;
+    const char *adapters[TRAIN_MAX_STACK]; /* frozen, under the one that is trained */
+    int n_adapter;
     struct method_config method;
     struct policy_options policy; /* method grpo */
     bool is_chat;                 /* data_format: conversations; else tokens */
@@ -30,6 +34,7 @@ struct train_config {
     bool use_rslora;
     bool use_dora;         /* adapter dora */
     bool full;             /* adapter full: all weights, and nothing of an adapter */
+    bool merge_aware;      /* in the codes of the base (model/absorb.h) */
     bool needs_quantized;  /* adapter qlora: the base must be quantized, and stays so */
     unsigned sites;        /* bits of enum adapter_site */
     bool by_pattern;       /* which matrices, ranks or alphas: adapter_shape.h says it; sites are not all */
@@ -47,6 +52,7 @@ struct train_config {
     enum too_long too_long;
     bool drop_duplicates, strict;
     int eval_every, early_stop, save_every; /* 0: off */
+    bool best_by_score;                     /* of eval_cases; else by the loss on eval_data */
     uint64_t seed;
     enum train_recompute recompute;
     uint64_t memory_limit_bytes; /* of the tape; 0: half of the memory that is available */

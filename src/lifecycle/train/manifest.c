@@ -78,8 +78,8 @@ static int put_text(json_t *inputs, const char *key, const char *text, struct er
 /* All fields but those that name places or cannot change the result. */
 static int put_config(json_t *inputs, const struct train_request *rq, struct err *e)
 {
-    static const char *const apart[] = {"base",    "data",      "eval_data",    "adapter_init", "output",
-                                        "threads", "recompute", "memory_limit", "save_every",   "preset"};
+    static const char *const apart[] = {"base",   "data",    "eval_data", "eval_cases",   "adapter_init", "adapters",
+                                        "output", "threads", "recompute", "memory_limit", "save_every",   "preset"};
     json_t *fields = param_to_json(rq->fields);
     char hex[DIGEST_HEX_SIZE];
     if (fields == NULL) return err_set(e, ERR_NOMEM, NULL, "cannot write the manifest: out of memory");
@@ -111,6 +111,17 @@ static int put_arithmetic(json_t *inputs, const struct dev *d, struct err *e)
     return put(inputs, "arithmetic", json_pack("{s:s}", "kind", text), e);
 }
 
+static int put_stack(json_t *inputs, const struct train_request *rq, struct err *e)
+{
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < rq->config->n_adapter; i++) {
+        char key[32];
+        snprintf(key, sizeof(key), "adapters[%d]", i);
+        rc = put_file(inputs, key, rq->config->adapters[i], param_str_at(rq->fields, "adapters", (size_t)i), e);
+    }
+    return rc;
+}
+
 static int make_inputs(const struct train_request *rq, json_t *inputs, struct err *e)
 {
     const struct train_config *c = rq->config;
@@ -118,7 +129,9 @@ static int make_inputs(const struct train_request *rq, json_t *inputs, struct er
     int rc = put_file(inputs, "base", model_file_path(rq->file), param_str(f, "base"), e);
     if (rc == 0) rc = put_file(inputs, "data", c->data, param_str(f, "data"), e);
     if (rc == 0) rc = put_file(inputs, "eval_data", c->eval_data, param_str(f, "eval_data"), e);
+    if (rc == 0) rc = put_file(inputs, "eval_cases", c->eval_cases, param_str(f, "eval_cases"), e);
     if (rc == 0) rc = put_file(inputs, "adapter_init", c->adapter_init, param_str(f, "adapter_init"), e);
+    if (rc == 0) rc = put_stack(inputs, rq, e);
     if (rc == 0) rc = put_text(inputs, "template", rq->template_text, e);
     if (rc == 0) rc = put_config(inputs, rq, e);
     if (rc == 0) rc = put_arithmetic(inputs, model_dev(rq->model), e);

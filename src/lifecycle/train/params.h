@@ -35,6 +35,14 @@
      .help_en = "other alphas, in the same way", .help_zh = "以同样方式指定其他 alpha"},                                \
     {.name = "adapter_init", .type = PARAM_STRING, .metavar = "DIR",                                                    \
      .help_en = "start from this PEFT adapter", .help_zh = "从此 PEFT 适配器开始"},                                     \
+    {.name = "merge_aware", .type = PARAM_BOOL, .initial = "false",                                                     \
+     .help_en = "train with the adapter in the codes of a quantized base (Q4_0, Q4_1, Q8_0), so that the merged file "  \
+                "is bit for bit what was evaluated",                                                                    \
+     .help_zh = "训练时把适配器放入量化基座（Q4_0、Q4_1、Q8_0）的编码，合并后的文件与评估时逐位相同"},                  \
+    {.name = "adapters", .type = PARAM_LIST, .metavar = "A,B,...",                                                      \
+     .help_en = "train a new adapter over these, which stay as they are; the result holds all of them",                 \
+     .help_zh = "在这些保持不变的适配器之上训练新的适配器；结果包含全部",                                             \
+    },                                                                                                                  \
     {.name = "data", .type = PARAM_STRING, .metavar = "FILE",                                                           \
      .help_en = "training rows, JSON Lines, or name of a registered dataset",                                           \
      .help_zh = "训练数据（JSON Lines）或已注册的数据集名称"},                                                          \
@@ -47,11 +55,23 @@
     {.name = "eval_data", .type = PARAM_STRING, .metavar = "FILE",                                                      \
      .help_en = "rows of the same format whose loss is measured, or name of a dataset of them",                         \
      .help_zh = "用于测量损失的同格式数据，或其数据集名称"},                                                            \
+    {.name = "eval_cases", .type = PARAM_STRING, .metavar = "FILE",                                                     \
+     .help_en = "test cases that the model answers at every evaluation (as eval asks them), or name of a dataset",      \
+     .help_zh = "每次评估时由模型作答的测试题（与 eval 相同），或其数据集名称"},                                        \
+    {.name = "eval_choices", .type = PARAM_CHOICE, .choices = "free|listed|constrained", .initial = "free",             \
+     .help_en = "eval_cases: the labels are not named; listed in the prompt; listed, and the answer must be one",       \
+     .help_zh = "eval_cases：提示词不列出标签；列出标签；列出标签且回答只能是其中之一"},                                \
+    {.name = "eval_max_tokens", .type = PARAM_INT, .unit = "tokens", .min = 1, .max = 1048576, .initial = "32",         \
+     .help_en = "eval_cases: longest answer", .help_zh = "eval_cases：回答的最大长度"},                                 \
     {.name = "eval_every", .type = PARAM_INT, .unit = "steps", .min = 0, .max = 1e9, .initial = "0",                    \
-     .help_en = "measure the loss on eval_data every N steps, keep the best adapter; 0: at both ends only",             \
-     .help_zh = "每 N 步在 eval_data 上测量损失并保留最佳适配器；0：仅训练前后"},                                                       \
+     .help_en = "evaluate on eval_data and eval_cases every N steps, keep the best adapter; 0: at both ends only",      \
+     .help_zh = "每 N 步在 eval_data 与 eval_cases 上评估并保留最佳适配器；0：仅训练前后"},                             \
+    {.name = "best_by", .type = PARAM_CHOICE, .choices = "loss|score",                                                  \
+     .help_en = "which evaluation is the best: the lowest loss on eval_data (where it is given), or the highest score " \
+                "on eval_cases",                                                                                        \
+     .help_zh = "最佳评估的标准：eval_data 上损失最低（给出时），或 eval_cases 上得分最高"},                            \
     {.name = "early_stop", .type = PARAM_INT, .unit = "evaluations", .min = 0, .max = 1e6, .initial = "0",              \
-     .help_en = "stop after N evaluations without a better loss and keep the best adapter; 0: never",                   \
+     .help_en = "stop after N evaluations without a better one and keep the best adapter; 0: never",                   \
      .help_zh = "连续 N 次评估无改善则停止并保留最佳适配器；0：不启用"},                                                \
     {.name = "epochs", .type = PARAM_INT, .min = 1, .max = 1e6,                                                         \
      .help_en = "passes over the data (1 where max_steps is not given)", .help_zh = "遍历数据的次数（未给 max_steps 时为 1）"}, \

@@ -180,7 +180,7 @@ static void weigh_ahead(const struct pass *k)
 static int measure_reference(struct trainer *t, struct err *e)
 {
     struct policy *p = t->policy;
-    int rc = tape_step(t->tape, &p->pack.batch, NULL, false, t->loss, NULL, e);
+    int rc = tape_step(t->tape, &p->pack.batch, t->reference, false, t->loss, NULL, e);
     begin_part(p);
     for (size_t i = 0; rc == 0 && i < p->pack.n_target; i++) p->token.reference[next_token(p, i)] = -t->loss[i];
     return rc;
@@ -238,7 +238,7 @@ static int one_pass(struct trainer *t, int i, uint64_t step, struct step_result 
                      .n_micro = (p->n_answer + micro - 1) / micro,
                      .m = &out->policy,
                      .bad = -1};
-    dev_zero(t->dev, t->grads, t->n_param);
+    trainer_zero_grads(t);
     for (size_t from = 0; from < p->n_answer; from += micro) {
         size_t to = p->n_answer - from < micro ? p->n_answer : from + micro;
         int rc = run_micro_batch(&k, from, to, e);

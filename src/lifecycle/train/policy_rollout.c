@@ -173,7 +173,7 @@ static int open_engine(struct wave *w, size_t n_answer, struct err *e)
     if (o.chunk_tok > t->cfg->token_budget) o.chunk_tok = t->cfg->token_budget;
     int rc = engine_new(&w->engine, t->rq->model, t->rq->tok, &o, e);
     w->adapter = -1;
-    if (rc == 0 && t->adapter != NULL) {
+    if (rc == 0 && t->adapter != NULL && t->absorber == NULL) {
         w->adapter = engine_add_adapter(w->engine, t->adapter, e);
         if (w->adapter < 0) rc = w->adapter;
     }

@@ -89,7 +89,8 @@ static int estimate_kl(struct trainer *t, struct scored *other, const uint32_t *
 
 /* --- the loss --- */
 
-static void add_metrics(struct pass *p, bool is_pair, bool desirable, const struct method_output *out)
+static void add_metrics(struct pass *p, bool is_pair, bool desirable, const struct method_input *in,
+                        const struct method_output *out)
 {
     struct preference_metrics *m = &p->m;
     int side = is_pair || desirable ? 0 : 1;
@@ -99,6 +100,7 @@ static void add_metrics(struct pass *p, bool is_pair, bool desirable, const stru
     m->reward[1] += out->reward[1];
     m->n[1]++;
     m->accuracy += out->reward[0] > out->reward[1];
+    m->preferred += in->logp[0] > in->logp[1];
 }
 
 /* The loss of one example, from the scores of its rows; its derivative into s->slope. */
@@ -118,7 +120,7 @@ static void take_example(struct pass *p, uint32_t first)
     p->loss += out.loss;
     for (size_t k = 0; k < unit; k++) s->slope[first + k] = out.slope[k];
     if (p->t->cfg->method.kind == METHOD_ORPO) p->nll -= s->logp[first];
-    add_metrics(p, unit == 2, in.desirable, &out);
+    add_metrics(p, unit == 2, in.desirable, &in, &out);
 }
 
 /* loss_i = -log p of a target: the derivative by it is minus that by its row's log-probability. */
@@ -205,6 +207,7 @@ int preference_eval(struct trainer *t, double *loss, struct err *e)
         rc = run_examples(&p, all + i, m, false, t->state.step, e);
     }
     if (rc == 0) *loss = pass_loss(&p);
+    f->eval_found = p.m;
     mem_free(all);
     return rc;
 }
@@ -219,7 +222,7 @@ static int measure_rows(struct trainer *t, struct scored *s, const bool *wanted,
     for (size_t i = 0; rc == 0 && i < n_example; i++) {
         if (wanted == NULL || wanted[i]) block[n++] = (uint32_t)i;
         if (n == 0 || (n < most && i + 1 < n_example)) continue;
-        rc = score(t, s, block, n, NULL, s->reference, e);
+        rc = score(t, s, block, n, t->reference, s->reference, e);
         n = 0;
         if (rc == 0 && t->rq->interrupted != NULL && t->rq->interrupted(t->rq->arg))
             rc = err_set(e, ERR_INTERRUPTED, t->cfg->output,
@@ -270,6 +273,15 @@ int preference_measure(struct trainer *t, struct err *e)
 static double mean(double sum, uint64_t n)
 {
     return n > 0 ? sum / (double)n : (double)NAN;
+}
+
+int preference_eval_event(const struct trainer *t, json_t *event)
+{
+    const struct preference_metrics *m = &t->preference->eval_found;
+    if (t->cfg->method.kind == METHOD_KTO) return 0;
+    int rc = json_object_set_new(event, "reward_accuracy", json_finite(mean(m->accuracy, m->n[0])));
+    rc |= json_object_set_new(event, "preferred", json_finite(mean(m->preferred, m->n[0])));
+    return rc == 0 ? 0 : -ERR_NOMEM;
 }
 
 int preference_event(const struct trainer *t, const struct step_result *r, json_t *event)

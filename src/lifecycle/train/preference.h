@@ -23,6 +23,7 @@ struct preference {
     struct train_rows other_rows, other_eval_rows;
     struct packer other_pack, other_eval_pack;
     struct scored other, other_eval;
+    struct preference_metrics eval_found; /* by the last evaluation */
 };
 
 /* Make t->preference, and set t's packers up for it; rows and packers of t are there. -ERR_INPUT: rows too few. */
@@ -37,6 +38,8 @@ int preference_gradient(struct trainer *t, const uint32_t *example, size_t n, ui
                         struct err *e) MUST_CHECK;
 /* Mean loss over eval_rows. */
 int preference_eval(struct trainer *t, double *loss, struct err *e) MUST_CHECK;
+/* What the last evaluation found of pairs, as members of its event. -ERR_NOMEM. */
+int preference_eval_event(const struct trainer *t, json_t *event) MUST_CHECK;
 /* What a step found, as members of its event. -ERR_NOMEM. */
 int preference_event(const struct trainer *t, const struct step_result *r, json_t *event) MUST_CHECK;
 

@@ -209,6 +209,7 @@ static uint64_t predict_peak(const struct trainer *t, size_t probed_tok, size_t 
     largest.max_tok = (int)largest_tok;
     grown += tape_bytes(t->rq->model, &largest) - tape_bytes(t->rq->model, &probed);
     grown += t->n_param * sizeof(float) + t->state.n_optimizer;
+    if (t->cfg->eval_cases != NULL) grown += t->rq->score_bytes;
     return grown > peak ? grown : peak;
 }
 
@@ -230,7 +231,7 @@ static double probe_update(struct trainer *t)
     struct checkpoint *s = &t->state;
     dev_read(t->dev, s->params, t->params, t->n_param);
     optimizer_get(t->optimizer, s->optimizer);
-    dev_zero(t->dev, t->grads, t->n_param);
+    trainer_zero_grads(t);
     double from = clock_s();
     double norm = dev_sum_squares(t->dev, t->grads, t->n_param);
     optimizer_step(t->optimizer, t->params, t->grads, norm * 0, 0);
@@ -256,8 +257,8 @@ int preview_run(struct trainer *t, struct err *e)
     char line[200], duration[32], memory[32];
     format_duration(whole, duration, sizeof(duration));
     str_format_bytes(peak, memory, sizeof(memory));
-    snprintf(line, sizeof(line), "%llu steps will take about %s and %s of memory", (unsigned long long)t->plan.n_step,
-             duration, memory);
+    snprintf(line, sizeof(line), "%llu steps will take about %s and %s of memory%s", (unsigned long long)t->plan.n_step,
+             duration, memory, t->cfg->eval_cases != NULL ? ", beside the time of the answers to eval_cases" : "");
     note(t, line);
     return run_dir_event(&t->dir,
                          json_pack("{s:s,s:I,s:f,s:I}", "event", "start", "steps", (json_int_t)t->plan.n_step,

@@ -50,7 +50,10 @@ static int load_state(struct trainer *t, struct err *e)
                                  .best = s->best,
                                  .train_loss = (double)NAN,
                                  .eval_loss = (double)NAN,
-                                 .best_loss = (double)NAN};
+                                 .best_loss = (double)NAN,
+                                 .score = (double)NAN,
+                                 .best_score = (double)NAN,
+                                 .evaluated = (double)NAN};
         memcpy(s->inputs, inputs, sizeof(inputs));
         return run_dir_truncate(&t->dir, 0, e);
     }
@@ -126,6 +129,7 @@ static int step_event(struct trainer *t, const struct step_result *r, double ste
                                .epoch = (double)s->step / (double)t->plan.epoch_steps,
                                .tok_s = (double)r->n_tok / step_s,
                                .rows_s = (double)r->n_row / step_s,
+                               .score = s->score,
                                .eta_s = left};
     json_t *event = json_pack("{s:s,s:I,s:f,s:f,s:f,s:f,s:I,s:f,s:f}", "event", "step", "step", (json_int_t)s->step,
                               "epoch", p.epoch, "lr", p.lr, "loss", p.loss, "grad_norm", p.grad_norm, "n_target",
@@ -138,32 +142,6 @@ static int step_event(struct trainer *t, const struct step_result *r, double ste
         json_decref(event);
     if (rc == 0 && t->rq->progress != NULL) t->rq->progress(t->rq->arg, &p);
     return rc;
-}
-
-/* Measure, and remember the best. */
-static int evaluate(struct trainer *t, struct err *e)
-{
-    struct checkpoint *s = &t->state;
-    double begin = clock_s();
-    int rc = trainer_eval(t, &s->eval_loss, e);
-    if (rc != 0) return rc;
-    s->eval_seconds += clock_s() - begin;
-    bool better = isnan(s->best_loss) || s->eval_loss < s->best_loss;
-    if (better) s->best_loss = s->eval_loss;
-    s->bad_evals = better ? 0 : s->bad_evals + 1;
-    if (better && s->best != NULL) dev_read(t->dev, s->best, t->params, t->n_param);
-    s->stopped = t->cfg->early_stop > 0 && s->bad_evals >= (uint64_t)t->cfg->early_stop;
-    return run_dir_event(&t->dir,
-                         json_pack("{s:s,s:I,s:f,s:I}", "event", "eval", "step", (json_int_t)s->step, "loss",
-                                   s->eval_loss, "n_target", (json_int_t)t->eval_rows.n_target),
-                         e);
-}
-
-static bool eval_due(const struct trainer *t)
-{
-    uint64_t step = t->state.step;
-    if (t->cfg->eval_data == NULL) return false;
-    return step == t->plan.n_step || (t->cfg->eval_every > 0 && step % (uint64_t)t->cfg->eval_every == 0);
 }
 
 static bool save_due(const struct trainer *t)
@@ -186,8 +164,7 @@ static int one_step(struct trainer *t, struct err *e)
     s->n_row += r.n_row;
     s->train_loss = r.loss;
     rc = step_event(t, &r, step_s, e);
-    if (rc == 0 && eval_due(t)) rc = evaluate(t, e);
-    return rc;
+    return rc != 0 ? rc : trainer_evaluate(t, e);
 }
 
 static bool is_interrupted(const struct trainer *t)
@@ -198,10 +175,10 @@ static bool is_interrupted(const struct trainer *t)
 static int all_steps(struct trainer *t, struct err *e)
 {
     struct checkpoint *s = &t->state;
-    int rc = s->step == 0 && t->cfg->eval_data != NULL ? evaluate(t, e) : 0;
+    int rc = trainer_evaluate(t, e); /* of step 0; or what was interrupted */
     while (rc == 0 && s->step < t->plan.n_step && !s->stopped) {
         rc = one_step(t, e);
-        /* answers were being sampled: the state is that of the step before, and is kept */
+        /* answers were being sampled: for a step, whose state is that of the step before, or to evaluate it */
         if (rc == -ERR_INTERRUPTED && save_state(t, NULL) != 0)
             log_warn("cannot write a checkpoint of \"%s\": it goes on from the last one", t->dir.path);
         bool stop = rc == 0 && is_interrupted(t) && s->step < t->plan.n_step && !s->stopped;
@@ -225,9 +202,11 @@ static void fill_result(const struct trainer *t, struct train_result *out)
                                  .train_loss = s->train_loss,
                                  .seconds = s->seconds,
                                  .eval_seconds = s->eval_seconds,
+                                 .score_seconds = s->score_seconds,
                                  .predicted_seconds = s->predicted_seconds,
                                  .predicted_peak_bytes = s->predicted_peak_bytes,
                                  .eval_loss = s->best != NULL ? s->best_loss : s->eval_loss,
+                                 .score = s->best != NULL ? s->best_score : s->score,
                                  .tok_s = (double)s->n_tok / seconds,
                                  .rows_s = (double)s->n_row / seconds,
                                  .peak_rss_bytes = machine_peak_rss_bytes()};
@@ -239,9 +218,10 @@ static int finish(struct trainer *t, struct train_result *out, struct err *e)
     if (rc != 0) return rc;
     fill_result(t, out);
     json_t *event = json_pack(
-        "{s:s,s:I,s:o,s:o,s:f,s:f,s:f,s:f,s:o,s:I,s:o,s:b}", "event", "done", "steps", (json_int_t)out->steps,
-        "train_loss", json_finite(out->train_loss), "eval_loss", json_finite(out->eval_loss), "tok_s", out->tok_s,
-        "rows_s", out->rows_s, "seconds", out->seconds, "eval_seconds", out->eval_seconds, "predicted_seconds",
+        "{s:s,s:I,s:o,s:o,s:o,s:f,s:f,s:f,s:f,s:f,s:o,s:I,s:o,s:b}", "event", "done", "steps", (json_int_t)out->steps,
+        "train_loss", json_finite(out->train_loss), "eval_loss", json_finite(out->eval_loss), "score",
+        json_finite(out->score), "tok_s", out->tok_s, "rows_s", out->rows_s, "seconds", out->seconds, "eval_seconds",
+        out->eval_seconds, "score_seconds", out->score_seconds, "predicted_seconds",
         json_finite(out->predicted_seconds), "peak_rss_bytes", (json_int_t)out->peak_rss_bytes, "predicted_peak_bytes",
         json_finite(out->predicted_peak_bytes), "stopped_early", (int)(out->steps < t->plan.n_step));
     return run_dir_event(&t->dir, event, e);
@@ -262,10 +242,12 @@ static bool take_done(const struct trainer *t, struct train_result *out)
                                  .steps = (uint64_t)number_of(event, "steps"),
                                  .train_loss = number_of(event, "train_loss"),
                                  .eval_loss = number_of(event, "eval_loss"),
+                                 .score = number_of(event, "score"),
                                  .tok_s = number_of(event, "tok_s"),
                                  .rows_s = number_of(event, "rows_s"),
                                  .seconds = number_of(event, "seconds"),
                                  .eval_seconds = number_of(event, "eval_seconds"),
+                                 .score_seconds = number_of(event, "score_seconds"),
                                  .predicted_seconds = number_of(event, "predicted_seconds"),
                                  .predicted_peak_bytes = number_of(event, "predicted_peak_bytes"),
                                  .peak_rss_bytes = (uint64_t)number_of(event, "peak_rss_bytes"),

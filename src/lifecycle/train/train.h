@@ -24,6 +24,20 @@ struct train_progress {
     double epoch, lr, loss, grad_norm, tok_s, rows_s, eta_s;
     bool has_reward; /* grpo: of the answers of the step */
     double reward, reward_std, equal_groups, entropy, kl, clipped, answer_tokens;
+    double score; /* of the last evaluation; NaN: none */
+};
+
+/* What is asked when cases are to be answered: by the model as it is now. */
+struct train_state {
+    const struct adapter *adapter; /* on the request's model; NULL: what is trained is in the weights */
+    uint64_t step;
+    const char *digest; /* of the parameters, hex */
+    const char *inputs; /* of what the run is made from, hex */
+    const char *dir;    /* where the answers are kept */
+};
+struct train_score {
+    double value, low, high; /* mean score and its interval of 95 %; NaN: no case could be scored */
+    uint64_t n, n_scored;
 };
 
 /* What the caller brings; all borrowed until train_run returns. */
@@ -42,6 +56,10 @@ struct train_request {
     bool (*interrupted)(void *arg);
     void (*note)(void *arg, const char *line); /* counts of rows, the sample, the memory plan */
     void (*progress)(void *arg, const struct train_progress *p);
+    /* answers config->eval_cases, which it knows; needed where they are given. May use the model as it likes, but for
+     * its parameters. -ERR_INTERRUPTED: the run stops, and asks again when it is resumed. */
+    int (*score)(void *arg, const struct train_state *state, struct train_score *out, struct err *e);
+    uint64_t score_bytes; /* what that takes while it works, for the prediction */
 };
 
 /* What became of the rows of data at the door. */
@@ -54,12 +72,13 @@ struct train_result {
     uint64_t steps;
     double train_loss; /* of the last step */
     double eval_loss;  /* NaN: no eval_data */
+    double score;      /* NaN: no eval_cases */
     double tok_s;      /* tokens of rows a second of training */
     double rows_s;
     double seconds; /* of training, over all resumptions */
     uint64_t peak_rss_bytes;
-    double eval_seconds; /* of evaluations */
-    /* what the run was to take, seconds with evaluations; NaN: not known */
+    double eval_seconds, score_seconds; /* of the loss on eval_data, and of the answers to eval_cases */
+    /* what the run was to take, seconds with eval_seconds; NaN: not known */
     double predicted_seconds, predicted_peak_bytes;
     bool was_complete; /* the run had ended before: nothing was done */
 };

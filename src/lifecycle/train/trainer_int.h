@@ -2,7 +2,9 @@
 #ifndef TRAIN_TRAINER_INT_H
 #define TRAIN_TRAINER_INT_H
 
+#include "compute/model/absorb.h"
 #include "compute/model/adapter.h"
+#include "compute/model/adapter_stack.h"
 #include "compute/model/tape.h"
 #include "lifecycle/train/checkpoint.h"
 #include "lifecycle/train/optimizer.h"
@@ -18,9 +20,13 @@ struct trainer {
     struct train_rows rows, eval_rows;
     struct train_plan plan;
     struct packer pack, eval_pack;
-    struct adapter *adapter; /* what is trained: one of these two */
+    struct adapter *own; /* what is trained: one of these two */
     struct weights *weights;
-    float *params, *grads; /* device memory [n_param] */
+    struct adapter *adapter;             /* what the model computes with: own, or own over frozen ones; NULL: none */
+    struct adapter *reference;           /* what it is compared with: the frozen ones; NULL: none */
+    struct adapter_stack *stack, *below; /* that hold these two where there are frozen ones */
+    struct absorber *absorber;           /* the adapter is in the codes of the model; NULL: beside them */
+    float *params, *grads;               /* device memory [n_param] */
     size_t n_param;
     struct optimizer *optimizer;
     struct tape *tape;
@@ -39,6 +45,7 @@ struct trainer {
 /* Implicit rewards of chosen (or good) and rejected (or bad) answers: sums, and how many. */
 struct preference_metrics {
     double reward[2], accuracy, kl;
+    double preferred; /* pairs whose chosen answer is the more probable one */
     uint64_t n[2];
 };
 
@@ -77,12 +84,20 @@ int trainer_eval(struct trainer *t, double *loss, struct err *e) MUST_CHECK;
  * list; returns how many. */
 size_t trainer_eval_rows(const struct trainer *t, size_t first, uint32_t *row);
 
+/* --- trainer_evaluate.c --- */
+
+/* Evaluate the state of this step where that is due and not done yet, and remember the best. */
+int trainer_evaluate(struct trainer *t, struct err *e) MUST_CHECK;
+
 /* --- trainer_target.c --- */
 
 /* What is trained, its parameters, gradients and the optimizer's moments. */
 int trainer_make_target(struct trainer *t, struct err *e) MUST_CHECK;
 /* After t->params changed. */
 void trainer_updated(struct trainer *t);
+/* Before the gradients of a step are added up, and after. */
+void trainer_zero_grads(struct trainer *t);
+void trainer_take_grads(struct trainer *t);
 /* The best parameters, or the last, into adapter/ or model/ of the run. */
 int trainer_save_target(struct trainer *t, struct err *e) MUST_CHECK;
 

@@ -228,7 +228,7 @@ static int make_host_arrays(struct trainer *t, struct err *e)
     if (s->params == NULL || s->optimizer == NULL || (keeps_best(t->cfg) && s->best == NULL) || t->loss == NULL ||
         t->noise_key == NULL)
         return err_set(e, ERR_NOMEM, NULL, "cannot tune: no memory for the state of %zu parameters", t->n_param);
-    s->train_loss = s->eval_loss = s->best_loss = (double)NAN;
+    s->train_loss = s->eval_loss = s->best_loss = s->score = s->best_score = s->evaluated = (double)NAN;
     return 0;
 }
 
@@ -255,7 +255,10 @@ void trainer_deinit(struct trainer *t)
     mem_free(t->order);
     tape_free(t->tape);
     optimizer_free(t->optimizer);
-    adapter_free(t->adapter);
+    absorber_free(t->absorber);
+    adapter_stack_free(t->stack);
+    adapter_stack_free(t->below);
+    adapter_free(t->own);
     preference_free(t->preference);
     policy_free(t->policy);
     weights_free(t->weights);

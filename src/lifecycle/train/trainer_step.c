@@ -65,6 +65,7 @@ static uint64_t count_targets(const struct train_rows *r, const uint32_t *exampl
 int trainer_update(struct trainer *t, uint64_t update, uint64_t step, struct step_result *out, struct err *e)
 {
     const struct train_config *c = t->cfg;
+    trainer_take_grads(t);
     out->grad_norm = sqrt(dev_sum_squares(t->dev, t->grads, t->n_param));
     if (!isfinite(out->grad_norm))
         return err_set(
@@ -90,7 +91,7 @@ int trainer_step(struct trainer *t, uint64_t step, struct step_result *out, stru
     *out = (struct step_result){.lr = train_lr(t->cfg, step, t->plan.n_step), .n_row = end - begin};
     out->n_target = count_targets(&t->rows, t->order + begin, end - begin, &out->n_tok, &weight);
     if (t->policy != NULL) return policy_step(t, t->order + begin, end - begin, step, out, e);
-    dev_zero(t->dev, t->grads, t->n_param);
+    trainer_zero_grads(t);
     if (t->preference != NULL) {
         int rc = preference_gradient(t, t->order + begin, end - begin, step, out, e);
         return rc != 0 ? rc : trainer_update(t, step, step, out, e);

@@ -26,7 +26,7 @@ static int settle(const struct trainer *t, const char *field, const char *has, b
 static int settle_shape(const struct trainer *t, struct err *e)
 {
     const struct train_config *c = t->cfg;
-    const struct adapter_options *o = adapter_get_options(t->adapter);
+    const struct adapter_options *o = adapter_get_options(t->own);
     char rank[32], alpha[32], sites[160] = "";
     snprintf(rank, sizeof(rank), "%d", o->rank);
     snprintf(alpha, sizeof(alpha), "%.9g", (double)o->alpha);
@@ -56,12 +56,38 @@ static int check_base(const struct trainer *t, struct err *e)
 static int new_adapter(struct trainer *t, struct adapter_options *o, struct err *e)
 {
     const struct model_params *p = model_params(t->rq->model);
-    if (!t->cfg->by_pattern) return adapter_new(&t->adapter, t->rq->model, o, e);
+    if (!t->cfg->by_pattern) return adapter_new(&t->own, t->rq->model, o, e);
     struct adapter_target *target = mem_try_array((size_t)p->n_layer * SITE_COUNT, sizeof(*target));
     int rc = target == NULL ? err_set(e, ERR_NOMEM, NULL, "cannot make an adapter: out of memory")
                             : adapter_shape_select(t->rq->fields, p, o, target, e);
-    if (rc == 0) rc = adapter_new(&t->adapter, t->rq->model, o, e);
+    if (rc == 0) rc = adapter_new(&t->own, t->rq->model, o, e);
     mem_free(target);
+    return rc;
+}
+
+/* The frozen adapters under the one that is trained, and, for methods that compare with it, what was there before. */
+static int stack_adapters(struct trainer *t, struct err *e)
+{
+    const struct train_config *c = t->cfg;
+    struct adapter *frozen[TRAIN_MAX_STACK] = {NULL};
+    float *grads;
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < c->n_adapter; i++) {
+        rc = adapter_load(&frozen[i], t->rq->model, c->adapters[i], e);
+        if (rc == 0 && adapter_get_options(frozen[i])->use_dora)
+            rc = err_set(e, ERR_UNSUPPORTED, c->adapters[i],
+                         "cannot tune over adapter \"%s\": it has magnitudes (DoRA), which change what stands below "
+                         "them; merge it into the base first",
+                         c->adapters[i]);
+    }
+    const struct adapter *const *below = (const struct adapter *const *)frozen;
+    if (rc == 0) rc = adapter_stack_new(&t->stack, t->rq->model, below, (size_t)c->n_adapter, t->own, e);
+    if (rc == 0) t->adapter = adapter_stack_whole(t->stack);
+    if (rc == 0) rc = adapter_grads(t->adapter, &grads, e);
+    if (rc == 0 && c->method.kind != METHOD_SFT)
+        rc = adapter_stack_new(&t->below, t->rq->model, below, (size_t)c->n_adapter, NULL, e);
+    if (rc == 0 && t->below != NULL) t->reference = adapter_stack_whole(t->below);
+    for (int i = 0; i < c->n_adapter; i++) adapter_free(frozen[i]);
     return rc;
 }
 
@@ -74,13 +100,15 @@ static int make_adapter(struct trainer *t, struct err *e)
                                 .sites = c->sites,
                                 .seed = c->seed,
                                 .use_dora = c->use_dora};
-    int rc =
-        c->adapter_init != NULL ? adapter_load(&t->adapter, t->rq->model, c->adapter_init, e) : new_adapter(t, &o, e);
+    int rc = c->adapter_init != NULL ? adapter_load(&t->own, t->rq->model, c->adapter_init, e) : new_adapter(t, &o, e);
     if (rc == 0 && c->adapter_init != NULL) rc = settle_shape(t, e);
     if (rc != 0) return rc;
-    t->n_param = adapter_n_param(t->adapter);
-    t->params = adapter_params(t->adapter);
-    return adapter_grads(t->adapter, &t->grads, e);
+    t->n_param = adapter_n_param(t->own);
+    t->params = adapter_params(t->own);
+    t->adapter = t->own;
+    rc = adapter_grads(t->own, &t->grads, e);
+    if (rc == 0 && c->merge_aware) rc = absorber_new(&t->absorber, t->rq->model, t->rq->file, t->own, e);
+    return rc == 0 && c->n_adapter > 0 ? stack_adapters(t, e) : rc;
 }
 
 /* Masters, gradients, the optimizer's state, and the host's copies for checkpoints: before any of it is taken. */
@@ -119,16 +147,48 @@ void trainer_updated(struct trainer *t)
 {
     if (t->weights != NULL)
         weights_update(t->weights);
+    else if (t->stack != NULL)
+        adapter_stack_put(t->stack);
     else
-        adapter_update(t->adapter);
+        adapter_update(t->own);
+    if (t->absorber != NULL) absorber_update(t->absorber);
+}
+
+void trainer_zero_grads(struct trainer *t)
+{
+    float *whole;
+    dev_zero(t->dev, t->grads, t->n_param);
+    if (t->stack != NULL && adapter_grads(t->adapter, &whole, NULL) == 0)
+        dev_zero(t->dev, whole, adapter_n_param(t->adapter));
+}
+
+void trainer_take_grads(struct trainer *t)
+{
+    if (t->stack != NULL) adapter_stack_take_grads(t->stack);
 }
 
 /* Where the best adapter is the result, the last one is kept beside it; of a model in full, in the last checkpoint. */
 static int save_last(struct trainer *t, const char *const *metadata, struct err *e)
 {
-    if (t->weights != NULL || !(t->state.best_loss < t->state.eval_loss)) return 0;
+    if (t->weights != NULL || t->state.bad_evals == 0) return 0;
     char *path = path_join(t->cfg->output, "adapter-last");
     int rc = adapter_save(t->adapter, path, t->cfg->base, metadata, e);
+    mem_free(path);
+    return rc;
+}
+
+/* Beside the whole, which is an adapter of the base, what this run added to it. */
+static int save_own(struct trainer *t, const char *const *metadata, struct err *e)
+{
+    const char *all[24] = {NULL};
+    size_t n = 0;
+    if (t->stack == NULL) return 0;
+    while (metadata[n] != NULL) n += 2;
+    memcpy(all, metadata, n * sizeof(*all));
+    all[n] = "over";
+    all[n + 1] = "adapter"; /* of the run, which holds what is below it */
+    char *path = path_join(t->cfg->output, "adapter-own");
+    int rc = adapter_save(t->own, path, t->cfg->base, all, e);
     mem_free(path);
     return rc;
 }
@@ -137,6 +197,7 @@ int trainer_save_target(struct trainer *t, struct err *e)
 {
     char step[32], base[MODEL_FINGERPRINT_SIZE], tmpl[DIGEST_HEX_SIZE];
     bool has_template = t->rq->template_text != NULL;
+    const char *codes = t->absorber != NULL ? "codes" : NULL;
     const char *metadata[] = {"inputs",
                               t->state.inputs,
                               "step",
@@ -145,8 +206,10 @@ int trainer_save_target(struct trainer *t, struct err *e)
                               t->rq->version,
                               "base",
                               base,
-                              has_template ? "template" : NULL,
-                              tmpl,
+                              has_template ? "template" : codes,
+                              has_template ? tmpl : "moved",
+                              has_template ? codes : NULL,
+                              "moved",
                               NULL};
     int rc = model_file_fingerprint(t->rq->file, base, e);
     if (rc == 0 && has_template) rc = digest_memory(t->rq->template_text, strlen(t->rq->template_text), tmpl, e);
@@ -159,8 +222,9 @@ int trainer_save_target(struct trainer *t, struct err *e)
         trainer_updated(t);
     }
     char *path = path_join(t->cfg->output, t->weights != NULL ? "model" : "adapter");
+    rc = save_own(t, metadata, e);
     /* what an end that was cut off left there is no run's result yet */
-    rc = t->weights != NULL ? file_remove_tree(path, e) : 0;
+    if (rc == 0 && t->weights != NULL) rc = file_remove_tree(path, e);
     if (rc == 0)
         rc = t->weights != NULL ? weights_save(t->weights, t->rq->file, path, e)
                                 : adapter_save(t->adapter, path, t->cfg->base, metadata, e);
