@@ -26,8 +26,8 @@ says() { if [[ $err$out =~ $2 ]]; then ok "$1"; else not_ok "$1" "without /$2/: 
 lacks() { if [[ $err$out =~ $2 ]]; then not_ok "$1" "has /$2/: $err"; else ok "$1"; fi; }
 # same NAME FILE FILE: equal bytes
 same() { if cmp -s "$2" "$3"; then ok "$1"; else not_ok "$1" "$2 and $3 differ"; fi; }
-# holds NAME PYTHON: the expression over d (the JSON on stdout) is true
+# holds NAME PYTHON: the expression over d (the JSON on stdout) and rows(FILE) (its JSON Lines) is true
 holds() {
-    if python3 -c "import json,sys; d=json.loads(sys.argv[1]); assert ($2), d" "$out" 2>"$WORK/why"; then ok "$1"
+    if python3 -c "import json,sys; d=json.loads(sys.argv[1]); rows=lambda f: [json.loads(l) for l in open(f)]; assert ($2), d" "$out" 2>"$WORK/why"; then ok "$1"
     else not_ok "$1" "$(tail -1 "$WORK/why")"; fi
 }

@@ -2,10 +2,9 @@
 # data generate: rows without answers, a teacher here and one behind an address (loopback), the rules on its answers, its
 # licence, what happens when it is lost, and that a killed run loses no row it had acknowledged.
 # Prints one line a check: ok NAME | not ok NAME reason.
-TAILOR=$(realpath "${TAILOR:-build/tailor}")
-WORK=$(mktemp -d)
-unset TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
-export TAILOR_HOME=$WORK/home LC_ALL=C.UTF-8 NO_PROXY=127.0.0.1
+. tests/integration/checks.bash
+unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
+export NO_PROXY=127.0.0.1
 python3 tests/integration/tiny_chat_model.py tests/data/golden/gguf/llama.gguf "$WORK/chat.gguf" "$WORK/adapter" ||
     { echo "not ok model cannot make one"; exit 1; }
 SERVER=$(realpath tests/integration/chat_server.py)
@@ -15,25 +14,6 @@ SERVER_PID=$!
 trap 'kill $SERVER_PID 2>/dev/null; rm -rf "$WORK"' EXIT
 for _ in $(seq 200); do [[ -s port ]] && break; sleep 0.05; done
 URL=http://127.0.0.1:$(cat port)/v1
-failed=0
-
-ok() { echo "ok $1"; }
-not_ok() { echo "not ok $1 $2"; failed=1; }
-run() {
-    local want=$1 name=$2
-    shift 2
-    out=$("$TAILOR" "$@" 2>"$WORK/err")
-    status=$?
-    err=$(cat "$WORK/err")
-    [[ $status == "$want" ]] && return 0
-    not_ok "$name" "exit status $status, $want wanted: ${out//$'\n'/ } ${err//$'\n'/ }"
-    return 1
-}
-says() { if [[ $err$out =~ $2 ]]; then ok "$1"; else not_ok "$1" "without /$2/: $err$out"; fi; }
-holds() {
-    if python3 -c "import json,sys; d=json.loads(sys.argv[1]); rows=lambda f: [json.loads(l) for l in open(f)]; assert ($2), d" "$out" 2>"$WORK/why"; then ok "$1"
-    else not_ok "$1" "$(tail -1 "$WORK/why") $err"; fi
-}
 
 python3 - <<'PY'
 import json
@@ -60,6 +40,14 @@ holds echo_refused '[(r["line"],r["verdict"]) for r in rows("echo/refused.jsonl"
 out=$(cat echo/manifest.json)
 holds echo_manifest 'd["state"]=="done" and d["kind"]=="generation" and d["teacher"]["licence"]=="mine" and d["counts"]["kept"]==4'
 run 0 tuned --json tune --base chat.gguf --data echo/train.jsonl --rank 4 --max-steps 1 --output run && holds tuned 'd["rows"]["kept"]==4 and d["rows"]["refused"]==0'
+
+# --- made a version of, the rows keep saying whose they are, and the run takes them by name
+run 0 import --json data import echo/train.jsonl --name made --out made && holds import 'd["teachers"]==[{"teacher":"echo","licence":"mine","rows":4}] and d["counts"]["train_rows"]==4'
+run 0 import_text data import echo/train.jsonl --name made --out made_again && says import_text '4 rows by teacher echo, licence mine'
+run 0 import_zh --lang zh data import echo/train.jsonl --name made --out made_zh && says import_zh '4 行由教师模型 echo 回答，许可证 mine'
+run 0 show data show made && says show '"licence": "mine"'
+run 0 by_name --json tune --base chat.gguf --data made --rank 4 --max-steps 1 --output run_by_name && holds by_name 'd["rows"]["kept"]==4 and d["rows"]["refused"]==0'
+same by_name_same run/adapter/adapter_model.safetensors run_by_name/adapter/adapter_model.safetensors
 n=$(wc -l <asked)
 run 0 again --json "${G[@]}" --teacher-model echo --out echo && holds again 'd["was_complete"] and d["kept"]==4'
 [[ $(wc -l <asked) == "$n" ]] && ok asks_nothing_twice || not_ok asks_nothing_twice "$(wc -l <asked) requests, not $n"

@@ -2,10 +2,9 @@
 # GRPO through the program, on a tiny model that chats: resuming, several updates from the same answers, the reference,
 # how the loss is divided, answers that were cut, and judges behind an address (loopback) that answer well or not at all.
 # Prints one line a check: ok NAME | not ok NAME reason.
-TAILOR=$(realpath "${TAILOR:-build/tailor}")
-WORK=$(mktemp -d)
-unset TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
-export TAILOR_HOME=$WORK/home LC_ALL=C.UTF-8 NO_PROXY=127.0.0.1
+. tests/integration/checks.bash
+unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
+export NO_PROXY=127.0.0.1
 for kind in chat ends; do
     python3 tests/integration/tiny_chat_model.py tests/data/golden/gguf/llama.gguf "$WORK/$kind.gguf" "$WORK/adapter" $kind ||
         { echo "not ok model cannot make one"; exit 1; }
@@ -17,22 +16,7 @@ SERVER_PID=$!
 trap 'kill $SERVER_PID 2>/dev/null; rm -rf "$WORK"' EXIT
 for _ in $(seq 200); do [[ -s port ]] && break; sleep 0.05; done
 URL=http://127.0.0.1:$(cat port)/v1
-failed=0
 
-ok() { echo "ok $1"; }
-not_ok() { echo "not ok $1 $2"; failed=1; }
-run() {
-    local want=$1 name=$2
-    shift 2
-    out=$("$TAILOR" "$@" 2>"$WORK/err")
-    status=$?
-    err=$(cat "$WORK/err")
-    [[ $status == "$want" ]] && return 0
-    not_ok "$name" "exit status $status, $want wanted: ${out//$'\n'/ } ${err//$'\n'/ }"
-    return 1
-}
-says() { if [[ $err$out =~ $2 ]]; then ok "$1"; else not_ok "$1" "without /$2/: $err$out"; fi; }
-same() { if cmp -s "$2" "$3"; then ok "$1"; else not_ok "$1" "$2 and $3 differ"; fi; }
 differ() { if cmp -s "$2" "$3"; then not_ok "$1" "$2 and $3 are equal"; else ok "$1"; fi; }
 # steps NAME PYTHON: true over s("RUN"), the step events of a run
 steps() {

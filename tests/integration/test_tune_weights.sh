@@ -2,34 +2,12 @@
 # Weights of rows through the program, on a tiny model: weight 2 is the row twice, whatever the packing and the split into
 # micro-batches; weight 0 is left out and counted; what is no weight is refused with its line.
 # Prints one line a check: ok NAME | not ok NAME reason.
-TAILOR=$(realpath "${TAILOR:-build/tailor}")
-WORK=$(mktemp -d)
-trap 'rm -rf "$WORK"' EXIT
-unset TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA
-export TAILOR_HOME=$WORK/home LC_ALL=C.UTF-8
+. tests/integration/checks.bash
 python3 tests/integration/tiny_chat_model.py tests/data/golden/gguf/llama.gguf "$WORK/chat.gguf" "$WORK/adapter" ||
     { echo "not ok model cannot make one"; exit 1; }
 cp -r tests/data/golden/models/llama "$WORK/model"
 cd "$WORK" || exit 1
-failed=0
 
-ok() { echo "ok $1"; }
-not_ok() { echo "not ok $1 $2"; failed=1; }
-run() {
-    local want=$1 name=$2
-    shift 2
-    out=$("$TAILOR" "$@" 2>"$WORK/err")
-    status=$?
-    err=$(cat "$WORK/err")
-    [[ $status == "$want" ]] && return 0
-    not_ok "$name" "exit status $status, $want wanted: ${out//$'\n'/ } ${err//$'\n'/ }"
-    return 1
-}
-says() { if [[ $err$out =~ $2 ]]; then ok "$1"; else not_ok "$1" "without /$2/: $err$out"; fi; }
-holds() {
-    if python3 -c "import json,sys; d=json.loads(sys.argv[1]); assert ($2), d" "$out" 2>"$WORK/why"; then ok "$1"
-    else not_ok "$1" "$(tail -1 "$WORK/why")"; fi
-}
 # alike NAME RUN RUN: losses and gradient norms of all steps, and the loss on eval_data before the first
 alike() {
     if python3 - "$2" "$3" 2>"$WORK/why" <<'PY'

@@ -201,8 +201,8 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
     }
 }
 
-/* Nearly every number of rows has a tile of its own: as two smaller ones they would take as long as more rows. Fine ones
- * use a weight twice, so that four are enough. */
+/* Nearly every number of rows has a tile of its own: as two smaller ones they would take as long as more rows. Fine
+ * ones use a weight twice, so that four are enough. */
 ALWAYS_INLINE size_t one_tile(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t r, size_t left,
                               size_t n_block, bool accumulate, const enum quant_type t, const bool fine)
 {

@@ -57,21 +57,40 @@ static void print_table(const struct cli *c, const json_t *manifest)
            json_array_size(json_object_get(manifest, "labels")));
 }
 
+/* Their names come from the rows: nothing in them reaches the terminal as a command. */
+static void print_teachers(const struct cli *c, const json_t *teachers)
+{
+    size_t i;
+    const json_t *t;
+    json_array_foreach(teachers, i, t)
+    {
+        char name[120], licence[200];
+        snprintf(name, sizeof(name), "%s", json_string_value(json_object_get(t, "teacher")));
+        snprintf(licence, sizeof(licence), "%s", json_string_value(json_object_get(t, "licence")));
+        str_make_printable(name);
+        str_make_printable(licence);
+        printf(cli_text(c, "%lld rows by teacher %s, licence %s\n", "%lld 行由教师模型 %s 回答，许可证 %s\n"),
+               (long long)json_integer_value(json_object_get(t, "rows")), name, licence);
+    }
+}
+
 static void print_rows(const struct cli *c, const json_t *manifest)
 {
     printf(cli_text(c, "training: %lld %s rows taken as they are; %lld of them repeat an earlier one\n",
                     "训练数据：%lld 行（%s），原样保留；其中 %lld 行与前面的重复\n"),
            (long long)count(manifest, "train_kept"), json_string_value(json_object_get(manifest, "format")),
            (long long)count(manifest, "train_duplicates_kept"));
+    print_teachers(c, json_object_get(manifest, "teachers"));
 }
 
 static void print(const struct cli *c, const struct registered *r, const char *dir, json_t *manifest)
 {
     const json_t *labels = json_object_get(manifest, "labels");
     if (c->json) {
-        cli_print_json(json_pack("{s:s,s:i,s:s,s:s,s:O,s:O,s:O?,s:O}", "name", r->name, "version", r->version, "digest",
-                                 r->digest, "path", dir, "format", json_object_get(manifest, "format"), "counts",
-                                 json_object_get(manifest, "counts"), "labels", labels, "outputs",
+        cli_print_json(json_pack("{s:s,s:i,s:s,s:s,s:O,s:O,s:O?,s:O?,s:O}", "name", r->name, "version", r->version,
+                                 "digest", r->digest, "path", dir, "format", json_object_get(manifest, "format"),
+                                 "counts", json_object_get(manifest, "counts"), "labels", labels, "teachers",
+                                 json_object_get(manifest, "teachers"), "outputs",
                                  json_object_get(manifest, "outputs")));
         return;
     }

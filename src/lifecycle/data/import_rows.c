@@ -15,7 +15,7 @@
 #include "lifecycle/data/row_weight.h"
 #include "lifecycle/data/token_row.h"
 
-enum { MAX_LINE = 64 * 1024 * 1024, MAX_ROWS = 50 * 1000 * 1000 };
+enum { MAX_LINE = 64 * 1024 * 1024, MAX_ROWS = 50 * 1000 * 1000, MAX_TEACHERS = 256 };
 
 const char *dataset_format_name(enum dataset_format f)
 {
@@ -60,6 +60,7 @@ struct rows {
     char (*digest)[DIGEST_HEX_SIZE];
     size_t n, cap;
     struct token_row token;
+    json_t *teachers; /* owned: [{"teacher", "licence", "rows"}], of rows that name whose answers they are */
 };
 
 /* As the method will read it that its members speak of. */
@@ -83,6 +84,35 @@ static int check_row(struct rows *r, enum dataset_format format, const json_t *r
     int rc = token_row_read(&r->token, row, INT32_MAX, where, e); /* the vocabulary is known when a model is */
     if (rc == 0) rc = row_weight_read(row, EXAMPLE_ANSWER, where, &weight, e);
     return rc ? rc : token_row_check_target(&r->token, where, e);
+}
+
+static json_t *find_teacher(const json_t *teachers, const json_t *teacher, const json_t *licence)
+{
+    size_t i;
+    json_t *t;
+    json_array_foreach(teachers, i, t) if (json_equal(json_object_get(t, "teacher"), teacher) &&
+                                           json_equal(json_object_get(t, "licence"), licence)) return t;
+    return NULL;
+}
+
+/* Whose answers a row holds (generate.h): the dataset goes on saying so where its rows are not looked at. */
+static int note_teacher(struct rows *r, const json_t *row, const char *where, struct err *e)
+{
+    json_t *teacher = json_object_get(row, "teacher"), *licence = json_object_get(row, "licence");
+    if (!json_is_string(teacher) || !json_is_string(licence)) return 0;
+    json_t *t = find_teacher(r->teachers, teacher, licence);
+    if (!t && json_array_size(r->teachers) == MAX_TEACHERS)
+        return err_set(e, ERR_LIMIT, where,
+                       "cannot import %s: more than %d teachers and licences are named by the rows", where,
+                       MAX_TEACHERS);
+    if (!t) {
+        t = json_pack("{s:O,s:O,s:i}", "teacher", teacher, "licence", licence, "rows", 0);
+        if (json_array_append_new(r->teachers, t))
+            return err_set(e, ERR_NOMEM, where, "cannot import %s: out of memory", where);
+    }
+    json_t *n = json_object_get(t, "rows");
+    json_integer_set(n, json_integer_value(n) + 1);
+    return 0;
 }
 
 static int keep_row(struct rows *r, const struct json_lines *lines, const json_t *row, struct err *e)
@@ -112,6 +142,7 @@ static int read_rows(struct rows *r, enum dataset_format format, const char *pat
         char where[300];
         snprintf(where, sizeof where, "\"%.250s\" line %llu", path, (unsigned long long)lines.line_no);
         rc = check_row(r, format, row, where, e);
+        if (rc == 0) rc = note_teacher(r, row, where, e);
         if (rc == 0) rc = keep_row(r, &lines, row, e);
         json_decref(row);
         if (rc) break;
@@ -148,6 +179,8 @@ static int write_rows(struct rows *r, const struct import_options *o, enum datas
                                dataset_format_name(format), "inputs", inputs, "outputs", outputs, "counts",
                                "train_rows", (json_int_t)r->n, "train_kept", (json_int_t)r->n, "train_duplicates_kept",
                                (json_int_t)count_duplicates(r));
+    if (rc == 0 && json_array_size(r->teachers) > 0 && json_object_set(*manifest, "teachers", r->teachers))
+        rc = err_set(e, ERR_NOMEM, path, "cannot write \"%s\": out of memory", path);
     if (rc == 0) rc = dataset_seal(*manifest, e);
     if (rc == 0) rc = json_write_file(path, *manifest, e);
     if (rc) {
@@ -162,12 +195,13 @@ static int write_rows(struct rows *r, const struct import_options *o, enum datas
 
 int dataset_import_rows(const struct import_options *o, enum dataset_format format, json_t **manifest, struct err *e)
 {
-    struct rows r = {0};
+    struct rows r = {.teachers = json_array()};
     buf_init(&r.text, DATASET_MAX_BYTES);
     int rc = dataset_check_place(o->out_dir, e);
     if (rc == 0) rc = read_rows(&r, format, o->train_path, e);
     if (rc == 0) rc = write_rows(&r, o, format, manifest, e);
     buf_deinit(&r.text);
+    json_decref(r.teachers);
     mem_free(r.digest);
     token_row_deinit(&r.token);
     return rc;
