@@ -18,16 +18,13 @@ static void test_all_measured(void **state)
     for (int i = 0; i < 2; i++) {
         struct kern k;
         struct floors f = {0};
-        struct floor_meter *m;
         kern_init(&k, isa[i]);
-        assert_int_equal(floor_meter_new(&m, 2, isa[i], &e), 0);
-        floor_meter_measure(m, &f);
+        assert_int_equal(floors_measure(&f, 2, isa[i], &e), 0);
         assert_true(f.read_gb_s > 0 && f.read_gb_s < 1e5);
         assert_true(f.fp32_gflops > 0 && f.fp32_gflops < 1e6);
         assert_true(f.int8_gops > 0 && f.int8_gops < 1e7);
         assert_true(f.int4_int8_gops > 0 && f.int4_int8_gops < 1e7);
         assert_true((f.bf16_gflops > 0) == (k.floor.bf16 != NULL));
-        floor_meter_free(m);
     }
 }
 
@@ -35,9 +32,9 @@ static void test_no_memory(void **state)
 {
     (void)state;
     struct err e = {0};
-    struct floor_meter *m;
+    struct floors f;
     mem_fault_after(1);
-    assert_int_equal(floor_meter_new(&m, 1, KERN_SCALAR, &e), -ERR_NOMEM);
+    assert_int_equal(floors_measure(&f, 1, KERN_SCALAR, &e), -ERR_NOMEM);
     mem_fault_after(0);
 }
 

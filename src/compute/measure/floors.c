@@ -54,7 +54,7 @@ static double measure_loop(struct pool *pool, double (*loop)(size_t n))
     return a.operations * pool_size(pool) / best_s * 1e-9;
 }
 
-struct floor_meter {
+struct meter {
     struct pool *pool;
     struct kern k;
     char *data;
@@ -64,7 +64,7 @@ struct floor_meter {
 /* Each worker touches what it will read: the pages lie near it, and are not all the one page of zeros. */
 static void touch(void *arg, int worker, int n_worker)
 {
-    struct floor_meter *m = arg;
+    struct meter *m = arg;
     size_t begin, end;
     pool_share(m->size, GRAIN, worker, n_worker, &begin, &end);
     memset(m->data + begin, 1, end - begin);
@@ -72,7 +72,7 @@ static void touch(void *arg, int worker, int n_worker)
 
 static void read_share(void *arg, int worker, int n_worker)
 {
-    const struct floor_meter *m = arg;
+    const struct meter *m = arg;
     size_t begin, end;
     pool_share(m->size, GRAIN, worker, n_worker, &begin, &end);
     m->k.floor.read(m->data + begin, end - begin);
@@ -87,38 +87,26 @@ static size_t buffer_size(void)
     return size < least ? least : (size > most ? most : size);
 }
 
-int floor_meter_new(struct floor_meter **out, int n_thread, enum kern_isa isa, struct err *e)
+static int meter_init(struct meter *m, int n_thread, enum kern_isa isa, struct err *e)
 {
-    struct floor_meter *m = mem_alloc(sizeof(*m));
-    *m = (struct floor_meter){0};
     m->size = buffer_size();
     m->data = mem_try_aligned(m->size);
-    int rc = m->data ? pool_new(&m->pool, n_thread, e)
-                     : err_set(e, ERR_NOMEM, NULL, "cannot measure read bandwidth: no memory for a buffer of %zu MiB",
-                               m->size >> 20);
+    if (!m->data) {
+        return err_set(e, ERR_NOMEM, NULL, "cannot measure read bandwidth: no memory for a buffer of %zu MiB",
+                       m->size >> 20);
+    }
+    int rc = pool_new(&m->pool, n_thread, e);
     if (rc) {
-        floor_meter_free(m);
         return rc;
     }
     kern_init(&m->k, isa);
     mem_prefer_large_pages(m->data, m->size); /* as weights have them */
     pool_run(m->pool, touch, m);
-    *out = m;
     return 0;
 }
 
-void floor_meter_free(struct floor_meter *m)
-{
-    if (!m) {
-        return;
-    }
-    pool_free(m->pool);
-    mem_free(m->data);
-    mem_free(m);
-}
-
 /* 10^9 bytes a second. */
-static double measure_read(struct floor_meter *m)
+static double measure_read(struct meter *m)
 {
     double best_s = 1e9;
     for (int i = 0; i < REPEATS; i++) {
@@ -130,7 +118,7 @@ static double measure_read(struct floor_meter *m)
     return (double)m->size / best_s * 1e-9;
 }
 
-void floor_meter_measure(struct floor_meter *m, struct floors *out)
+static void measure(struct meter *m, struct floors *out)
 {
     const struct kern_floor *f = &m->k.floor;
     out->read_gb_s = measure_read(m);
@@ -138,4 +126,17 @@ void floor_meter_measure(struct floor_meter *m, struct floors *out)
     out->int8_gops = measure_loop(m->pool, f->int8);
     out->int4_int8_gops = f->int4 == f->int8 ? out->int8_gops : measure_loop(m->pool, f->int4);
     out->bf16_gflops = measure_loop(m->pool, f->bf16);
+}
+
+int floors_measure(struct floors *out, int n_thread, enum kern_isa isa, struct err *e)
+{
+    struct meter *m = mem_alloc(sizeof(*m)); /* the table of kernels is large */
+    int rc = meter_init(m, n_thread, isa, e);
+    if (rc == 0) {
+        measure(m, out);
+    }
+    pool_free(m->pool);
+    mem_free(m->data);
+    mem_free(m);
+    return rc;
 }

@@ -14,13 +14,10 @@ struct floors {
     double bf16_gflops;    /* bfloat16 products summed in float32; 0 where there is no instruction */
 };
 
-/* Threads, the kernels of a level, and memory to read: four times the last-level cache (256 MiB to 1 GiB), for which
- * -ERR_NOMEM. Who measures again keeps it: a virtual machine may give freed memory back to its host, and what runs in
- * the seconds after is slower for that (prefill of SmolLM2 1,000 tokens/s where it is 1,500). */
-struct floor_meter;
-int floor_meter_new(struct floor_meter **out, int n_thread, enum kern_isa isa, struct err *e) MUST_CHECK;
-void floor_meter_free(struct floor_meter *m);
-/* The best of several short runs, in less than a second. Numbers are low when others use the CPUs. */
-void floor_meter_measure(struct floor_meter *m, struct floors *out);
+/* Measures with threads of its own, the best of several short runs, in about a second. Needs four times the last-level
+ * cache (256 MiB to 1 GiB) for that time: -ERR_NOMEM when there is not that much. Numbers are low when others use the
+ * CPUs. A virtual machine may give the freed memory back to its host, and what runs in the seconds after is slower for
+ * that (prefill of SmolLM2: 1,000 tokens/s where it is 1,500). */
+int floors_measure(struct floors *out, int n_thread, enum kern_isa isa, struct err *e) MUST_CHECK;
 
 #endif

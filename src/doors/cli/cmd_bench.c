@@ -1,5 +1,6 @@
 /* bench: the floors of this machine, and how near a model comes to them. Owns which floor a model's prefill is measured
  * against, and the two forms of the result. */
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,10 +35,9 @@ static const struct param params[] = {
 struct bench_run {
     const struct cli *c;
     const struct param_set *args;
-    struct floors floors;      /* before the first row */
-    struct floors now;         /* after the last one */
-    struct floor_meter *meter; /* until memory is looked at: it has much itself */
+    struct floors floors, after; /* before the model was loaded, and when it was closed */
     struct cli_engine x;
+    size_t prefill_floor; /* the member of floors that this model's prefill is a share of: its offset */
     json_t *prefill, *decode, *scaling;
     json_t *memory;                /* after the last row */
     struct bench_start cold, warm; /* before the first one */
@@ -67,27 +67,32 @@ static enum tensor_type weight_type(const struct model_file *f)
 /* The highest rate of what prefill may compute with: float32 for F32 weights and in reference precision, bf16 tiles
  * with AMX, bf16 for half-precision weights where kernels have it, else int8 products, of 4-bit weights where the model
  * has them (small models keep 16 bits of most inputs: bf16, or two bytes, at half of that rate). */
-static double fitting_floor(const struct bench_run *b, const struct floors *f)
+static size_t fitting_floor(const struct bench_run *b)
 {
     enum tensor_type type = weight_type(b->x.model.file);
-    if (b->c->precision == PRECISION_REFERENCE || type == TENSOR_F32) return f->fp32_gflops;
-    if (b->c->isa == KERN_AMX) return f->bf16_gflops;
-    if (type == TENSOR_F16 || type == TENSOR_BF16)
-        return dev_uses_bf16(model_dev(b->x.model.model)) ? f->bf16_gflops : f->fp32_gflops;
-    return type == TENSOR_Q8_0 ? f->int8_gops : f->int4_int8_gops;
+    if (b->c->precision == PRECISION_REFERENCE || type == TENSOR_F32) return offsetof(struct floors, fp32_gflops);
+    if (b->c->isa == KERN_AMX) return offsetof(struct floors, bf16_gflops);
+    if ((type == TENSOR_F16 || type == TENSOR_BF16) && dev_uses_bf16(model_dev(b->x.model.model)))
+        return offsetof(struct floors, bf16_gflops);
+    if (type == TENSOR_F16 || type == TENSOR_BF16) return offsetof(struct floors, fp32_gflops);
+    return type == TENSOR_Q8_0 ? offsetof(struct floors, int8_gops) : offsetof(struct floors, int4_int8_gops);
 }
 
-/* A row's share is of the floor at its time: what a shared machine gives changes within seconds. It is the mean of
- * those before and after the row. */
-static struct floors floors_around(struct bench_run *b)
+/* The rows' shares, of the mean of what was measured before the first and after the last: what a shared machine gives
+ * changes within seconds, and measuring between the rows would disturb them (floors.h). */
+static void add_shares(const struct bench_run *b, json_t *rows, size_t floor, const char *rate, const char *floor_name)
 {
-    struct floors before = b->now;
-    if (b->meter) floor_meter_measure(b->meter, &b->now);
-    return (struct floors){.read_gb_s = (before.read_gb_s + b->now.read_gb_s) / 2,
-                           .fp32_gflops = (before.fp32_gflops + b->now.fp32_gflops) / 2,
-                           .int8_gops = (before.int8_gops + b->now.int8_gops) / 2,
-                           .int4_int8_gops = (before.int4_int8_gops + b->now.int4_int8_gops) / 2,
-                           .bf16_gflops = (before.bf16_gflops + b->now.bf16_gflops) / 2};
+    double at[2], mean;
+    size_t i;
+    json_t *row;
+    memcpy(&at[0], (const char *)&b->floors + floor, sizeof(at[0]));
+    memcpy(&at[1], (const char *)&b->after + floor, sizeof(at[1]));
+    mean = (at[0] + at[1]) / 2;
+    json_array_foreach(rows, i, row)
+    {
+        json_object_set_new(row, floor_name, json_finite(mean));
+        json_object_set_new(row, "share", json_finite(json_number_value(json_object_get(row, rate)) / mean));
+    }
 }
 
 static int engine_for(struct bench_run *b, int n_ctx, int max_batch, struct err *e)
@@ -113,10 +118,8 @@ static int measure_prefill(struct bench_run *b, int n, struct err *e)
         rc = bench_prefill(b->x.engine, model_params(m)->n_vocab, n, (int)param_int(b->args, "repeat"), cli_interrupted,
                            &tok_s, e);
     if (rc) return rc;
-    struct floors floors = floors_around(b);
-    double floor_gops = fitting_floor(b, &floors), gops = 2e-9 * (double)model_n_layer_param(m) * tok_s;
-    json_t *row = json_pack("{s:i, s:o, s:o, s:o}", "n", n, "tok_s", json_finite(tok_s), "floor_gops",
-                            json_finite(floor_gops), "share", json_finite(gops / floor_gops));
+    double gops = 2e-9 * (double)model_n_layer_param(m) * tok_s;
+    json_t *row = json_pack("{s:i, s:o, s:o}", "n", n, "tok_s", json_finite(tok_s), "gops", json_finite(gops));
     bench_earlier_compare(b->earlier, "prefill", row);
     json_array_append_new(b->prefill, row);
     return 0;
@@ -133,11 +136,9 @@ static int measure_decode(struct bench_run *b, int batch, struct err *e)
         rc = bench_decode(b->x.engine, m, batch, context, n, (int)param_int(b->args, "repeat"), cli_interrupted, &tok_s,
                           &step_bytes, e);
     if (rc) return rc;
-    struct floors floors = floors_around(b);
     double read_gb_s = tok_s / batch * step_bytes * 1e-9; /* a step reads the weights once for all */
-    json_t *row = json_pack("{s:i, s:i, s:o, s:o, s:o, s:o}", "batch", batch, "context", context, "tok_s",
-                            json_finite(tok_s), "read_gb_s", json_finite(read_gb_s), "floor_gb_s",
-                            json_finite(floors.read_gb_s), "share", json_finite(read_gb_s / floors.read_gb_s));
+    json_t *row = json_pack("{s:i, s:i, s:o, s:o}", "batch", batch, "context", context, "tok_s", json_finite(tok_s),
+                            "read_gb_s", json_finite(read_gb_s));
     bench_earlier_compare(b->earlier, "decode", row);
     json_array_append_new(b->decode, row);
     return 0;
@@ -248,7 +249,7 @@ static void print_result(struct bench_run *b)
 static int measure_all(struct bench_run *b, struct err *e)
 {
     int rc = 0;
-    floor_meter_measure(b->meter, &b->now);
+    b->prefill_floor = fitting_floor(b);
     for (size_t i = 0; i < param_count(b->args, "prefill") && !rc; i++)
         rc = measure_prefill(b, (int)param_int_at(b->args, "prefill", i), e);
     for (size_t i = 0; i < param_count(b->args, "batch") && !rc; i++)
@@ -282,7 +283,7 @@ static void add_scaling(struct bench_run *b, int threads, double prefill, double
 static int measure_scaling(struct bench_run *b, struct err *e)
 {
     struct cli one = *b->c;
-    struct bench_run alone = {.c = &one, .args = b->args, .now = b->now};
+    struct bench_run alone = {.c = &one, .args = b->args};
     if (b->c->threads == 1 || !param_bool(b->args, "scaling")) return 0;
     one.threads = 1;
     int rc = cli_engine_load(&alone.x, &one, param_str(b->args, "model"), NULL, e);
@@ -309,12 +310,15 @@ static int bench_model(struct bench_run *b, struct err *e)
     b->decode = json_array();
     b->scaling = json_array();
     rc = measure_all(b, e);
-    floor_meter_free(b->meter);
-    b->meter = NULL;
     b->memory = bench_memory_json(&b->x);
     cli_engine_close(&b->x);
     if (!rc) rc = measure_scaling(b, e);
-    if (!rc) print_result(b);
+    if (!rc) rc = floors_measure(&b->after, b->c->threads, b->c->isa, e);
+    if (!rc) {
+        add_shares(b, b->prefill, b->prefill_floor, "gops", "floor_gops");
+        add_shares(b, b->decode, offsetof(struct floors, read_gb_s), "read_gb_s", "floor_gb_s");
+        print_result(b);
+    }
     json_decref(b->prefill);
     json_decref(b->decode);
     json_decref(b->scaling);
@@ -329,10 +333,8 @@ static int run(const struct cli *c, const struct param_set *args, struct err *e)
     const char *compare = param_str(args, "compare");
     int rc = param_need_one(args, "measure", "model", "floors", e);
     if (rc == 0 && compare) rc = bench_earlier_read(compare, &b.earlier, e);
-    if (rc == 0) rc = floor_meter_new(&b.meter, c->threads, c->isa, e);
-    if (rc == 0) floor_meter_measure(b.meter, &b.floors);
+    if (rc == 0) rc = floors_measure(&b.floors, c->threads, c->isa, e);
     if (rc == 0 && !alone) rc = bench_model(&b, e);
-    floor_meter_free(b.meter);
     json_decref(b.earlier);
     if (rc || !alone) return rc;
     if (c->json)

@@ -15,12 +15,9 @@ enum { PROMPT = 256, ANSWER = 32, CONTEXT = 64, BATCH = 6, REPEAT = 3 };
 
 int plan_measure_floors(const struct cli *c, struct plan_floors *out, struct err *e)
 {
-    struct floor_meter *meter;
     struct floors f;
-    int rc = floor_meter_new(&meter, c->threads, c->isa, e);
+    int rc = floors_measure(&f, c->threads, c->isa, e);
     if (rc) return rc;
-    floor_meter_measure(meter, &f);
-    floor_meter_free(meter);
     *out = (struct plan_floors){f.read_gb_s, f.fp32_gflops, f.int8_gops, f.int4_int8_gops, f.bf16_gflops};
     return 0;
 }

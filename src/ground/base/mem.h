@@ -1,6 +1,6 @@
 /* Memory: allocation with two policies, arenas for data that dies together, checked arithmetic for sizes from input.
  *
- * mem_alloc aborts (small sizes of our own choosing); mem_try_* return NULL (sizes that come from input).
+ * mem_alloc ends the process (small sizes of our own choosing); mem_try_* return NULL (sizes that come from input).
  * malloc and free are called nowhere else. mem_fault_after makes the Nth mem_try_* fail, for torture tests. */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
@@ -11,7 +11,7 @@
 
 #include "ground/base/attr.h"
 
-/* Zeroed memory; aborts when there is none. Free with mem_free. */
+/* Zeroed memory; ends the process with status 1 and a message when there is none. Free with mem_free. */
 void *mem_alloc(size_t size) MUST_CHECK;
 /* Zeroed memory or NULL. */
 void *mem_try_alloc(size_t size) MUST_CHECK;
@@ -26,7 +26,7 @@ void *mem_try_aligned(size_t size) MUST_CHECK;
  * tokens/s). What is touched here and there would take more memory for it. */
 void mem_prefer_large_pages(void *p, size_t size);
 void mem_free(void *p);
-char *mem_strdup(const char *s) MUST_CHECK; /* aborts without memory */
+char *mem_strdup(const char *s) MUST_CHECK; /* as mem_alloc */
 char *mem_strndup(const char *s, size_t n) MUST_CHECK;
 
 /* Make the allocation number `countdown` from now (1 = the next) of mem_try_* fail, once; 0 switches it off. */
