@@ -291,7 +291,7 @@ static void check_smol(const char *path, const struct safetensors *s, int prompt
     mem_free(ids);
 }
 
-static void test_smol(void **state)
+static UNUSED void test_smol(void **state)
 {
     (void)state;
     const char *path = getenv("TAILOR_SMOL");
@@ -313,7 +313,10 @@ int main(void)
         cmocka_unit_test(test_tiny_logits),
         cmocka_unit_test(test_tiny_greedy),
         cmocka_unit_test(test_tiny_bits),
+        /* the small models go through the same code: under a sanitizer the real one says nothing new, for 90 seconds */
+#if !defined(__SANITIZE_ADDRESS__)
         cmocka_unit_test(test_smol),
+#endif
     };
     return cmocka_run_group_tests(tests, find_tiny, NULL);
 }
