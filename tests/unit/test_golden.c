@@ -313,7 +313,7 @@ int main(void)
         cmocka_unit_test(test_tiny_logits),
         cmocka_unit_test(test_tiny_greedy),
         cmocka_unit_test(test_tiny_bits),
-        /* the small models go through the same code: under a sanitizer the real one says nothing new, for 90 seconds */
+    /* the small models go through the same code: under a sanitizer the real one says nothing new, for 90 seconds */
 #if !defined(__SANITIZE_ADDRESS__)
         cmocka_unit_test(test_smol),
 #endif
