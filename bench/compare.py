@@ -20,7 +20,7 @@ def last_json(text): return json.loads([l for l in text.splitlines() if l.starts
 
 def tailor(a, env):
     widths = ','.join(map(str, [1] + a.batch))
-    r = last_json(run([TAILOR, '--json', '--threads', a.threads, 'bench', a.model, '--prefill', a.prefill, '--decode', a.decode, '--batch', widths, '--repeat', 1, '--no-scaling'], env))
+    r = last_json(run([TAILOR, '--json', '--threads', a.threads, 'bench', a.model, '--prefill', a.prefill, '--decode', a.decode, '--batch', widths, '--repeat', 3, '--no-scaling'], env))
     rows = {f'decode_{d["batch"]}_tok_s': d['tok_s'] for d in r['decode'][1:]}
     return dict(rows, prefill_tok_s=r['prefill'][0]['tok_s'], decode_tok_s=r['decode'][0]['tok_s'], resident_bytes=r['rss_bytes'], load_s=r['load_s'], detail=r)
 
