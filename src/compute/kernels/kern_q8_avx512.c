@@ -250,22 +250,6 @@ ALWAYS_INLINE void type_gemm_q8(float *y, size_t ldy, const char *packed, size_t
     }
 }
 
-/* One function for each form of the activations: in one, both would be compiled together, which takes longer. */
-#define GEMM_FORM(TYPE, name, fine)                                                                            \
-    static void name(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group,             \
-                     const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)                   \
-    {                                                                                                          \
-        type_gemm_q8(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, accumulate, QUANT_##TYPE, fine); \
-    }
-#define GEMM_Q8(TYPE, name)                                                                                       \
-    GEMM_FORM(TYPE, name##_gemm_bytes, false)                                                                     \
-    GEMM_FORM(TYPE, name##_gemm_fine, true)                                                                       \
-    static void name##_gemm_q8(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group,      \
-                               const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)            \
-    {                                                                                                             \
-        (x->fine ? name##_gemm_fine : name##_gemm_bytes)(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, \
-                                                         accumulate);                                             \
-    }
 QUANT_INTEGERS(GEMM_Q8)
 
 #define FILL(TYPE, name) k->quant[QUANT_##TYPE].gemm_q8 = name##_gemm_q8;
