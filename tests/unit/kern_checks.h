@@ -262,9 +262,10 @@ static void check_readers(void **state)
     }
 }
 
-static struct q8_rows q8_alloc(size_t n_row, size_t n_k, bool fine)
+static struct q8_rows q8_room(size_t n_row, size_t n_k, bool fine, const uint8_t *wide)
 {
     return (struct q8_rows){.fine = fine,
+                            .wide = wide,
                             .q = guarded(n_row * n_k * (fine ? 2 : 1)),
                             .d = guarded(n_row * n_k / KERN_K * sizeof(float)),
                             .sum = guarded(n_row * n_k / KERN_K * sizeof(int32_t)),
@@ -272,12 +273,25 @@ static struct q8_rows q8_alloc(size_t n_row, size_t n_k, bool fine)
                             .n_k = n_k};
 }
 
+/* Of one byte, two, or two in some blocks. */
+static struct q8_rows q8_draw(size_t n_row, size_t n_k)
+{
+    bool fine = up_to(3) > 1;
+    uint8_t *wide = fine && up_to(2) == 1 ? guarded(n_k / KERN_K) : NULL;
+    for (size_t b = 0; wide && b < n_k / KERN_K; b++) {
+        wide[b] = up_to(2) == 1;
+    }
+    return q8_room(n_row, n_k, fine, wide);
+}
+
 /* Fine value j of all rows. */
 static int32_t q16_at(const struct q8_rows *x, size_t j)
 {
     const int8_t *q = x->q + j / KERN_K * 2 * KERN_K + j % KERN_K;
     assert_true(q[0] >= -127 && q[KERN_K] >= -127);
-    return 256 * q[0] + q[KERN_K];
+    bool wide = q8_is_wide(x, j % x->n_k / KERN_K);
+    assert_true(wide || q[KERN_K] == 0);
+    return wide ? 256 * q[0] + q[KERN_K] : q[0];
 }
 
 static void check_quantize_q8(void **state)
@@ -290,8 +304,7 @@ static void check_quantize_q8(void **state)
                ldx = n_in + up_to(4) - 1;
         size_t n = (n_row - 1) * ldx + n_in, n_scale = n_row * n_k / KERN_K;
         float *x = i % 2 ? extreme(n) : ordinary(n);
-        bool fine = up_to(2) == 1;
-        struct q8_rows a = q8_alloc(n_row, n_k, fine), b = q8_alloc(n_row, n_k, fine);
+        struct q8_rows a = q8_draw(n_row, n_k), b = q8_room(n_row, n_k, a.fine, a.wide);
         k->quantize_q8(&a, x, ldx, n_row, n_in);
         s.quantize_q8(&b, x, ldx, n_row, n_in);
         same_bytes("quantize_q8 q", a.q, b.q, n_row * n_k * q8_bytes(&a));
@@ -299,7 +312,7 @@ static void check_quantize_q8(void **state)
         same_bytes("quantize_q8 sum", a.sum, b.sum, n_scale * sizeof(int32_t));
         same_bytes("quantize_q8 sum16", a.sum16, b.sum16, 2 * n_scale * sizeof(int32_t));
         for (size_t j = 0; j < n_row * n_k; j++) {
-            int32_t v = fine ? q16_at(&b, j) : b.q[j];
+            int32_t v = b.fine ? q16_at(&b, j) : b.q[j];
             b.sum[j / KERN_K] -= v;
             b.sum16[j / 16] -= v;
         }
@@ -315,8 +328,9 @@ static void saturate(struct q8_rows *x, size_t n_row)
     size_t n_byte = q8_bytes(x);
     for (size_t b = 0; b < n_row * x->n_k / KERN_K; b++) {
         int8_t byte = up_to(2) == 1 ? 127 : -127;
-        int32_t v = x->fine ? 257 * byte : byte;
-        memset(x->q + b * KERN_K * n_byte, byte, KERN_K * n_byte);
+        bool wide = q8_is_wide(x, b % (x->n_k / KERN_K));
+        int32_t v = wide ? 257 * byte : byte;
+        memset(x->q + b * KERN_K * n_byte, byte, wide ? 2 * KERN_K : KERN_K);
         x->sum[b] = v * KERN_K;
         x->sum16[2 * b] = x->sum16[2 * b + 1] = v * 16;
     }
@@ -355,7 +369,7 @@ static void check_gemm_q8(void **state)
         size_t ldy = n_col + up_to(3) - 1, n = (n_row - 1) * ldy + n_col;
         size_t group_bytes = n_block * quants[type]->packed_bytes;
         void *packed = packed_draw(type, n_block * n_group, i % 4 != 0);
-        struct q8_rows x = q8_alloc(skip + n_row, n_k, up_to(2) == 1);
+        struct q8_rows x = q8_draw(skip + n_row, n_k);
         s.quantize_q8(&x, ordinary((skip + n_row) * n_k), n_k, skip + n_row, n_k);
         if (i % 5 == 0) {
             saturate(&x, skip + n_row);
@@ -573,15 +587,16 @@ static void check_gemm_bf16(void **state)
 
 /* --- the list --- */
 
-#define KERN_CHECKS(X)                                                                                            \
-    X(gemm_ref)                                                                                                   \
-    X(gemm_f32)                                                                                                   \
-    X(readers)                                                                                                    \
-    X(quantize_q8)                                                                                                \
-    X(gemm_q8)                                                                                                    \
-    X(conversions)                                                                                                \
-    X(rms_norm) X(rms_norm_in_place) X(rms_norm_backward) X(swiglu) X(swiglu_backward) X(geglu) X(geglu_backward) \
-        X(softcap) X(softmax) X(dot) X(log_sum_exp) X(cross_entropy_backward) X(add) X(axpy) X(scale) X(adamw) X(rope)
+#define KERN_CHECKS(X)                                                                                           \
+    X(gemm_ref)                                                                                                  \
+    X(gemm_f32)                                                                                                  \
+    X(readers)                                                                                                   \
+    X(quantize_q8)                                                                                               \
+    X(gemm_q8)                                                                                                   \
+    X(conversions)                                                                                               \
+    X(rms_norm)                                                                                                  \
+    X(rms_norm_in_place) X(rms_norm_backward) X(swiglu) X(swiglu_backward) X(geglu) X(geglu_backward) X(softcap) \
+        X(softmax) X(dot) X(log_sum_exp) X(cross_entropy_backward) X(add) X(axpy) X(scale) X(adamw) X(rope)
 #define BF16_CHECKS(X) X(readers_bf16) X(gemm_bf16)
 
 #endif

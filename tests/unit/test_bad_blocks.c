@@ -45,7 +45,7 @@ static void compute(struct dev *d, const struct dev_mat *m, size_t n_in, enum de
     x[n_in + 1] = NAN;
     struct dev_segment s = {.n_tok = n_tok, .adapter = -1};
     struct dev_batch b = {.mode = mode, .n_tok = n_tok, .segment = &s, .n_segment = 1};
-    struct dev_proj p = {.w = m, .fine = n_tok % 2 != 0};
+    struct dev_proj p = {.w = m, .fine = n_tok % 3 * FINE_HALF};
     int32_t ids[MAX_TOK];
     for (int i = 0; i < MAX_TOK; i++) ids[i] = i;
     dev_linear_add(d, &b, &p, NULL, x, y);

@@ -232,7 +232,7 @@ struct rig {
     const struct dev_lora *view[N_SITE][N_ADAPTER];
     struct dev_kv *kv;
     enum dev_mode mode;
-    bool fine;
+    int fine;
     float *x, *q, *att, *act, *branch;
 };
 
@@ -408,7 +408,7 @@ static void check_against_naive(const struct shape *s, enum quant_type type, enu
     bool quantized = quants[type]->block_len > 1;
     for (int precision = PRECISION_AUTO; precision <= PRECISION_REFERENCE; precision++)
         for (int mode = DEV_SERVE; mode <= DEV_TRAIN; mode++)
-            for (int fine = 0; fine < 2; fine++) {
+            for (int fine = FINE_NONE; fine <= FINE_ALL; fine += FINE_HALF) {
                 struct rig r;
                 rig_init(&r, l, &(struct dev_options){2, (enum precision)precision, isa}, (enum dev_mode)mode);
                 r.fine = fine;
@@ -452,7 +452,7 @@ static void expect_same(const struct layer *l, const float *want, const struct d
 {
     struct rig r;
     rig_init(&r, l, opt, mode);
-    r.fine = true;
+    r.fine = FINE_ALL;
     float *got = run(&r, l, chunk, per_page);
     if (memcmp(got, want, (size_t)(N_SEQ * MAX_TOK * l->s.n_vocab) * sizeof(float)) != 0)
         fail_msg("%s, precision %d on %s: %d threads, chunks of %d, blocks of %d give other bits",
@@ -467,7 +467,7 @@ static void check_bits(const struct shape *s, enum quant_type type, enum precisi
     enum kern_isa top = kern_isa_detect();
     struct rig r;
     rig_init(&r, l, &(struct dev_options){1, precision, top}, DEV_SERVE);
-    r.fine = true;
+    r.fine = FINE_ALL;
     float *want = run(&r, l, MAX_TOK, DEV_PAGE);
     rig_deinit(&r);
     for (int isa = precision == PRECISION_REFERENCE ? KERN_SCALAR : (int)top; isa <= (int)top; isa++) {
@@ -482,6 +482,36 @@ static void check_bits(const struct shape *s, enum quant_type type, enum precisi
     }
     mem_free(want);
     layer_free(l);
+}
+
+/* Where some blocks keep 16 bits, which ones is the same for any number of threads; and it is not all of them. */
+static void check_partly_fine(const struct shape *s, enum quant_type type, enum kern_isa isa)
+{
+    struct layer *l = layer_new(s, type);
+    size_t n = (size_t)(N_SEQ * MAX_TOK * l->s.n_vocab) * sizeof(float);
+    float *got[4];
+    for (int i = 0; i < 4; i++) {
+        struct rig r;
+        rig_init(&r, l, &(struct dev_options){i < 3 ? i + 1 : 1, PRECISION_AUTO, isa}, DEV_SERVE);
+        r.d->kern.gemm_bf16 = NULL; /* which would be taken instead where there is one */
+        r.fine = i < 3 ? FINE_HALF : FINE_ALL;
+        got[i] = run(&r, l, 29, DEV_PAGE);
+        rig_deinit(&r);
+    }
+    assert_memory_equal(got[0], got[1], n);
+    assert_memory_equal(got[0], got[2], n);
+    if (s->n_embd > KERN_K && quants[type]->block_len > 1) assert_memory_not_equal(got[0], got[3], n);
+    for (int i = 0; i < 4; i++) mem_free(got[i]);
+    layer_free(l);
+}
+
+static void test_partly_fine(void **state)
+{
+    (void)state;
+    for (int isa = KERN_SCALAR; isa <= (int)kern_isa_detect(); isa++) {
+        check_partly_fine(&wide_shape, QUANT_Q4_K, (enum kern_isa)isa);
+        for (size_t i = 0; i < N_ELEM(shapes); i++) check_partly_fine(&shapes[i], QUANT_Q4_1, (enum kern_isa)isa);
+    }
 }
 
 static void test_bits(void **state)
@@ -578,7 +608,7 @@ static void check_q8_kv(const struct shape *shape, enum kern_isa isa)
         struct rig r;
         l->kv_type = i ? DEV_KV_Q8_0 : DEV_KV_F16;
         rig_init(&r, l, &opt, DEV_SERVE);
-        r.fine = true;
+        r.fine = FINE_ALL;
         size_t bytes = dev_kv_page_bytes(r.kv);
         assert_int_equal(bytes, (size_t)(2 * 2 * l->s.n_kv * l->s.d_head * DEV_PAGE) * (i ? 34 : 64) / 32);
         assert_int_equal(bytes, dev_kv_plan_page_bytes(
@@ -696,23 +726,24 @@ static void test_choice_of_path(void **state)
         enum precision precision;
         enum dev_mode mode;
         enum quant_type type;
-        bool fine;
+        int fine;
         size_t n_row;
         enum cpu_path want;
     } c[] = {
-        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, true, 23, PATH_Q16},
-        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, true, 24, PATH_BF16},
-        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, false, 256, PATH_Q8},
-        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_F16, false, 1, PATH_BF16},
-        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_F32, true, 256, PATH_F32},
-        {KERN_AVX512, true, PRECISION_AUTO, DEV_TRAIN, QUANT_Q4_1, false, 1, PATH_BF16},
-        {KERN_AVX512, true, PRECISION_DETERMINISTIC, DEV_TRAIN, QUANT_Q4_1, false, 256, PATH_F32},
-        {KERN_AVX512, true, PRECISION_DETERMINISTIC, DEV_SERVE, QUANT_Q4_1, true, 256, PATH_Q16},
-        {KERN_AVX512, true, PRECISION_REFERENCE, DEV_SERVE, QUANT_Q4_1, true, 256, PATH_REF},
-        {KERN_AVX512, false, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, true, 256, PATH_Q16},
-        {KERN_AVX512, false, PRECISION_AUTO, DEV_TRAIN, QUANT_Q4_1, true, 256, PATH_F32},
-        {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, false, 8, PATH_BF16},
-        {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, false, 7, PATH_Q8},
+        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_HALF, 23, PATH_Q16},
+        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_HALF, 24, PATH_BF16},
+        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_QUARTER, 24, PATH_Q16},
+        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_NONE, 256, PATH_Q8},
+        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_F16, FINE_NONE, 1, PATH_BF16},
+        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_F32, FINE_ALL, 256, PATH_F32},
+        {KERN_AVX512, true, PRECISION_AUTO, DEV_TRAIN, QUANT_Q4_1, FINE_NONE, 1, PATH_BF16},
+        {KERN_AVX512, true, PRECISION_DETERMINISTIC, DEV_TRAIN, QUANT_Q4_1, FINE_NONE, 256, PATH_F32},
+        {KERN_AVX512, true, PRECISION_DETERMINISTIC, DEV_SERVE, QUANT_Q4_1, FINE_ALL, 256, PATH_Q16},
+        {KERN_AVX512, true, PRECISION_REFERENCE, DEV_SERVE, QUANT_Q4_1, FINE_ALL, 256, PATH_REF},
+        {KERN_AVX512, false, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_ALL, 256, PATH_Q16},
+        {KERN_AVX512, false, PRECISION_AUTO, DEV_TRAIN, QUANT_Q4_1, FINE_ALL, 256, PATH_F32},
+        {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_NONE, 8, PATH_BF16},
+        {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_NONE, 7, PATH_Q8},
     };
     for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
         struct dev *d;
@@ -793,9 +824,10 @@ static void test_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_embed),         cmocka_unit_test(test_against_naive),  cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_shared_prefix), cmocka_unit_test(test_page_copy),      cmocka_unit_test(test_kept),
-        cmocka_unit_test(test_bf16_path),     cmocka_unit_test(test_choice_of_path), cmocka_unit_test(test_q8_kv),
+        cmocka_unit_test(test_embed),       cmocka_unit_test(test_against_naive), cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_partly_fine), cmocka_unit_test(test_shared_prefix), cmocka_unit_test(test_page_copy),
+        cmocka_unit_test(test_kept),        cmocka_unit_test(test_bf16_path),     cmocka_unit_test(test_choice_of_path),
+        cmocka_unit_test(test_q8_kv),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

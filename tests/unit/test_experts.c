@@ -289,7 +289,7 @@ static void rig_init(struct rig *r, const struct weights *w, int n_thread, enum 
                                 .gate = r->stack[GATE],
                                 .up = r->stack[UP],
                                 .down = r->stack[DOWN],
-                                .fine = fine};
+                                .fine = fine ? FINE_ALL : FINE_NONE};
     if (c->n_shared) {
         r->p.shared_gate = dev_stack_at(r->stack[SHARED_GATE], 0);
         r->p.shared_up = dev_stack_at(r->stack[SHARED_UP], 0);

@@ -196,7 +196,7 @@ static void rig_deinit(struct rig *r)
 
 static struct dev_proj proj(const struct rig *r, int i)
 {
-    return (struct dev_proj){.w = r->mat[i] ? dev_stack_at(r->mat[i], 0) : NULL, .fine = true};
+    return (struct dev_proj){.w = r->mat[i] ? dev_stack_at(r->mat[i], 0) : NULL, .fine = FINE_ALL};
 }
 
 static void forward(struct rig *r, const struct layer *l, const struct dev_batch *b)

@@ -51,7 +51,8 @@ static void project_all(const struct attention_in *p, const struct attention_in_
     for (int i = 0; i < 3; i++) {
         total += p->in.proj[i]->w->n_group;
     }
-    while (pool_take(p->d->pool, total, TILE_GROUPS, worker, &begin, &end)) {
+    size_t step = cpu_take_groups(p->d, total, p->in.proj[0]->w->group_bytes, b->in.rows.n_row);
+    while (pool_take(p->d->pool, total, step, worker, &begin, &end)) {
         project_part(p, b, begin, end, c);
     }
 }

@@ -61,9 +61,10 @@ static void gate_up_block(const struct gate_up *p, size_t row, int worker, int n
 {
     struct carve shared = carve_begin(&p->d->shared), own = carve_begin(&p->d->worker[worker]);
     struct cpu_prepared in;
-    size_t begin, end;
+    const struct dev_mat *w = p->in.proj[0]->w;
+    size_t step = cpu_take_groups(p->d, w->n_group, 2 * w->group_bytes, p->n_tok), begin, end;
     cpu_prepare(p->d, &p->in, row, min_size(TOK_BLOCK, p->n_tok - row), worker, n_worker, &shared, &own, &in);
-    while (pool_take(p->d->pool, p->in.proj[0]->w->n_group, TILE_GROUPS, worker, &begin, &end)) {
+    while (pool_take(p->d->pool, w->n_group, step, worker, &begin, &end)) {
         gate_up_tiles(p, &in, begin, end, own);
     }
 }
@@ -131,7 +132,7 @@ static void ffn_run(void *arg, int worker, int n_worker)
     const struct ffn *p = arg;
     const struct gate_up *gu = &p->gate_up;
     const struct dev_mat *w = p->down.proj[0]->w;
-    size_t step = cpu_take_groups(w, gu->n_tok), begin, end;
+    size_t step = cpu_take_groups(gu->d, w->n_group, w->group_bytes, gu->n_tok), begin, end;
     for (size_t row = 0; row < gu->n_tok; row += TOK_BLOCK) {
         struct carve own = carve_begin(&gu->d->worker[worker]);
         struct cpu_prepared in;

@@ -32,6 +32,7 @@ void cpu_input_init(const struct dev *d, struct cpu_input *in, const struct dev_
     in->n_proj = n_proj;
     in->n_in = proj[0]->w->n_in;
     in->ld_u = 0;
+    in->fine = FINE_NONE;
     in->need_x = in->need_q8 = in->need_q16 = in->need_bf16 = in->has_gain = false;
     for (int i = 0; i < n_proj; i++) {
         in->proj[i] = proj[i];
@@ -40,6 +41,9 @@ void cpu_input_init(const struct dev *d, struct cpu_input *in, const struct dev_
         in->need_q8 |= in->path[i] == PATH_Q8;
         in->need_q16 |= in->path[i] == PATH_Q16;
         in->need_bf16 |= in->path[i] == PATH_BF16;
+        if (in->path[i] == PATH_Q16 && proj[i]->fine > in->fine) {
+            in->fine = proj[i]->fine;
+        }
         in->ld_u = max_rank(proj[i], in->ld_u);
         in->has_gain |= has_gain(proj[i]);
     }
@@ -221,6 +225,59 @@ void cpu_prepared_fill(const struct dev *d, const struct cpu_input *in, struct c
     }
 }
 
+/* The row of x that becomes row i of the block, normed; room: [n_in] */
+static const float *sample_row(const struct dev *d, const struct cpu_input *in, const struct cpu_prepared *p, size_t i,
+                               float *room)
+{
+    const float *x = in->x + batch_row(in, p->row0 + i) * in->n_in;
+    if (!in->norm) {
+        return x;
+    }
+    d->kern.rms_norm(room, x, in->norm, in->n_in, in->eps);
+    return room;
+}
+
+/* The n_wide blocks of the largest weight. */
+static void take_largest(uint8_t *wide, float *weight, size_t n_block, size_t n_wide)
+{
+    memset(wide, 0, n_block);
+    for (; n_wide > 0; n_wide--) {
+        size_t best = 0;
+        for (size_t b = 1; b < n_block; b++) {
+            best = weight[b] > weight[best] ? b : best;
+        }
+        wide[best] = 1;
+        weight[best] = -1;
+    }
+}
+
+/* Which blocks of a prepared block's rows keep their second byte: those with the largest squared error without it, by
+ * some of the rows. Every worker finds the same ones. NULL: all of them. */
+static const uint8_t *choose_wide(const struct dev *d, const struct cpu_input *in, const struct cpu_prepared *p,
+                                  struct carve *own)
+{
+    enum { N_SAMPLE = 16 };
+    if (!in->need_q16 || in->fine >= FINE_ALL || d->opt.precision != PRECISION_AUTO) {
+        return NULL;
+    }
+    size_t n_row = p->rows.n_row, n_block = round_up(in->n_in, KERN_K) / KERN_K;
+    size_t n_sample = n_row < N_SAMPLE ? n_row : N_SAMPLE,
+           n_wide = (n_block * (size_t)in->fine + FINE_ALL - 1) / FINE_ALL;
+    uint8_t *wide = carve_take(own, n_block);
+    struct carve c = *own;
+    float *room = carve_take(&c, in->n_in * sizeof(float)), *weight = carve_take(&c, n_block * sizeof(float));
+    struct q8_rows rounded = carve_q8(&c, 1, n_block * KERN_K, false);
+    memset(weight, 0, n_block * sizeof(float));
+    for (size_t i = 0; i < n_sample; i++) {
+        d->kern.quantize_q8(&rounded, sample_row(d, in, p, i * n_row / n_sample, room), in->n_in, 1, in->n_in);
+        for (size_t b = 0; b < n_block; b++) {
+            weight[b] += rounded.d[b] * rounded.d[b];
+        }
+    }
+    take_largest(wide, weight, n_block, n_wide);
+    return wide;
+}
+
 void cpu_prepare(struct dev *d, const struct cpu_input *in, size_t row0, size_t n_row, int worker, int n_worker,
                  struct carve *shared, struct carve *own, struct cpu_prepared *p)
 {
@@ -232,6 +289,7 @@ void cpu_prepare(struct dev *d, const struct cpu_input *in, size_t row0, size_t 
     cpu_prepared_carve(in, row0, n_row, shared, p);
     if (has_work(in)) {
         size_t begin, end;
+        p->rows.q16.wide = choose_wide(d, in, p, own);
         pool_share(n_row, 1, worker, n_worker, &begin, &end);
         cpu_prepared_fill(d, in, p, begin, end, true);
         pool_barrier(d->pool);

@@ -19,6 +19,7 @@ struct cpu_input {
     enum cpu_path path[MAX_PROJ];
     size_t ld_u; /* largest rank of an adapter on these projections, 0: none */
     bool need_x, need_q8, need_q16, need_bf16;
+    int fine;      /* of PATH_Q16: the most that a projection wants */
     bool has_gain; /* an adapter on these projections has magnitudes */
 };
 /* Choose paths and forms; the other fields but b, x, norm, eps, inv_rms, pick are filled. n_row: of the whole

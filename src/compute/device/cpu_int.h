@@ -220,7 +220,7 @@ enum cpu_path {
     PATH_BF16 /* panel and activations in bfloat16 */
 };
 /* fine: as in struct dev_proj. */
-enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quant_type type, bool fine, size_t n_row);
+enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quant_type type, int fine, size_t n_row);
 
 /* Rows of an input in the forms that paths want; a form that is not needed stays NULL. */
 struct cpu_rows {
@@ -235,8 +235,9 @@ struct cpu_rows {
  * 16 * (g1 - g0) columns are written. add: y += instead, PATH_BF16 alone. c: the worker's scratch for panels. */
 void cpu_product(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct cpu_rows *x, size_t g0,
                  size_t g1, float *y, size_t ldy, bool add, struct carve c);
-/* Groups of outputs that a worker takes at a time, at most TILE_GROUPS, when n_row rows are multiplied with m. */
-size_t cpu_take_groups(const struct dev_mat *m, size_t n_row);
+/* Groups of outputs that a worker takes at a time of n_group, each of so many bytes, when n_row rows are multiplied
+ * with them: an even number, at most TILE_GROUPS. */
+size_t cpu_take_groups(const struct dev *d, size_t n_group, size_t group_bytes, size_t n_row);
 /* Worker scratch that cpu_product needs for matrices of n_in inputs. */
 size_t cpu_product_bytes(size_t n_in);
 

@@ -36,7 +36,7 @@ struct by_head {
 static void head_rows(const struct by_head *p, size_t head, size_t row, size_t n_row, struct carve c)
 {
     const struct dev_mat *w = dev_stack_at(p->w, head);
-    const struct dev_proj proj = {.w = w, .fine = true}, *const first = &proj;
+    const struct dev_proj proj = {.w = w, .fine = FINE_ALL}, *const first = &proj;
     float *x = carve_take(&c, HEAD_ROWS * w->n_in * sizeof(float));
     float *tile = carve_take(&c, (size_t)HEAD_ROWS * TILE_COLS * sizeof(float));
     for (size_t r = 0; r < n_row; r++) {

@@ -58,7 +58,7 @@ static void linear_add_run(void *arg, int worker, int n_worker)
 {
     const struct linear_add *p = arg;
     const struct dev_mat *w = p->in.proj[0]->w;
-    size_t n_out = w->n_out, step = cpu_take_groups(w, p->n_tok), begin, end;
+    size_t n_out = w->n_out, step = cpu_take_groups(p->d, w->n_group, w->group_bytes, p->n_tok), begin, end;
     float *out = p->join ? p->join->y : p->x;
     for (size_t row = 0; row < p->n_tok; row += TOK_BLOCK) {
         struct carve shared = carve_begin(&p->d->shared), own = carve_begin(&p->d->worker[worker]);

@@ -17,7 +17,8 @@ enum {
     Q8_ROWS = 128,              /* rows of an int8 product, of which */
     Q8_RUN_BYTES = 256 << 10,   /* so many bytes stay in L2 beside the weights of a tile: a run of inputs */
     Q8_RUN_MIN_K = 512,
-    TAKE_BYTES = 128 << 10
+    TAKE_BYTES = 128 << 10, /* of a part that a worker takes, when rows are few, */
+    TAKES = 8               /* and such parts a worker, when they are many */
 };
 
 _Static_assert(PANEL_K % QUANT_K == 0, "a panel is cut where packed blocks end");
@@ -30,8 +31,9 @@ static bool is_float(enum quant_type t)
 /* Tiles are the fastest of all. The bf16 product without them (Zen 5, Q4_1 1536 x 576, GFLOPS a core): from 52 at one
  * row to 503 at 256, twice float32 (25 to 233) at any number of rows; int8 activations give 393 to 675, and two
  * products with them, joined afterwards, gave 259 to 331, which set PAIR_MIN_ROWS. PATH_Q16 joins them before they
- * become floats, a third faster where both were measured (Emerald Rapids, which has no fast bf16 without tiles). */
-static bool bf16_wins(const struct dev *d, enum dev_mode mode, enum quant_type type, bool fine, size_t n_row)
+ * become floats, a third faster where both were measured (Emerald Rapids, which has no fast bf16 without tiles), and a
+ * product of which a quarter has two bytes takes a fifth longer than one of single bytes. */
+static bool bf16_wins(const struct dev *d, enum dev_mode mode, enum quant_type type, int fine, size_t n_row)
 {
     if (d->kern.gemm_bf16 == NULL || d->kern.quant[type].panel_bf16 == NULL) {
         return false;
@@ -39,10 +41,10 @@ static bool bf16_wins(const struct dev *d, enum dev_mode mode, enum quant_type t
     if (d->kern.isa == KERN_AMX) {
         return n_row >= TILE_MIN_ROWS;
     }
-    return is_float(type) || mode == DEV_TRAIN || (fine && n_row >= PAIR_MIN_ROWS);
+    return is_float(type) || mode == DEV_TRAIN || (fine > FINE_QUARTER && n_row >= PAIR_MIN_ROWS);
 }
 
-enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quant_type type, bool fine, size_t n_row)
+enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quant_type type, int fine, size_t n_row)
 {
     if (d->opt.precision == PRECISION_REFERENCE) {
         return PATH_REF;
@@ -56,16 +58,18 @@ enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quan
     if (is_float(type) || mode == DEV_TRAIN) {
         return PATH_F32;
     }
-    return fine ? PATH_Q16 : PATH_Q8;
+    return fine == FINE_NONE ? PATH_Q8 : PATH_Q16;
 }
 
 /* Few rows are a matter of reading the weights, and workers do not read at the same pace: the last part that one takes
  * is what the others wait for. 1.5B, Q4_0, the projection back of one row: 20.8 GB/s in parts of 645 KB, 22.7 in those
- * of 161, of a floor of 24. */
-size_t cpu_take_groups(const struct dev_mat *m, size_t n_row)
+ * of 161, of a floor of 24. Many rows with the 36 groups of SmolLM2 in parts of 8 left a worker asleep for a sixth of
+ * the time beside one that was a little slower. */
+size_t cpu_take_groups(const struct dev *d, size_t n_group, size_t group_bytes, size_t n_row)
 {
-    size_t n = TAKE_BYTES / m->group_bytes / 2 * 2;
-    return n_row > FEW_ROWS || n > TILE_GROUPS ? TILE_GROUPS : (n < 2 ? 2 : n);
+    size_t few = TAKE_BYTES / group_bytes, many = n_group / (size_t)pool_size(d->pool) / TAKES;
+    size_t n = (n_row > FEW_ROWS ? many : few) / 2 * 2;
+    return n > TILE_GROUPS ? TILE_GROUPS : (n < 2 ? 2 : n);
 }
 
 size_t cpu_product_bytes(size_t n_in)
@@ -149,7 +153,7 @@ static void product_q8_rows(const struct dev *d, const struct dev_mat *m, const 
 static void product_q8(const struct dev *d, const struct dev_mat *m, const struct q8_rows *x, size_t n_row, size_t g0,
                        size_t g1, float *y, size_t ldy)
 {
-    size_t step = Q8_ROWS / q8_bytes(x);
+    size_t step = x->wide ? Q8_ROWS : Q8_ROWS / q8_bytes(x);
     for (size_t r = 0; r < n_row; r += step) {
         struct q8_rows part = q8_rows_from(x, r, 0);
         product_q8_rows(d, m, &part, n_row - r < step ? n_row - r : step, g0, g1, y + r * ldy, ldy);

@@ -181,6 +181,10 @@ struct dev_batch {
     int n_segment;
 };
 
+/* Where the fast path would round an input to 8 bits, so many eighths of its blocks of 32 keep 16 (when rows are many
+ * those that matter most; else all, unless it is 0). */
+enum { FINE_NONE = 0, FINE_QUARTER = 2, FINE_HALF = 4, FINE_ALL = 8 };
+
 /* A matrix with its bias and adapters: lora[adapter], each may be NULL; u, when not NULL, keeps A x for the
  * backward pass: [n_tok][rank] (training has one adapter). */
 struct dev_proj {
@@ -189,8 +193,8 @@ struct dev_proj {
     const struct dev_lora *const *lora;
     int n_lora;
     float *u;
-    float *y;  /* [n_tok][n_out]: what the magnitudes of the adapter multiply, kept likewise; NULL: not kept */
-    bool fine; /* where the fast path would round the input to 8 bits, keep 16 */
+    float *y; /* [n_tok][n_out]: what the magnitudes of the adapter multiply, kept likewise; NULL: not kept */
+    int fine; /* FINE_NONE to FINE_ALL */
 };
 
 /* --- forward --- */

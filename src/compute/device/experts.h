@@ -34,7 +34,7 @@ struct dev_experts {
     /* [n_shared][n_embd] twice, [n_embd][n_shared]; NULL: no shared expert */
     const struct dev_mat *shared_gate, *shared_up, *shared_down;
     const float *shared_weight; /* [n_embd]: the shared output times sigmoid(shared_weight . h); NULL: times 1 */
-    bool fine;                  /* as in struct dev_proj */
+    int fine;                   /* as in struct dev_proj; FINE_NONE or FINE_ALL */
 };
 
 /* Memory for steps of up to max_tok tokens. */

@@ -36,8 +36,8 @@ static inline void quantize_block(int8_t *q, float *d, int32_t *sum16, v16 x0, v
     if (fine) {
         i16 low_a = split(&a), low_b = split(&b);
         i16_to_s8(q + KERN_K, low_a, low_b);
-        sum16[0] = 256 * i16_sum(a) + i16_sum(low_a);
-        sum16[1] = 256 * i16_sum(b) + i16_sum(low_b);
+        sum16[0] = i16_sum(i16_add(i16_left(a, 8), low_a));
+        sum16[1] = i16_sum(i16_add(i16_left(b, 8), low_b));
     } else {
         sum16[0] = i16_sum(a);
         sum16[1] = i16_sum(b);
@@ -61,7 +61,12 @@ static inline void quantize_rows(struct q8_rows *x8, const float *x, size_t ldx,
             v16 x0 = at < n_in ? load_up_to_16(x + at, n_in - at) : v16_set(0);
             v16 x1 = at + 16 < n_in ? load_up_to_16(x + at + 16, n_in - at - 16) : v16_set(0);
             int32_t *sum16 = x8->sum16 + 2 * (r * n_scale + b);
-            quantize_block(q + at * n_byte, x8->d + r * n_scale + b, sum16, x0, x1, fine);
+            if (fine && q8_is_wide(x8, b)) {
+                quantize_block(q + at * n_byte, x8->d + r * n_scale + b, sum16, x0, x1, true);
+            } else {
+                quantize_block(q + at * n_byte, x8->d + r * n_scale + b, sum16, x0, x1, false);
+                memset(q + at * n_byte + KERN_K, 0, KERN_K * (n_byte - 1));
+            }
             x8->sum[r * n_scale + b] = sum16[0] + sum16[1];
         }
     }

@@ -78,7 +78,8 @@ void quant_set_scales(enum quant_type type, void *block, const uint16_t h[2]);
 void quant_scales_for(enum quant_type type, float deviation, uint16_t h[2]);
 
 /* n_k activations quantized in blocks of 32 to int8: x ~ d[b] * q[k]; or, fine, to two such bytes:
- * x ~ d[b] * (256 * high + low). sum[b] = sum of these integers over the block, sum16 over its halves. */
+ * x ~ d[b] * (256 * high + low), of which some blocks may have the high one alone: x ~ d[b] * high.
+ * sum[b] = sum of these integers over the block, sum16 over its halves. */
 struct q8_rows {
     int8_t *q;      /* [n_row][n_k], fine: [n_row][n_k / 32][2][32]; n_k a multiple of 32 (padded with zeros) */
     float *d;       /* [n_row][n_k / 32] */
@@ -86,11 +87,18 @@ struct q8_rows {
     int32_t *sum16; /* [n_row][n_k / 16] */
     size_t n_k;     /* from one row to the next; a product may read less of them */
     bool fine;      /* bytes are -127..127 in both forms */
+    const uint8_t
+        *wide; /* [n_k / 32], 0: a block of every row has no low byte (zeros stand there); NULL: none is such */
 };
 /* Bytes a value. */
 static inline size_t q8_bytes(const struct q8_rows *x)
 {
     return x->fine ? 2 : 1;
+}
+/* Block b of a row has two bytes. */
+static inline bool q8_is_wide(const struct q8_rows *x, size_t b)
+{
+    return x->fine && (!x->wide || x->wide[b]);
 }
 /* The same from a row and an input on; k a multiple of 32. */
 static inline struct q8_rows q8_rows_from(const struct q8_rows *x, size_t row, size_t k)
@@ -101,7 +109,8 @@ static inline struct q8_rows q8_rows_from(const struct q8_rows *x, size_t row, s
                             .sum = x->sum + block,
                             .sum16 = x->sum16 + 2 * block,
                             .n_k = x->n_k,
-                            .fine = x->fine};
+                            .fine = x->fine,
+                            .wide = x->wide ? x->wide + k / KERN_K : NULL};
 }
 
 /* Readers of one quantization. `packed` points at the first packed block wanted; the blocks of one group of 16 rows

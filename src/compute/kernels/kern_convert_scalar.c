@@ -54,7 +54,9 @@ static void quantize_q8(struct q8_rows *x8, const float *x, size_t ldx, size_t n
             size_t at = b * KERN_K, n = at >= n_in ? 0 : (n_in - at < KERN_K ? n_in - at : KERN_K);
             memcpy(padded, x + r * ldx + (n ? at : 0), n * sizeof(float));
             int32_t *sum16 = x8->sum16 + 2 * (r * n_scale + b);
-            quantize_block(x8->q + (r * x8->n_k + at) * q8_bytes(x8), x8->d + r * n_scale + b, sum16, padded, x8->fine);
+            int8_t *q = x8->q + (r * x8->n_k + at) * q8_bytes(x8);
+            quantize_block(q, x8->d + r * n_scale + b, sum16, padded, q8_is_wide(x8, b));
+            memset(q + KERN_K, 0, x8->fine && !q8_is_wide(x8, b) ? KERN_K : 0);
             x8->sum[r * n_scale + b] = sum16[0] + sum16[1];
         }
     }

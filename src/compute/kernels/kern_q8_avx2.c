@@ -158,23 +158,23 @@ ALWAYS_INLINE v16 part_sum(const i16 a[2], const i16 b[2], const struct part_sca
     return v;
 }
 
-/* The activations of a tile at one part. */
+/* The activations of a tile at one part, and how far the next row is. */
 struct x_part {
+    size_t ld_q, ld_scale;
     const int8_t *q;
     const float *d;
     const int32_t *sum, *sum16;
 };
 
-/* One part with n_row <= TILE activation rows, of n_k values each. */
-ALWAYS_INLINE void part_product(v16 acc[TILE], const void *packed, size_t part, struct x_part x, size_t n_k,
-                                size_t n_row, const enum quant_type t, const bool fine)
+/* One part with n_row <= TILE activation rows. */
+ALWAYS_INLINE void part_product(v16 acc[TILE], const void *packed, size_t part, struct x_part x, size_t n_row,
+                                const enum quant_type t, const bool fine)
 {
-    const size_t n_scale = n_k / KERN_K, n_byte = fine ? 2 : 1;
     i16 low[TILE][2];
     struct half h;
     half_unpack(&h, packed, part, 0, t);
     for (size_t r = 0; r < n_row; r++) {
-        half_dots(low[r], &h, x.q + r * n_k * n_byte, t, fine);
+        half_dots(low[r], &h, x.q + r * x.ld_q, t, fine);
     }
     __asm__("" : "+r"(packed)); /* else the lines of both halves are unpacked above and wait on the stack */
     half_unpack(&h, packed, part, 1, t);
@@ -182,9 +182,9 @@ ALWAYS_INLINE void part_product(v16 acc[TILE], const void *packed, size_t part, 
     part_scales(&s, packed, part, t);
     for (size_t r = 0; r < n_row; r++) {
         i16 high[2];
-        half_dots(high, &h, x.q + r * n_k * n_byte + KERN_K / 2, t, fine);
-        v16 v = part_sum(low[r], high, &s, x.sum[r * n_scale], x.sum16 + 2 * r * n_scale, t, fine);
-        acc[r] = v16_fma(v, v16_set(x.d[r * n_scale]), acc[r]);
+        half_dots(high, &h, x.q + r * x.ld_q + KERN_K / 2, t, fine);
+        v16 v = part_sum(low[r], high, &s, x.sum[r * x.ld_scale], x.sum16 + 2 * r * x.ld_scale, t, fine);
+        acc[r] = v16_fma(v, v16_set(x.d[r * x.ld_scale]), acc[r]);
     }
 }
 
@@ -193,8 +193,8 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
                         size_t n_row, size_t n_block, bool accumulate, const enum quant_type t, const bool fine)
 {
     const size_t n_part = type_n_part(t), part_bytes = type_packed_bytes(t) / n_part;
-    const size_t n_k = rows->n_k, at = x_row * (n_k / KERN_K), n_byte = fine ? 2 : 1;
-    struct x_part x = {rows->q + x_row * n_k * n_byte, rows->d + at, rows->sum + at, rows->sum16 + 2 * at};
+    const size_t n_byte = fine ? 2 : 1, ld_q = rows->n_k * n_byte, ld = rows->n_k / KERN_K, at = x_row * ld;
+    struct x_part x = {ld_q, ld, rows->q + x_row * ld_q, rows->d + at, rows->sum + at, rows->sum16 + 2 * at};
     v16 acc[TILE];
     for (size_t r = 0; r < n_row; r++) {
         acc[r] = accumulate ? v16_load(y + r * ldy) : v16_set(0);
@@ -204,8 +204,12 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
             if (x_row == 0) {
                 prefetch_ahead(packed + part * part_bytes, part_bytes);
             }
-            part_product(acc, packed, part, x, n_k, n_row, t, fine);
-            x = (struct x_part){x.q + KERN_K * n_byte, x.d + 1, x.sum + 1, x.sum16 + 2};
+            if (fine && q8_is_wide(rows, b * n_part + part)) {
+                part_product(acc, packed, part, x, n_row, t, true);
+            } else {
+                part_product(acc, packed, part, x, n_row, t, false);
+            }
+            x = (struct x_part){ld_q, ld, x.q + KERN_K * n_byte, x.d + 1, x.sum + 1, x.sum16 + 2};
         }
     }
     for (size_t r = 0; r < n_row; r++) {

@@ -191,7 +191,11 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
             }
             unsigned_lines(p.w, packed, i, t);
             part_scales(&p.s, packed, i, t);
-            part_product(acc, &p, &q, &x_scales, n_row, t, fine);
+            if (fine && q8_is_wide(x, b * n_part + i)) {
+                part_product(acc, &p, &q, &x_scales, n_row, t, true);
+            } else {
+                part_product(acc, &p, &q, &x_scales, n_row, t, false);
+            }
             x_advance(&q, &x_scales, n_row, fine);
         }
     }

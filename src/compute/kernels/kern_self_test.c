@@ -136,7 +136,7 @@ static bool gemm_kv_same(const struct kern *k, const struct kern *s)
 
 /* --- quantizations --- */
 
-enum { Q_ROW = 14, Q_K = 2 * QUANT_K };
+enum { Q_ROW = 14, Q_K = 2 * QUANT_K, N_FORM = 3 };
 union packed_any {
     struct packed_32 floats[3];
     uint8_t bytes[2 * sizeof(struct packed_q6_k)]; /* the largest */
@@ -265,22 +265,26 @@ struct q8_case {
     struct q8_rows rows;
 };
 
-static void q8_quantize(struct q8_case *c, const struct kern *k, size_t n_k, bool fine, uint32_t seed)
+/* form: of one byte, of two, of two in every other block */
+static void q8_quantize(struct q8_case *c, const struct kern *k, size_t n_k, int form, uint32_t seed)
 {
+    static const uint8_t wide[Q_K / 32] = {0, 1, 0, 1, 0, 1, 0, 1};
     float x[Q_ROW * Q_K];
     fill(x, N_ELEM(x), seed);
     memset(x + Q_K, 0, KERN_K * sizeof(float)); /* a block of zeros */
-    *c = (struct q8_case){.rows = {.q = c->q, .d = c->d, .sum = c->sum, .sum16 = c->sum16, .n_k = n_k, .fine = fine}};
+    *c = (struct q8_case){.rows = {.q = c->q, .d = c->d, .sum = c->sum, .sum16 = c->sum16, .n_k = n_k}};
+    c->rows.fine = form > 0;
+    c->rows.wide = form > 1 ? wide : NULL;
     k->quantize_q8(&c->rows, x, Q_K, Q_ROW, n_k - 5);
 }
 
 static bool quantize_q8_same(const struct kern *k, const struct kern *s)
 {
     bool same = true;
-    for (int fine = 0; fine < 2; fine++) {
+    for (int form = 0; form < N_FORM; form++) {
         struct q8_case a, b;
-        q8_quantize(&a, k, 3 * KERN_K, fine, SEED);
-        q8_quantize(&b, s, 3 * KERN_K, fine, SEED);
+        q8_quantize(&a, k, 3 * KERN_K, form, SEED);
+        q8_quantize(&b, s, 3 * KERN_K, form, SEED);
         same = same && memcmp(&a, &b, offsetof(struct q8_case, rows)) == 0;
     }
     return same;
@@ -294,8 +298,8 @@ static bool gemm_q8_same(const struct kern *k, const struct kern *s, int type)
     float many[N_ROW * LD], few[KERN_ROWS], b[N_ROW * KERN_ROWS];
     bool same = true;
     pack_random(type, &packed);
-    for (int fine = 0; fine < 2 && same; fine++) {
-        q8_quantize(&x, s, n_input(type), fine, SEED + 3);
+    for (int form = 0; form < N_FORM && same; form++) {
+        q8_quantize(&x, s, n_input(type), form, SEED + 3);
         struct q8_rows rows = q8_rows_from(&x.rows, 1, 0);
         k->quant[type].gemm_q8(many, LD, packed.bytes, 0, N_GROUP, &rows, N_ROW, n_block(type), false);
         k->quant[type].gemm_q8(few, KERN_ROWS, packed.bytes, 0, 1, &rows, 1, n_block(type), false);

@@ -192,7 +192,11 @@ ALWAYS_INLINE void run_tile(float *y, size_t ldy, const struct run *run, const s
     for (size_t i = 0; i < n; i++) {
         ask_ahead(&ahead[0]);
         ask_ahead(&ahead[1]);
-        run_part(acc, run->part[i], &q, &d, n_row, &start, i, t, fine);
+        if (fine && q8_is_wide(x, i)) {
+            run_part(acc, run->part[i], &q, &d, n_row, &start, i, t, true);
+        } else {
+            run_part(acc, run->part[i], &q, &d, n_row, &start, i, t, false);
+        }
         rows_advance(&q, KERN_K * n_byte, n_row);
         rows_advance(&d, sizeof(float), n_row);
     }

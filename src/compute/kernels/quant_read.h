@@ -107,7 +107,7 @@ static inline void form_gemm_q8(const struct quant_form *f, float *y, size_t ldy
             size_t at = r * n_scale + b;
             for (size_t c = 0; c < KERN_ROWS; c++) {
                 const int8_t *q = x->q + at * KERN_K * q8_bytes(x);
-                float t = part_product(f, &p, c, q, x->sum[at], x->sum16 + 2 * at, x->fine);
+                float t = part_product(f, &p, c, q, x->sum[at], x->sum16 + 2 * at, q8_is_wide(x, b));
                 y[r * ldy + c] = fmaf(t, x->d[at], b == 0 && !accumulate ? 0.0f : y[r * ldy + c]);
             }
         }

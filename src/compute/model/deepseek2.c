@@ -95,7 +95,8 @@ static void attention(struct step *s, int layer)
     const struct model_layer *l = &m->layer[layer];
     const struct layer_latent *c = l->latent;
     struct model_space *space = &m->space;
-    bool fine = model_needs_fine(m, SITE_V), takes = layer == p->n_layer - 1 && !s->b->tap;
+    int fine = model_is_small(m) ? FINE_ALL : FINE_NONE;
+    bool takes = layer == p->n_layer - 1 && !s->b->tap;
     const struct dev_latent_heads heads = {c->k_b, c->v_b};
     const struct dev_latent_heads *expand = takes ? NULL : &heads; /* else rows leave between the operations */
     struct dev_latent_in in = {.norm = l->attn_norm,
@@ -113,7 +114,7 @@ static void attention(struct step *s, int layer)
                             .d_head = p->latent.n_latent + p->n_rot,
                             .scale = p->attn_scale,
                             .expand = expand};
-    struct dev_proj o = {.w = l->w[SITE_O], .bias = l->bias[SITE_O], .fine = model_needs_fine(m, SITE_O)};
+    struct dev_proj o = {.w = l->w[SITE_O], .bias = l->bias[SITE_O], .fine = model_fine(m, SITE_O)};
     model_tap_normed(m, s->b, layer, SITE_Q, space->x, l->attn_norm);
     dev_latent_in(m->dev, &s->rows, &in, space->x, space->q, s->kv, layer);
     step_take_wanted(s, layer);

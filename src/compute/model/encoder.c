@@ -192,7 +192,7 @@ static int reserve(struct encoder *m, int n_tok, int n_pos, struct err *e)
 static void apply(struct encoder *m, const struct dev_batch *b, const struct affine *a, bool add, const float *x,
                   float *y)
 {
-    const struct dev_proj proj = {.w = a->w, .bias = a->bias, .fine = true};
+    const struct dev_proj proj = {.w = a->w, .bias = a->bias, .fine = FINE_ALL};
     if (!add) {
         dev_zero(m->base.dev, y, (size_t)b->n_tok * dev_mat_n_out(a->w));
     }

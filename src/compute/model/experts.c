@@ -132,7 +132,7 @@ static struct dev_experts operation(const struct model *m, int layer)
                                 .shared_up = x->shared_up,
                                 .shared_down = x->shared_down,
                                 .shared_weight = x->shared_weight,
-                                .fine = model_needs_fine(m, SITE_UP)};
+                                .fine = model_is_small(m) ? FINE_ALL : FINE_NONE};
 }
 
 void experts_ffn(struct step *s, int layer)

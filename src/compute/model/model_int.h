@@ -118,8 +118,10 @@ bool model_has_join(const struct model_params *p);
 /* Values of a query head, and of what it attended to, as attention sees them. */
 size_t model_query_len(const struct model_params *p);
 size_t model_attended_len(const struct model_params *p);
-/* Whether 16 bits of the input of a matrix are kept where the fast path would keep 8. */
-bool model_needs_fine(const struct model *m, enum adapter_site site);
+/* Its layers are, so that it is more sensitive to the rounding of inputs. */
+bool model_is_small(const struct model *m);
+/* What a projection's `fine` is. */
+int model_fine(const struct model *m, enum adapter_site site);
 
 /* Outputs and inputs of the matrix at a site. */
 void model_site_shape(const struct model_params *p, enum adapter_site site, size_t *n_out, size_t *n_in);

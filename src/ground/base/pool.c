@@ -1,4 +1,4 @@
-/* The thread pool. Owns its threads and the words they wait on. What always holds: a waiter spins at most SPIN_NS and
+/* The thread pool. Owns its threads and the words they wait on. What always holds: a waiter spins for a while and
  * then sleeps on a futex, so a worker that lost its core gets the core of one that only waits; every hand-over is an
  * atomic release paired with an acquire, so fn sees what its caller wrote and the caller what fn wrote. Who takes part
  * in a run is decided by the caller before it, when all workers are idle. */
@@ -20,7 +20,9 @@
 #include "ground/base/core_loss.h"
 #include "ground/base/mem.h"
 
-enum { SPIN_NS = 30000, SPIN_MIN_NS = 1000, PAUSES_PER_LOOK = 8, MAX_THREADS = 1024 };
+enum { SPIN_NS = 30000, SPIN_CALM_NS = 200000, SPIN_MIN_NS = 1000, PAUSES_PER_LOOK = 8, MAX_THREADS = 1024 };
+/* Cores lost to others that are none to speak of. */
+#define CALM_LOST 0.02
 /* Between looks at who lost cores; from leaving workers out to trying them again, more than doubled each time in vain.
  */
 enum { LOOK_NS = 50000000, PAUSE_NS = 200000000, PAUSE_LONGEST = 16 };
@@ -67,6 +69,7 @@ struct pool {
     struct wait_word done;    /* workers that finished it, of n_thread - 1 */
     struct wait_word phase;   /* barriers passed */
     struct wait_word arrived; /* workers at the barrier; nobody sleeps on it */
+    _Atomic bool calm;        /* at the last look around nobody else wanted our cores */
     pool_fn fn;
     void *arg;
     _Atomic bool stop;      /* looked at by one who was left out, whenever it comes to it */
@@ -99,10 +102,14 @@ static void futex_wake_all(_Atomic uint32_t *word)
 /* How long to spin this time. A spin that ends in sleep all the same halves the next one: the other side shares our
  * core then, and every spin is time taken from it. Every 32nd wait tries the full time again, and a spin that was worth
  * it restores it. (Two workers on one core beside a busy neighbour, 20 us between barriers: 350 us a run of four
- * barriers with a fixed spin, 170 us with this one.) */
-static void learn(struct wait_word *w, uint32_t spin_ns, bool slept)
+ * barriers with a fixed spin, 170 us with this one.) While nobody else wants our cores the other side is at work on its
+ * own, and a wait of some parts of a millisecond is cheaper spun through than slept: a virtual core that halts takes
+ * long to come back. */
+static void learn(struct wait_word *w, uint32_t spin_ns, bool slept, bool calm)
 {
-    if (!slept)
+    if (calm)
+        spin_ns = SPIN_CALM_NS;
+    else if (!slept)
         spin_ns = SPIN_NS;
     else if (atomic_fetch_add_explicit(&w->n_slept, 1, memory_order_relaxed) % 32 == 31)
         spin_ns = SPIN_NS;
@@ -125,13 +132,13 @@ static bool spin_until_change(const struct wait_word *w, uint32_t old, uint32_t 
 
 /* Wait while w->value == old; returns the new value. n_asleep goes up before the kernel compares the word, and wake()
  * reads it after the word changed, both sequentially consistent: one of the two sees the other. */
-static uint32_t wait_change(struct wait_word *w, uint32_t old, bool spin)
+static uint32_t wait_change(const struct pool *p, struct wait_word *w, uint32_t old, bool spin)
 {
     uint32_t now = atomic_load_explicit(&w->value, memory_order_acquire);
     if (now != old) return now;
     uint32_t spin_ns = atomic_load_explicit(&w->spin_ns, memory_order_relaxed);
     bool slept = !spin || !spin_until_change(w, old, spin_ns);
-    if (spin) learn(w, spin_ns, slept);
+    if (spin) learn(w, spin_ns, slept, atomic_load_explicit(&p->calm, memory_order_relaxed));
     while ((now = atomic_load_explicit(&w->value, memory_order_acquire)) == old) {
         atomic_fetch_add(&w->n_asleep, 1);
         futex_wait(&w->value, old);
@@ -157,7 +164,7 @@ static void pin_to(int cpu)
 static uint32_t stay_away(struct worker *w, uint32_t *n_call)
 {
     atomic_store_explicit(&w->away, true, memory_order_release);
-    *n_call = wait_change(&w->called, *n_call, false);
+    *n_call = wait_change(w->pool, &w->called, *n_call, false);
     return w->joins;
 }
 
@@ -168,7 +175,7 @@ static void *worker_main(void *arg)
     if (w->cpu >= 0) pin_to(w->cpu);
     atomic_store(&w->tid, gettid());
     for (uint32_t run = 0, n_call = 0;;) {
-        run = wait_change(&p->run, run, p->spin);
+        run = wait_change(p, &p->run, run, p->spin);
         if (p->stop) return NULL;
         if (w->number < 0) {
             run = stay_away(w, &n_call);
@@ -346,7 +353,9 @@ static void look_around(struct pool *p)
     struct watch *s = &p->watch;
     uint64_t now = clock_ns(), passed = now - s->last_ns;
     if (passed < LOOK_NS) return;
-    int n_out = core_loss_leave_out(cores_lost(p, passed), p->n_active);
+    double lost = cores_lost(p, passed);
+    int n_out = core_loss_leave_out(lost, p->n_active);
+    atomic_store_explicit(&p->calm, p->n_active == p->n_thread && lost < CALM_LOST, memory_order_relaxed);
     s->last_ns = now;
     if (n_out) {
         s->pause = s->pause * 2 < PAUSE_LONGEST ? s->pause * 2 + 1 : PAUSE_LONGEST;
@@ -378,7 +387,7 @@ void pool_run(struct pool *p, pool_fn fn, void *arg)
     }
     fn(arg, 0, p->n_active);
     uint32_t done = atomic_load_explicit(&p->done.value, memory_order_acquire);
-    while (done != n_other) done = wait_change(&p->done, done, p->spin);
+    while (done != n_other) done = wait_change(p, &p->done, done, p->spin);
 }
 
 /* The phase is the sense of a sense-reversing barrier, counted instead of flipped. */
@@ -395,7 +404,7 @@ void pool_barrier(struct pool *p)
         atomic_fetch_add(&p->phase.value, 1);
         wake(&p->phase);
     } else {
-        wait_change(&p->phase, phase, p->spin);
+        wait_change(p, &p->phase, phase, p->spin);
     }
 }
 
