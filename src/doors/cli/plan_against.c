@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ground/base/buf.h"
@@ -33,11 +34,13 @@ struct drive {
     const char *url; /* of chat completions */
     size_t n, started, done;
     uint64_t seed;       /* of the words: a server keeps beginnings that it has seen */
+    bool same;           /* one prompt for all, that it keeps */
     struct asked *first; /* in flight */
     char model[256];     /* that the server names first */
     int prompt_tokens, max_tokens;
     double words_a_token;
     struct load_times sum;
+    double *total_s; /* of each request that was counted */
     size_t n_tpot;
     int rc;
     struct err err;
@@ -72,7 +75,7 @@ static int compose(const struct drive *d, struct buf *body)
     struct buf words;
     int n = (int)fmax(1, round(d->prompt_tokens * d->words_a_token));
     buf_init(&words, 1 << 24);
-    int rc = add_words(&words, d->seed, d->started, n);
+    int rc = add_words(&words, d->seed, d->same ? 0 : d->started, n);
     json_t *o = rc ? NULL
                    : json_pack("{s:s,s:[{s:s,s:s}],s:i,s:b,s:f,s:{s:b}}", "model", d->model, "messages", "role", "user",
                                "content", words.data, "max_tokens", d->max_tokens, "stream", 1, "temperature", 0.0,
@@ -118,8 +121,9 @@ static int on_data(void *arg, const void *p, size_t n, struct err *e)
 static void count(struct drive *d, const struct asked *a)
 {
     double end = clock_s();
-    d->sum.ttft_s += a->first_s - a->start_s;
+    d->sum.ttft_s += (a->first_s > 0 ? a->first_s : end) - a->start_s;
     d->sum.total_s += end - a->start_s;
+    d->total_s[d->sum.n] = end - a->start_s;
     d->sum.prompt_tokens += a->prompt;
     d->sum.output_tokens += a->output;
     d->sum.cached_tokens += a->cached;
@@ -138,14 +142,15 @@ static void on_done(void *arg, const struct http_result *r)
     if (r->rc && d->rc == 0) {
         d->rc = r->rc;
         d->err = r->err;
-    } else if (d->rc == 0 && (a->first_s <= 0 || a->output < 1)) {
+    } else if (d->rc == 0 &&
+               (a->output < 1 || (a->first_s <= 0 && a->output > 1))) { /* one token may be half a letter */
         d->rc =
             err_set(&d->err, ERR_INPUT, d->url,
                     "cannot compare with \"%s\": an answer without text or without the count of its tokens", d->url);
     }
     if (d->rc == 0) {
         count(d, a);
-        d->words_a_token *= fmin(2, fmax(0.5, (double)d->prompt_tokens / fmax(1, a->prompt)));
+        if (!d->same) d->words_a_token *= fmin(2, fmax(0.5, (double)d->prompt_tokens / fmax(1, a->prompt)));
     }
     forget(a);
     if (d->rc == 0 && d->started < d->n) d->rc = start(d);
@@ -225,15 +230,23 @@ static int find_model(struct drive *d, const char *url, struct err *e)
 
 /* --- a load --- */
 
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
 static void divide(struct drive *d, struct load_times *out)
 {
     double n = (double)d->sum.n;
+    qsort(d->total_s, d->sum.n, sizeof *d->total_s, by_value);
     *out = (struct load_times){.ttft_s = d->sum.ttft_s / n,
                                .tpot_s = d->n_tpot ? d->sum.tpot_s / (double)d->n_tpot : 0,
                                .total_s = d->sum.total_s / n,
                                .prompt_tokens = d->sum.prompt_tokens / n,
                                .output_tokens = d->sum.output_tokens / n,
                                .cached_tokens = d->sum.cached_tokens / n,
+                               .total_median_s = d->total_s[d->sum.n / 2],
                                .n = d->sum.n};
 }
 
@@ -278,24 +291,37 @@ static int drive_server(struct drive *d, const char *models, int users, size_t n
     return rc;
 }
 
-int load_server(const char *url, int users, size_t n, int prompt_tokens, int max_tokens, struct load_times *out,
-                struct err *e)
+/* d has what is asked; its first request is left out. */
+static int load(struct drive *d, const char *url, int users, size_t n, struct load_times *out, struct err *e)
 {
     struct buf chat, models;
-    struct drive d = {.seed = (uint64_t)clock_unix_ms(),
-                      .prompt_tokens = prompt_tokens,
-                      .max_tokens = max_tokens,
-                      .words_a_token = 1 / TOKENS_A_WORD};
     buf_init(&chat, 4096);
     buf_init(&models, 4096);
+    d->seed = (uint64_t)clock_unix_ms();
+    d->words_a_token = 1 / TOKENS_A_WORD;
+    d->total_s = mem_alloc((n + 1) * sizeof *d->total_s);
     int rc = join_url(&chat, url, "chat/completions", e);
     if (rc == 0) rc = join_url(&models, url, "models", e);
-    d.url = chat.data;
-    if (rc == 0) rc = drive_server(&d, models.data, users, n, e);
-    if (rc == 0) divide(&d, out);
+    d->url = chat.data;
+    if (rc == 0) rc = drive_server(d, models.data, users, n, e);
+    if (rc == 0) divide(d, out);
+    mem_free(d->total_s);
     buf_deinit(&chat);
     buf_deinit(&models);
     return rc;
+}
+
+int load_server(const char *url, int users, size_t n, int prompt_tokens, int max_tokens, struct load_times *out,
+                struct err *e)
+{
+    struct drive d = {.prompt_tokens = prompt_tokens, .max_tokens = max_tokens};
+    return load(&d, url, users, n, out, e);
+}
+
+int load_least(const char *url, size_t n, struct load_times *out, struct err *e)
+{
+    struct drive d = {.prompt_tokens = 1, .max_tokens = 1, .same = true};
+    return load(&d, url, 1, n, out, e);
 }
 
 int load_simulated(const struct sim_setup *setup, int users, const struct load_times *seen, struct load_times *out,

@@ -10,6 +10,7 @@ struct load_times {
     double ttft_s, tpot_s, total_s;
     double prompt_tokens, output_tokens; /* means, as the server counts them */
     double cached_tokens;                /* of the prompt, that it did not compute (what all chats begin with) */
+    double total_median_s;               /* of the middle request; of a server only */
     size_t n;
 };
 /* n requests by so many users in turn to URL/v1/chat/completions, streamed; prompts differ from the first word on, so
@@ -17,6 +18,9 @@ struct load_times {
  * count its tokens. */
 int load_server(const char *url, int users, size_t n, int prompt_tokens, int max_tokens, struct load_times *out,
                 struct err *e) MUST_CHECK;
+/* n requests one after the other that let the server compute as little as can be: a word, the same each time, so that a
+ * server keeps its beginning, and one token of answer. What is left is the time that any request takes. */
+int load_least(const char *url, size_t n, struct load_times *out, struct err *e) MUST_CHECK;
 /* The same load on a setup: closed loop, requests of the lengths that the server saw. */
 int load_simulated(const struct sim_setup *setup, int users, const struct load_times *seen, struct load_times *out,
                    struct err *e) MUST_CHECK;

@@ -76,7 +76,7 @@ static int measure_model(struct plan *p, const struct param_set *args, struct er
 static int prepare(struct plan *p, const struct param_set *args, struct err *e)
 {
     machine_describe(&p->machine);
-    int rc = plan_measure_floors(p->c, &p->floors, e);
+    int rc = p->floors.read_gb_s > 0 ? 0 : plan_measure_floors(p->c, &p->floors, e);
     return rc ? rc : measure_model(p, args, e);
 }
 
@@ -378,7 +378,7 @@ int plan_local_system(const struct cli *c, const struct param_set *args, const s
                       const struct plan_load *load, struct plan_measured *measured, struct plan_system *out,
                       struct err *e)
 {
-    struct plan p = {.c = c, .catalogue = catalogue, .load = *load};
+    struct plan p = {.c = c, .catalogue = catalogue, .load = *load, .floors = measured->floors};
     struct forecast f;
     if (!param_str(args, "model"))
         return err_set(e, ERR_USAGE, "model", "cannot plan without a model: --model is needed");
@@ -386,6 +386,7 @@ int plan_local_system(const struct cli *c, const struct param_set *args, const s
     if (rc == 0) rc = forecast_model(&p, args, &f, e);
     if (rc) return rc;
     *measured = p.measured;
+    measured->floors = p.floors;
     *out = f.system;
     if (!p.measured.quant) return 0;
     measured->model.architecture = measured->architecture;
