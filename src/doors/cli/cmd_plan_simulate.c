@@ -219,11 +219,16 @@ static void print_result(const struct cli *c, const struct job *j, const struct 
         j->system.model->name, j->system.quant->name, j->setup.replicas, j->system.layout.tp * j->system.layout.pp,
         j->system.hardware ? j->system.hardware->id : cli_text(c, "this machine", "本机"), r->n, j->goal.prompt_tokens,
         j->goal.output_tokens);
-    printf("%-22s %8s %8s %8s %8s %8s %8s\n", "ms", "mean", "p50", "p90", "p95", "p99", "max");
+    const char *unit = cli_text(c, "ms", "毫秒"), *mean = cli_text(c, "mean", "平均"),
+               *max = cli_text(c, "max", "最大");
+    printf("%s%*s %*s%s %8s %8s %8s %8s %*s%s\n", unit, str_padding(unit, 22), "", str_padding(mean, 8), "", mean,
+           "p50", "p90", "p95", "p99", str_padding(max, 8), "", max);
     print_quantiles(cli_text(c, "wait for a place", "等待位置"), &r->wait_s);
     print_quantiles(cli_text(c, "first token (TTFT)", "首词元（TTFT）"), &r->ttft_s);
     print_quantiles(cli_text(c, "between tokens (TPOT)", "词元间隔（TPOT）"), &r->tpot_s);
     print_quantiles(cli_text(c, "whole answer", "完整回答"), &r->total_s);
+    print_wrapped(cli_text(c, "p50: half of the requests take at most this; p90, p95, p99: 90, 95, 99 of a hundred\n",
+                           "p50：一半的请求不超过此值；p90、p95、p99：百分之 90、95、99 的请求不超过此值\n"));
     print_wrapped(
         cli_text(c,
                  "\n%.4g requests and %.0f tokens a second; a replica computes %.0f %% of the time, %.1f answers "

@@ -309,10 +309,14 @@ int plan_target_run(const struct cli *c, const struct param_set *args, const str
     }
     printf(cli_text(c, "%.48s %s on %d x %s\n", "%.48s %s，%d x %s\n"), t.system.model->name, t.system.quant->name,
            t.count, t.system.hardware->name);
-    printf(cli_text(c, "tp %d, pp %d, replicas %d, stack %s; %d x (%d + %d) tokens\n",
-                    "tp %d，pp %d，副本 %d，推理栈 %s；%d x（%d + %d）词元\n"),
-           t.system.layout.tp, t.system.layout.pp, t.replicas, t.system.stack.name, l.users, l.prompt_tokens,
-           l.output_tokens);
+    print_wrapped(
+        cli_text(c,
+                 "replicas (copies of the model): %d; cards that share every matrix (tp): %d; groups of layers, "
+                 "one after the other (pp): %d; software: %s; conversations: %d x (%d + %d) tokens\n",
+                 "副本数（模型份数）：%d；分担每个矩阵的卡数（tp）：%d；依次计算的层组数（pp）：%d；推理软件：%s；"
+                 "对话：%d x（%d + %d）词元\n"),
+        t.replicas, t.system.layout.tp, t.system.layout.pp, t.system.stack.name, l.users, l.prompt_tokens,
+        l.output_tokens);
     print_memory(c, &f);
     if (!plan_kv_known(t.system.model))
         printf(cli_text(c, "note: this model compresses its cache; the figures for it are an upper bound\n",
