@@ -144,8 +144,12 @@ static void print_cost(const struct cli *c, const struct plan_verdict *v, const 
     for (int i = 0; i < N_COST_PART; i++) {
         if (!(p->part[i] > 0)) continue;
         plan_money_text(p->part[i], cur, part, sizeof part);
-        printf("  %s%*s %12s\n", part_text(c, (enum cost_part)i), str_padding(part_text(c, (enum cost_part)i), 14), "",
+        printf("  %s%*s %12s", part_text(c, (enum cost_part)i), str_padding(part_text(c, (enum cost_part)i), 14), "",
                part);
+        if (i == COST_PART_STAFF && v->in[COST_SALARY].mid > 0)
+            printf(cli_text(c, "  (%.2g full-time people)", "（%.2g 名全职人员）"),
+                   p->part[i] * 12 / v->in[COST_SALARY].mid);
+        putchar('\n');
     }
     if (v->offer.running < 1) return; /* it answers nobody: there is no use of it to speak of */
     estimate_text(p->capacity_calls_month, part, sizeof part);
