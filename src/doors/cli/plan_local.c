@@ -9,6 +9,7 @@
 #include "doors/cli/plan_machine.h"
 #include "doors/cli/plan_money.h"
 #include "doors/cli/plan_obstacles.h"
+#include "doors/cli/print_wrapped.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
@@ -299,13 +300,14 @@ static void print_heads(const struct cli *c)
 static void print_table(const struct plan *p)
 {
     print_machine(p);
-    printf(cli_text(p->c,
-                    "memory in GB with %d x %d tokens of context; prefill and decode in tokens/s,\n"
-                    "predicted; - does not fit, ctx N: the context of the model is N tokens only,\n"
-                    "*: this version cannot run the model\n",
-                    "内存（GB，含 %d x %d 词元上下文）；预填充与解码速度（词元/秒，预测值）；\n"
-                    "- 表示装不下，ctx N 表示模型的上下文只有 N 个词元，* 表示本版本不能运行\n"),
-           p->load.users, p->load.prompt_tokens + p->load.output_tokens);
+    print_wrapped(
+        cli_text(p->c,
+                 "memory in GB with %d x %d tokens of context; pre, dec: tokens/s of reading a prompt (prefill) "
+                 "and of writing an answer (decode), predicted; - does not fit, ctx N: the context of the model "
+                 "is N tokens only, *: this version cannot run the model\n",
+                 "内存（GB，含 %d x %d 词元上下文）；读提示词（预填充）与写回答（解码）的速度（词元/秒，预测值）；"
+                 "- 表示装不下，ctx N 表示模型的上下文只有 N 个词元，* 表示本版本不能运行\n"),
+        p->load.users, p->load.prompt_tokens + p->load.output_tokens);
     print_heads(p->c);
     const struct plan_model **model;
     size_t n = table_models(p, &model);
