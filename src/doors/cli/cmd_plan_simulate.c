@@ -354,7 +354,7 @@ static int measure_request(const struct param_set *args, struct job *j, struct e
     if (rc) return rc;
     const struct sim_server *s = &j->setup.server;
     struct plan_step step = {.prefill_tokens = t.prompt_tokens - t.cached_tokens, .prefill_from = t.cached_tokens};
-    j->setup.server.first_token_s = fmax(0, t.total_median_s - s->step_s(s->arg, &step));
+    j->setup.server.first_token_s = fmax(0, t.total_s - s->step_s(s->arg, &step));
     j->request_s[j->n_round++] = j->setup.server.first_token_s;
     return 0;
 }

@@ -40,7 +40,7 @@ struct drive {
     int prompt_tokens, max_tokens;
     double words_a_token;
     struct load_times sum;
-    double *total_s; /* of each request that was counted */
+    double *ttft_s, *tpot_s, *total_s; /* of each request that was counted; tpot: of those with two tokens and more */
     size_t n_tpot;
     int rc;
     struct err err;
@@ -121,16 +121,12 @@ static int on_data(void *arg, const void *p, size_t n, struct err *e)
 static void count(struct drive *d, const struct asked *a)
 {
     double end = clock_s();
-    d->sum.ttft_s += (a->first_s > 0 ? a->first_s : end) - a->start_s;
-    d->sum.total_s += end - a->start_s;
+    d->ttft_s[d->sum.n] = (a->first_s > 0 ? a->first_s : end) - a->start_s;
     d->total_s[d->sum.n] = end - a->start_s;
     d->sum.prompt_tokens += a->prompt;
     d->sum.output_tokens += a->output;
     d->sum.cached_tokens += a->cached;
-    if (a->output > 1) {
-        d->sum.tpot_s += (end - a->first_s) / (a->output - 1);
-        d->n_tpot++;
-    }
+    if (a->output > 1) d->tpot_s[d->n_tpot++] = (end - a->first_s) / (a->output - 1);
     d->sum.n++;
 }
 
@@ -236,17 +232,22 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static double middle_of(double *v, size_t n)
+{
+    if (n == 0) return 0;
+    qsort(v, n, sizeof *v, by_value);
+    return sim_middle(v, n);
+}
+
 static void divide(struct drive *d, struct load_times *out)
 {
     double n = (double)d->sum.n;
-    qsort(d->total_s, d->sum.n, sizeof *d->total_s, by_value);
-    *out = (struct load_times){.ttft_s = d->sum.ttft_s / n,
-                               .tpot_s = d->n_tpot ? d->sum.tpot_s / (double)d->n_tpot : 0,
-                               .total_s = d->sum.total_s / n,
+    *out = (struct load_times){.ttft_s = middle_of(d->ttft_s, d->sum.n),
+                               .tpot_s = middle_of(d->tpot_s, d->n_tpot),
+                               .total_s = middle_of(d->total_s, d->sum.n),
                                .prompt_tokens = d->sum.prompt_tokens / n,
                                .output_tokens = d->sum.output_tokens / n,
                                .cached_tokens = d->sum.cached_tokens / n,
-                               .total_median_s = d->total_s[d->sum.n / 2],
                                .n = d->sum.n};
 }
 
@@ -299,13 +300,15 @@ static int load(struct drive *d, const char *url, int users, size_t n, struct lo
     buf_init(&models, 4096);
     d->seed = (uint64_t)clock_unix_ms();
     d->words_a_token = 1 / TOKENS_A_WORD;
-    d->total_s = mem_alloc((n + 1) * sizeof *d->total_s);
+    d->ttft_s = mem_alloc(3 * (n + 1) * sizeof *d->ttft_s);
+    d->tpot_s = d->ttft_s + n + 1;
+    d->total_s = d->tpot_s + n + 1;
     int rc = join_url(&chat, url, "chat/completions", e);
     if (rc == 0) rc = join_url(&models, url, "models", e);
     d->url = chat.data;
     if (rc == 0) rc = drive_server(d, models.data, users, n, e);
     if (rc == 0) divide(d, out);
-    mem_free(d->total_s);
+    mem_free(d->ttft_s);
     buf_deinit(&chat);
     buf_deinit(&models);
     return rc;
@@ -342,9 +345,9 @@ int load_simulated(const struct sim_setup *setup, int users, const struct load_t
     s.warmup_share = 0;
     int rc = simulate(&s, list, n, &r, e);
     if (rc == 0)
-        *out = (struct load_times){.ttft_s = r.ttft_s.mean,
-                                   .tpot_s = r.tpot_s.mean,
-                                   .total_s = r.total_s.mean,
+        *out = (struct load_times){.ttft_s = r.ttft_s.middle,
+                                   .tpot_s = r.tpot_s.middle,
+                                   .total_s = r.total_s.middle,
                                    .prompt_tokens = seen->prompt_tokens,
                                    .output_tokens = seen->output_tokens,
                                    .cached_tokens = seen->cached_tokens,

@@ -5,12 +5,12 @@
 #include "doors/cli/cli.h"
 #include "lifecycle/plan/simulate.h"
 
-/* Mean times of one load, seconds. */
+/* Times of one load, seconds: each the mean of the half of the requests in the middle, so that a second in which
+ * something else had the machine does not speak for the others. */
 struct load_times {
     double ttft_s, tpot_s, total_s;
     double prompt_tokens, output_tokens; /* means, as the server counts them */
     double cached_tokens;                /* of the prompt, that it did not compute (what all chats begin with) */
-    double total_median_s;               /* of the middle request; of a server only */
     size_t n;
 };
 /* n requests by so many users in turn to URL/v1/chat/completions, streamed; prompts differ from the first word on, so
