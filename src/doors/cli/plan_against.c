@@ -20,6 +20,7 @@ enum { TIMEOUT_S = 600, MAX_EVENT = 1 << 20, WORDS = 64 };
 /* Two letters a syllable, so that a word is a token or two whatever the tokenizer; their number is corrected by what
  * the first answer says. */
 #define TOKENS_A_WORD 2.0
+#define LEAST_APART_S 1e-4
 
 struct asked {
     struct asked *next; /* in flight */
@@ -341,7 +342,8 @@ int load_simulated(const struct sim_setup *setup, int users, const struct load_t
                                        .cached_tokens = cached < prompt ? cached : prompt - 1};
     s.users = users;
     s.think_s = 0;
-    s.apart_s = s.server.first_token_s; /* the server takes one after the other */
+    /* the server takes one after the other: the first is under way when the second comes */
+    s.apart_s = fmax(s.server.first_token_s, LEAST_APART_S);
     s.warmup_share = 0;
     int rc = simulate(&s, list, n, &r, e);
     if (rc == 0)
