@@ -84,10 +84,11 @@ run 2 sim_both $SIM --trace "$WORK/trace.csv" --arrivals poisson:1
 run 2 sim_kind $SIM --arrivals sometimes && says sim_kind 'poisson:RATE'
 
 # the same loads on a server: one that answers at a fixed pace
-serve() { python3 tests/integration/load_server.py $1 >"$WORK/port" & server=$!; for _ in $(seq 100); do [[ -s $WORK/port ]] && break; sleep 0.1; done; port=$(cat "$WORK/port"); }
+serve() { rm -f "$WORK/port"; python3 tests/integration/load_server.py $1 >"$WORK/port" & server=$!; for _ in $(seq 100); do [[ -s $WORK/port ]] && break; sleep 0.1; done; port=$(cat "$WORK/port"); }
 serve; AGAINST="plan simulate --model SmolLM2-135M --no-measure --against http://127.0.0.1:$port --prompt-tokens 40 --output-tokens 12"
-run 0 against --json $AGAINST --loads 1,3 && holds against \
-    '[l["users"] for l in d["loads"]]==[1,3] and all(l["output_tokens"]==12 and 30<l["prompt_tokens"]<50 and l["requests"]==6*l["users"] and l["server"]["total_ms"]>=24 and l["server"]["tpot_ms"]>=2 and l["simulated"]["total_ms"]>0 for l in d["loads"])'
+run 0 against --json $AGAINST --loads 1,3 --rounds 2 && holds against \
+    '[l["users"] for l in d["loads"]]==[1,3] and all(l["output_tokens"]==12 and 30<l["prompt_tokens"]<50 and l["requests"]=={1:6,3:9}[l["users"]] and l["server"]["total_ms"]>=24 and l["server"]["tpot_ms"]>0 and l["simulated"]["total_ms"]>0 for l in d["loads"]) and d["rounds"]==2 and d["request_ms"]>=0 and all(l["error"]["total_low"]<=l["error"]["total"]<=l["error"]["total_high"] for l in d["loads"])'
+run 0 against_text $AGAINST --loads 1 --rounds 1 && shows against_text 'A request takes [0-9.]+ ms at the server'
 run 2 against_both $AGAINST --arrivals poisson:1 && says against_both 'runs on this machine'
 kill $server; wait $server 2>/dev/null
 serve bad; run 2 against_uncounted plan simulate --model SmolLM2-135M --no-measure --against "http://127.0.0.1:$port" --output-tokens 3 && says against_uncounted 'without the count of its tokens'

@@ -214,6 +214,10 @@ static void steps_behave(void **state)
             assert_true(t * s.read_bytes_s >= s.dense_bytes + s.head_bytes);
             before = t;
         }
+        /* no pass is shorter than its launches, however small the model */
+        struct plan_step prompt = {.prefill_tokens = 1};
+        double launches = s.stack.step_s + s.model->n_layer * s.stack.layer_s;
+        assert_true(plan_prefill_s(&s, 1) >= launches && plan_step_s(&s, &prompt) >= launches);
         /* chunks of a prompt take at least what the whole takes in arithmetic */
         double whole = plan_prefill_arithmetic_s(&s, 4096, 0), parts = 0;
         for (int k = 0; k < 8; k++) parts += plan_prefill_arithmetic_s(&s, 512, 512.0 * k);

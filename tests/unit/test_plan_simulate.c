@@ -316,6 +316,16 @@ static void the_heap_gives_the_least(void **state)
     sim_heap_deinit(&h);
 }
 
+/* One request that was held up does not move it. */
+static void middle_leaves_out_the_ends(void **state)
+{
+    (void)state;
+    const double v[] = {0, 2, 3, 4, 5, 6, 7, 1000};
+    assert_true(fabs(sim_middle(v, 8) - 4.5) < 1e-12);
+    assert_true(fabs(sim_middle(v, 1) - 0) < 1e-12);
+    assert_true(fabs(sim_middle(v, 2) - 1) < 1e-12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(one_request_takes_what_its_steps_take),
@@ -329,6 +339,7 @@ int main(void)
                                        cmocka_unit_test(thousands_of_replicas_share_a_load),
                                        cmocka_unit_test(arrivals_have_their_means),
                                        cmocka_unit_test(bad_arrivals_are_refused),
+                                       cmocka_unit_test(middle_leaves_out_the_ends),
                                        cmocka_unit_test(the_heap_gives_the_least)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

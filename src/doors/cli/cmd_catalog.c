@@ -164,16 +164,29 @@ static void print_age(const struct cli *c, const char *date, int limit)
     if (stale(date, limit, &days)) printf(cli_text(c, " (%d days)", "（%d 天）"), days);
 }
 
+/* Catalogue files name kinds in English. */
+static const char *kind_of(const struct cli *c, const struct plan_hardware *h)
+{
+    static const char *const zh[] = {[PLAN_CONSUMER] = "消费级 GPU",
+                                     [PLAN_WORKSTATION] = "工作站 GPU",
+                                     [PLAN_DATACENTER] = "数据中心 GPU",
+                                     [PLAN_NPU] = "数据中心 NPU",
+                                     [PLAN_MAC] = "Mac",
+                                     [PLAN_CPU] = "CPU"};
+    return c->lang == LANG_ZH ? zh[h->kind] : h->kind_text;
+}
+
 static void print_hardware(const struct cli *c, const struct catalog_rows *r)
 {
-    printf("%s\n", cli_text(c, "id           kind              GB  GB/s  FP16   FP8     W link  CNY",
-                            "编号         类别              GB  GB/s  FP16   FP8     W 互联  元"));
+    printf("%s\n", cli_text(c, "id           kind               GB  GB/s  FP16   FP8     W link  CNY",
+                            "编号         类别               GB  GB/s  FP16   FP8     W 互联  元"));
     for (size_t i = 0; i < r->n; i++) {
         const struct plan_hardware *h = r->row[i];
         char price[48] = "-";
         if (h->price_cny_low > 0) snprintf(price, sizeof price, "%.0f-%.0f", h->price_cny_low, h->price_cny_high);
-        printf("%-12.12s %-14.14s %5.0f %5.0f %5.0f %5.0f %5.0f %4.0f  %s", h->id, h->kind_text, h->memory_gb,
-               h->read_gb_s, h->fp16_tflops, h->fp8_tflops, h->power_w, h->link_gb_s, price);
+        printf("%-12.12s %s%*s %5.0f %5.0f %5.0f %5.0f %5.0f %4.0f  %s", h->id, kind_of(c, h),
+               str_padding(kind_of(c, h), 15), "", h->memory_gb, h->read_gb_s, h->fp16_tflops, h->fp8_tflops,
+               h->power_w, h->link_gb_s, price);
         print_age(c, h->noted, PLAN_STALE_HARDWARE_DAYS);
         putchar('\n');
     }

@@ -1,6 +1,7 @@
 /* plan simulate: a load on predicted step times, request by request. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "doors/cli/cli.h"
 #include "doors/cli/plan_against.h"
@@ -60,10 +61,16 @@ static const struct param params[] = {
      "本机上运行 --model 所给模型的服务（http://127.0.0.1:8321）：对其与模拟施加相同负载并比较"},
     {"loads", PARAM_INTS, 0, NULL, 1, 1000, NULL, "1,4,8", "N,N,N", "with against: users at a time",
      "against 方式下的同时用户数"},
+    {"rounds", PARAM_INT, 0, NULL, 1, 25, NULL, "3", "N",
+     "with against: how often every load is put on both; the middle round counts",
+     "against 方式下每个负载重复的轮数，取居中的一轮"},
     {"seed", PARAM_INT, 0, NULL, 0, 1e15, NULL, "1", "N", "of all draws", "随机种子"},
 };
 
-enum { MAX_LOADS = 20 };
+enum { MAX_LOADS = 20, MAX_ROUNDS = 25 };
+enum { LEAST_REQUESTS = 31 }; /* that show what one takes beside computing */
+/* How far the simulation may be off to be called right. */
+#define AGREES 0.20
 
 struct job {
     struct plan_target target; /* its system is used with --hardware */
@@ -73,7 +80,9 @@ struct job {
     struct sim_setup setup;
     struct sim_request *request;
     size_t n;
-    double rate_s; /* of Poisson arrivals; 0: others */
+    double rate_s;                /* of Poisson arrivals; 0: others */
+    int n_round;                  /* of a comparison with a server, that have begun */
+    double request_s[MAX_ROUNDS]; /* that the server takes for a request beside computing, by round */
 };
 
 /* --- what is asked --- */
@@ -136,6 +145,7 @@ static int set_up(const struct param_set *args, struct job *j, struct err *e)
                        "cannot simulate \"%s\": the memory of %s does not hold the model and one conversation",
                        j->system.model->name, j->system.hardware ? j->system.hardware->id : "this machine");
     sim_server_of(&j->system, kv_tokens, &j->setup.server);
+    if (j->n_round) j->setup.server.first_token_s = j->request_s[j->n_round - 1];
     if (param_is_set(args, "max_batch")) j->setup.server.max_running = (int)param_int(args, "max_batch");
     if (param_is_set(args, "chunk_tokens")) j->setup.server.chunk_tokens = (int)param_int(args, "chunk_tokens");
     j->setup.replicas = param_is_set(args, "replicas") ? (int)param_int(args, "replicas")
@@ -209,11 +219,16 @@ static void print_result(const struct cli *c, const struct job *j, const struct 
         j->system.model->name, j->system.quant->name, j->setup.replicas, j->system.layout.tp * j->system.layout.pp,
         j->system.hardware ? j->system.hardware->id : cli_text(c, "this machine", "本机"), r->n, j->goal.prompt_tokens,
         j->goal.output_tokens);
-    printf("%-22s %8s %8s %8s %8s %8s %8s\n", "ms", "mean", "p50", "p90", "p95", "p99", "max");
+    const char *unit = cli_text(c, "ms", "毫秒"), *mean = cli_text(c, "mean", "平均"),
+               *max = cli_text(c, "max", "最大");
+    printf("%s%*s %*s%s %8s %8s %8s %8s %*s%s\n", unit, str_padding(unit, 22), "", str_padding(mean, 8), "", mean,
+           "p50", "p90", "p95", "p99", str_padding(max, 8), "", max);
     print_quantiles(cli_text(c, "wait for a place", "等待位置"), &r->wait_s);
     print_quantiles(cli_text(c, "first token (TTFT)", "首词元（TTFT）"), &r->ttft_s);
     print_quantiles(cli_text(c, "between tokens (TPOT)", "词元间隔（TPOT）"), &r->tpot_s);
     print_quantiles(cli_text(c, "whole answer", "完整回答"), &r->total_s);
+    print_wrapped(cli_text(c, "p50: half of the requests take at most this; p90, p95, p99: 90, 95, 99 of a hundred\n",
+                           "p50：一半的请求不超过此值；p90、p95、p99：百分之 90、95、99 的请求不超过此值\n"));
     print_wrapped(
         cli_text(c,
                  "\n%.4g requests and %.0f tokens a second; a replica computes %.0f %% of the time, %.1f answers "
@@ -233,31 +248,86 @@ static void print_result(const struct cli *c, const struct job *j, const struct 
 
 /* --- beside a server --- */
 
-struct beside {
-    int users;
+struct pair {
     struct load_times real, simulated;
 };
 
+/* A load, round by round; sorted by how far the simulation is off once all are there. */
+struct beside {
+    int users, n_round;
+    struct pair round[MAX_ROUNDS];
+};
+
+static double off_by(const struct pair *p)
+{
+    return p->simulated.total_s / p->real.total_s - 1;
+}
+
+static int by_off(const void *a, const void *b)
+{
+    double x = off_by(a), y = off_by(b);
+    return (x > y) - (x < y);
+}
+
+static const struct pair *middle(const struct beside *b)
+{
+    return &b->round[b->n_round / 2];
+}
+
+static bool all_agree(const struct beside *b, size_t n)
+{
+    bool all = true;
+    for (size_t i = 0; i < n; i++) all = all && fabs(off_by(middle(&b[i]))) <= AGREES;
+    return all;
+}
+
 static json_t *beside_json(const struct beside *b)
 {
-    const struct load_times *r = &b->real, *s = &b->simulated;
-    return json_pack("{s:i,s:I,s:f,s:f,s:f,s:{s:f,s:f,s:f},s:{s:f,s:f,s:f},s:{s:f,s:f,s:f}}", "users", b->users,
+    const struct load_times *r = &middle(b)->real, *s = &middle(b)->simulated;
+    return json_pack("{s:i,s:I,s:f,s:f,s:f,s:{s:f,s:f,s:f},s:{s:f,s:f,s:f},s:{s:f,s:f,s:f,s:f,s:f}}", "users", b->users,
                      "requests", (json_int_t)r->n, "prompt_tokens", r->prompt_tokens, "output_tokens", r->output_tokens,
                      "cached_tokens", r->cached_tokens, "server", "ttft_ms", 1e3 * r->ttft_s, "tpot_ms",
                      1e3 * r->tpot_s, "total_ms", 1e3 * r->total_s, "simulated", "ttft_ms", 1e3 * s->ttft_s, "tpot_ms",
                      1e3 * s->tpot_s, "total_ms", 1e3 * s->total_s, "error", "ttft", s->ttft_s / r->ttft_s - 1, "tpot",
-                     r->tpot_s > 0 ? s->tpot_s / r->tpot_s - 1 : 0, "total", s->total_s / r->total_s - 1);
+                     r->tpot_s > 0 ? s->tpot_s / r->tpot_s - 1 : 0, "total", off_by(middle(b)), "total_low",
+                     off_by(&b->round[0]), "total_high", off_by(&b->round[b->n_round - 1]));
 }
 
-static void print_beside(const struct cli *c, const struct beside *b, size_t n)
+static void print_load(const struct beside *b)
 {
-    printf("%s\n", cli_text(c, "users   server TTFT TPOT whole   simulated TTFT TPOT whole (ms)   whole off by",
-                            "用户   服务 TTFT TPOT 完整   模拟 TTFT TPOT 完整（毫秒）   完整回答偏差"));
-    for (size_t i = 0; i < n; i++)
-        printf("%5d %8.0f %8.1f %8.0f %8.0f %8.1f %8.0f %+8.0f %%\n", b[i].users, 1e3 * b[i].real.ttft_s,
-               1e3 * b[i].real.tpot_s, 1e3 * b[i].real.total_s, 1e3 * b[i].simulated.ttft_s,
-               1e3 * b[i].simulated.tpot_s, 1e3 * b[i].simulated.total_s,
-               100 * (b[i].simulated.total_s / b[i].real.total_s - 1));
+    const struct load_times *r = &middle(b)->real, *s = &middle(b)->simulated;
+    char range[32];
+    snprintf(range, sizeof range, "%+.0f..%+.0f %%", 100 * off_by(&b->round[0]),
+             100 * off_by(&b->round[b->n_round - 1]));
+    printf("%5d %8.0f %6.1f %6.0f %10.0f %6.1f %6.0f %+8.0f %% %14s\n", b->users, 1e3 * r->ttft_s, 1e3 * r->tpot_s,
+           1e3 * r->total_s, 1e3 * s->ttft_s, 1e3 * s->tpot_s, 1e3 * s->total_s, 100 * off_by(middle(b)), range);
+}
+
+static void print_beside(const struct cli *c, const struct job *j, const struct beside *b, size_t n)
+{
+    print_wrapped(
+        cli_text(c,
+                 "milliseconds; TTFT: until the first token, TPOT: between two tokens, whole: until the answer "
+                 "is complete. A request takes %.1f ms at the server beside computing, as its answers of one "
+                 "token show; the simulation adds them. Of %d rounds the middle one is shown, by how far the "
+                 "whole answer is off.\n\n",
+                 "单位毫秒；TTFT 为首词元时间，TPOT 为词元间隔，完整为整个回答的时间。由单词元回答测得，"
+                 "服务处理一个请求在计算之外需要 %.1f 毫秒，模拟已计入。共 %d 轮，按完整回答的偏差取居中的一轮。"
+                 "\n\n"),
+        1e3 * j->request_s[j->n_round / 2], b[0].n_round);
+    printf("%s\n", cli_text(c, "users     TTFT   TPOT  whole | simulated: TTFT TPOT whole  off by     all rounds",
+                            " 用户     TTFT   TPOT   完整 | 模拟：TTFT   TPOT   完整      偏差         各轮范围"));
+    for (size_t i = 0; i < n; i++) print_load(&b[i]);
+    putchar('\n');
+    print_wrapped(all_agree(b, n)
+                      ? cli_text(c, "The simulation is within %.0f %% of the server at every load.\n",
+                                 "每个负载下模拟与服务的偏差均在 %.0f%% 以内。\n")
+                      : cli_text(c,
+                                 "The simulation is more than %.0f %% off at a load: it speaks for this server "
+                                 "only where nothing else computes here and both use the same --threads.\n",
+                                 "有负载的偏差超过 %.0f%%：只有本机没有其他计算、且两者 --threads "
+                                 "相同时，模拟才能代表该服务。\n"),
+                  100 * AGREES);
 }
 
 /* The machine as it is now: timed again, since what others do on it changes within seconds. */
@@ -275,40 +345,87 @@ static void mean_of(struct load_times *a, const struct load_times *b)
     a->total_s = (a->total_s + b->total_s) / 2;
 }
 
+/* What a request takes at the server beside computing (connection, parsing, tokens of the text, waking): the middle of
+ * some that let it compute as little as can be, less the step that does it. */
+static int measure_request(const struct param_set *args, struct job *j, struct err *e)
+{
+    struct load_times t;
+    int rc = load_least(param_str(args, "against"), LEAST_REQUESTS, &t, e);
+    if (rc) return rc;
+    const struct sim_server *s = &j->setup.server;
+    struct plan_step step = {.prefill_tokens = t.prompt_tokens - t.cached_tokens, .prefill_from = t.cached_tokens};
+    j->setup.server.first_token_s = fmax(0, t.total_s - s->step_s(s->arg, &step));
+    j->request_s[j->n_round++] = j->setup.server.first_token_s;
+    return 0;
+}
+
+/* Three requests a user, six at least: the first of each user and those that come while others are answered. */
+static size_t n_requests(const struct param_set *args, int users)
+{
+    if (param_is_set(args, "requests")) return (size_t)param_int(args, "requests");
+    return users > 2 ? 3 * (size_t)users : 6;
+}
+
 /* One load on the server, and simulated with the machine as it was before and after. */
 static int compare_load(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
-                        struct job *j, struct beside *b, struct err *e)
+                        struct job *j, int users, struct pair *p, struct err *e)
 {
     struct load_times after;
-    size_t requests = param_is_set(args, "requests") ? (size_t)param_int(args, "requests") : 6 * (size_t)b->users;
-    int rc = load_server(param_str(args, "against"), b->users, requests, (int)param_int(args, "prompt_tokens"),
-                         (int)param_int(args, "output_tokens"), &b->real, e);
-    if (rc == 0) rc = load_simulated(&j->setup, b->users, &b->real, &b->simulated, e);
+    int rc = load_server(param_str(args, "against"), users, n_requests(args, users),
+                         (int)param_int(args, "prompt_tokens"), (int)param_int(args, "output_tokens"), &p->real, e);
+    if (rc == 0) rc = load_simulated(&j->setup, users, &p->real, &p->simulated, e);
     if (rc || !param_bool(args, "measure")) return rc;
     rc = look_again(c, args, catalogue, j, e);
-    if (rc == 0) rc = load_simulated(&j->setup, b->users, &b->real, &after, e);
-    if (rc == 0) mean_of(&b->simulated, &after);
+    if (rc == 0) rc = load_simulated(&j->setup, users, &p->real, &after, e);
+    if (rc == 0) mean_of(&p->simulated, &after);
     return rc;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* All loads, a few times over: what disturbs the machine for seconds meets one round of each. */
+static int run_rounds(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
+                      struct job *j, struct beside *b, size_t n, struct err *e)
+{
+    int rounds = (int)param_int(args, "rounds"), rc = 0;
+    for (int k = 0; rc == 0 && k < rounds; k++) {
+        rc = measure_request(args, j, e);
+        for (size_t i = 0; rc == 0 && i < n; i++) {
+            b[i].users = (int)param_int_at(args, "loads", i);
+            b[i].n_round = rounds;
+            rc = compare_load(c, args, catalogue, j, b[i].users, &b[i].round[k], e);
+        }
+    }
+    for (size_t i = 0; rc == 0 && i < n; i++) qsort(b[i].round, (size_t)rounds, sizeof b[i].round[0], by_off);
+    qsort(j->request_s, (size_t)j->n_round, sizeof j->request_s[0], by_value);
+    return rc;
+}
+
+static void print_beside_json(const struct param_set *args, const struct job *j, const struct beside *b, size_t n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++) (void)json_array_append_new(list, beside_json(&b[i]));
+    cli_print_json(json_pack("{s:s,s:f,s:i,s:b,s:o}", "server", param_str(args, "against"), "request_ms",
+                             1e3 * j->request_s[j->n_round / 2], "rounds", b[0].n_round, "within_20_percent",
+                             all_agree(b, n), "loads", list));
 }
 
 static int compare_loads(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
                          struct job *j, struct err *e)
 {
-    struct beside b[MAX_LOADS];
     size_t n = param_count(args, "loads");
-    json_t *list = json_array();
-    int rc = 0;
-    if (n > MAX_LOADS) rc = err_set(e, ERR_USAGE, "loads", "cannot compare %zu loads: at most %d", n, (int)MAX_LOADS);
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        b[i].users = (int)param_int_at(args, "loads", i);
-        rc = compare_load(c, args, catalogue, j, &b[i], e);
-        if (rc == 0) (void)json_array_append_new(list, beside_json(&b[i]));
-    }
+    if (n > MAX_LOADS) return err_set(e, ERR_USAGE, "loads", "cannot compare %zu loads: at most %d", n, (int)MAX_LOADS);
+    struct beside *b = mem_alloc(n * sizeof *b);
+    int rc = run_rounds(c, args, catalogue, j, b, n, e);
     if (rc == 0 && c->json)
-        cli_print_json(json_pack("{s:s,s:O}", "server", param_str(args, "against"), "loads", list));
+        print_beside_json(args, j, b, n);
     else if (rc == 0)
-        print_beside(c, b, n);
-    json_decref(list);
+        print_beside(c, j, b, n);
+    mem_free(b);
     return rc;
 }
 

@@ -5,6 +5,7 @@
 
 #include "doors/cli/catalog_params.h"
 #include "doors/cli/cli.h"
+#include "doors/cli/print_wrapped.h"
 #include "ground/base/str.h"
 #include "lifecycle/plan/memory.h"
 #include "lifecycle/plan/validate.h"
@@ -97,13 +98,31 @@ static void print_classes(const struct cli *c, const struct plan_validation *v)
         const struct plan_class *k = &v->class_of[i];
         char gate[32] = "-";
         if (k->gate > 0)
-            snprintf(gate, sizeof gate, "%.0f %% %s", 100 * k->gate, k->median_error <= k->gate ? "ok" : "x");
+            snprintf(gate, sizeof gate, "%.0f %% %s", 100 * k->gate,
+                     k->median_error <= k->gate ? cli_text(c, "met", "达到") : cli_text(c, "missed", "未达到"));
         printf("%-11.11s %4zu  %5.1f %% %5.1f %%  %9.0f %%  %17.0f %%  %s\n", k->name, k->rows, 100 * k->median_error,
                100 * k->p80_error, 100 * k->within_30, 100 * k->coverage, gate);
     }
     printf(cli_text(c, "all: %zu rows, %.0f %% in their intervals; %zu not for validation, %zu not predicted\n",
                     "合计：%zu 行，%.0f%% 落在区间内；%zu 行不用于验证，%zu 行无法预测\n"),
            v->n - v->n_skipped, 100 * v->coverage, v->n_unused, v->n_skipped);
+}
+
+static void print_class_words(const struct cli *c)
+{
+    print_wrapped(cli_text(
+        c,
+        "\nrows: published measurements; the error is how far the prediction is off, either way: half of the rows are "
+        "below the median, four of five below p80; intervals hold: how often the 80 %% interval around a prediction "
+        "has "
+        "the measured value in it; gate: what the median may be at most\n"
+        "memory: weights and cache; llamacpp, vllm1: one answer at a time with llama.cpp, vLLM 0.6; serve: 1 to 50 "
+        "answers at a time; sat: all that fit; silicon: time between tokens on Hopper cards, software set up by "
+        "experts\n",
+        "\n行：公开的测量值；误差指预测偏离的程度（不分方向）：半数的行低于中位误差，五分之四低于 p80；区间覆盖率："
+        "预测的 80%% 区间包含实测值的比例；门限：中位误差的上限\n"
+        "memory：权重与缓存；llamacpp、vllm1：llama.cpp、vLLM 0.6 一次一个回答；serve：同时 1 至 50 个回答；"
+        "sat：满载；silicon：Hopper 卡上由专家调优的软件的词元间隔\n"));
 }
 
 static void print_worst(const struct cli *c, const struct plan_validation *v)
@@ -116,6 +135,23 @@ static void print_worst(const struct cli *c, const struct plan_validation *v)
     }
 }
 
+/* The catalogue's reason in Chinese; another one as it stands. */
+static const char *gap_text(const struct cli *c, const char *reason)
+{
+    static const struct {
+        const char *en, *zh;
+    } known[] = {{"without vision tower", "未含视觉编码器"},
+                 {"without vision tower, gates of linear layers", "未含视觉编码器与线性层的门"},
+                 {"without vision tower; global layers differ", "未含视觉编码器；全局层不同"},
+                 {"total rounded", "公布的总数为约数"},
+                 {"total rounded, maybe with a speculative layer", "公布的总数为约数，可能含推测解码层"},
+                 {"without gates of linear layers; dims unverified", "未含线性层的门；维度未经核实"},
+                 {"not known", "原因不明"}};
+    for (size_t i = 0; c->lang == LANG_ZH && i < N_ELEM(known); i++)
+        if (str_eq(known[i].en, reason)) return known[i].zh;
+    return reason;
+}
+
 static void print_totals(const struct cli *c, const struct totals *t, const json_t *others)
 {
     printf(cli_text(c, "\nparameters by dimensions: %zu of %zu published totals within 0.2 %%; the others:\n",
@@ -124,7 +160,8 @@ static void print_totals(const struct cli *c, const struct totals *t, const json
     for (size_t i = 0; i < json_array_size(others); i++) {
         const json_t *o = json_array_get(others, i);
         printf("  %-20s %+5.1f %%  %s\n", json_string_value(json_object_get(o, "model")),
-               100 * json_real_value(json_object_get(o, "error")), json_string_value(json_object_get(o, "reason")));
+               100 * json_real_value(json_object_get(o, "error")),
+               gap_text(c, json_string_value(json_object_get(o, "reason"))));
     }
 }
 
@@ -140,6 +177,7 @@ static void show(const struct cli *c, const struct catalogue *catalogue, const s
         return;
     }
     print_classes(c, v);
+    print_class_words(c);
     print_worst(c, v);
     for (size_t i = v->n - v->n_skipped; i < v->n; i++)
         printf(cli_text(c, "not predicted: %s (%s)\n", "未预测：%s（%s）\n"), v->check[i].id, v->check[i].skipped);

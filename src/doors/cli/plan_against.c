@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ground/base/buf.h"
@@ -19,6 +20,7 @@ enum { TIMEOUT_S = 600, MAX_EVENT = 1 << 20, WORDS = 64 };
 /* Two letters a syllable, so that a word is a token or two whatever the tokenizer; their number is corrected by what
  * the first answer says. */
 #define TOKENS_A_WORD 2.0
+#define LEAST_APART_S 1e-4
 
 struct asked {
     struct asked *next; /* in flight */
@@ -33,11 +35,13 @@ struct drive {
     const char *url; /* of chat completions */
     size_t n, started, done;
     uint64_t seed;       /* of the words: a server keeps beginnings that it has seen */
+    bool same;           /* one prompt for all, that it keeps */
     struct asked *first; /* in flight */
     char model[256];     /* that the server names first */
     int prompt_tokens, max_tokens;
     double words_a_token;
     struct load_times sum;
+    double *ttft_s, *tpot_s, *total_s; /* of each request that was counted; tpot: of those with two tokens and more */
     size_t n_tpot;
     int rc;
     struct err err;
@@ -72,7 +76,7 @@ static int compose(const struct drive *d, struct buf *body)
     struct buf words;
     int n = (int)fmax(1, round(d->prompt_tokens * d->words_a_token));
     buf_init(&words, 1 << 24);
-    int rc = add_words(&words, d->seed, d->started, n);
+    int rc = add_words(&words, d->seed, d->same ? 0 : d->started, n);
     json_t *o = rc ? NULL
                    : json_pack("{s:s,s:[{s:s,s:s}],s:i,s:b,s:f,s:{s:b}}", "model", d->model, "messages", "role", "user",
                                "content", words.data, "max_tokens", d->max_tokens, "stream", 1, "temperature", 0.0,
@@ -118,15 +122,12 @@ static int on_data(void *arg, const void *p, size_t n, struct err *e)
 static void count(struct drive *d, const struct asked *a)
 {
     double end = clock_s();
-    d->sum.ttft_s += a->first_s - a->start_s;
-    d->sum.total_s += end - a->start_s;
+    d->ttft_s[d->sum.n] = (a->first_s > 0 ? a->first_s : end) - a->start_s;
+    d->total_s[d->sum.n] = end - a->start_s;
     d->sum.prompt_tokens += a->prompt;
     d->sum.output_tokens += a->output;
     d->sum.cached_tokens += a->cached;
-    if (a->output > 1) {
-        d->sum.tpot_s += (end - a->first_s) / (a->output - 1);
-        d->n_tpot++;
-    }
+    if (a->output > 1) d->tpot_s[d->n_tpot++] = (end - a->first_s) / (a->output - 1);
     d->sum.n++;
 }
 
@@ -138,14 +139,15 @@ static void on_done(void *arg, const struct http_result *r)
     if (r->rc && d->rc == 0) {
         d->rc = r->rc;
         d->err = r->err;
-    } else if (d->rc == 0 && (a->first_s <= 0 || a->output < 1)) {
+    } else if (d->rc == 0 &&
+               (a->output < 1 || (a->first_s <= 0 && a->output > 1))) { /* one token may be half a letter */
         d->rc =
             err_set(&d->err, ERR_INPUT, d->url,
                     "cannot compare with \"%s\": an answer without text or without the count of its tokens", d->url);
     }
     if (d->rc == 0) {
         count(d, a);
-        d->words_a_token *= fmin(2, fmax(0.5, (double)d->prompt_tokens / fmax(1, a->prompt)));
+        if (!d->same) d->words_a_token *= fmin(2, fmax(0.5, (double)d->prompt_tokens / fmax(1, a->prompt)));
     }
     forget(a);
     if (d->rc == 0 && d->started < d->n) d->rc = start(d);
@@ -225,12 +227,25 @@ static int find_model(struct drive *d, const char *url, struct err *e)
 
 /* --- a load --- */
 
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double middle_of(double *v, size_t n)
+{
+    if (n == 0) return 0;
+    qsort(v, n, sizeof *v, by_value);
+    return sim_middle(v, n);
+}
+
 static void divide(struct drive *d, struct load_times *out)
 {
     double n = (double)d->sum.n;
-    *out = (struct load_times){.ttft_s = d->sum.ttft_s / n,
-                               .tpot_s = d->n_tpot ? d->sum.tpot_s / (double)d->n_tpot : 0,
-                               .total_s = d->sum.total_s / n,
+    *out = (struct load_times){.ttft_s = middle_of(d->ttft_s, d->sum.n),
+                               .tpot_s = middle_of(d->tpot_s, d->n_tpot),
+                               .total_s = middle_of(d->total_s, d->sum.n),
                                .prompt_tokens = d->sum.prompt_tokens / n,
                                .output_tokens = d->sum.output_tokens / n,
                                .cached_tokens = d->sum.cached_tokens / n,
@@ -278,24 +293,39 @@ static int drive_server(struct drive *d, const char *models, int users, size_t n
     return rc;
 }
 
-int load_server(const char *url, int users, size_t n, int prompt_tokens, int max_tokens, struct load_times *out,
-                struct err *e)
+/* d has what is asked; its first request is left out. */
+static int load(struct drive *d, const char *url, int users, size_t n, struct load_times *out, struct err *e)
 {
     struct buf chat, models;
-    struct drive d = {.seed = (uint64_t)clock_unix_ms(),
-                      .prompt_tokens = prompt_tokens,
-                      .max_tokens = max_tokens,
-                      .words_a_token = 1 / TOKENS_A_WORD};
     buf_init(&chat, 4096);
     buf_init(&models, 4096);
+    d->seed = (uint64_t)clock_unix_ms();
+    d->words_a_token = 1 / TOKENS_A_WORD;
+    d->ttft_s = mem_alloc(3 * (n + 1) * sizeof *d->ttft_s);
+    d->tpot_s = d->ttft_s + n + 1;
+    d->total_s = d->tpot_s + n + 1;
     int rc = join_url(&chat, url, "chat/completions", e);
     if (rc == 0) rc = join_url(&models, url, "models", e);
-    d.url = chat.data;
-    if (rc == 0) rc = drive_server(&d, models.data, users, n, e);
-    if (rc == 0) divide(&d, out);
+    d->url = chat.data;
+    if (rc == 0) rc = drive_server(d, models.data, users, n, e);
+    if (rc == 0) divide(d, out);
+    mem_free(d->ttft_s);
     buf_deinit(&chat);
     buf_deinit(&models);
     return rc;
+}
+
+int load_server(const char *url, int users, size_t n, int prompt_tokens, int max_tokens, struct load_times *out,
+                struct err *e)
+{
+    struct drive d = {.prompt_tokens = prompt_tokens, .max_tokens = max_tokens};
+    return load(&d, url, users, n, out, e);
+}
+
+int load_least(const char *url, size_t n, struct load_times *out, struct err *e)
+{
+    struct drive d = {.prompt_tokens = 1, .max_tokens = 1, .same = true};
+    return load(&d, url, 1, n, out, e);
 }
 
 int load_simulated(const struct sim_setup *setup, int users, const struct load_times *seen, struct load_times *out,
@@ -312,13 +342,14 @@ int load_simulated(const struct sim_setup *setup, int users, const struct load_t
                                        .cached_tokens = cached < prompt ? cached : prompt - 1};
     s.users = users;
     s.think_s = 0;
-    s.apart_s = s.server.first_token_s; /* the server takes one after the other */
+    /* the server takes one after the other: the first is under way when the second comes */
+    s.apart_s = fmax(s.server.first_token_s, LEAST_APART_S);
     s.warmup_share = 0;
     int rc = simulate(&s, list, n, &r, e);
     if (rc == 0)
-        *out = (struct load_times){.ttft_s = r.ttft_s.mean,
-                                   .tpot_s = r.tpot_s.mean,
-                                   .total_s = r.total_s.mean,
+        *out = (struct load_times){.ttft_s = r.ttft_s.middle,
+                                   .tpot_s = r.tpot_s.middle,
+                                   .total_s = r.total_s.middle,
                                    .prompt_tokens = seen->prompt_tokens,
                                    .output_tokens = seen->output_tokens,
                                    .cached_tokens = seen->cached_tokens,

@@ -5,7 +5,8 @@
 #include "doors/cli/cli.h"
 #include "lifecycle/plan/simulate.h"
 
-/* Mean times of one load, seconds. */
+/* Times of one load, seconds: each the mean of the half of the requests in the middle, so that a second in which
+ * something else had the machine does not speak for the others. */
 struct load_times {
     double ttft_s, tpot_s, total_s;
     double prompt_tokens, output_tokens; /* means, as the server counts them */
@@ -17,6 +18,9 @@ struct load_times {
  * count its tokens. */
 int load_server(const char *url, int users, size_t n, int prompt_tokens, int max_tokens, struct load_times *out,
                 struct err *e) MUST_CHECK;
+/* n requests one after the other that let the server compute as little as can be: a word, the same each time, so that a
+ * server keeps its beginning, and one token of answer. What is left is the time that any request takes. */
+int load_least(const char *url, size_t n, struct load_times *out, struct err *e) MUST_CHECK;
 /* The same load on a setup: closed loop, requests of the lengths that the server saw. */
 int load_simulated(const struct sim_setup *setup, int users, const struct load_times *seen, struct load_times *out,
                    struct err *e) MUST_CHECK;

@@ -9,6 +9,7 @@
 #include "doors/cli/plan_machine.h"
 #include "doors/cli/plan_money.h"
 #include "doors/cli/plan_obstacles.h"
+#include "doors/cli/print_wrapped.h"
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
@@ -76,7 +77,7 @@ static int measure_model(struct plan *p, const struct param_set *args, struct er
 static int prepare(struct plan *p, const struct param_set *args, struct err *e)
 {
     machine_describe(&p->machine);
-    int rc = plan_measure_floors(p->c, &p->floors, e);
+    int rc = p->floors.read_gb_s > 0 ? 0 : plan_measure_floors(p->c, &p->floors, e);
     return rc ? rc : measure_model(p, args, e);
 }
 
@@ -299,13 +300,14 @@ static void print_heads(const struct cli *c)
 static void print_table(const struct plan *p)
 {
     print_machine(p);
-    printf(cli_text(p->c,
-                    "memory in GB with %d x %d tokens of context; prefill and decode in tokens/s,\n"
-                    "predicted; - does not fit, ctx N: the context of the model is N tokens only,\n"
-                    "*: this version cannot run the model\n",
-                    "内存（GB，含 %d x %d 词元上下文）；预填充与解码速度（词元/秒，预测值）；\n"
-                    "- 表示装不下，ctx N 表示模型的上下文只有 N 个词元，* 表示本版本不能运行\n"),
-           p->load.users, p->load.prompt_tokens + p->load.output_tokens);
+    print_wrapped(
+        cli_text(p->c,
+                 "memory in GB with %d x %d tokens of context; pre, dec: tokens/s of reading a prompt (prefill) "
+                 "and of writing an answer (decode), predicted; - does not fit, ctx N: the context of the model "
+                 "is N tokens only, *: this version cannot run the model\n",
+                 "内存（GB，含 %d x %d 词元上下文）；读提示词（预填充）与写回答（解码）的速度（词元/秒，预测值）；"
+                 "- 表示装不下，ctx N 表示模型的上下文只有 N 个词元，* 表示本版本不能运行\n"),
+        p->load.users, p->load.prompt_tokens + p->load.output_tokens);
     print_heads(p->c);
     const struct plan_model **model;
     size_t n = table_models(p, &model);
@@ -378,7 +380,7 @@ int plan_local_system(const struct cli *c, const struct param_set *args, const s
                       const struct plan_load *load, struct plan_measured *measured, struct plan_system *out,
                       struct err *e)
 {
-    struct plan p = {.c = c, .catalogue = catalogue, .load = *load};
+    struct plan p = {.c = c, .catalogue = catalogue, .load = *load, .floors = measured->floors};
     struct forecast f;
     if (!param_str(args, "model"))
         return err_set(e, ERR_USAGE, "model", "cannot plan without a model: --model is needed");
@@ -386,6 +388,7 @@ int plan_local_system(const struct cli *c, const struct param_set *args, const s
     if (rc == 0) rc = forecast_model(&p, args, &f, e);
     if (rc) return rc;
     *measured = p.measured;
+    measured->floors = p.floors;
     *out = f.system;
     if (!p.measured.quant) return 0;
     measured->model.architecture = measured->architecture;

@@ -11,8 +11,8 @@
 int plan_local_run(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
                    struct err *e) MUST_CHECK;
 
-/* The system of --model and --quant on this machine: measured as plan_local_run does. It points into measured and the
- * catalogue. */
+/* The system of --model and --quant on this machine: measured as plan_local_run does, but with the floors of measured
+ * where it has some, so that a second look takes less time. It points into measured and the catalogue. */
 int plan_local_system(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
                       const struct plan_load *load, struct plan_measured *measured, struct plan_system *out,
                       struct err *e) MUST_CHECK;

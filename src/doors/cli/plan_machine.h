@@ -17,6 +17,7 @@ struct plan_measured {
     struct plan_work work;
     uint64_t file_bytes, weights_bytes; /* on disk; packed in memory */
     struct plan_timing time;            /* all 0 when nothing was timed */
+    struct plan_floors floors;          /* of the machine, where who measures them keeps them (plan_local_system) */
 };
 /* Open a model (a path or a registry name), read what it takes, and time it when timed. */
 int plan_measure_model(const struct cli *c, const char *name, bool timed, struct plan_measured *out,

@@ -144,8 +144,12 @@ static void print_cost(const struct cli *c, const struct plan_verdict *v, const 
     for (int i = 0; i < N_COST_PART; i++) {
         if (!(p->part[i] > 0)) continue;
         plan_money_text(p->part[i], cur, part, sizeof part);
-        printf("  %s%*s %12s\n", part_text(c, (enum cost_part)i), str_padding(part_text(c, (enum cost_part)i), 14), "",
+        printf("  %s%*s %12s", part_text(c, (enum cost_part)i), str_padding(part_text(c, (enum cost_part)i), 14), "",
                part);
+        if (i == COST_PART_STAFF && v->in[COST_SALARY].mid > 0)
+            printf(cli_text(c, "  (%.2g full-time people)", "（%.2g 名全职人员）"),
+                   p->part[i] * 12 / v->in[COST_SALARY].mid);
+        putchar('\n');
     }
     if (v->offer.running < 1) return; /* it answers nobody: there is no use of it to speak of */
     estimate_text(p->capacity_calls_month, part, sizeof part);
@@ -212,31 +216,42 @@ static void print_apis(const struct cli *c, const struct plan_case *k, const str
 
 /* --- decision --- */
 
-/* Names of rules whose facts are missing, broken into lines. */
-static void print_unknown_rules(const struct cli *c, const struct plan_case *k, const struct decision *d)
+/* What the user could say so that more rules count: facts that an open rule asks for, with their options. */
+static void print_unknown_facts(const struct cli *c, const struct plan_case *k, const struct plan_verdict *v)
 {
-    int column = 0;
-    for (size_t i = 0; i < k->rules->n; i++) {
-        if (d->state[i] != RULE_UNKNOWN) continue;
-        const char *id = k->rules->item[i].id, *before = cli_text(c, ", ", "、");
-        if (column == 0) before = cli_text(c, "  not known, so not counted: ", "  信息不足、未计入：");
-        bool full = column > 0 && column + str_columns(before) + str_columns(id) >= WRAP_LINE_COLUMNS;
-        if (full) column = 0;
-        column += str_columns(full ? "    " : before) + str_columns(id);
-        printf("%s%s", full ? cli_text(c, ",\n    ", "、\n    ") : before, id);
+    static const struct {
+        enum decision_fact fact;
+        const char *option, *en, *zh;
+    } told[] = {{FACT_DATA_CLASS, "--data-class", "what the data is", "数据级别"},
+                {FACT_CUSTOMIZE, "--customize", "whether the model must be tuned deeply", "是否需要深度定制"},
+                {FACT_GENERIC, "--generic", "whether the use is general questions", "是否为通用问答"},
+                {FACT_TEAM, "--team", "how many people use it", "使用人数"},
+                {FACT_ENGINEERS, "--engineers", "how many engineers there are", "工程师人数"},
+                {FACT_BUDGET, "--budget", "what may be spent", "预算"}};
+    char text[1024] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < N_ELEM(told); i++) {
+        bool open = false;
+        for (size_t r = 0; r < k->rules->n; r++)
+            open =
+                open || (v->decision.state[r] == RULE_UNKNOWN && decision_rule_uses(&k->rules->item[r], told[i].fact));
+        if (!open || !isnan(v->facts[told[i].fact])) continue;
+        n += (size_t)snprintf(text + n, sizeof text - n, cli_text(c, "%s%s (%s)", "%s%s（%s）"),
+                              n ? cli_text(c, ", ", "、") : "", cli_text(c, told[i].en, told[i].zh), told[i].option);
     }
-    if (column) putchar('\n');
+    if (n) print_wrapped(cli_text(c, "  not known, so not counted: %s\n", "  未知、未计入：%s\n"), text);
 }
 
-static void print_rules(const struct cli *c, const struct plan_case *k, const struct decision *d)
+static void print_rules(const struct cli *c, const struct plan_case *k, const struct plan_verdict *v)
 {
+    const struct decision *d = &v->decision;
     for (size_t i = 0; i < k->rules->n; i++) {
         const struct decision_rule *r = &k->rules->item[i];
         if (d->state[i] != RULE_FIRED) continue;
         print_wrapped(cli_text(c, "  %s +%.3g: %s\n", "  %s +%.3g：%s\n"), plan_choice_text(c, r->favours), r->weight,
                       c->lang == LANG_ZH ? r->zh : r->en);
     }
-    print_unknown_rules(c, k, d);
+    print_unknown_facts(c, k, v);
 }
 
 /* "yearly salary of an engineer (salary) from 300,000 to 600,000 CNY/year": the option that sets it stands in brackets.
@@ -310,7 +325,7 @@ static void print_decision(const struct cli *c, const struct plan_case *k, const
     if (d->contradicts)
         printf("  %s\n", cli_text(c, "but this hardware does not carry the demand: other hardware is needed",
                                   "但该硬件无法承载需求：需要其他硬件"));
-    print_rules(c, k, d);
+    print_rules(c, k, v);
     print_money(c, v, cur);
     print_changes(c, k, v, cur);
     print_wrapped(cli_text(c, "size of company: %s; hardware named for it: %s\n", "企业规模：%s；对应硬件：%s\n"),

@@ -263,12 +263,15 @@ static void print_speed(const struct cli *c, const struct plan_target *t, const 
     const struct plan_system *s = &t->system;
     const struct plan_point *p = &f->loaded;
     printf(cli_text(c, "one user alone:\n", "单个用户：\n"));
-    print_value(c, cli_text(c, "decode", "解码"), f->decode_tok_s, plan_band_of(s, PLAN_DECODE_BAND),
-                cli_text(c, "tokens/s", "词元/秒"));
-    print_value(c, cli_text(c, "prefill", "预填充"), f->prefill_tok_s, plan_band_of(s, PLAN_TTFT_BAND),
-                cli_text(c, "tokens/s", "词元/秒"));
-    printf(cli_text(c, "%d at a time (%.0f run, the others wait):\n", "同时 %d 个（%.0f 个在运行，其余等待）：\n"),
-           l->users, t->replicas * p->running);
+    print_value(c, cli_text(c, "writing an answer (decode)", "写回答（解码）"), f->decode_tok_s,
+                plan_band_of(s, PLAN_DECODE_BAND), cli_text(c, "tokens/s", "词元/秒"));
+    print_value(c, cli_text(c, "reading a prompt (prefill)", "读提示词（预填充）"), f->prefill_tok_s,
+                plan_band_of(s, PLAN_TTFT_BAND), cli_text(c, "tokens/s", "词元/秒"));
+    if (t->replicas * p->running >= l->users)
+        printf(cli_text(c, "%d at a time:\n", "同时 %d 个：\n"), l->users);
+    else
+        printf(cli_text(c, "%d at a time (%.0f run, the others wait):\n", "同时 %d 个（%.0f 个在运行，其余等待）：\n"),
+               l->users, t->replicas * p->running);
     print_value(c, cli_text(c, "first token (TTFT)", "首词元延迟（TTFT）"), 1e3 * p->ttft_s,
                 plan_band_of(s, PLAN_TTFT_BAND), "ms");
     print_value(c, cli_text(c, "between tokens (TPOT)", "词元间隔（TPOT）"), 1e3 * p->tpot_s,
@@ -277,9 +280,9 @@ static void print_speed(const struct cli *c, const struct plan_target *t, const 
                 plan_band_of(s, PLAN_THROUGHPUT_BAND), cli_text(c, "tokens/s", "词元/秒"));
     print_value(c, cli_text(c, "at most, when full", "满载时最多"), t->replicas * f->full.output_tok_s,
                 plan_band_of(s, PLAN_THROUGHPUT_BAND), cli_text(c, "tokens/s", "词元/秒"));
-    printf(cli_text(c, "up to %.0f conversations at a time, by memory and what the stack batches\n",
-                    "按显存与推理栈的批量上限，最多同时进行 %.0f 个对话\n"),
-           f->max_users);
+    print_wrapped(cli_text(c, "up to %.0f conversations at a time, by memory and what the software computes together\n",
+                           "按显存与推理软件的批量上限，最多同时进行 %.0f 个对话\n"),
+                  f->max_users);
 }
 
 /* What the catalogue says of this hardware besides its figures, and of its prices' and figures' worth. */
@@ -309,10 +312,14 @@ int plan_target_run(const struct cli *c, const struct param_set *args, const str
     }
     printf(cli_text(c, "%.48s %s on %d x %s\n", "%.48s %s，%d x %s\n"), t.system.model->name, t.system.quant->name,
            t.count, t.system.hardware->name);
-    printf(cli_text(c, "tp %d, pp %d, replicas %d, stack %s; %d x (%d + %d) tokens\n",
-                    "tp %d，pp %d，副本 %d，推理栈 %s；%d x（%d + %d）词元\n"),
-           t.system.layout.tp, t.system.layout.pp, t.replicas, t.system.stack.name, l.users, l.prompt_tokens,
-           l.output_tokens);
+    print_wrapped(
+        cli_text(c,
+                 "replicas (copies of the model): %d; cards that share every matrix (tp): %d; groups of layers, "
+                 "one after the other (pp): %d; software: %s; conversations: %d x (%d + %d) tokens\n",
+                 "副本数（模型份数）：%d；分担每个矩阵的卡数（tp）：%d；依次计算的层组数（pp）：%d；推理软件：%s；"
+                 "对话：%d x（%d + %d）词元\n"),
+        t.replicas, t.system.layout.tp, t.system.layout.pp, t.system.stack.name, l.users, l.prompt_tokens,
+        l.output_tokens);
     print_memory(c, &f);
     if (!plan_kv_known(t.system.model))
         printf(cli_text(c, "note: this model compresses its cache; the figures for it are an upper bound\n",

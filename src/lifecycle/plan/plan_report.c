@@ -267,10 +267,16 @@ static void add_costs(const struct plan_report *r, json_t *blocks)
     static const char *const zh[] = {"折旧", "租金", "电费", "维护", "工程师", "合规", "弥补效果差距"};
     static const char *const en[] = {
         "written off", "rent", "power", "maintenance", "engineers", "compliance", "closing the gap in quality"};
+    const struct plan_verdict *v = r->verdict;
     json_t *rows = json_array();
-    for (int i = 0; i < N_COST_PART; i++)
-        (void)json_array_append_new(rows,
-                                    json_pack("[s,o]", say(r, en[i], zh[i]), value(round(r->verdict->cost.part[i]))));
+    for (int i = 0; i < N_COST_PART; i++) {
+        char name[96];
+        snprintf(name, sizeof name, "%s", say(r, en[i], zh[i]));
+        if (i == COST_PART_STAFF && v->in[COST_SALARY].mid > 0)
+            snprintf(name, sizeof name, say(r, "engineers: %.2g full-time people", "工程师：%.2g 名全职人员"),
+                     v->cost.part[i] * 12 / v->in[COST_SALARY].mid);
+        (void)json_array_append_new(rows, json_pack("[s,o]", name, value(round(v->cost.part[i]))));
+    }
     (void)json_array_append_new(rows,
                                 json_pack("[s,o]", say(r, "all", "合计"), value(round(r->verdict->cost.monthly))));
     heading(blocks, say(r, "Cost of an installation of your own", "自建成本"));

@@ -197,6 +197,14 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+double sim_middle(const double *sorted, size_t n)
+{
+    size_t first = n / 4, end = n - n / 4;
+    double sum = 0;
+    for (size_t i = first; i < end; i++) sum += sorted[i];
+    return sum / (double)(end - first);
+}
+
 static struct sim_quantiles quantiles(double *v, size_t n)
 {
     struct sim_quantiles q = {0};
@@ -208,6 +216,7 @@ static struct sim_quantiles quantiles(double *v, size_t n)
     q.p95 = v[(size_t)(0.95 * (double)(n - 1))];
     q.p99 = v[(size_t)(0.99 * (double)(n - 1))];
     q.max = v[n - 1];
+    q.middle = sim_middle(v, n);
     return q;
 }
 

@@ -50,6 +50,7 @@ struct sim_setup {
 
 struct sim_quantiles {
     double mean, p50, p90, p95, p99, max;
+    double middle; /* mean of the half of them in the middle */
 };
 
 struct sim_result {
@@ -67,6 +68,9 @@ struct sim_result {
  * request that can never be served (longer than the cache), or not sorted; -ERR_INTERRUPTED. */
 int simulate(const struct sim_setup *s, const struct sim_request *request, size_t n, struct sim_result *out,
              struct err *e) MUST_CHECK;
+
+/* The mean of the middle half of n values, which are sorted; n above 0. */
+double sim_middle(const double *sorted, size_t n);
 
 /* A server that a system is: its step times, what memory leaves for the cache. */
 void sim_server_of(const struct plan_system *system, double kv_tokens, struct sim_server *out);

@@ -69,9 +69,16 @@ double plan_prefill_arithmetic_s(const struct plan_system *s, double n_tok, doub
     return ops / (s->layout.tp * s->flops * share);
 }
 
+/* A pass with prompts alone: computing hides the launches of a pass, but no pass is shorter than they are (a model of
+ * 135M parameters would else read two million tokens a second). */
+static double prompts_s(const struct plan_system *s, double compute_s, double n_tok)
+{
+    return fmax(fmax(compute_s, weights_s(s, n_tok)), overhead_s(s, 0));
+}
+
 double plan_prefill_s(const struct plan_system *s, double prompt_tokens)
 {
-    double alone = fmax(plan_prefill_arithmetic_s(s, prompt_tokens, 0), weights_s(s, prompt_tokens));
+    double alone = prompts_s(s, plan_prefill_arithmetic_s(s, prompt_tokens, 0), prompt_tokens);
     return (alone + reduce_s(s, prompt_tokens)) * s->stack.slowdown;
 }
 
@@ -84,7 +91,7 @@ double plan_step_s(const struct plan_system *s, const struct plan_step *step)
     /* groups of layers work on different sequences at a time: each sees its part of them */
     if (step->n_seq > 0) decode = decode_s(s, fmax(step->n_seq / pp, fmin(step->n_seq, 1)), step->mean_context);
     if (decode > 0) return (decode + s->stack.interference * prefill / pp) * s->stack.slowdown;
-    return fmax(prefill, weights_s(s, step->prefill_tokens)) * s->stack.slowdown;
+    return prompts_s(s, prefill, step->prefill_tokens) * s->stack.slowdown;
 }
 
 void plan_point_at(const struct plan_system *s, double prompt_tokens, double output_tokens, double concurrency,
