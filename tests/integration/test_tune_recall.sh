@@ -33,6 +33,7 @@ run 0 overfit --json tune "${FIELDS[@]}" --epochs 300 --warmup-steps 10 --output
 [[ $before == "$(cksum base.gguf)" ]] && ok base_untouched || not_ok base_untouched 'the base changed'
 
 # --- and told by the server
+: >"$WORK/out"
 "$TAILOR" serve --port 0 --model base.gguf,name=base --adapter run/adapter,name=tuned >"$WORK/out" 2>"$WORK/err" </dev/null &
 PID=$!
 for _ in $(seq 400); do
