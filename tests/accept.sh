@@ -61,12 +61,22 @@ real_embeddings() {
 # beside a process that burns a core: figures for people, and that decode and prefill come to their end
 busy_neighbour() { python3 bench/neighbour.py "$MODEL" --pairs 3; }
 
+# BANKING77 with all 77 intents, where BANKING77=DIR says where its tables are: 85 % is below what seeds differ by
+all_intents() {
+    [ -n "${BANKING77:-}" ] || { echo "left out: BANKING77=DIR names no tables"; return 0; }
+    bench/banking77.sh "$BANKING77" "$(mktemp -d)/run" | tee /dev/stderr | python3 -c '
+import re, sys
+found = re.findall(r"accuracy\D*([0-9.]+) ?%", sys.stdin.read())
+sys.exit(not found or float(found[-1]) < 85)'
+}
+
 need_model
 MODEL=$(realpath "$MODEL") # the checks work in copies elsewhere
 check "tokenizer vectors on real vocabularies" real_vocabularies
 check "vectors of a real embedding model" real_embeddings
 check "50 kills during tune" python3 tests/kill_tune.py 50
 check "auto within its bounds in every quantization" python3 tests/precision_bounds.py "$MODEL"
+check "77 intents in one epoch" all_intents
 check "a busy neighbour (figures above, no claim)" busy_neighbour
 check "quickstart in a clean copy, again, and in Chinese" clean_quickstart
 check "quickstart killed six times and run again" interrupted_quickstart

@@ -94,4 +94,36 @@ PYTHON
 printf '{"ids":[1,2,3,4],"labels":[1,2,3,4]}\n' >"$WORK/rows.jsonl"
 run 1 tune 'cannot load ".*": .* free below --memory' --memory 100MB tune --base "$WORK/m.gguf" --data "$WORK/rows.jsonl" \
     --data-format tokens --max-steps 1 --output "$WORK/run"
+
+# --- what a run says before its first step is what it then takes, within 5 %; --memory-limit is of the whole process
+python3 - "$WORK/long.jsonl" <<'PYTHON'
+import json, sys
+with open(sys.argv[1], 'w') as f:
+    for r in range(8):
+        ids = [300 + (97 * r + i * i) % 20000 for i in range(96)]
+        f.write(json.dumps({'ids': ids, 'labels': [-100] * 48 + ids[48:]}) + '\n')
+PYTHON
+held() { # NAME FILE LIMIT_BYTES: peak against its prediction and the limit (0: none)
+    why=$(python3 - "$2" "$3" <<'PYTHON'
+import json, sys
+d, limit = json.load(open(sys.argv[1])), int(sys.argv[2])
+far = d['peak_rss_bytes'] / d['predicted_peak_bytes'] - 1
+if abs(far) > 0.05: print(f'{100 * far:.1f} % from the prediction {d["predicted_peak_bytes"]}')
+if limit and d['peak_rss_bytes'] > limit: print(f'{d["peak_rss_bytes"]} bytes')
+PYTHON
+    )
+    [[ $? == 0 && -z $why ]] && echo "ok $1" || not_ok "$1" "$why"
+}
+tuned() { # NAME LIMIT_BYTES ARGS...
+    local name=$1 limit=$2
+    shift 2
+    rm -rf "$WORK/run"
+    "$TAILOR" --json tune --base "$WORK/m.gguf" --data "$WORK/long.jsonl" --data-format tokens --batch-size 8 --max-steps 1 --rank 8 \
+        --output "$WORK/run" "$@" >"$WORK/out" 2>"$WORK/err" || { not_ok "$name" "$(tail -1 "$WORK/err")"; return; }
+    held "$name" "$WORK/out" "$limit"
+}
+tuned tune_lora 0
+tuned tune_dora 0 --adapter dora
+tuned tune_limit 500000000 --memory-limit 500MB
+grep -q 'layers are computed again' "$WORK/err" && echo "ok tune_limit_layers" || not_ok tune_limit_layers "$(cat "$WORK/err")"
 exit $failed

@@ -39,7 +39,7 @@ assert len(lines) == 2 and all(len(l.getAttribute('points').split()) == 40 for l
 run 0 copy_data tune --from runs/tune-1 --set data=other.jsonl --set max_steps=2 --output other
 run 0 diff_data --json runs diff runs/tune-1 other && holds diff_data '[i["name"] for i in d["inputs"]]==["data"] and {p["name"] for p in d["parameters"]}=={"data","epochs","max_steps"}'
 run 0 diff_text runs diff runs/tune-1 other && says diff_text 'fields that differ.*max_steps .*inputs that differ.*loss by step.*\*'
-run 0 diff_zh --lang zh runs diff runs/tune-1 other && says diff_zh '不同的字段.*各步的损失'
+run 0 diff_zh --lang zh runs diff runs/tune-1 other && says diff_zh '不同的字段.*状态 +已完成.*各步的损失'
 run 2 diff_none runs diff runs/tune-1 model && says diff_none 'cannot read the run "model": no tuning run is there'
 
 # --- lists, and a run by itself

@@ -73,10 +73,21 @@ run 2 eval_into_file eval model --cases cases.jsonl --out rows.jsonl && says eva
 [[ $before == "$(cksum e1/manifest.json e1/run.yaml)" ]] && ok run_untouched || not_ok run_untouched 'manifest.json or run.yaml changed'
 
 # --- memory: what is needed, and what would fit, can be followed
-run 2 memory_row tune "${FIELDS[@]}" --output m --memory-limit 100000 && says memory_row 'within memory_limit 100000: [0-9]+ tokens at once take [0-9]+ bytes .*the longest row alone, 28 tokens, takes [0-9]+'
+python3 - <<'PY'
+import json
+with open('long.jsonl', 'w') as f:
+    for r in range(32):
+        ids = [3 + (7 * r + i * i) % 270 for i in range(60)]
+        f.write(json.dumps({'ids': ids, 'labels': ids}) + '\n')
+PY
+LONG=(--base model --data long.jsonl --data-format tokens --rank 4 --lr 1e-3 --batch-size 32 --max-steps 1 --output m)
+run 2 memory_row tune "${LONG[@]}" --memory-limit 100kB && says memory_row 'within memory_limit 100.0 kB: [0-9]+ tokens at once take [0-9.]+ MB for the backward pass, beside [0-9.]+ MB for all else; .*the longest row alone, 60 tokens, takes [0-9.]+ MB'
 lacks memory_no_blame 'token_budget'
-run 2 memory_recompute tune "${FIELDS[@]}" --output m --memory-limit 2500000 --recompute off && says memory_recompute 'with recompute they take [0-9]+, which fits'
-run 2 memory_budget tune "${FIELDS[@]}" --output m --memory-limit 1200000 && says memory_budget 'token_budget [0-9]+ fits'
+rest=$(sed -n 's/.*beside \([0-9]*\)\.[0-9]* MB for all else.*/\1/p' "$WORK/err")
+most=$(sed -n 's/.*at once take \([0-9]*\)\.[0-9]* MB for the backward.*/\1/p' "$WORK/err") # with all layers computed again
+run 2 memory_recompute tune "${LONG[@]}" --memory-limit $((rest + most + 5))MB --recompute off && says memory_recompute 'with recompute they take [0-9.]+ MB, which fits'
+run 2 memory_budget tune "${LONG[@]}" --memory-limit $((rest + most / 2))MB && says memory_budget 'token_budget [0-9]+ fits'
 budget=$(sed -n 's/.*token_budget \([0-9]*\) fits.*/\1/p' "$WORK/err")
-run 0 memory_followed tune "${FIELDS[@]}" --output m --memory-limit 1200000 --token-budget "$budget" && ok memory_followed
+run 0 memory_followed tune "${LONG[@]}" --memory-limit $((rest + most / 2 + 3))MB --token-budget "$budget" && ok memory_followed
+run 2 memory_no_size tune "${LONG[@]}" --memory-limit 3XB && says memory_no_size '"3XB" is not a size \(8GB, 512MB\)'
 exit $failed

@@ -155,12 +155,13 @@ static double descend(int n_thread, enum train_optimizer kind, uint64_t n_step, 
     if (optimizer_new(&o, d, &c, N, NULL, &e) != 0) fail_msg("%s", e.msg);
     for (uint64_t step = 0; step < n_step; step++) {
         if (step == cut) { /* the state goes through a checkpoint */
-            uint8_t *bytes = calloc(1, optimizer_bytes(o));
-            optimizer_get(o, bytes);
+            size_t n;
+            float *state = optimizer_state(o, &n), *kept = calloc(n, sizeof(*kept));
+            dev_read(d, kept, state, n);
             optimizer_free(o);
             if (optimizer_new(&o, d, &c, N, NULL, &e) != 0) fail_msg("%s", e.msg);
-            optimizer_set(o, bytes);
-            free(bytes);
+            dev_write(d, optimizer_state(o, &n), kept, n);
+            free(kept);
         }
         dev_read(d, out, dp, N);
         noisy_gradient(out, g, step);

@@ -153,10 +153,11 @@ static void lay_shared(struct batch *x, const struct data *d, float weight)
 }
 
 /* Gradient of a batch into grad[n_param] (freed by the caller); returns the weighted loss. */
-static double run(struct bench *b, const struct batch *x, bool recompute, float **grad)
+static double run_above(struct bench *b, const struct batch *x, int n_frozen, int n_recompute, float **grad)
 {
     struct tape *t;
-    struct tape_options opt = {.max_tok = MAX_TOK, .max_segment = N_ROW + 1, .rank = RANK, .recompute = recompute};
+    struct tape_options opt = {
+        .max_tok = MAX_TOK, .max_segment = N_ROW + 1, .rank = RANK, .n_frozen = n_frozen, .n_recompute = n_recompute};
     float loss[MAX_TOK];
     double sum = 0;
     opt.max_bytes = tape_bytes(b->m, &opt);
@@ -169,6 +170,11 @@ static double run(struct bench *b, const struct batch *x, bool recompute, float 
     dev_read(b->d, *grad, b->grads, b->n_param);
     dev_zero(b->d, b->grads, b->n_param);
     return sum;
+}
+
+static double run(struct bench *b, const struct batch *x, int n_recompute, float **grad)
+{
+    return run_above(b, x, 0, n_recompute, grad);
 }
 
 static double distance(const float *x, const float *y, size_t n)
@@ -226,7 +232,7 @@ static void test_finite_differences(void **state)
     stir(&b);
     dev_read(b.d, p, adapter_params(b.a), b.n_param);
     lay_shared(&x, &d, 0.01f);
-    run(&b, &x, true, &g);
+    run(&b, &x, TAPE_ALL_LAYERS, &g);
     for (int l = 0; l < model_params(b.m)->n_layer; l += l == 0 ? model_params(b.m)->n_layer - 1 : 1) {
         for (int s = 0; s < SITE_COUNT; s++) {
             const struct adapter_view *v = adapter_view_at(b.a, l, (enum adapter_site)s);
@@ -246,22 +252,61 @@ static void test_threads_and_recompute(void **state)
     for (int p = PRECISION_AUTO; p <= PRECISION_REFERENCE; p++) {
         float *first = NULL;
         double first_loss = 0;
+        static const int again[] = {0, TAPE_ALL_LAYERS, 1, 2, 0, TAPE_ALL_LAYERS};
         for (int k = 0; k < 6; k++) {
             struct bench b = bench_new(1 + k / 2, (enum precision)p);
             struct data d = data_make(&b);
             float *g;
             stir(&b);
             lay_shared(&x, &d, 0.01f);
-            double loss = run(&b, &x, k % 2 == 1, &g);
+            double loss = run(&b, &x, again[k], &g);
             if (first == NULL) first = g, first_loss = loss;
             if (memcmp(&loss, &first_loss, sizeof(loss)) != 0 || memcmp(g, first, b.n_param * sizeof(*g)) != 0)
                 fail_msg("precision %d: %d threads, recompute %d: loss %.17g, was %.17g; distance %g", p, 1 + k / 2,
-                         k % 2, loss, first_loss, distance(g, first, b.n_param));
+                         again[k], loss, first_loss, distance(g, first, b.n_param));
             if (g != first) free(g);
             bench_free(&b);
         }
         free(first);
     }
+}
+
+/* Where the first layers have nothing to train, the gradients above are the same bits, there are none below, and the
+ * tape is smaller. */
+static void test_frozen_layers(void **state)
+{
+    model_path = *state;
+    static struct batch x;
+    struct bench b = bench_new(2, PRECISION_AUTO);
+    struct data d = data_make(&b);
+    int n_layer = model_params(b.m)->n_layer, again[] = {0, 1, TAPE_ALL_LAYERS};
+    float *all;
+    stir(&b);
+    lay_shared(&x, &d, 0.01f);
+    double loss = run(&b, &x, 0, &all);
+    for (int k = 0; k < 3; k++) {
+        int n_frozen = n_layer - 1 - k % 2;
+        float *g;
+        assert_true(run_above(&b, &x, n_frozen, again[k], &g) == loss);
+        for (int l = 0; l < n_layer; l++) {
+            const struct adapter_view *v = adapter_view_at(b.a, l, SITE_DOWN);
+            float sum = 0;
+            size_t n = (size_t)RANK * v->n_in;
+            for (size_t i = 0; i < n; i++) sum += fabsf(g[v->a + i]);
+            if (l < n_frozen) assert_true(sum == 0);
+            if (l >= n_frozen) assert_memory_equal(g + v->a, all + v->a, n * sizeof(*g));
+        }
+        free(g);
+    }
+    struct tape_options whole = {.max_tok = MAX_TOK, .max_segment = N_ROW + 1, .rank = RANK}, above = whole;
+    above.n_frozen = n_layer - 1;
+    if (n_layer > 2) assert_true(tape_bytes(b.m, &above) < tape_bytes(b.m, &whole));
+    whole.max_bytes = tape_bytes(b.m, &whole);
+    assert_int_equal(tape_recompute_that_fits(b.m, &whole), 0);
+    whole.max_bytes = 1;
+    assert_int_equal(tape_recompute_that_fits(b.m, &whole), n_layer);
+    free(all);
+    bench_free(&b);
 }
 
 static void test_instruction_sets(void **state)
@@ -396,6 +441,7 @@ static char models[][64] = {
 #define EACH(X)                   \
     X(test_finite_differences)    \
     X(test_threads_and_recompute) \
+    X(test_frozen_layers)         \
     X(test_instruction_sets) X(test_prefix_shared) X(test_micro_batches) X(test_adapter_off)
 #define TEST(f) {.name = #f, .test_func = f},
 

@@ -138,7 +138,7 @@ static double run(struct bench *b, const struct batch *x, bool recompute, bool b
                                .max_segment = N_ROW + 1,
                                .rank = b->a != NULL ? RANK : 0,
                                .magnitudes = b->a != NULL,
-                               .recompute = recompute};
+                               .n_recompute = recompute ? TAPE_ALL_LAYERS : 0};
     float loss[MAX_TOK];
     double sum = 0;
     opt.max_bytes = tape_bytes(b->m, &opt);

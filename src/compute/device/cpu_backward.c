@@ -555,7 +555,11 @@ static size_t worker_bytes(const struct dev_train_shape *s)
 
 int dev_train_reserve(struct dev *d, const struct dev_train_shape *s, struct err *e)
 {
-    return cpu_reserve(d, shared_bytes(d, s), worker_bytes(s), e);
+    int rc = cpu_reserve(d, shared_bytes(d, s), worker_bytes(s), e);
+    if (rc != 0) return rc;
+    memset(d->shared.base, 0, d->shared.size_bytes); /* a run that has begun meets no lack of memory later */
+    for (int i = 0; i < d->opt.n_thread; i++) memset(d->worker[i].base, 0, d->worker[i].size_bytes);
+    return 0;
 }
 
 size_t dev_train_bytes(const struct dev *d, const struct dev_train_shape *s)

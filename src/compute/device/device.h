@@ -302,7 +302,7 @@ void dev_head(struct dev *d, const struct dev_batch *b, const struct dev_head *p
 
 /* --- backward: every *_backward ADDS into the gradients of parameters and of x, in fixed order --- */
 
-/* Reserve scratch for the backward operations, before they are called. */
+/* Reserve scratch for the backward operations, before they are called; it is written to, so that it is there. */
 struct dev_train_shape {
     int max_tok, max_segment, n_page; /* of a batch, and of its dev_kv */
     int n_embd, n_head, n_kv_head, d_head, n_ff, n_vocab;

@@ -36,5 +36,11 @@ int safetensors_save(const char *path, const struct safetensors_item *items, siz
 typedef int (*safetensors_make_fn)(void *arg, size_t idx, void *data, size_t n_bytes, struct err *e);
 int safetensors_save_made(const char *path, const struct safetensors_item *items, size_t n, const char *const *metadata,
                           safetensors_make_fn make, void *arg, struct err *e) MUST_CHECK;
+/* The same, but piece puts bytes [at, at + n_bytes) of such a tensor into data, from its first piece to its last: none
+ * is in memory as a whole. */
+typedef int (*safetensors_piece_fn)(void *arg, size_t idx, uint64_t at, void *data, size_t n_bytes, struct err *e);
+enum { SAFETENSORS_PIECE = 4 << 20 }; /* most bytes of one, a multiple of every type's */
+int safetensors_save_pieces(const char *path, const struct safetensors_item *items, size_t n,
+                            safetensors_piece_fn piece, void *arg, struct err *e) MUST_CHECK;
 
 #endif

@@ -62,9 +62,21 @@ static int append(const char *p, size_t n, void *text)
     return buf_add(text, p, n);
 }
 
-/* One tensor: its data, or what make gives for it. */
-static int write_item(struct file_atomic *f, const struct safetensors_item *item, size_t idx, safetensors_make_fn make,
-                      void *arg, struct err *e)
+/* Where the data of tensors comes from that are given without: one of both. */
+struct source {
+    safetensors_make_fn make;
+    safetensors_piece_fn piece;
+    void *arg;
+};
+
+static int make_piece(const struct source *s, size_t idx, uint64_t at, void *data, size_t n_bytes, struct err *e)
+{
+    return s->piece ? s->piece(s->arg, idx, at, data, n_bytes, e) : s->make(s->arg, idx, data, n_bytes, e);
+}
+
+/* One tensor: its data, or what its source gives for it. */
+static int write_item(struct file_atomic *f, const struct safetensors_item *item, size_t idx, const struct source *s,
+                      struct err *e)
 {
     uint64_t n_bytes = 0;
     if (!tensor_n_bytes(item->type, item->shape, item->n_dim, &n_bytes) || !n_bytes) {
@@ -73,17 +85,23 @@ static int write_item(struct file_atomic *f, const struct safetensors_item *item
     if (item->data) {
         return file_atomic_write(f, item->data, (size_t)n_bytes, e);
     }
-    void *data = mem_try_alloc((size_t)n_bytes);
-    int rc = data ? make(arg, idx, data, (size_t)n_bytes, e)
+    size_t most = (size_t)n_bytes;
+    if (s->piece && most > SAFETENSORS_PIECE) most = SAFETENSORS_PIECE;
+    void *data = mem_try_alloc(most);
+    int rc = data ? 0
                   : err_set(e, ERR_NOMEM, item->name, "cannot write tensor \"%s\": no memory for %llu bytes",
-                            item->name, (unsigned long long)n_bytes);
-    rc = rc ? rc : file_atomic_write(f, data, (size_t)n_bytes, e);
+                            item->name, (unsigned long long)most);
+    for (uint64_t at = 0; !rc && at < n_bytes; at += most) {
+        size_t n = n_bytes - at < most ? (size_t)(n_bytes - at) : most;
+        rc = make_piece(s, idx, at, data, n, e);
+        rc = rc ? rc : file_atomic_write(f, data, n, e);
+    }
     mem_free(data);
     return rc;
 }
 
 static int write_items(struct file_atomic *f, const struct buf *header, const struct safetensors_item *items, size_t n,
-                       safetensors_make_fn make, void *arg, struct err *e)
+                       const struct source *s, struct err *e)
 {
     static const char spaces[8] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '};
     uint64_t len = header->len;
@@ -92,19 +110,13 @@ static int write_items(struct file_atomic *f, const struct buf *header, const st
     rc = rc ? rc : file_atomic_write(f, header->data, header->len, e);
     rc = rc || padded == len ? rc : file_atomic_write(f, spaces, (size_t)(padded - len), e);
     for (size_t i = 0; !rc && i < n; i++) {
-        rc = write_item(f, &items[i], i, make, arg, e);
+        rc = write_item(f, &items[i], i, s, e);
     }
     return rc;
 }
 
-int safetensors_save(const char *path, const struct safetensors_item *items, size_t n, const char *const *metadata,
-                     struct err *e)
-{
-    return safetensors_save_made(path, items, n, metadata, NULL, NULL, e);
-}
-
-int safetensors_save_made(const char *path, const struct safetensors_item *items, size_t n, const char *const *metadata,
-                          safetensors_make_fn make, void *arg, struct err *e)
+static int save(const char *path, const struct safetensors_item *items, size_t n, const char *const *metadata,
+                const struct source *s, struct err *e)
 {
     uint64_t offset = 0;
     int rc = 0;
@@ -124,7 +136,7 @@ int safetensors_save_made(const char *path, const struct safetensors_item *items
     }
     rc = rc ? rc : file_atomic_begin(&f, path, e);
     if (!rc) {
-        rc = write_items(&f, &text, items, n, make, arg, e);
+        rc = write_items(&f, &text, items, n, s, e);
         if (rc) {
             file_atomic_abort(&f);
         } else {
@@ -134,4 +146,22 @@ int safetensors_save_made(const char *path, const struct safetensors_item *items
     json_decref(header);
     buf_deinit(&text);
     return rc;
+}
+
+int safetensors_save(const char *path, const struct safetensors_item *items, size_t n, const char *const *metadata,
+                     struct err *e)
+{
+    return safetensors_save_made(path, items, n, metadata, NULL, NULL, e);
+}
+
+int safetensors_save_made(const char *path, const struct safetensors_item *items, size_t n, const char *const *metadata,
+                          safetensors_make_fn make, void *arg, struct err *e)
+{
+    return save(path, items, n, metadata, &(struct source){.make = make, .arg = arg}, e);
+}
+
+int safetensors_save_pieces(const char *path, const struct safetensors_item *items, size_t n,
+                            safetensors_piece_fn piece, void *arg, struct err *e)
+{
+    return save(path, items, n, NULL, &(struct source){.piece = piece, .arg = arg}, e);
 }

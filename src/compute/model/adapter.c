@@ -260,6 +260,17 @@ struct adapter_target adapter_target_at(const struct adapter *a, int layer, enum
     return adapter_view_at(a, layer, site)->on;
 }
 
+size_t adapter_count(const struct model *m, int rank)
+{
+    size_t n = 0;
+    for (int s = 0; s < SITE_COUNT; s++) {
+        size_t n_out, n_in;
+        model_site_shape(&m->params, (enum adapter_site)s, &n_out, &n_in);
+        n += n_out + n_in;
+    }
+    return n * (size_t)rank * (size_t)m->params.n_layer;
+}
+
 int adapter_max_rank(const struct adapter *a)
 {
     int most = 0;
@@ -267,6 +278,13 @@ int adapter_max_rank(const struct adapter *a)
         most = a->view[i].on.rank > most ? a->view[i].on.rank : most;
     }
     return most;
+}
+
+int adapter_first_layer(const struct adapter *a)
+{
+    int i = 0;
+    while (i < a->params.n_layer * SITE_COUNT && a->view[i].on.rank == 0) i++;
+    return i / SITE_COUNT;
 }
 
 size_t adapter_n_param(const struct adapter *a)

@@ -52,8 +52,12 @@ void adapter_free(struct adapter *a);
  * padding included. */
 const struct adapter_options *adapter_get_options(const struct adapter *a);
 size_t adapter_n_param(const struct adapter *a);
+/* Parameters of an adapter of one rank on all matrices of m. */
+size_t adapter_count(const struct model *m, int rank);
 /* The largest rank of its matrices; what one of them carries. */
 int adapter_max_rank(const struct adapter *a);
+/* The first layer that it changes. */
+int adapter_first_layer(const struct adapter *a);
 struct adapter_target adapter_target_at(const struct adapter *a, int layer, enum adapter_site site);
 /* All parameters, and gradients of the same layout (allocated at first call of adapter_grads): device memory. */
 float *adapter_params(struct adapter *a);

@@ -50,11 +50,20 @@ static int layer_arrays(const struct model_params *p, const struct tape_options 
     return rc;
 }
 
-/* Arrays of a tape; layer[0] alone has what layers share with recompute. */
+/* Layers that have no set of their own: one is nothing to share. */
+static int shared_layers(const struct model_params *p, const struct tape_options *opt)
+{
+    int n = opt->n_frozen, left = p->n_layer - opt->n_frozen;
+    n += opt->n_recompute < left ? opt->n_recompute : left;
+    return n > 1 ? n : 0;
+}
+
+/* Arrays of a tape; of the layers that share a set, layer[0] has it. */
 static int all_arrays(const struct model_params *p, const struct tape_options *opt, struct tape *t, array_fn fn,
                       void *arg, struct err *e)
 {
     size_t n_tok = (size_t)opt->max_tok, n_q = (size_t)p->n_head * (size_t)p->d_head;
+    int n_shared = shared_layers(p, opt);
     const struct {
         float **p;
         size_t width;
@@ -69,7 +78,7 @@ static int all_arrays(const struct model_params *p, const struct tape_options *o
     for (size_t i = 0; rc == 0 && i < N_ELEM(part); i++) rc = each(fn, arg, part[i].p, n_tok, part[i].width, e);
     for (int l = 0; rc == 0 && l < p->n_layer; l++) {
         rc = each(fn, arg, &t->layer[l].x, n_tok, (size_t)p->n_embd, e);
-        if (rc == 0 && (l == 0 || !opt->recompute)) rc = layer_arrays(p, opt, &t->layer[l], fn, arg, e);
+        if (rc == 0 && (l == 0 || l >= n_shared)) rc = layer_arrays(p, opt, &t->layer[l], fn, arg, e);
     }
     return rc;
 }
@@ -115,6 +124,12 @@ static struct dev_train_shape train_shape(const struct model *m, const struct ta
                                     .magnitudes = opt->magnitudes};
 }
 
+static int kv_layers_of(const struct model_params *p, const struct tape_options *opt)
+{
+    int n_shared = shared_layers(p, opt);
+    return p->n_layer - n_shared + (n_shared > 0);
+}
+
 size_t tape_bytes(const struct model *m, const struct tape_options *opt)
 {
     const struct model_params *p = &m->params;
@@ -124,8 +139,17 @@ size_t tape_bytes(const struct model *m, const struct tape_options *opt)
     size_t bytes = 0, page = 2 * (size_t)(p->n_kv_head * p->d_head) * DEV_PAGE * sizeof(float);
     if (all_arrays(p, opt, &t, count_array, &bytes, NULL) != 0) bytes = SIZE_MAX;
     mem_free(layer);
-    size_t kv_layers = (size_t)(opt->recompute ? 1 : p->n_layer) + 1;
+    size_t kv_layers = (size_t)kv_layers_of(p, opt) + 1;
     return bytes + page * (size_t)page_count(opt) * kv_layers + dev_train_bytes(m->dev, &shape);
+}
+
+int tape_recompute_that_fits(const struct model *m, const struct tape_options *opt)
+{
+    struct tape_options o = *opt;
+    int most = m->params.n_layer - opt->n_frozen;
+    for (o.n_recompute = 0; o.n_recompute < most; o.n_recompute++)
+        if (tape_bytes(m, &o) <= opt->max_bytes) break;
+    return o.n_recompute;
 }
 
 int tape_tokens_that_fit(const struct model *m, const struct tape_options *opt)
@@ -147,13 +171,13 @@ static int check_memory(const struct model *m, const struct tape_options *opt, s
     size_t need = tape_bytes(m, opt);
     if (opt->max_bytes == 0 || need <= opt->max_bytes) return 0;
     struct tape_options again = *opt;
-    again.recompute = true;
+    again.n_recompute = TAPE_ALL_LAYERS;
     int fit = tape_tokens_that_fit(m, opt);
-    if (!opt->recompute && tape_bytes(m, &again) <= opt->max_bytes)
+    if (tape_bytes(m, &again) <= opt->max_bytes)
         return err_set(
             e, ERR_LIMIT, NULL,
             "cannot train on %d tokens at once: %zu bytes are needed, %zu are allowed; with recompute it takes "
-            "%zu, without it %d tokens fit",
+            "%zu, as it is %d tokens fit",
             opt->max_tok, need, opt->max_bytes, tape_bytes(m, &again), fit);
     return err_set(e, ERR_LIMIT, NULL,
                    "cannot train on %d tokens at once: %zu bytes are needed, %zu are allowed; %d tokens fit",
@@ -170,13 +194,15 @@ static int take_memory(struct tape *t, struct err *e)
     if (t->layer == NULL || t->segment == NULL || t->n_pos == NULL)
         return err_set(e, ERR_NOMEM, NULL, "cannot make a tape: out of memory");
     int rc = all_arrays(p, &t->opt, t, alloc_array, d, e);
-    struct dev_kv_shape shape = {
-        .n_layer = t->opt.recompute ? 1 : p->n_layer, .n_kv_head = p->n_kv_head, .d_head = p->d_head};
+    struct dev_kv_shape shape = {.n_layer = kv_layers_of(p, &t->opt), .n_kv_head = p->n_kv_head, .d_head = p->d_head};
     if (rc == 0) rc = dev_kv_new(d, &t->kv, &shape, DEV_TRAIN, t->n_page, e);
     shape.n_layer = 1;
     if (rc == 0) rc = dev_kv_new(d, &t->dkv, &shape, DEV_TRAIN, t->n_page, e);
+    if (rc != 0) return rc;
+    dev_kv_zero(d, t->kv);
+    dev_kv_zero(d, t->dkv);
     struct dev_train_shape train = train_shape(t->m, &t->opt);
-    return rc != 0 ? rc : dev_train_reserve(d, &train, e);
+    return dev_train_reserve(d, &train, e);
 }
 
 int tape_new(struct tape **out, struct model *m, const struct tape_options *opt, struct err *e)
@@ -197,6 +223,7 @@ int tape_new(struct tape **out, struct model *m, const struct tape_options *opt,
     t->opt = *opt;
     t->rank = opt->rank;
     t->n_page = page_count(opt);
+    t->n_shared = shared_layers(&m->params, opt);
     rc = take_memory(t, e);
     if (rc == 0)
         *out = t;
@@ -308,10 +335,10 @@ void tape_layer_ops(const struct tape *t, int layer, struct layer_ops *ops)
     ops->join[1].y = k->y_ffn;
 }
 
-/* Without recompute every layer keeps its own; with it, all use the memory of the first. */
+/* Layers without memory of their own use that of the first. */
 static void share_layers(struct tape *t)
 {
-    for (int l = 1; l < t->m->params.n_layer; l++) {
+    for (int l = 1; l < t->n_shared; l++) {
         float *x = t->layer[l].x;
         t->layer[l] = t->layer[0];
         t->layer[l].x = x;
@@ -321,10 +348,9 @@ static void share_layers(struct tape *t)
 static void backward(struct tape *t)
 {
     const struct model_family *f = t->m->family;
-    int last = t->m->params.n_layer - 1;
-    for (int l = last; l >= 0; l--) {
-        /* the last layer's values are still there; its output, already used, is written again elsewhere */
-        if (t->opt.recompute && l != last) f->tape_forward(t, l);
+    for (int l = t->m->params.n_layer - 1; l >= t->opt.n_frozen; l--) {
+        /* the last of them left its values there; the output of another, already used, is written again */
+        if (l < t->n_shared - 1) f->tape_forward(t, l);
         f->tape_backward(t, l);
     }
 }
@@ -347,7 +373,7 @@ int tape_step(struct tape *t, const struct tape_batch *b, struct adapter *a, boo
         rc = err_set(e, ERR_LIMIT, NULL, "cannot train magnitudes: the tape has no room for them");
     if (rc == 0) rc = lay_segments(t, b, e);
     if (rc != 0) return rc;
-    if (t->opt.recompute) share_layers(t);
+    share_layers(t);
     dev_embed(d, t->layer[0].x, t->m->embedding, b->ids, b->n_tok, t->m->params.embedding_scale);
     if (b->noise > 0)
         dev_embed_noise(d, &t->batch, t->layer[0].x, (size_t)t->m->params.n_embd, b->noise, b->noise_seed,

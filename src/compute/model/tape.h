@@ -2,11 +2,12 @@
  *
  * Segments here may share a prefix: a parent segment's tokens are computed once, its children's blocks begin with the
  * parent's. Keys and values live in pages of the tape; the gradients of a shared prefix are summed over its children in
- * segment order. With recompute, only the input of each layer is kept and a layer is run again before its backward
- * step: the same bits, less memory. What is trained is an adapter, or, in full, the weights themselves. */
+ * segment order. Of layers that are computed again only the input is kept, and such a layer is run again before its
+ * backward step: the same bits, less memory. What is trained is an adapter, or, in full, the weights themselves. */
 #ifndef MODEL_TAPE_H
 #define MODEL_TAPE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,18 +43,24 @@ struct tape_batch {
     void *weigh_arg;
 };
 
+enum { TAPE_ALL_LAYERS = INT_MAX };
+
 struct tape_options {
     int max_tok, max_segment; /* of a micro-batch */
     int rank;                 /* highest of the adapters that will be trained; 0: none */
     bool magnitudes;          /* some of them have magnitudes */
-    bool recompute;
-    size_t max_bytes; /* refuse to take more; 0: no limit */
+    int n_frozen;             /* so many first layers have nothing to train: the way back ends above them */
+    int n_recompute;          /* so many layers from there on are computed again; TAPE_ALL_LAYERS: all */
+    size_t max_bytes;         /* refuse to take more; 0: no limit */
 };
-/* Reserve all memory of micro-batches up to the given size. -ERR_LIMIT beyond max_bytes names both numbers. */
+/* Take all memory of micro-batches up to the given size, and write to it, so that it is there. -ERR_LIMIT beyond
+ * max_bytes names both numbers. */
 int tape_new(struct tape **out, struct model *m, const struct tape_options *opt, struct err *e) MUST_CHECK;
 void tape_free(struct tape *t);
 /* Bytes that tape_new would take. */
 size_t tape_bytes(const struct model *m, const struct tape_options *opt);
+/* The fewest layers to compute again with which a tape keeps to opt's max_bytes; all of them where none does. */
+int tape_recompute_that_fits(const struct model *m, const struct tape_options *opt);
 /* Most tokens, up to opt's, with which a tape keeps to opt's max_bytes; 0: none. */
 int tape_tokens_that_fit(const struct model *m, const struct tape_options *opt);
 

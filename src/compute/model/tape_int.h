@@ -6,7 +6,7 @@
 #include "compute/model/tape.h"
 #include "compute/model/weights_int.h"
 
-/* What one layer keeps, device memory for max_tok tokens. With recompute all layers but for x share one set. */
+/* What one layer keeps, device memory for max_tok tokens. Layers that keep nothing of their own but x share one set. */
 struct tape_layer {
     float *x;     /* [n_embd] input of the layer */
     float *x_mid; /* [n_embd] after attention */
@@ -25,6 +25,7 @@ struct tape {
     struct tape_options opt;
     int rank; /* of the widest adapter u has room for */
     int n_page;
+    int n_shared; /* layers that share the first one's set: those without a way back, those computed again */
     struct tape_layer *layer; /* [n_layer] */
     float *x_out;             /* [n_embd] after the last layer */
     float *act;               /* [n_ff] */
@@ -32,7 +33,7 @@ struct tape {
     float *dact;              /* [n_ff] */
     float *datt, *dq;         /* [n_head * d_head] */
     float *dbranch;           /* [n_embd]; NULL where branches are added as they are */
-    struct dev_kv *kv, *dkv;  /* kv: all layers, or one with recompute; dkv: one */
+    struct dev_kv *kv, *dkv;  /* kv: of layers that share a set, one; dkv: one */
     /* the step in hand */
     struct dev_batch batch;
     struct adapter *adapter;     /* or NULL */
@@ -48,7 +49,7 @@ void tape_layer_ops(const struct tape *t, int layer, struct layer_ops *ops);
 /* The layer of kv that holds a layer's keys and values. */
 static inline int tape_kv_layer(const struct tape *t, int layer)
 {
-    return t->opt.recompute ? 0 : layer;
+    return layer < t->n_shared ? 0 : layer - t->n_shared + (t->n_shared > 0);
 }
 /* Where a layer puts its output: the next one's input, or x_out. */
 static inline float *tape_output(const struct tape *t, int layer)

@@ -225,6 +225,12 @@ int weights_grads(struct weights *w, float **out, struct err *e)
     return rc;
 }
 
+void weights_drop_grads(struct weights *w)
+{
+    dev_release(w->m->dev, w->grad);
+    w->grad = NULL;
+}
+
 /* --- gradients --- */
 
 static float *grad_of(const struct weights *w, const struct weight *x)

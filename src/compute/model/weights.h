@@ -27,6 +27,8 @@ struct weight_shape weights_shape(const struct weights *w, size_t idx);
 size_t weights_n_param(const struct weights *w);
 float *weights_params(struct weights *w);
 int weights_grads(struct weights *w, float **out, struct err *e) MUST_CHECK;
+/* They are not needed any more. */
+void weights_drop_grads(struct weights *w);
 /* After the masters changed: round them into the model. */
 void weights_update(struct weights *w);
 

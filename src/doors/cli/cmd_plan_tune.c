@@ -133,13 +133,13 @@ static void show(const struct cli *c, const struct asked *a, const struct plan_t
 {
     bool fits = m->total_bytes <= a->usable_bytes;
     if (c->json) {
-        cli_print_json(json_pack(
-            "{s:s,s:b,s:{s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f},s:f,s:o}", "model", a->model->name, "fits", fits,
-            "memory", "weights_bytes", m->weights_bytes, "gradient_bytes", m->gradient_bytes, "optimizer_bytes",
-            m->optimizer_bytes, "adapter_bytes", m->adapter_bytes, "copies_bytes", m->copies_bytes, "activation_bytes",
-            m->activation_bytes, "logits_bytes", m->logits_bytes, "framework_bytes", m->framework_bytes, "total_bytes",
-            m->total_bytes, "usable_bytes", a->usable_bytes, "adapter_params", m->adapter_params, "seconds",
-            time_s > 0 ? json_real(time_s) : json_null()));
+        cli_print_json(json_pack("{s:s,s:b,s:{s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f},s:f,s:o}", "model", a->model->name,
+                                 "fits", fits, "memory", "weights_bytes", m->weights_bytes, "gradient_bytes",
+                                 m->gradient_bytes, "optimizer_bytes", m->optimizer_bytes, "adapter_bytes",
+                                 m->adapter_bytes, "activation_bytes", m->activation_bytes, "logits_bytes",
+                                 m->logits_bytes, "framework_bytes", m->framework_bytes, "total_bytes", m->total_bytes,
+                                 "usable_bytes", a->usable_bytes, "adapter_params", m->adapter_params, "seconds",
+                                 time_s > 0 ? json_real(time_s) : json_null()));
         return;
     }
     const struct {
@@ -149,7 +149,6 @@ static void show(const struct cli *c, const struct asked *a, const struct plan_t
                 {"gradients", "梯度", m->gradient_bytes},
                 {"optimizer", "优化器", m->optimizer_bytes},
                 {"adapter with optimizer", "适配器及其优化器", m->adapter_bytes},
-                {"copies for checkpoints", "检查点副本", m->copies_bytes},
                 {"activations", "激活值", m->activation_bytes},
                 {"logits", "输出层", m->logits_bytes},
                 {"program", "程序与框架", m->framework_bytes},

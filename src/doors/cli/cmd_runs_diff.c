@@ -115,6 +115,15 @@ static void print_pairs(const json_t *list)
     }
 }
 
+/* The one word among results is a state. */
+static void result_text(const struct cli *c, const json_t *v, char *out, size_t size)
+{
+    if (json_is_string(v))
+        snprintf(out, size, "%s", run_view_state_text(c, json_string_value(v)));
+    else
+        value_text(v, out, size);
+}
+
 static void print_results(const struct cli *c, const json_t *a, const json_t *b)
 {
     static const struct {
@@ -129,8 +138,8 @@ static void print_results(const struct cli *c, const json_t *a, const json_t *b)
     for (size_t i = 0; i < N_ELEM(shown); i++) {
         char x[64] = "-", y[64] = "-";
         const char *name = cli_text(c, shown[i].en, shown[i].zh);
-        value_text(json_object_get(a, shown[i].name), x, sizeof(x));
-        value_text(json_object_get(b, shown[i].name), y, sizeof(y));
+        result_text(c, json_object_get(a, shown[i].name), x, sizeof(x));
+        result_text(c, json_object_get(b, shown[i].name), y, sizeof(y));
         printf("  %s%*s %s%*s %s\n", name, str_padding(name, 18), "", x, str_padding(x, 28), "", y);
     }
 }

@@ -149,11 +149,15 @@ static json_t *rows_json(const struct train_door *d)
 static void print_prediction(const struct cli *c, const struct train_result *r)
 {
     double seconds = r->seconds + r->eval_seconds;
-    if (!(r->predicted_seconds > 0) || !(r->predicted_peak_bytes > 0)) return;
-    printf(cli_text(c, "predicted: %.1f s (took %+.0f %%), memory %+.1f %%\n",
-                    "预测：%.1f 秒（实际 %+.0f%%），内存实际 %+.1f%%\n"),
-           r->predicted_seconds, 100 * (seconds / r->predicted_seconds - 1),
+    char memory[32];
+    if (!(r->predicted_peak_bytes > 0)) return;
+    str_format_bytes((uint64_t)r->predicted_peak_bytes, memory, sizeof(memory));
+    printf(cli_text(c, "predicted: memory %s (was %+.1f %%)", "预测：内存 %s（实际 %+.1f%%）"), memory,
            100 * ((double)r->peak_rss_bytes / r->predicted_peak_bytes - 1));
+    if (r->predicted_seconds > 0)
+        printf(cli_text(c, ", %.1f s (took %+.0f %%)", "，%.1f 秒（实际 %+.0f%%）"), r->predicted_seconds,
+               100 * (seconds / r->predicted_seconds - 1));
+    printf("\n");
 }
 
 static void print_result(const struct cli *c, const char *run, bool full, const struct train_result *r)

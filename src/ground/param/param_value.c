@@ -18,6 +18,12 @@ bool param_is_list(const struct param *p)
            p->flags & (PARAM_REPEAT | PARAM_REST);
 }
 
+/* Bytes may have a unit: 3GB. */
+static bool is_size(const struct param *p)
+{
+    return p->unit != NULL && str_eq(p->unit, "bytes");
+}
+
 static bool has_range(const struct param *p)
 {
     return p->min < 0 || p->min > 0 || p->max < 0 || p->max > 0;
@@ -70,7 +76,10 @@ void param_needed(const struct param *p, char *out, size_t size)
         return;
     case PARAM_INT:
     case PARAM_INTS:
-        snprintf(out, size, "an integer%s%s", range, unit);
+        if (is_size(p))
+            snprintf(out, size, "a size (8GB, 512MB) or an integer%s%s", range, unit);
+        else
+            snprintf(out, size, "an integer%s%s", range, unit);
         return;
     case PARAM_FLOAT:
     case PARAM_FLOATS:
@@ -144,6 +153,15 @@ static bool is_utf8(const char *text)
     return true;
 }
 
+static bool read_integer(const struct param *p, const char *text, int64_t *out)
+{
+    uint64_t bytes;
+    if (str_to_i64(text, out)) return true;
+    if (!is_size(p) || !str_to_bytes(text, &bytes) || bytes > INT64_MAX) return false;
+    *out = (int64_t)bytes;
+    return true;
+}
+
 /* Whether text is a value of p; numbers go to *out, text is left to the caller. */
 static bool read_item(const struct param *p, const char *text, struct item *out)
 {
@@ -153,7 +171,7 @@ static bool read_item(const struct param *p, const char *text, struct item *out)
         return out->integer || str_eq(text, "false");
     case PARAM_INT:
     case PARAM_INTS:
-        return str_to_i64(text, &out->integer) && in_range(p, (double)out->integer);
+        return read_integer(p, text, &out->integer) && in_range(p, (double)out->integer);
     case PARAM_FLOAT:
     case PARAM_FLOATS:
         return str_to_double(text, &out->number) && in_range(p, out->number);
@@ -261,7 +279,7 @@ static bool json_type_fits(const struct param *p, const json_t *v)
         return json_is_boolean(v);
     case PARAM_INT:
     case PARAM_INTS:
-        return json_is_integer(v);
+        return json_is_integer(v) || (is_size(p) && json_is_string(v));
     case PARAM_FLOAT:
     case PARAM_FLOATS:
         return json_is_number(v);

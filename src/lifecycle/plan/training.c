@@ -17,8 +17,9 @@
                          */
 #define TAILOR_PACKED    1.05
 #define ARITHMETIC_SHARE 0.40 /* of nominal; published runs reach 0.35 to 0.45 */
-/* This program, all weights, AdamW: SmolLM2 in bfloat16 took 4,488 and 5,766 MB with 1 and 8 rows of 256 tokens, 4,380
- * and 5,656 here; 125 tokens/s with rows of 256 one at a time on two cores of 335 GFLOPS and 24 GB/s, 129 here. */
+/* This program, all weights, AdamW: a model of SmolLM2's shape in bfloat16 took 2,651 and 3,943 MB with 1 and 8 rows
+ * of 256 tokens, 2,770 and 4,040 here; 125 tokens/s with rows of 256 one at a time on two cores of 335 GFLOPS and 24
+ * GB/s, 129 here. */
 #define TAILOR_SHARE 0.35
 #define MASTER_BYTES 4.0  /* a weight; its gradient, and each of two moments, as much */
 #define STEP_TOUCHED 40.0 /* bytes a weight that an update reads and writes */
@@ -109,14 +110,13 @@ static void tailor_activations(const struct plan_model *m, const struct plan_tra
     out->framework_bytes = TAILOR_BYTES + 300.0 * m->n_vocab;
 }
 
-/* All weights: the model as it computes, masters that move, and the host's copies of what a checkpoint holds. */
+/* All weights: the model as it computes, and masters that move. */
 static void tailor_full(const struct plan_model *m, const struct plan_training *t, struct plan_training_memory *out)
 {
     double masters = MASTER_BYTES * plan_params_total(m);
     out->weights_bytes = TAILOR_PACKED * plan_weight_bytes(m, base_of(t)) + masters;
     out->gradient_bytes = masters;
     out->optimizer_bytes = 2 * masters;
-    out->copies_bytes = masters + out->optimizer_bytes;
 }
 
 int plan_training_of(const struct plan_model *m, const struct plan_training *t, struct plan_training_memory *out,
@@ -143,7 +143,7 @@ int plan_training_of(const struct plan_model *m, const struct plan_training *t, 
     else
         python_activations(m, t, out);
     out->total_bytes = out->weights_bytes + out->gradient_bytes + out->optimizer_bytes + out->adapter_bytes +
-                       out->copies_bytes + out->activation_bytes + out->logits_bytes + out->framework_bytes;
+                       out->activation_bytes + out->logits_bytes + out->framework_bytes;
     return 0;
 }
 

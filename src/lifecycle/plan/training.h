@@ -31,7 +31,6 @@ struct plan_training {
 };
 struct plan_training_memory {                                             /* bytes, of one card */
     double weights_bytes, gradient_bytes, optimizer_bytes, adapter_bytes; /* adapter: with its gradient and optimizer */
-    double copies_bytes; /* of masters and optimizer, which a checkpoint is written from (this program) */
     double activation_bytes, logits_bytes, framework_bytes;
     double total_bytes;
     double adapter_params;

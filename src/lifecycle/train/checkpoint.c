@@ -74,9 +74,31 @@ static int state_from_json(struct checkpoint *c, const json_t *j, const char *wh
 
 /* --- writing --- */
 
-static struct safetensors_item floats(const char *name, const float *data, size_t n)
+/* Arrays of device memory in the order of the file, behind the state. */
+enum { N_ARRAY = 3 };
+static const char *const array_name[N_ARRAY] = {"params", "optimizer", "best"};
+
+static float *array_of(const struct checkpoint *c, size_t i)
 {
-    return (struct safetensors_item){.name = name, .type = TENSOR_F32, .shape = {n}, .n_dim = 1, .data = data};
+    return i == 0 ? c->params : i == 1 ? c->optimizer : c->best;
+}
+
+/* The optimizer's state is bytes, whatever they mean to it. */
+static struct safetensors_item item_of(const struct checkpoint *c, size_t i)
+{
+    bool bytes = i == 1;
+    return (struct safetensors_item){.name = array_name[i],
+                                     .type = bytes ? TENSOR_U8 : TENSOR_F32,
+                                     .shape = {bytes ? c->n_optimizer * sizeof(float) : c->n_param},
+                                     .n_dim = 1};
+}
+
+static int read_piece(void *arg, size_t idx, uint64_t at, void *data, size_t n_bytes, struct err *e)
+{
+    const struct checkpoint *c = arg;
+    (void)e;
+    dev_read(c->dev, data, array_of(c, idx - 1) + at / sizeof(float), n_bytes / sizeof(float));
+    return 0;
 }
 
 static bool is_checkpoint(const char *name)
@@ -118,12 +140,11 @@ int checkpoint_save(const char *dir, const struct checkpoint *c, struct err *e)
                  : 0;
     json_decref(j);
     if (rc == 0) {
-        struct safetensors_item item[4] = {
-            {.name = "state", .type = TENSOR_U8, .shape = {state.len}, .n_dim = 1, .data = state.data},
-            floats("params", c->params, c->n_param),
-            {.name = "optimizer", .type = TENSOR_U8, .shape = {c->n_optimizer}, .n_dim = 1, .data = c->optimizer},
-            floats("best", c->best, c->n_param)};
-        rc = safetensors_save(path, item, c->best != NULL ? 4 : 3, NULL, e);
+        struct checkpoint from = *c;
+        struct safetensors_item item[1 + N_ARRAY] = {
+            {.name = "state", .type = TENSOR_U8, .shape = {state.len}, .n_dim = 1, .data = state.data}};
+        for (size_t i = 0; i < N_ARRAY; i++) item[1 + i] = item_of(c, i);
+        rc = safetensors_save_pieces(path, item, c->best != NULL ? 4 : 3, read_piece, &from, e);
     }
     if (rc == 0) rc = remove_old(dir, e);
     buf_deinit(&state);
@@ -133,21 +154,43 @@ int checkpoint_save(const char *dir, const struct checkpoint *c, struct err *e)
 
 /* --- reading --- */
 
-static int read_array(const struct safetensors *s, const char *name, float *out, size_t n, const char *path,
-                      struct err *e)
+static int check_array(const struct safetensors *s, const struct checkpoint *c, size_t i, const char *path,
+                       struct err *e)
 {
-    const struct tensor_info *t = safetensors_find(s, name);
-    if (t == NULL || t->type != TENSOR_F32 || t->n_dim != 1 || t->shape[0] != n)
-        return err_set(e, ERR_INPUT, path, "cannot read \"%s\": it has no %s of %zu values", path, name, n);
-    return safetensors_read_f32(s, t, out, n, e);
+    const struct safetensors_item want = item_of(c, i);
+    const struct tensor_info *t = safetensors_find(s, want.name);
+    if (t != NULL && t->type == want.type && t->n_dim == 1 && t->shape[0] == want.shape[0]) return 0;
+    return err_set(e, ERR_INPUT, path, "cannot read \"%s\": it has no %s of %zu values", path, want.name,
+                   (size_t)want.shape[0]);
 }
 
-static int read_optimizer(const struct safetensors *s, struct checkpoint *c, const char *path, struct err *e)
+static int read_array(const struct safetensors *s, struct checkpoint *c, size_t i, char *piece, struct err *e)
 {
-    const struct tensor_info *t = safetensors_find(s, "optimizer");
-    if (t == NULL || t->type != TENSOR_U8 || t->n_bytes != c->n_optimizer)
-        return err_set(e, ERR_INPUT, path, "cannot read \"%s\": it has no state of this optimizer", path);
-    return safetensors_read(s, t, c->optimizer, 0, c->n_optimizer, e);
+    const struct tensor_info *t = safetensors_find(s, array_name[i]);
+    int rc = 0;
+    for (uint64_t at = 0; rc == 0 && at < t->n_bytes; at += SAFETENSORS_PIECE) {
+        size_t n = t->n_bytes - at < SAFETENSORS_PIECE ? (size_t)(t->n_bytes - at) : SAFETENSORS_PIECE;
+        rc = safetensors_read(s, t, piece, at, n, e);
+        if (rc == 0)
+            dev_write(c->dev, array_of(c, i) + at / sizeof(float), (const float *)(const void *)piece,
+                      n / sizeof(float));
+    }
+    return rc;
+}
+
+/* All arrays; *torn: some of them were overwritten when it failed. */
+static int read_arrays(const struct safetensors *s, struct checkpoint *c, bool *torn, const char *path, struct err *e)
+{
+    size_t n = c->best != NULL ? N_ARRAY : N_ARRAY - 1;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < n; i++) rc = check_array(s, c, i, path, e);
+    char *piece = rc == 0 ? mem_try_aligned(SAFETENSORS_PIECE) : NULL;
+    if (rc == 0 && piece == NULL) rc = err_set(e, ERR_NOMEM, path, "cannot read \"%s\": out of memory", path);
+    *torn = rc == 0;
+    for (size_t i = 0; rc == 0 && i < n; i++) rc = read_array(s, c, i, piece, e);
+    *torn = *torn && rc != 0;
+    mem_free(piece);
+    return rc;
 }
 
 static int read_state(const struct safetensors *s, struct checkpoint *c, const char *path, struct err *e)
@@ -164,15 +207,14 @@ static int read_state(const struct safetensors *s, struct checkpoint *c, const c
     return rc;
 }
 
-static int read_one(const char *path, struct checkpoint *c, struct err *e)
+static int read_one(const char *path, struct checkpoint *c, bool *torn, struct err *e)
 {
     struct safetensors *s;
+    *torn = false;
     int rc = safetensors_open(&s, path, e);
     if (rc != 0) return rc;
     rc = read_state(s, c, path, e);
-    if (rc == 0) rc = read_array(s, "params", c->params, c->n_param, path, e);
-    if (rc == 0) rc = read_optimizer(s, c, path, e);
-    if (rc == 0 && c->best != NULL) rc = read_array(s, "best", c->best, c->n_param, path, e);
+    if (rc == 0) rc = read_arrays(s, c, torn, path, e);
     safetensors_close(s);
     return rc;
 }
@@ -181,6 +223,7 @@ int checkpoint_load(const char *dir, struct checkpoint *c, bool *found, struct e
 {
     char **name;
     size_t n;
+    bool dirty = false, torn;
     *found = false;
     int rc = file_list_dir(dir, &name, &n, e);
     if (rc != 0) return rc;
@@ -188,12 +231,13 @@ int checkpoint_load(const char *dir, struct checkpoint *c, bool *found, struct e
         if (!*found && is_checkpoint(name[i])) {
             char *path = path_join(dir, name[i]);
             struct err broken;
-            *found = read_one(path, c, &broken) == 0;
+            *found = read_one(path, c, &torn, &broken) == 0;
+            dirty = !*found && (dirty || torn);
             if (!*found) log_warn("%s; the checkpoint before it is used", broken.msg);
             mem_free(path);
         }
         mem_free(name[i]);
     }
     mem_free(name);
-    return 0;
+    return dirty ? err_set(e, ERR_IO, dir, "cannot resume from \"%s\": no checkpoint there can be read", dir) : 0;
 }

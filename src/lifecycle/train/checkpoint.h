@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "compute/device/device.h"
 #include "ground/base/err.h"
 
 enum { CHECKPOINT_KEEP = 2 };
@@ -23,17 +24,17 @@ struct checkpoint {
     double evaluated;                               /* the step of the last evaluation; NaN: none yet */
     bool stopped;                                   /* early: no more steps */
     char inputs[65];                                /* digest of the manifest's inputs */
-    /* host arrays [n_param]; best NULL: not kept */
-    size_t n_param;
-    float *params, *best;
-    uint8_t *optimizer; /* [n_optimizer] bytes of its state */
-    size_t n_optimizer;
+    /* device memory, which goes to the file and back in pieces; params and optimizer are borrowed */
+    struct dev *dev;
+    size_t n_param, n_optimizer;
+    float *params, *best; /* [n_param]; best NULL: not kept */
+    float *optimizer;     /* [n_optimizer] its state */
 };
 
 /* Write c into dir (the run's checkpoints/) and remove all but the newest CHECKPOINT_KEEP. */
 int checkpoint_save(const char *dir, const struct checkpoint *c, struct err *e) MUST_CHECK;
-/* Read the newest that is whole into c, whose arrays the caller made for n_param values; *found false: there is none.
- * A broken file is passed over with a warning. */
+/* Read the newest that is whole into c and its arrays; *found false: there is none, and they are as they were. A broken
+ * file is passed over with a warning; -ERR_IO where none is whole and one of them was overwritten in part. */
 int checkpoint_load(const char *dir, struct checkpoint *c, bool *found, struct err *e) MUST_CHECK;
 
 #endif

@@ -55,7 +55,7 @@ struct train_config {
     bool best_by_score;                     /* of eval_cases; else by the loss on eval_data */
     uint64_t seed;
     enum train_recompute recompute;
-    uint64_t memory_limit_bytes; /* of the tape; 0: half of the memory that is available */
+    uint64_t memory_limit_bytes; /* of the process; 0: what trainer_setup.c chooses */
 };
 
 /* The table. A param_set over it holds one run's fields. */

@@ -102,19 +102,10 @@ void optimizer_free(struct optimizer *o)
     mem_free(o);
 }
 
-size_t optimizer_bytes(const struct optimizer *o)
+float *optimizer_state(const struct optimizer *o, size_t *n)
 {
-    return o->n_state * sizeof(float);
-}
-
-void optimizer_get(const struct optimizer *o, void *out)
-{
-    dev_read(o->d, out, o->state, o->n_state);
-}
-
-void optimizer_set(struct optimizer *o, const void *state)
-{
-    dev_write(o->d, o->state, state, o->n_state);
+    *n = o->n_state;
+    return o->state;
 }
 
 /* --- a step --- */

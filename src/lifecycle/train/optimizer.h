@@ -18,12 +18,9 @@ struct optimizer;
 int optimizer_new(struct optimizer **out, struct dev *d, const struct train_config *c, size_t n_param,
                   const struct weights *shapes, struct err *e) MUST_CHECK;
 void optimizer_free(struct optimizer *o);
-/* Bytes of the state, and about how many before there are shapes. */
-size_t optimizer_bytes(const struct optimizer *o);
+/* The state, device memory of n floats; about how many bytes before there are shapes. */
+float *optimizer_state(const struct optimizer *o, size_t *n);
 uint64_t optimizer_plan_bytes(const struct train_config *c, uint64_t n_param);
-/* The state, to and from host memory. */
-void optimizer_get(const struct optimizer *o, void *out);
-void optimizer_set(struct optimizer *o, const void *state);
 /* Step number `step` (from 0) with gradients grads, both device memory. */
 void optimizer_step(struct optimizer *o, float *params, const float *grads, double lr, uint64_t step);
 

@@ -139,11 +139,15 @@
     {.name = "output", .type = PARAM_STRING, .metavar = "DIR",                                                          \
      .help_en = "the run directory, which must not exist", .help_zh = "运行目录，不得已存在"},                          \
     {.name = "recompute", .type = PARAM_CHOICE, .choices = "auto|on|off", .initial = "auto",                            \
-     .help_en = "compute layers again in the backward pass, for less memory; auto: where memory_limit asks for it",     \
-     .help_zh = "反向时重新计算各层以节省内存；auto：受 memory_limit 所限时启用"},                                      \
-    {.name = "memory_limit", .type = PARAM_INT, .unit = "bytes", .min = 0, .max = 9e15, .initial = "0",                 \
-     .help_en = "most memory for what the backward pass needs; 0: half of what is available",                           \
-     .help_zh = "反向传播所需内存的上限；0：可用内存的一半"},                                                           \
+     .help_en = "compute layers again in the backward pass, for less memory; on: all; auto: as many as memory_limit "    \
+                "asks for",                                                                                             \
+     .help_zh = "反向时重新计算各层以节省内存；on：全部；auto：按 memory_limit 所需的层数"},                            \
+    {.name = "memory_limit", .type = PARAM_INT, .unit = "bytes", .metavar = "SIZE", .min = 0, .max = 9e15,              \
+     .initial = "0",                                                                                                    \
+     .help_en = "most memory of the process, the model included: 3GB, 800MB or bytes; 0: what is taken without the "     \
+                "backward pass, and for that half of what is free (qlora: half of what the rest takes, or 1 GB)",        \
+     .help_zh = "进程（含模型）占用内存的上限：3GB、800MB 或字节数；0：除反向传播外所占用的，"                          \
+                "加上反向传播可用的空闲内存的一半（qlora：其余部分所占的一半，或 1 GB）"},                               \
     {.name = "save_every", .type = PARAM_INT, .unit = "steps", .min = 0, .max = 1e9, .initial = "0",                    \
      .help_en = "write a checkpoint every N steps; 0: about ten a run", .help_zh = "每 N 步写检查点；0：每次运行约十个"},                     \
     {.name = "beta", .type = PARAM_FLOAT, .min = 0, .max = 100, .initial = "0.1",                                    \

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ground/base/mem.h"
+#include "ground/base/str.h"
 #include "ground/json/json.h"
 
 /* --- memory --- */
@@ -70,15 +71,20 @@ void policy_extent(const struct trainer *t, size_t *n_tok, size_t *n_segment, si
 
 int policy_preview(struct trainer *t, struct err *e)
 {
-    char line[256];
+    char line[256], memory[32];
     const struct policy_options *o = t->policy->opt;
-    snprintf(line, sizeof(line),
-             "%llu steps, each with up to %zu answers of at most %d tokens; how long they take shows after the first",
-             (unsigned long long)t->plan.n_step, t->policy->cap_answer, o->max_new_tokens);
+    uint64_t peak = trainer_predict_peak(t);
+    str_format_bytes(peak, memory, sizeof(memory));
+    snprintf(
+        line, sizeof(line),
+        "%llu steps, each with up to %zu answers of at most %d tokens, will take about %s of memory; how long they "
+        "take shows after the first",
+        (unsigned long long)t->plan.n_step, t->policy->cap_answer, o->max_new_tokens, memory);
     if (t->rq->note != NULL) t->rq->note(t->rq->arg, line);
     return run_dir_event(&t->dir,
-                         json_pack("{s:s,s:I,s:I}", "event", "start", "steps", (json_int_t)t->plan.n_step, "answers",
-                                   (json_int_t)t->policy->cap_answer),
+                         json_pack("{s:s,s:I,s:I,s:I}", "event", "start", "steps", (json_int_t)t->plan.n_step,
+                                   "answers", (json_int_t)t->policy->cap_answer, "predicted_peak_bytes",
+                                   (json_int_t)peak),
                          e);
 }
 

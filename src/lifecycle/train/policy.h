@@ -60,6 +60,9 @@ int policy_event(const struct trainer *t, const struct step_result *r, json_t *e
 /* Sample the answers of a step into t->policy. -ERR_INTERRUPTED when the run is to stop. */
 int policy_rollout(struct trainer *t, const uint32_t *prompt, size_t n, uint64_t step, struct err *e) MUST_CHECK;
 
+/* Bytes of the engine that samples a step's answers. */
+uint64_t policy_engine_bytes(const struct trainer *t);
+
 /* --- policy_judge.c --- */
 
 /* Before the first step: -ERR_UNSUPPORTED, -ERR_USAGE when a judge cannot be asked (nobody asks, its key is missing).

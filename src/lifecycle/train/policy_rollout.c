@@ -157,11 +157,9 @@ static int sample_wave(struct wave *w, struct err *e)
     return rc;
 }
 
-/* Enough room that nothing waits and nothing is put back: then steps are the same whatever the clock says. A new engine
- * every step: keys and values of an older adapter are worth nothing. */
-static int open_engine(struct wave *w, size_t n_answer, struct err *e)
+/* Enough room that nothing waits and nothing is put back: then steps are the same whatever the clock says. */
+static struct engine_options engine_room(const struct trainer *t, size_t n_answer)
 {
-    struct trainer *t = w->t;
     size_t most = n_answer < WAVE_MAX ? n_answer : WAVE_MAX;
     size_t page_tok = (size_t)DEV_PAGE;
     struct engine_options o = {.n_ctx = (int)(t->rows.longest + (size_t)t->policy->opt->max_new_tokens + 1),
@@ -171,6 +169,22 @@ static int open_engine(struct wave *w, size_t n_answer, struct err *e)
     o.n_page = (int)((most + most / (size_t)t->policy->opt->group_size + 1) * pages);
     o.chunk_tok = (int)(most * t->rows.longest);
     if (o.chunk_tok > t->cfg->token_budget) o.chunk_tok = t->cfg->token_budget;
+    return o;
+}
+
+/* Keys and values, and a row of logits for each answer. */
+uint64_t policy_engine_bytes(const struct trainer *t)
+{
+    const struct engine_options o = engine_room(t, t->policy->cap_answer);
+    uint64_t logits = (uint64_t)model_params(t->rq->model)->n_vocab * sizeof(float);
+    return (uint64_t)o.n_page * model_kv_page_bytes(t->rq->model) + (uint64_t)o.max_batch * logits;
+}
+
+/* A new engine every step: keys and values of an older adapter are worth nothing. */
+static int open_engine(struct wave *w, size_t n_answer, struct err *e)
+{
+    struct trainer *t = w->t;
+    struct engine_options o = engine_room(t, n_answer);
     int rc = engine_new(&w->engine, t->rq->model, t->rq->tok, &o, e);
     w->adapter = -1;
     if (rc == 0 && t->adapter != NULL && t->absorber == NULL) {

@@ -223,6 +223,15 @@ static int choose_eval(const struct choice *c, struct err *e)
     return rc;
 }
 
+/* What the limit leaves of the adapter: its parameters, their gradients, two moments. */
+static size_t tape_room(const struct choice *c, const struct model *m)
+{
+    uint64_t limit = c->f->limit_bytes, adapter = 0;
+    if (!str_eq(param_str(c->fields, "adapter"), "full"))
+        adapter = 4 * sizeof(float) * adapter_count(m, (int)param_int(c->fields, "rank"));
+    return limit > adapter ? limit - adapter : limit > 0;
+}
+
 /* As many tokens at once as fit, computing layers again where that helps; the field's default where it fits. */
 static int choose_budget(const struct choice *c, const struct model *m, struct err *e)
 {
@@ -232,9 +241,9 @@ static int choose_budget(const struct choice *c, const struct model *m, struct e
                              .max_segment = (int)packer_max_segment((size_t)param_int(c->fields, "batch_size")),
                              .rank = full ? 0 : (int)param_int(c->fields, "rank"),
                              .magnitudes = str_eq(param_str(c->fields, "adapter"), "dora"),
-                             .max_bytes = c->f->limit_bytes};
+                             .max_bytes = tape_room(c, m)};
     if (o.max_bytes == 0 || param_is_set(c->fields, "token_budget") || tape_bytes(m, &o) <= o.max_bytes) return 0;
-    o.recompute = !str_eq(param_str(c->fields, "recompute"), "off");
+    o.n_recompute = str_eq(param_str(c->fields, "recompute"), "off") ? 0 : TAPE_ALL_LAYERS;
     int fit = tape_tokens_that_fit(m, &o);
     if (fit < LEAST_BUDGET || fit >= o.max_tok) return 0; /* what does not fit at all is said by who finds out */
     fit -= fit % LEAST_BUDGET;

@@ -21,7 +21,7 @@ struct preset_facts {
     bool has_pairs;       /* the first row has chosen and rejected */
     bool has_labels;      /* the first row has a label that is true or false */
     bool has_eval;        /* eval_data is given */
-    uint64_t limit_bytes; /* for the backward pass; 0: not known */
+    uint64_t limit_bytes; /* for what is trained and the backward pass, beside the model; 0: not known */
 };
 
 /* Fields say with "preset" whether anything is to be chosen: on; or auto, and none of those that would be is given. */

@@ -162,9 +162,8 @@ static int probe(struct trainer *t, double *seconds, size_t *n_tok, struct err *
     return 0;
 }
 
-/* Tokens that the whole run computes, what packing leaves of its steps (of the first ones where they are many), and
- * those of the largest part. */
-static double count_tokens(struct trainer *t, size_t *largest)
+/* Tokens that the whole run computes, what packing leaves of its steps (of the first ones where they are many). */
+static double count_tokens(struct trainer *t)
 {
     double n_tok = 0;
     size_t most = (size_t)t->cfg->batch_size;
@@ -178,10 +177,7 @@ static double count_tokens(struct trainer *t, size_t *largest)
         t->epoch = epoch;
         for (size_t i = begin; i < end; i += most) {
             packer_begin(&t->pack, t->order + i, end - i < most ? end - i : most);
-            while (packer_next(&t->pack, 1.0)) {
-                n_tok += (double)t->pack.n_id;
-                if (t->pack.n_id > *largest) *largest = t->pack.n_id;
-            }
+            while (packer_next(&t->pack, 1.0)) n_tok += (double)t->pack.n_id;
         }
     }
     return n_tok * (double)t->plan.n_step / (double)counted;
@@ -199,20 +195,6 @@ static double forward_tokens(const struct trainer *t)
     return n_tok / 3;
 }
 
-/* What is resident after the probe, and what will be touched later: the tape of the largest part beside that of the
- * probe, and the host's copies of parameters and optimizer for checkpoints. */
-static uint64_t predict_peak(const struct trainer *t, size_t probed_tok, size_t largest_tok)
-{
-    struct tape_options probed = t->tape_room, largest = t->tape_room;
-    uint64_t peak = machine_peak_rss_bytes(), grown = machine_rss_bytes();
-    probed.max_tok = (int)probed_tok;
-    largest.max_tok = (int)largest_tok;
-    grown += tape_bytes(t->rq->model, &largest) - tape_bytes(t->rq->model, &probed);
-    grown += t->n_param * sizeof(float) + t->state.n_optimizer;
-    if (t->cfg->eval_cases != NULL) grown += t->rq->score_bytes;
-    return grown > peak ? grown : peak;
-}
-
 static void format_duration(double s, char *out, size_t size)
 {
     unsigned long long whole = (unsigned long long)(s + 0.5);
@@ -225,35 +207,30 @@ static void format_duration(double s, char *out, size_t size)
 }
 
 /* Seconds of what follows the gradients of a step: their norm and the optimizer, which moves nothing here (no learning
- * rate, and its state is put back). */
+ * rate, and gradients of zero), and whose state is zero again afterwards, as it is before the first step. */
 static double probe_update(struct trainer *t)
 {
-    struct checkpoint *s = &t->state;
-    dev_read(t->dev, s->params, t->params, t->n_param);
-    optimizer_get(t->optimizer, s->optimizer);
+    const struct checkpoint *s = &t->state;
     trainer_zero_grads(t);
     double from = clock_s();
     double norm = dev_sum_squares(t->dev, t->grads, t->n_param);
     optimizer_step(t->optimizer, t->params, t->grads, norm * 0, 0);
     trainer_updated(t);
     double seconds = clock_s() - from;
-    dev_write(t->dev, t->params, s->params, t->n_param);
-    optimizer_set(t->optimizer, s->optimizer);
-    trainer_updated(t);
+    dev_zero(t->dev, s->optimizer, s->n_optimizer);
     return seconds;
 }
 
 int preview_run(struct trainer *t, struct err *e)
 {
     double seconds = 0;
-    size_t n_tok = 1, largest = 0;
+    size_t n_tok = 1;
     int rc = probe(t, &seconds, &n_tok, e);
     if (rc != 0) return rc;
-    double whole = seconds / (double)n_tok * (count_tokens(t, &largest) + forward_tokens(t));
-    uint64_t peak = predict_peak(t, n_tok, largest > n_tok ? largest : n_tok);
+    double whole = seconds / (double)n_tok * (count_tokens(t) + forward_tokens(t));
+    uint64_t peak = trainer_predict_peak(t);
     whole += probe_update(t) * (double)t->plan.n_step;
     t->state.predicted_seconds = whole;
-    t->state.predicted_peak_bytes = (double)peak;
     char line[200], duration[32], memory[32];
     format_duration(whole, duration, sizeof(duration));
     str_format_bytes(peak, memory, sizeof(memory));

@@ -29,8 +29,6 @@ static int save_state(struct trainer *t, struct err *e)
     int rc = run_dir_event(&t->dir, event, e);
     if (rc != 0) return rc;
     s->events_bytes = t->dir.events_bytes;
-    dev_read(t->dev, s->params, t->params, t->n_param);
-    optimizer_get(t->optimizer, s->optimizer);
     return checkpoint_save(t->checkpoints, s, e);
 }
 
@@ -43,7 +41,8 @@ static int load_state(struct trainer *t, struct err *e)
     int rc = checkpoint_load(t->checkpoints, s, &found, e);
     if (rc != 0) return rc;
     if (!found) {
-        *s = (struct checkpoint){.n_param = s->n_param,
+        *s = (struct checkpoint){.dev = s->dev,
+                                 .n_param = s->n_param,
                                  .params = s->params,
                                  .optimizer = s->optimizer,
                                  .n_optimizer = s->n_optimizer,
@@ -60,8 +59,6 @@ static int load_state(struct trainer *t, struct err *e)
     if (strcmp(s->inputs, inputs) != 0)
         return err_set(e, ERR_CONFLICT, t->dir.path, "cannot resume \"%s\": its checkpoint is of other inputs",
                        t->dir.path);
-    dev_write(t->dev, t->params, s->params, t->n_param);
-    optimizer_set(t->optimizer, s->optimizer);
     trainer_updated(t);
     return run_dir_truncate(&t->dir, s->events_bytes, e);
 }
@@ -214,6 +211,7 @@ static void fill_result(const struct trainer *t, struct train_result *out)
 
 static int finish(struct trainer *t, struct train_result *out, struct err *e)
 {
+    trainer_release(t);
     int rc = trainer_save_target(t, e);
     if (rc != 0) return rc;
     fill_result(t, out);

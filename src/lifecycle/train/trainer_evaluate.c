@@ -21,12 +21,28 @@ static bool is_due(const struct trainer *t)
 
 /* --- answers --- */
 
+enum { PIECE_VALUES = 1 << 16 };
+
+static int digest_params(const struct trainer *t, char hex[DIGEST_HEX_SIZE], struct err *e)
+{
+    struct digest d;
+    float *piece = mem_try_array(PIECE_VALUES, sizeof(*piece));
+    int rc = piece != NULL ? digest_begin(&d, e) : err_set(e, ERR_NOMEM, NULL, "cannot evaluate: out of memory");
+    for (size_t at = 0; rc == 0 && at < t->n_param; at += PIECE_VALUES) {
+        size_t n = t->n_param - at < PIECE_VALUES ? t->n_param - at : PIECE_VALUES;
+        dev_read(t->dev, piece, t->params + at, n);
+        digest_add(&d, piece, n * sizeof(*piece));
+    }
+    if (rc == 0) digest_end(&d, hex);
+    mem_free(piece);
+    return rc;
+}
+
 static int ask(struct trainer *t, struct train_score *out, struct err *e)
 {
     char digest[DIGEST_HEX_SIZE], name[64];
     struct checkpoint *s = &t->state;
-    dev_read(t->dev, s->params, t->params, t->n_param);
-    int rc = digest_memory(s->params, t->n_param * sizeof(*s->params), digest, e);
+    int rc = digest_params(t, digest, e);
     if (rc != 0) return rc;
     snprintf(name, sizeof(name), "evals/step-%llu", (unsigned long long)s->step);
     char *dir = path_join(t->dir.path, name);
@@ -90,7 +106,7 @@ static void remember_best(struct trainer *t)
         s->best_score = s->score;
     }
     s->bad_evals = better ? 0 : s->bad_evals + 1;
-    if (better && s->best != NULL) dev_read(t->dev, s->best, t->params, t->n_param);
+    if (better && s->best != NULL) dev_copy(t->dev, s->best, t->params, t->n_param);
     s->stopped = t->cfg->early_stop > 0 && s->bad_evals >= (uint64_t)t->cfg->early_stop;
 }
 

@@ -30,7 +30,6 @@ struct trainer {
     size_t n_param;
     struct optimizer *optimizer;
     struct tape *tape;
-    struct tape_options tape_room; /* what it was made with */
     struct preference *preference; /* NULL: sft, grpo */
     struct policy *policy;         /* grpo */
     float *loss;                   /* [cap_target] of a part */
@@ -39,7 +38,8 @@ struct trainer {
     uint64_t epoch;                /* UINT64_MAX: none yet */
     struct run_dir dir;
     char *checkpoints;       /* its path */
-    struct checkpoint state; /* what the next checkpoint says; its arrays are host copies */
+    struct checkpoint state; /* what the next checkpoint says */
+    uint64_t rest_bytes;     /* what else will be taken: beside what is resident once there is a tape */
 };
 
 /* Implicit rewards of chosen (or good) and rejected (or bad) answers: sums, and how many. */
@@ -98,6 +98,8 @@ void trainer_updated(struct trainer *t);
 /* Before the gradients of a step are added up, and after. */
 void trainer_zero_grads(struct trainer *t);
 void trainer_take_grads(struct trainer *t);
+/* After the last step and its checkpoint: what steps alone need gives room to the copies that saving makes. */
+void trainer_release(struct trainer *t);
 /* The best parameters, or the last, into adapter/ or model/ of the run. */
 int trainer_save_target(struct trainer *t, struct err *e) MUST_CHECK;
 
@@ -105,6 +107,8 @@ int trainer_save_target(struct trainer *t, struct err *e) MUST_CHECK;
 
 /* Rows, adapter, tape: all that needs no run directory. */
 int trainer_setup(struct trainer *t, const struct train_request *rq, struct err *e) MUST_CHECK;
+/* The most memory that the run will have taken, in bytes; noted in its state. */
+uint64_t trainer_predict_peak(struct trainer *t);
 void trainer_deinit(struct trainer *t);
 
 #endif

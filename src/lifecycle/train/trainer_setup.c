@@ -133,14 +133,32 @@ static void survey(struct trainer *t, struct extent *x)
     survey_eval(t, x);
 }
 
+/* What the default spares has a price: how to have it otherwise. */
+static void note_faster(const struct trainer *t, const struct tape_options *opt)
+{
+    char more[32], line[160];
+    struct tape_options o = *opt;
+    o.n_recompute = 0;
+    str_format_bytes(tape_bytes(t->rq->model, &o) - tape_bytes(t->rq->model, opt), more, sizeof(more));
+    snprintf(line, sizeof(line), "recompute off would be faster and take %s more memory", more);
+    t->rq->note(t->rq->arg, line);
+}
+
 static void note_memory(const struct trainer *t, const struct tape_options *opt)
 {
     char need[32], line[160];
     if (t->rq->note == NULL) return;
+    int n_layer = model_params(t->rq->model)->n_layer - opt->n_frozen;
     str_format_bytes(tape_bytes(t->rq->model, opt), need, sizeof(need));
-    snprintf(line, sizeof(line), "up to %d tokens at once, %s for the backward pass%s", opt->max_tok, need,
-             opt->recompute ? " (layers are computed again)" : "");
+    if (opt->n_recompute > 0)
+        snprintf(line, sizeof(line),
+                 "up to %d tokens at once, %s for the backward pass (%d of %d layers are computed again)", opt->max_tok,
+                 need, opt->n_recompute < n_layer ? opt->n_recompute : n_layer, n_layer);
+    else
+        snprintf(line, sizeof(line), "up to %d tokens at once, %s for the backward pass", opt->max_tok, need);
     t->rq->note(t->rq->arg, line);
+    if (opt->n_recompute > 0 && t->cfg->recompute == RECOMPUTE_AUTO && t->cfg->memory_limit_bytes == 0)
+        note_faster(t, opt);
 }
 
 /* What would fit in place of a tape that does not: computing layers again, fewer tokens at once, or nothing, because
@@ -149,56 +167,95 @@ static void advise(const struct trainer *t, const struct tape_options *opt, char
 {
     const struct model *m = t->rq->model;
     size_t longest = larger(train_rows_longest_unit(&t->rows), train_rows_longest_unit(&t->eval_rows));
-    const char *with = opt->recompute ? "" : "with recompute ";
+    bool has_all = t->cfg->recompute != RECOMPUTE_OFF;
+    const char *with = has_all ? "" : "with recompute ";
+    char need[32];
     struct tape_options o = *opt;
-    o.recompute = true;
+    o.n_recompute = TAPE_ALL_LAYERS;
     size_t bytes = tape_bytes(m, &o);
     int fit = tape_tokens_that_fit(m, &o);
-    if (!opt->recompute && bytes <= opt->max_bytes) {
-        snprintf(out, size, "with recompute they take %zu, which fits", bytes);
+    str_format_bytes(bytes, need, sizeof(need));
+    if (!has_all && bytes <= opt->max_bytes) {
+        snprintf(out, size, "with recompute they take %s, which fits", need);
     } else if (fit > 0 && (size_t)fit >= longest) {
         snprintf(out, size, "%stoken_budget %d fits", with, fit);
     } else {
         o.max_tok = (int)longest;
         o.max_segment = (int)t->rows.unit;
-        snprintf(
-            out, size,
-            "%sthe longest row alone, %zu tokens, takes %zu: a higher memory_limit or a lower max_length is needed",
-            with, longest, tape_bytes(m, &o));
+        str_format_bytes(tape_bytes(m, &o), need, sizeof(need));
+        snprintf(out, size,
+                 "%sthe longest row alone, %zu tokens, takes %s: a higher memory_limit or a lower max_length is needed",
+                 with, longest, need);
     }
+}
+
+/* What is resident now, and what is taken later beside the tape: by answers that are sampled, and here and there. */
+static uint64_t taken_bytes(const struct trainer *t)
+{
+    enum { SMALL_BYTES = 8 << 20 };
+    uint64_t now = machine_rss_bytes(), small = now / 64;
+    return now + t->rest_bytes + (small < SMALL_BYTES ? small : SMALL_BYTES);
 }
 
 static int check_memory(const struct trainer *t, const struct tape_options *opt, struct err *e)
 {
-    char advice[200], limit[80];
-    size_t need = tape_bytes(t->rq->model, opt);
-    if (opt->max_bytes == 0 || need <= opt->max_bytes) return 0;
+    char advice[200], limit[64], size[32], need[32], rest[32];
+    size_t bytes = tape_bytes(t->rq->model, opt);
+    bool given = t->cfg->memory_limit_bytes > 0;
+    if (opt->max_bytes == 0 || bytes <= opt->max_bytes) return 0;
     advise(t, opt, advice, sizeof(advice));
-    if (t->cfg->memory_limit_bytes > 0)
-        snprintf(limit, sizeof(limit), "memory_limit %zu", opt->max_bytes);
+    str_format_bytes(given ? t->cfg->memory_limit_bytes : opt->max_bytes, size, sizeof(size));
+    if (given)
+        snprintf(limit, sizeof(limit), "memory_limit %s", size);
     else
-        snprintf(limit, sizeof(limit), "half of the free memory, %zu bytes", opt->max_bytes);
+        snprintf(limit, sizeof(limit), "half of the free memory, %s", size);
+    str_format_bytes(bytes, need, sizeof(need));
+    str_format_bytes(taken_bytes(t), rest, sizeof(rest));
     return err_set(e, ERR_LIMIT, "memory_limit",
-                   "cannot tune within %s: %d tokens at once take %zu bytes for the backward pass; %s", limit,
-                   opt->max_tok, need, advice);
+                   "cannot tune within %s: %d tokens at once take %s for the backward pass, beside %s for all else; %s",
+                   limit, opt->max_tok, need, rest, advice);
+}
+
+/* Most bytes of the tape: what the limit leaves of it (1 where that is nothing), or half of what is free. */
+static size_t tape_limit(const struct trainer *t)
+{
+    struct machine machine;
+    uint64_t limit = t->cfg->memory_limit_bytes, taken = taken_bytes(t);
+    machine_describe(&machine);
+    if (limit == 0) return machine.memory_available_bytes / 2;
+    return limit > taken ? limit - taken : 1;
+}
+
+/* The share that is taken before layers are computed again. Who asks for qlora has little memory, or wants it for
+ * other things: there it is half of what the rest takes, so that 1.5 G weights of 4 bits are tuned in 3 GB and 7 G in
+ * 8; models so small that it hardly matters keep what they need. */
+static size_t thrifty_limit(const struct trainer *t, size_t limit)
+{
+    uint64_t least = UINT64_C(1) << 30, half = taken_bytes(t) / 2, most = half > least ? half : least;
+    if (!t->cfg->needs_quantized || t->cfg->memory_limit_bytes > 0) return limit;
+    return most < limit ? most : limit;
+}
+
+static int layers_again(const struct trainer *t, const struct tape_options *opt)
+{
+    struct tape_options o = *opt;
+    if (t->cfg->recompute == RECOMPUTE_ON) return TAPE_ALL_LAYERS;
+    if (t->cfg->recompute == RECOMPUTE_OFF || opt->max_bytes == 0) return 0;
+    o.max_bytes = thrifty_limit(t, opt->max_bytes);
+    return tape_recompute_that_fits(t->rq->model, &o);
 }
 
 static int make_tape(struct trainer *t, struct err *e)
 {
-    const struct train_config *c = t->cfg;
     struct extent x = {0};
     survey(t, &x);
     struct tape_options opt = {.max_tok = (int)x.tok,
                                .max_segment = (int)x.segment,
                                .rank = t->cfg->full ? 0 : adapter_max_rank(t->adapter),
                                .magnitudes = t->cfg->use_dora,
-                               .recompute = c->recompute == RECOMPUTE_ON};
-    struct machine machine;
-    machine_describe(&machine);
-    opt.max_bytes = c->memory_limit_bytes > 0 ? c->memory_limit_bytes : machine.memory_available_bytes / 2;
-    if (c->recompute == RECOMPUTE_AUTO && opt.max_bytes > 0)
-        opt.recompute = tape_bytes(t->rq->model, &opt) > opt.max_bytes;
-    t->tape_room = opt;
+                               .n_frozen = t->own != NULL ? adapter_first_layer(t->own) : 0,
+                               .max_bytes = tape_limit(t)};
+    opt.n_recompute = layers_again(t, &opt);
     note_memory(t, &opt);
     int rc = check_memory(t, &opt, e);
     if (rc == 0) rc = tape_new(&t->tape, t->rq->model, &opt, e);
@@ -212,24 +269,39 @@ static bool keeps_best(const struct train_config *c)
     return c->early_stop > 0 || (c->eval_every > 0 && !c->full);
 }
 
-static int make_host_arrays(struct trainer *t, struct err *e)
+static int make_state(struct trainer *t, struct err *e)
 {
     struct checkpoint *s = &t->state;
+    s->dev = t->dev;
     s->n_param = t->n_param;
-    s->params = mem_try_array(t->n_param, sizeof(float));
-    s->n_optimizer = optimizer_bytes(t->optimizer);
-    s->optimizer = mem_try_alloc(s->n_optimizer);
-    if (keeps_best(t->cfg)) s->best = mem_try_array(t->n_param, sizeof(float));
+    s->params = t->params;
+    s->optimizer = optimizer_state(t->optimizer, &s->n_optimizer);
+    int rc = keeps_best(t->cfg) ? dev_alloc(t->dev, &s->best, t->n_param, e) : 0;
+    if (rc != 0) return rc;
     size_t n_tok, n_segment, n_target = larger(t->pack.cap_target, t->eval_pack.cap_target);
     if (t->preference != NULL) preference_extent(t, &n_tok, &n_segment, &n_target);
     if (t->policy != NULL) policy_extent(t, &n_tok, &n_segment, &n_target);
     t->noise_key = mem_try_array(larger(t->pack.cap_segment, 1), sizeof(*t->noise_key));
     t->loss = mem_try_array(n_target, sizeof(float));
-    if (s->params == NULL || s->optimizer == NULL || (keeps_best(t->cfg) && s->best == NULL) || t->loss == NULL ||
-        t->noise_key == NULL)
+    if (t->loss == NULL || t->noise_key == NULL)
         return err_set(e, ERR_NOMEM, NULL, "cannot tune: no memory for the state of %zu parameters", t->n_param);
     s->train_loss = s->eval_loss = s->best_loss = s->score = s->best_score = s->evaluated = (double)NAN;
     return 0;
+}
+
+/* What answers that are sampled will take. */
+static uint64_t rest_bytes(const struct trainer *t)
+{
+    uint64_t n = t->cfg->eval_cases != NULL ? t->rq->score_bytes : 0;
+    return n + (t->policy != NULL ? policy_engine_bytes(t) : 0);
+}
+
+/* What is resident once the tape is there, whose memory was all written to, and what comes later. */
+uint64_t trainer_predict_peak(struct trainer *t)
+{
+    uint64_t peak = machine_peak_rss_bytes(), grown = taken_bytes(t);
+    t->state.predicted_peak_bytes = (double)(grown > peak ? grown : peak);
+    return grown > peak ? grown : peak;
 }
 
 int trainer_setup(struct trainer *t, const struct train_request *rq, struct err *e)
@@ -238,18 +310,16 @@ int trainer_setup(struct trainer *t, const struct train_request *rq, struct err 
         .rq = rq, .cfg = rq->config, .dev = model_dev(rq->model), .dir = {.lock_fd = -1, .events_fd = -1}};
     int rc = load_data(t, e);
     if (rc == 0) rc = trainer_make_target(t, e);
-    if (rc == 0) rc = make_tape(t, e);
-    if (rc == 0) rc = make_host_arrays(t, e);
-    return rc;
+    if (rc == 0) rc = make_state(t, e);
+    if (rc == 0) t->rest_bytes = rest_bytes(t);
+    return rc == 0 ? make_tape(t, e) : rc;
 }
 
 void trainer_deinit(struct trainer *t)
 {
     run_dir_close(&t->dir);
     mem_free(t->checkpoints);
-    mem_free(t->state.params);
-    mem_free(t->state.optimizer);
-    mem_free(t->state.best);
+    dev_release(t->dev, t->state.best);
     mem_free(t->loss);
     mem_free(t->noise_key);
     mem_free(t->order);

@@ -111,11 +111,11 @@ static int make_adapter(struct trainer *t, struct err *e)
     return rc == 0 && c->n_adapter > 0 ? stack_adapters(t, e) : rc;
 }
 
-/* Masters, gradients, the optimizer's state, and the host's copies for checkpoints: before any of it is taken. */
+/* Masters, gradients, the optimizer's state, and the best masters where they are kept: before any of it is taken. */
 static int check_full(const struct trainer *t, struct err *e)
 {
     uint64_t masters = weights_bytes(t->rq->model) / 2;
-    uint64_t need = 3 * masters + 2 * optimizer_plan_bytes(t->cfg, masters / sizeof(float));
+    uint64_t need = (t->cfg->early_stop > 0 ? 3 : 2) * masters + optimizer_plan_bytes(t->cfg, masters / sizeof(float));
     if (!model_file_is_gguf(t->rq->file)) {
         if (need <= dev_memory_free(t->dev)) return 0;
         return dev_memory_lack(t->dev, need, "cannot tune in full", "an adapter (lora, dora) takes far less", e);
@@ -193,6 +193,17 @@ static int save_own(struct trainer *t, const char *const *metadata, struct err *
     return rc;
 }
 
+void trainer_release(struct trainer *t)
+{
+    tape_free(t->tape);
+    t->tape = NULL;
+    optimizer_free(t->optimizer);
+    t->optimizer = NULL;
+    t->state.optimizer = NULL;
+    if (t->weights != NULL) weights_drop_grads(t->weights);
+    t->grads = NULL;
+}
+
 int trainer_save_target(struct trainer *t, struct err *e)
 {
     char step[32], base[MODEL_FINGERPRINT_SIZE], tmpl[DIGEST_HEX_SIZE];
@@ -218,7 +229,7 @@ int trainer_save_target(struct trainer *t, struct err *e)
     if (t->state.best != NULL) rc = save_last(t, metadata, e);
     if (rc != 0) return rc;
     if (t->state.best != NULL) {
-        dev_write(t->dev, t->params, t->state.best, t->n_param);
+        dev_copy(t->dev, t->params, t->state.best, t->n_param);
         trainer_updated(t);
     }
     char *path = path_join(t->cfg->output, t->weights != NULL ? "model" : "adapter");
