@@ -10,7 +10,6 @@
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 
-
 static const struct model_family *const families[] = {
     &family_llama,    &family_qwen2,     &family_qwen3,   &family_gemma2,  &family_gemma3,
     &family_phi3,     &family_olmo2,     &family_granite, &family_smollm3, &family_qwen2moe,
