@@ -400,6 +400,15 @@ static double worst(const struct layer *l, double *const want[N_SEQ], const floa
     return w;
 }
 
+/* Under a sanitizer, which is slow: threads meet in the same places on every level, with every type. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+enum { TYPE_STEP = 4, FINE_STEP = FINE_ALL };
+#define FIRST_ISA ((int)kern_isa_detect())
+#else
+enum { TYPE_STEP = 1, FINE_STEP = FINE_HALF };
+#define FIRST_ISA ((int)KERN_SCALAR)
+#endif
+
 static void check_against_naive(const struct shape *s, enum quant_type type, enum kern_isa isa)
 {
     struct layer *l = layer_new(s, type);
@@ -408,7 +417,7 @@ static void check_against_naive(const struct shape *s, enum quant_type type, enu
     bool quantized = quants[type]->block_len > 1;
     for (int precision = PRECISION_AUTO; precision <= PRECISION_REFERENCE; precision++)
         for (int mode = DEV_SERVE; mode <= DEV_TRAIN; mode++)
-            for (int fine = FINE_NONE; fine <= FINE_ALL; fine += FINE_HALF) {
+            for (int fine = FINE_NONE; fine <= FINE_ALL; fine += FINE_STEP) {
                 struct rig r;
                 rig_init(&r, l, &(struct dev_options){2, (enum precision)precision, isa}, (enum dev_mode)mode);
                 r.fine = fine;
@@ -429,13 +438,8 @@ static void check_against_naive(const struct shape *s, enum quant_type type, enu
 static void test_against_naive(void **state)
 {
     (void)state;
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-    int first = (int)kern_isa_detect(), step = 4; /* threads meet in the same places on every level, with every type */
-#else
-    int first = KERN_SCALAR, step = 1;
-#endif
-    for (int isa = first; isa <= (int)kern_isa_detect(); isa++) {
-        for (int type = 0; type < QUANT_COUNT; type += step) {
+    for (int isa = FIRST_ISA; isa <= (int)kern_isa_detect(); isa++) {
+        for (int type = 0; type < QUANT_COUNT; type += TYPE_STEP) {
             if (quants[type]->block_len == QUANT_K)
                 check_against_naive(&wide_shape, (enum quant_type)type, (enum kern_isa)isa);
             for (size_t i = 0; quants[type]->block_len < QUANT_K && i < N_ELEM(shapes); i++)
@@ -508,7 +512,7 @@ static void check_partly_fine(const struct shape *s, enum quant_type type, enum 
 static void test_partly_fine(void **state)
 {
     (void)state;
-    for (int isa = KERN_SCALAR; isa <= (int)kern_isa_detect(); isa++) {
+    for (int isa = FIRST_ISA; isa <= (int)kern_isa_detect(); isa++) {
         check_partly_fine(&wide_shape, QUANT_Q4_K, (enum kern_isa)isa);
         for (size_t i = 0; i < N_ELEM(shapes); i++) check_partly_fine(&shapes[i], QUANT_Q4_1, (enum kern_isa)isa);
     }
