@@ -18,7 +18,7 @@ struct part {
     struct part_scales s;
 };
 
-enum { RUN = 8, RUN_TILE = 6, AHEAD = 2, MANY_ROWS = 9 };
+enum { RUN = 9, SUMS = 16, RUN_TILE = 6, AHEAD = 2, MANY_ROWS = 9 };
 _Static_assert(MANY_ROWS > RUN_TILE + 2, "no tile has less than four rows");
 
 struct run {
@@ -28,8 +28,8 @@ struct run {
 /* What the sums of a tile's rows over a run are added to: minus what unsigned bytes will have too much; and the sums of
  * the activations as floats, for minima. Runs of 16 inputs have two a part. */
 struct run_start {
-    _Alignas(64) int32_t zero[RUN_TILE][2 * RUN];
-    _Alignas(64) float sum[RUN_TILE][2 * RUN];
+    _Alignas(64) int32_t zero[RUN_TILE][SUMS];
+    _Alignas(64) float sum[RUN_TILE][SUMS];
 };
 
 /* The lines of a later run, asked for a few at a time while this one is worked on: all at once would fill the buffers
@@ -60,30 +60,21 @@ ALWAYS_INLINE void run_unpack(struct run *run, const int g, const char *packed, 
     }
 }
 
-/* n sums of a row; a constant n lets the compiler use vectors */
-ALWAYS_INLINE void run_begin_row(int32_t *restrict zero, float *restrict as_float, const int32_t *restrict sum,
-                                 const size_t n, const enum quant_type t)
-{
-    const int shift = type_zero_shift(t);
-    for (size_t i = 0; shift >= 0 && i < n; i++) {
-        zero[i] = -sum[i] * (1 << (shift < 0 ? 0 : shift));
-    }
-    for (size_t i = 0; type_has_min(t) && i < n; i++) {
-        as_float[i] = (float)sum[i];
-    }
-}
-
 /* n parts of n_row rows of x */
 ALWAYS_INLINE void run_begin(struct run_start *s, const struct q8_rows *x, const int n_row, size_t n,
                              const enum quant_type t)
 {
     const size_t n_sum = type_run16(t) ? 2 : 1, ld = x->n_k / KERN_K * n_sum;
     const int32_t *sum = type_run16(t) ? x->sum16 : x->sum;
+    const __mmask16 mask = (__mmask16)((1u << n * n_sum) - 1);
+    const int shift = type_zero_shift(t);
     for (int r = 0; r < n_row; r++, sum += ld) {
-        if (n == RUN) {
-            run_begin_row(s->zero[r], s->sum[r], sum, RUN * n_sum, t);
-        } else {
-            run_begin_row(s->zero[r], s->sum[r], sum, n * n_sum, t);
+        i16 v = _mm512_maskz_loadu_epi32(mask, sum);
+        if (shift >= 0) {
+            _mm512_store_si512(s->zero[r], i16_sub(i16_set(0), i16_left(v, (unsigned)shift)));
+        }
+        if (type_has_min(t)) {
+            v16_store(s->sum[r], i16_to_float(v));
         }
     }
 }
@@ -228,17 +219,25 @@ ALWAYS_INLINE void run_rows(float *y, size_t ldy, const struct run *run, const s
     }
 }
 
+/* Parts of a run: at most RUN, whole blocks, runs of nearly the same length (18 parts are two of 9, not 8, 8 and 2). */
+ALWAYS_INLINE size_t run_length(size_t n_part, const enum quant_type t)
+{
+    size_t n_run = (n_part + RUN - 1) / RUN;
+    return type_n_part(t) > 1 ? type_n_part(t) : (n_part + n_run - 1) / n_run;
+}
+
 /* Two groups. */
 ALWAYS_INLINE void many_rows(float *y, size_t ldy, const char *packed, size_t group_bytes, const struct q8_rows *x,
                              size_t n_row, size_t n_block, bool accumulate, const enum quant_type t, const bool fine)
 {
-    const size_t n_part = n_block * type_n_part(t), run_bytes = RUN * type_packed_bytes(t) / type_n_part(t);
+    const size_t n_part = n_block * type_n_part(t), length = run_length(n_part, t);
+    const size_t run_bytes = length * type_packed_bytes(t) / type_n_part(t);
     struct run run;
-    for (size_t at = 0; at < n_part; at += RUN) {
-        size_t n = n_part - at < RUN ? n_part - at : RUN, next = at + AHEAD * RUN;
-        const char *p = next < n_part ? packed + next / RUN * run_bytes
-                                      : packed + 2 * group_bytes + (next - n_part) / RUN * run_bytes;
-        size_t step = run_bytes / 64 / RUN * RUN_TILE / n_row + 1;
+    for (size_t at = 0; at < n_part; at += length) {
+        size_t n = n_part - at < length ? n_part - at : length, next = at + AHEAD * length;
+        const char *p = next < n_part ? packed + next / length * run_bytes
+                                      : packed + 2 * group_bytes + (next - n_part) / length * run_bytes;
+        size_t step = run_bytes / 64 / length * RUN_TILE / n_row + 1;
         struct ahead ahead[2] = {{p, p + run_bytes, step}, {p + group_bytes, p + group_bytes + run_bytes, step}};
         for (int g = 0; g < 2; g++) {
             run_unpack(&run, g, packed + (size_t)g * group_bytes, at, n, t);
