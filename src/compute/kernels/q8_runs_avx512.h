@@ -66,12 +66,11 @@ ALWAYS_INLINE void run_begin(struct run_start *s, const struct q8_rows *x, const
 {
     const size_t n_sum = type_run16(t) ? 2 : 1, ld = x->n_k / KERN_K * n_sum;
     const int32_t *sum = type_run16(t) ? x->sum16 : x->sum;
-    const __mmask16 mask = (__mmask16)((1u << n * n_sum) - 1);
     const int shift = type_zero_shift(t);
     for (int r = 0; r < n_row; r++, sum += ld) {
-        i16 v = _mm512_maskz_loadu_epi32(mask, sum);
+        i16 v = v16_bits(v16_load_n((const float *)(const void *)sum, n * n_sum)); /* a load moves bits as they are */
         if (shift >= 0) {
-            _mm512_store_si512(s->zero[r], i16_sub(i16_set(0), i16_left(v, (unsigned)shift)));
+            i16_store(s->zero[r], i16_sub(i16_set(0), i16_left(v, (unsigned)shift)));
         }
         if (type_has_min(t)) {
             v16_store(s->sum[r], i16_to_float(v));
