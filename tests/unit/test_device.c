@@ -401,7 +401,10 @@ static double worst(const struct layer *l, double *const want[N_SEQ], const floa
 }
 
 /* Under a sanitizer, which is slow: threads meet in the same places on every level, with every type. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_THREAD__)
+enum { TYPE_STEP = 8, FINE_STEP = FINE_ALL };
+#define FIRST_ISA ((int)kern_isa_detect())
+#elif defined(__SANITIZE_ADDRESS__)
 enum { TYPE_STEP = 4, FINE_STEP = FINE_ALL };
 #define FIRST_ISA ((int)kern_isa_detect())
 #else
