@@ -19,16 +19,20 @@ VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 BASE_CFLAGS := -std=c17 -D_GNU_SOURCE -Isrc -pthread -fno-math-errno -ffp-contract=off $(WARN)
 CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 CFLAGS_debug := -O0 -g
-CFLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
-CFLAGS_tsan := -O1 -g -fsanitize=thread
+CFLAGS_asan := -O1 -g1 -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+CFLAGS_tsan := -O1 -g1 -fsanitize=thread
 ALL_CFLAGS := $(BASE_CFLAGS) $(CFLAGS_$(MODE)) $(CFLAGS)
 LIBS := -llua5.4 -lpcre2-8 -ljansson -lcurl -lzip -lmicrohttpd -lyaml -lcrypto -lm -lpthread
 
 SRC := $(wildcard src/*/*/*.c src/*/*/*/*.c)
 OBJ := $(SRC:%.c=$(O)/%.o)
 LIB_OBJ := $(filter-out $(O)/src/doors/cli/main.o,$(OBJ))
+ifeq ($(MODE),tsan) # what its tests have threads in
+LIB_OBJ := $(filter $(O)/src/ground/% $(O)/src/compute/%,$(LIB_OBJ))
+endif
 UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
-TSAN_UNIT := $(patsubst %,build/tsan/tests/unit/%,test_pool test_engine test_near test_device test_experts test_latent test_http_server)
+TSAN_UNIT := $(patsubst %,build/tsan/tests/unit/%,test_pool test_engine test_device test_experts test_latent test_tape_full \
+             test_http_server)
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PHONY: all units clean test accept soak asan tsan fuzz bench install check-headers format

@@ -9,7 +9,6 @@ A program that dies, or leaves out tests it announced, is a failure of its own."
 import concurrent.futures, glob, os, re, subprocess, sys, threading, time
 
 TIMEOUT_S = 900
-TSAN = {'test_pool', 'test_engine', 'test_device', 'test_experts', 'test_latent', 'test_http_server'}
 # the real model, long property tests, statistics of samples, and gradients that test_tape_full takes through the same code:
 # under a sanitizer they say nothing new and take minutes
 NOT_UNDER_ASAN = {'test_smol', 'test_kern_emulated', 'test_sampler_oracle', 'test_tape'}
@@ -78,20 +77,21 @@ def main():
                ASAN_OPTIONS='detect_leaks=1:allocator_may_return_null=1', UBSAN_OPTIONS='print_stacktrace=1')
     c, start = Counts(), time.monotonic()
 
-    def each(paths, fn, at_once=1):
-        def timed(p):
+    def each(jobs, at_once=1):
+        def timed(job):
+            path, fn = job
             t = time.monotonic()
-            fn(p)
-            print(f'{p}: {time.monotonic() - t:.1f} s', flush=True)
-        with concurrent.futures.ThreadPoolExecutor(at_once) as pool: list(pool.map(timed, filter(chosen, sorted(paths))))
+            fn(path)
+            print(f'{path}: {time.monotonic() - t:.1f} s', flush=True)
+        with concurrent.futures.ThreadPoolExecutor(at_once) as pool: list(pool.map(timed, (j for j in jobs if chosen(j[0]))))
 
-    each(glob.glob('tests/structure/*.py') + glob.glob('tests/structure/*.sh'), lambda p: script(p, env, c))
-    units = [os.path.splitext(os.path.basename(p))[0] for p in glob.glob('tests/unit/test_*.c')]
-    each([f'build/tests/unit/{u}' for u in units], lambda p: unit(p, '', env, c), at_once=2)
-    each([f'build/asan/tests/unit/{u}' for u in units if u not in NOT_UNDER_ASAN], lambda p: unit(p, ' (asan)', env, c), at_once=2)
-    each([p for p in glob.glob('build/tsan/tests/unit/test_*') if os.path.basename(p) in TSAN and '.' not in os.path.basename(p)],
-         lambda p: unit(p, ' (tsan)', env, c), at_once=2)
-    each(glob.glob('tests/integration/*.sh'), lambda p: script(p, env, c), at_once=2)
+    units = [os.path.splitext(os.path.basename(p))[0] for p in sorted(glob.glob('tests/unit/test_*.c'))]
+    threaded = [p for p in sorted(glob.glob('build/tsan/tests/unit/test_*')) if '.' not in os.path.basename(p)]
+    each([(p, lambda p: script(p, env, c)) for p in sorted(glob.glob('tests/structure/*.py') + glob.glob('tests/structure/*.sh'))])
+    each([(f'build/tests/unit/{u}', lambda p: unit(p, '', env, c)) for u in units] +
+         [(f'build/asan/tests/unit/{u}', lambda p: unit(p, ' (asan)', env, c)) for u in units if u not in NOT_UNDER_ASAN] +
+         [(p, lambda p: unit(p, ' (tsan)', env, c)) for p in threaded] +
+         [(p, lambda p: script(p, env, c)) for p in sorted(glob.glob('tests/integration/*.sh'))], at_once=2)
     for reason, n in sorted(c.skipped.items()): print(f'skipped: {reason}' + (f' ({n})' if n > 1 else ''))
     for f in c.failed: print(f'FAILED: {f}')
     print(f'{time.monotonic() - start:.0f} s')

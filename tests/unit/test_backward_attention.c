@@ -78,9 +78,9 @@ static double attend(const struct attn_case *c, int t, int head)
         total += w[f] = exp(score);
     }
     for (int f = 0; f < N_TOK; f++)
-        for (int i = 0; i < D_HEAD; i++)
-            sum += w[f] / total * c->vd[f][kv * D_HEAD + i] * (double)c->dout[t * N_Q + head * D_HEAD + i];
-    return sum;
+        for (int i = 0; w[f] > 0 && i < D_HEAD; i++)
+            sum += w[f] * c->vd[f][kv * D_HEAD + i] * (double)c->dout[t * N_Q + head * D_HEAD + i];
+    return sum / total;
 }
 
 static double attn_objective(void *arg)

@@ -17,6 +17,7 @@
 #include "ground/base/rng.h"
 #include "ground/base/str.h"
 #include "random_weights.h"
+#include "levels.h"
 #include "naive.h"
 
 static void near_to(float got, double want, double tolerance)
@@ -349,12 +350,7 @@ static void check_case(const struct layer_case *c, enum quant_type type, enum ke
 static void test_against_naive(void **state)
 {
     (void)state;
-#if defined(__SANITIZE_THREAD__)
-    int first = (int)kern_isa_detect(); /* whose threads meet in the same places on every level */
-#else
-    int first = KERN_SCALAR;
-#endif
-    for (int isa = first; isa <= (int)kern_isa_detect(); isa++) {
+    for (int isa = FIRST_LEVEL; isa <= (int)kern_isa_detect(); isa++) {
         for (size_t i = 0; i < N_ELEM(cases); i++) {
             check_case(&cases[i], QUANT_F32, (enum kern_isa)isa);
             check_case(&cases[i], QUANT_F16, (enum kern_isa)isa);

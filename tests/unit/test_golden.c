@@ -229,7 +229,7 @@ static void check_bits(const struct tiny *t, enum precision precision, bool all_
     int32_t *ids = load(s, "input_ids", &n);
     int top = (int)kern_isa_detect();
     float *want = logits_of(&(struct run){t->path, precision, (enum kern_isa)top, 1, 0, false}, ids, n, &n_vocab);
-    for (int isa = all_levels ? KERN_SCALAR : top; isa <= top; isa++)
+    for (int isa = all_levels ? FIRST_LEVEL : top; isa <= top; isa++)
         for (int thread = 1; thread <= 3; thread++)
             for (int chunk = 1; chunk <= last_chunk; chunk = chunk * 3 + 2) {
                 struct run r = {t->path, precision, (enum kern_isa)isa, thread, chunk, thread == 2};

@@ -136,9 +136,14 @@ static void compare_near(const char *path, enum precision precision)
 static void test_windows_take_fewer_pages(void **state)
 {
     (void)state;
-    static const char *const model[] = {"tests/data/golden/models/mistral-swa", "tests/data/golden/models/gemma3",
+    static const char *const model[] = {"tests/data/golden/models/gemma3", "tests/data/golden/models/mistral-swa",
                                         "tests/data/golden/models/llama4"};
-    for (size_t i = 0; i < sizeof(model) / sizeof(model[0]); i++) {
+#if defined(__SANITIZE_ADDRESS__)
+    size_t n_model = 1; /* which has both kinds of layers */
+#else
+    size_t n_model = sizeof(model) / sizeof(model[0]);
+#endif
+    for (size_t i = 0; i < n_model; i++) {
         compare_near(model[i], PRECISION_REFERENCE);
         compare_near(model[i], PRECISION_DETERMINISTIC);
     }

@@ -446,26 +446,36 @@ static void test_quantized_refused(void **state)
     bench_free(&b);
 }
 
-/* Sanitized, those with the most kinds of tensors stand for the others: the code is the same, and ten times as slow. */
-static char models[][64] = {
-    "tests/data/golden/models/qwen2", "tests/data/golden/models/gemma3",  "tests/data/golden/models/phi3",
-#if !defined(__SANITIZE_ADDRESS__)
-    "tests/data/golden/models/llama", "tests/data/golden/models/qwen3",   "tests/data/golden/models/gemma2",
-    "tests/data/golden/models/olmo2", "tests/data/golden/models/granite",
-#endif
-};
+/* First those with the most kinds of tensors, and the test that has several threads. */
+static char models[][64] = {"tests/data/golden/models/gemma3", "tests/data/golden/models/qwen2",
+                            "tests/data/golden/models/phi3",   "tests/data/golden/models/llama",
+                            "tests/data/golden/models/qwen3",  "tests/data/golden/models/gemma2",
+                            "tests/data/golden/models/olmo2",  "tests/data/golden/models/granite"};
 
 #define TEST(f)                    \
     {                              \
         .name = #f, .test_func = f \
     }
 
+static const struct CMUnitTest each[] = {TEST(test_threads_and_recompute),
+                                         TEST(test_dora_differences),
+                                         TEST(test_full_differences),
+                                         TEST(test_norms),
+                                         TEST(test_splits),
+                                         TEST(test_dora_forward),
+                                         TEST(test_full_saved)};
+
+/* Sanitized, the first stand for the others: the code is the same, and ten times as slow. */
+#if defined(__SANITIZE_THREAD__)
+enum { N_EACH = 1, N_MODEL = 1 };
+#elif defined(__SANITIZE_ADDRESS__)
+enum { N_EACH = N_ELEM(each), N_MODEL = 3 };
+#else
+enum { N_EACH = N_ELEM(each), N_MODEL = N_ELEM(models) };
+#endif
+
 int main(void)
 {
-    static const struct CMUnitTest each[] = {
-        TEST(test_dora_differences),      TEST(test_full_differences), TEST(test_norms),     TEST(test_splits),
-        TEST(test_threads_and_recompute), TEST(test_dora_forward),     TEST(test_full_saved)};
-    enum { N_EACH = N_ELEM(each), N_MODEL = N_ELEM(models) };
     struct CMUnitTest tests[N_EACH * N_MODEL + 1];
     for (int i = 0; i < N_EACH * N_MODEL; i++) {
         tests[i] = each[i % N_EACH];
