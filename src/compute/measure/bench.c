@@ -7,6 +7,7 @@
 #include "ground/base/clock.h"
 #include "ground/base/mem.h"
 #include "ground/base/rng.h"
+#include "ground/base/sort.h"
 
 struct bench {
     struct engine *g;
@@ -68,15 +69,9 @@ static void release_all(struct bench *b)
     while (b->n_sequence > 0) sequence_release(b->g, b->sequence[--b->n_sequence]);
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double median(double *x, int n)
 {
-    qsort(x, (size_t)n, sizeof(*x), compare_doubles);
+    sort_doubles(x, (size_t)n);
     return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
 }
 

@@ -11,6 +11,7 @@
 #include "doors/cli/print_wrapped.h"
 #include "ground/base/clock.h"
 #include "ground/base/mem.h"
+#include "ground/base/sort.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
 #include "lifecycle/plan/arrivals.h"
@@ -381,12 +382,6 @@ static int compare_load(const struct cli *c, const struct param_set *args, const
     return rc;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* All loads, a few times over: what disturbs the machine for seconds meets one round of each. */
 static int run_rounds(const struct cli *c, const struct param_set *args, const struct catalogue *catalogue,
                       struct job *j, struct beside *b, size_t n, struct err *e)
@@ -401,7 +396,7 @@ static int run_rounds(const struct cli *c, const struct param_set *args, const s
         }
     }
     for (size_t i = 0; rc == 0 && i < n; i++) qsort(b[i].round, (size_t)rounds, sizeof b[i].round[0], by_off);
-    qsort(j->request_s, (size_t)j->n_round, sizeof j->request_s[0], by_value);
+    sort_doubles(j->request_s, (size_t)j->n_round);
     return rc;
 }
 

@@ -48,9 +48,6 @@ const struct message_zh message_zh_table[] = {
     {"cannot use *: min * is above max *", "不能使用“$1”：min $2 大于 max $3"},
     {"cannot tune with method grpo: rewards is empty, at least one is needed, like *", "无法用 grpo 微调：rewards 为空，至少需要一个，例如 $1"},
     {"an answer to line * of the data counts as 0: *", "数据第 $1 行的一个答案计 0 分：@2"},
-    {"* steps, each with up to * answers of at most * tokens, will take about * of memory; how long they take shows after "
-     "the first",
-     "$1 步，每步最多 $2 个回答，每个最多 $3 个词元，内存约 $4；所需时间在第一步之后可知"},
     {"tuning was interrupted while answers were sampled (--resume * goes on)", "微调在采样答案时中断（--resume $1 可继续）"},
 
     /* --- quantizing --- */

@@ -172,6 +172,12 @@ const struct message_zh message_zh_table_tune[] = {
     {"measuring the reference: the model with the adapter off, on all rows of the run",
      "正在测量参考模型（关闭适配器的模型）对全部所用数据行的看法"},
     {"lengths in tokens (rows):*", "词元长度（行数）：$1"},
+    {"* steps, each with up to * answers of at most * tokens, will take about * and * of memory, beside the time of the "
+     "answers to eval_cases",
+     "$1 步，每步最多 $2 个回答，每个最多 $3 个词元，约需 $4（不含 eval_cases 作答的时间），内存约 $5"},
+    {"* steps, each with up to * answers of at most * tokens, will take about * and * of memory",
+     "$1 步，每步最多 $2 个回答，每个最多 $3 个词元，约需 $4，内存约 $5"},
+    {"that is with answers as long as now, and without the time of a judge", "以上按目前的回答长度估计，不含评判模型的时间"},
     {"* steps will take about * and * of memory, beside the time of the answers to eval_cases",
      "$1 步约需 $2（不含 eval_cases 作答的时间），内存约 $3"},
     {"* steps will take about * and * of memory", "$1 步约需 $2，内存约 $3"},

@@ -11,6 +11,7 @@
 #include "ground/base/clock.h"
 #include "ground/base/mem.h"
 #include "ground/base/rng.h"
+#include "ground/base/sort.h"
 #include "ground/base/str.h"
 #include "ground/http/http_client.h"
 #include "ground/json/json.h"
@@ -227,16 +228,10 @@ static int find_model(struct drive *d, const char *url, struct err *e)
 
 /* --- a load --- */
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double middle_of(double *v, size_t n)
 {
     if (n == 0) return 0;
-    qsort(v, n, sizeof *v, by_value);
+    sort_doubles(v, n);
     return sim_middle(v, n);
 }
 

@@ -8,6 +8,7 @@
 
 #include "ground/base/mem.h"
 #include "ground/base/rng.h"
+#include "ground/base/sort.h"
 #include "lifecycle/plan/sim_heap.h"
 #include "lifecycle/plan/sim_replica_int.h"
 
@@ -191,12 +192,6 @@ static int loop(struct sim *m, struct err *e)
 
 /* --- figures --- */
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 double sim_middle(const double *sorted, size_t n)
 {
     size_t first = n / 4, end = n - n / 4;
@@ -209,7 +204,7 @@ static struct sim_quantiles quantiles(double *v, size_t n)
 {
     struct sim_quantiles q = {0};
     if (n == 0) return q;
-    qsort(v, n, sizeof *v, by_value);
+    sort_doubles(v, n);
     for (size_t i = 0; i < n; i++) q.mean += v[i] / (double)n;
     q.p50 = v[(size_t)(0.50 * (double)(n - 1))];
     q.p90 = v[(size_t)(0.90 * (double)(n - 1))];

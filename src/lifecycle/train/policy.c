@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ground/base/clock.h"
 #include "ground/base/mem.h"
-#include "ground/base/str.h"
 #include "ground/json/json.h"
+
+enum { PROBE_ANSWERS = 64 }; /* what is beyond takes in proportion */
 
 /* --- memory --- */
 
@@ -67,25 +69,6 @@ void policy_extent(const struct trainer *t, size_t *n_tok, size_t *n_segment, si
     if (*n_tok < longest) *n_tok = longest;
     *n_segment = packer_max_segment(most);
     *n_target = *n_tok + 2 * most;
-}
-
-int policy_preview(struct trainer *t, struct err *e)
-{
-    char line[256], memory[32];
-    const struct policy_options *o = t->policy->opt;
-    uint64_t peak = trainer_predict_peak(t);
-    str_format_bytes(peak, memory, sizeof(memory));
-    snprintf(
-        line, sizeof(line),
-        "%llu steps, each with up to %zu answers of at most %d tokens, will take about %s of memory; how long they "
-        "take shows after the first",
-        (unsigned long long)t->plan.n_step, t->policy->cap_answer, o->max_new_tokens, memory);
-    if (t->rq->note != NULL) t->rq->note(t->rq->arg, line);
-    return run_dir_event(&t->dir,
-                         json_pack("{s:s,s:I,s:I,s:I}", "event", "start", "steps", (json_int_t)t->plan.n_step,
-                                   "answers", (json_int_t)t->policy->cap_answer, "predicted_peak_bytes",
-                                   (json_int_t)peak),
-                         e);
 }
 
 /* --- a pass over the answers --- */
@@ -232,7 +215,8 @@ static int run_micro_batch(struct pass *k, size_t from, size_t to, struct err *e
     return 0;
 }
 
-static int one_pass(struct trainer *t, int i, uint64_t step, struct step_result *out, struct err *e)
+/* The gradients of pass i over the answers, and their loss. */
+static int add_grads(struct trainer *t, int i, uint64_t step, struct step_result *out, struct err *e)
 {
     struct policy *p = t->policy;
     size_t micro = micro_answers(t);
@@ -251,7 +235,15 @@ static int one_pass(struct trainer *t, int i, uint64_t step, struct step_result 
         if (rc != 0) return rc;
     }
     out->loss = k.loss;
-    return trainer_update(t, step * (uint64_t)p->opt->mu + (uint64_t)i, step, out, e);
+    return 0;
+}
+
+static int begin_answers(struct trainer *t, struct err *e)
+{
+    struct policy *p = t->policy;
+    int rc = packer_init(&p->pack, &p->rows, micro_answers(t), (size_t)t->cfg->token_budget, t->cfg->packing, e);
+    p->pack.own = true;
+    return rc;
 }
 
 int policy_step(struct trainer *t, const uint32_t *prompt, size_t n, uint64_t step, struct step_result *out,
@@ -260,13 +252,30 @@ int policy_step(struct trainer *t, const uint32_t *prompt, size_t n, uint64_t st
     struct policy *p = t->policy;
     int rc = policy_rollout(t, prompt, n, step, e);
     if (rc == 0) rc = policy_judge(t, prompt, &out->policy, e);
-    if (rc == 0)
-        rc = packer_init(&p->pack, &p->rows, micro_answers(t), (size_t)t->cfg->token_budget, t->cfg->packing, e);
-    p->pack.own = true;
-    for (int i = 0; rc == 0 && i < p->opt->mu; i++) rc = one_pass(t, i, step, out, e);
+    if (rc == 0) rc = begin_answers(t, e);
+    for (int i = 0; rc == 0 && i < p->opt->mu; i++) {
+        rc = add_grads(t, i, step, out, e);
+        if (rc == 0) rc = trainer_update(t, step * (uint64_t)p->opt->mu + (uint64_t)i, step, out, e);
+    }
     out->n_target = count_tokens(p, 0, p->n_answer);
     out->n_tok = p->rows.n_id;
     out->n_row = p->n_answer;
+    return rc;
+}
+
+int policy_probe(struct trainer *t, const uint32_t *prompt, size_t n, double *seconds, struct err *e)
+{
+    struct policy *p = t->policy;
+    struct step_result unused = {0};
+    size_t most = PROBE_ANSWERS / (size_t)p->opt->group_size + 1, n_prompt = n < most ? n : most;
+    double from = clock_s();
+    int rc = policy_rollout(t, prompt, n_prompt, 0, e);
+    double sampling = clock_s() - from;
+    if (rc == 0) rc = begin_answers(t, e);
+    for (size_t i = 0; i < p->n_answer; i++) p->answer[i].advantage = i % 2 == 0 ? 1 : -1; /* all are learned from */
+    from = clock_s();
+    if (rc == 0) rc = add_grads(t, 0, 0, &unused, e);
+    *seconds = (sampling + p->opt->mu * (clock_s() - from)) * (double)n / (double)n_prompt;
     return rc;
 }
 

@@ -46,8 +46,9 @@ int policy_setup(struct trainer *t, struct err *e) MUST_CHECK;
 void policy_free(struct policy *p);
 /* Most tokens, segments and targets of a part of a micro-batch. */
 void policy_extent(const struct trainer *t, size_t *n_tok, size_t *n_segment, size_t *n_target);
-/* Before the first step: what there is, and what is not known before answers were sampled. */
-int policy_preview(struct trainer *t, struct err *e) MUST_CHECK;
+/* Seconds of a step over these n prompts, without its updates and its judges, by sampling answers to some of them and
+ * learning from them: their gradients are left. -ERR_INTERRUPTED as policy_rollout. */
+int policy_probe(struct trainer *t, const uint32_t *prompt, size_t n, double *seconds, struct err *e) MUST_CHECK;
 
 /* One step of the run over n prompts: answers, rewards, mu optimizer steps. */
 int policy_step(struct trainer *t, const uint32_t *prompt, size_t n, uint64_t step, struct step_result *out,

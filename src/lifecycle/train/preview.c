@@ -10,6 +10,7 @@
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/sys/machine.h"
+#include "lifecycle/train/policy.h"
 #include "lifecycle/train/preference.h"
 #include "lifecycle/train/sample.h"
 
@@ -221,24 +222,57 @@ static double probe_update(struct trainer *t)
     return seconds;
 }
 
-int preview_run(struct trainer *t, struct err *e)
+/* Seconds of all steps of GRPO: the first one's answers are sampled, and again when it comes to it. */
+static int probe_policy(struct trainer *t, double *whole, struct err *e)
+{
+    uint64_t epoch;
+    size_t begin, end;
+    double seconds;
+    train_step_rows(&t->plan, 0, &epoch, &begin, &end);
+    train_order(t->cfg, 0, t->order, t->plan.n_row);
+    t->epoch = 0;
+    int rc = policy_probe(t, t->order + begin, end - begin, &seconds, e);
+    if (rc == 0) *whole = (seconds + t->policy->opt->mu * probe_update(t)) * (double)t->plan.n_step;
+    return rc;
+}
+
+static int probe_rows(struct trainer *t, double *whole, struct err *e)
 {
     double seconds = 0;
     size_t n_tok = 1;
     int rc = probe(t, &seconds, &n_tok, e);
-    if (rc != 0) return rc;
-    double whole = seconds / (double)n_tok * (count_tokens(t) + forward_tokens(t));
-    uint64_t peak = trainer_predict_peak(t);
-    whole += probe_update(t) * (double)t->plan.n_step;
-    t->state.predicted_seconds = whole;
-    char line[200], duration[32], memory[32];
-    format_duration(whole, duration, sizeof(duration));
+    if (rc == 0)
+        *whole =
+            seconds / (double)n_tok * (count_tokens(t) + forward_tokens(t)) + probe_update(t) * (double)t->plan.n_step;
+    return rc;
+}
+
+static void say_cost(const struct trainer *t, double seconds, uint64_t peak)
+{
+    const struct policy *p = t->policy;
+    char steps[128], line[320], duration[32], memory[32];
+    format_duration(seconds, duration, sizeof(duration));
     str_format_bytes(peak, memory, sizeof(memory));
-    snprintf(line, sizeof(line), "%llu steps will take about %s and %s of memory%s", (unsigned long long)t->plan.n_step,
-             duration, memory, t->cfg->eval_cases != NULL ? ", beside the time of the answers to eval_cases" : "");
+    snprintf(steps, sizeof(steps), "%llu steps", (unsigned long long)t->plan.n_step);
+    if (p != NULL)
+        snprintf(steps, sizeof(steps), "%llu steps, each with up to %zu answers of at most %d tokens,",
+                 (unsigned long long)t->plan.n_step, p->cap_answer, p->opt->max_new_tokens);
+    snprintf(line, sizeof(line), "%s will take about %s and %s of memory%s", steps, duration, memory,
+             t->cfg->eval_cases != NULL ? ", beside the time of the answers to eval_cases" : "");
     note(t, line);
+    if (p != NULL) note(t, "that is with answers as long as now, and without the time of a judge");
+}
+
+int preview_run(struct trainer *t, struct err *e)
+{
+    double seconds;
+    int rc = t->policy != NULL ? probe_policy(t, &seconds, e) : probe_rows(t, &seconds, e);
+    if (rc != 0) return rc;
+    uint64_t peak = trainer_predict_peak(t);
+    t->state.predicted_seconds = seconds;
+    say_cost(t, seconds, peak);
     return run_dir_event(&t->dir,
                          json_pack("{s:s,s:I,s:f,s:I}", "event", "start", "steps", (json_int_t)t->plan.n_step,
-                                   "predicted_seconds", whole, "predicted_peak_bytes", (json_int_t)peak),
+                                   "predicted_seconds", seconds, "predicted_peak_bytes", (json_int_t)peak),
                          e);
 }

@@ -272,7 +272,7 @@ int train_run(const struct train_request *rq, struct train_result *out, struct e
     else
         rc = preview_data(&t, e);
     if (rc == 0 && t.preference != NULL) rc = preference_measure(&t, e);
-    if (rc == 0 && t.state.step == 0) rc = t.policy != NULL ? policy_preview(&t, e) : preview_run(&t, e);
+    if (rc == 0 && t.state.step == 0) rc = preview_run(&t, e);
     if (rc == 0) rc = all_steps(&t, e);
     if (rc == 0) rc = finish(&t, out, e);
 out:
