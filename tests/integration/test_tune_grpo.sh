@@ -53,7 +53,8 @@ G=(tune --run base.yaml --base ends.gguf)
 
 # --- one step's losses: the ratio is 1, there is no reference, the sampler and the training forward agree
 run 0 plain "${G[@]}" --no-mask-truncated --max-steps 6 --save-every 1 --output plain &&
-    steps plain 'all(e["clipped"]==0 and e["kl"] is None and e["drift_max"]<1e-3 for e in s("plain")) and len(s("plain"))==6' plain
+    says plain_cost '6 steps, each with up to [0-9]+ answers of at most [0-9]+ tokens, will take about .* of memory'
+steps plain 'all(e["clipped"]==0 and e["kl"] is None and e["drift_max"]<1e-3 for e in s("plain")) and len(s("plain"))==6' plain
 steps has_lengths 'any(0<e["truncated"]<1 and e["shortest"]<24 for e in s("plain"))' plain
 
 # --- a run that is killed, or told to stop, ends with the same bytes
