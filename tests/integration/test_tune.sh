@@ -90,4 +90,18 @@ run 2 memory_budget tune "${LONG[@]}" --memory-limit $((rest + most / 2))MB && s
 budget=$(sed -n 's/.*token_budget \([0-9]*\) fits.*/\1/p' "$WORK/err")
 run 0 memory_followed tune "${LONG[@]}" --memory-limit $((rest + most / 2 + 3))MB --token-budget "$budget" && ok memory_followed
 run 2 memory_no_size tune "${LONG[@]}" --memory-limit 3XB && says memory_no_size '"3XB" is not a size \(8GB, 512MB\)'
+
+# --- an evaluation is computed as training is, in parts: 60,000 tokens of it, whose logits are 67 MB, take no more memory
+python3 - <<'PY'
+import json
+with open('many.jsonl', 'w') as f:
+    for r in range(1000):
+        ids = [3 + (11 * r + i * i) % 270 for i in range(60)]
+        f.write(json.dumps({'ids': ids, 'labels': ids}) + '\n')
+PY
+run 0 eval_none --json tune "${FIELDS[@]}" --max-steps 1 --output v0
+alone=$(python3 -c 'import json,sys; print(json.loads(sys.argv[1])["peak_rss_bytes"])' "$out")
+run 0 eval_memory --json tune "${FIELDS[@]}" --max-steps 1 --eval-data many.jsonl --output v1 && holds eval_memory "d['peak_rss_bytes'] < $alone + 16e6"
+out=[] err=
+holds eval_first '[e["step"] for e in rows("v1/events.jsonl") if e["event"] == "eval"] == [0, 1]'
 exit $failed

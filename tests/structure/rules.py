@@ -93,6 +93,13 @@ def code_only(text):
     return re.sub(r'"(?:\\.|[^"\\\n])*"', '""', text)
 
 
+def check_traps(path='docs/tuning-traps.md'):
+    """every test that the page names is there"""
+    for name, test in re.findall(r'`(\w+\.(?:c|sh|py))(?: (\w+))?`', open(path, encoding='utf-8').read()):
+        where = glob.glob(f'tests/**/{name}', recursive=True)
+        if not where or not re.search(rf'\b{test}\b', open(where[0], encoding='utf-8').read()): report('traps', f'{path}: {name} {test}')
+
+
 def main():
     sources = sorted(glob.glob('src/**/*.[ch]', recursive=True))
     texts = {p: open(p, encoding='utf-8').read() for p in sources}
@@ -118,7 +125,7 @@ def main():
     for p in sources + [q for d in ('tests', 'bench', 'docs', 'tools', 'mk', 'examples') for q in glob.glob(f'{d}/**/*.*', recursive=True)] + glob.glob('*.md'):
         if not os.path.isfile(p) or p == 'tests/structure/rules.py' or '/data/' in p or '/corpus/' in p: continue
         for m in re.finditer(WORDS, open(p, encoding='utf-8', errors='replace').read()): report('words', f'{p}: {m[0]}')
-    for rule in ('rooms', 'includes', 'third-party', 'comments', 'lengths', 'file heads', 'banned', 'parameters', 'words'):
+    for rule in ('rooms', 'includes', 'third-party', 'comments', 'lengths', 'file heads', 'banned', 'parameters', 'words', 'traps'):
         found = bad.get(rule, [])
         print(f'not ok {rule}: {len(found)}; first: {found[0]}' if found else f'ok {rule}')
         for f in found[:40]: print('   ', f)

@@ -14,7 +14,7 @@
 #include "lifecycle/train/preference.h"
 #include "lifecycle/train/sample.h"
 
-enum { SAMPLE_MAX_BYTES = 1 << 16, NOTE_MAX_BYTES = 4096, N_BIN = 8, COUNT_ROWS = 2000000 };
+enum { SAMPLE_MAX_BYTES = 1 << 16, NOTE_MAX_BYTES = 4096, N_BIN = 8, COUNT_ROWS = 2000000, PROBE_ONCE_S = 10 };
 
 static int no_memory(struct err *e)
 {
@@ -142,7 +142,7 @@ int preview_data(struct trainer *t, struct err *e)
 /* --- what it will take --- */
 
 /* Seconds of one forward and backward pass over the first micro-batch of the run, and the tokens that it computes. The
- * first pass meets cold memory, so the second one counts. */
+ * first pass meets cold memory, so the second one counts, unless the first took so long that this hardly matters. */
 static int probe(struct trainer *t, double *seconds, size_t *n_tok, struct err *e)
 {
     uint64_t epoch;
@@ -151,7 +151,8 @@ static int probe(struct trainer *t, double *seconds, size_t *n_tok, struct err *
     train_order(t->cfg, 0, t->order, t->plan.n_row);
     t->epoch = 0;
     if (end - begin > most) end = begin + most;
-    for (int i = 0; i < 2; i++) {
+    *seconds = 0;
+    for (int i = 0; i < 2 && *seconds < PROBE_ONCE_S; i++) {
         packer_begin(&t->pack, t->order + begin, end - begin);
         if (!packer_next(&t->pack, 1.0)) return 0;
         double from = clock_s();
