@@ -113,9 +113,8 @@ static int run_all(struct wave *w, struct err *e)
 {
     int alive;
     do {
-        const struct train_request *rq = w->t->rq;
         alive = engine_step(w->engine, e);
-        if (alive > 0 && rq->interrupted != NULL && rq->interrupted(rq->arg))
+        if (alive > 0 && trainer_interrupted(w->t))
             return err_set(e, ERR_INTERRUPTED, w->t->cfg->output,
                            "tuning was interrupted while answers were sampled (--resume %s goes on)",
                            w->t->cfg->output);

@@ -224,7 +224,7 @@ static int measure_rows(struct trainer *t, struct scored *s, const bool *wanted,
         if (n == 0 || (n < most && i + 1 < n_example)) continue;
         rc = score(t, s, block, n, t->reference, s->reference, e);
         n = 0;
-        if (rc == 0 && t->rq->interrupted != NULL && t->rq->interrupted(t->rq->arg))
+        if (rc == 0 && trainer_interrupted(t))
             rc = err_set(e, ERR_INTERRUPTED, t->cfg->output,
                          "tuning was interrupted while the reference was measured (--resume %s goes on)",
                          t->cfg->output);

@@ -160,7 +160,7 @@ static int probe(struct trainer *t, double *seconds, size_t *n_tok, struct err *
         if (rc != 0) return rc;
         *seconds = clock_s() - from;
         *n_tok = t->pack.n_id;
-        if (t->rq->interrupted != NULL && t->rq->interrupted(t->rq->arg))
+        if (trainer_interrupted(t))
             return err_set(e, ERR_INTERRUPTED, t->cfg->output,
                            "tuning was interrupted before its first step (--resume %s goes on)", t->cfg->output);
     }

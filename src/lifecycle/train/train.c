@@ -164,11 +164,6 @@ static int one_step(struct trainer *t, struct err *e)
     return rc != 0 ? rc : trainer_evaluate(t, e);
 }
 
-static bool is_interrupted(const struct trainer *t)
-{
-    return t->rq->interrupted != NULL && t->rq->interrupted(t->rq->arg);
-}
-
 static int all_steps(struct trainer *t, struct err *e)
 {
     struct checkpoint *s = &t->state;
@@ -178,7 +173,7 @@ static int all_steps(struct trainer *t, struct err *e)
         /* answers were being sampled: for a step, whose state is that of the step before, or to evaluate it */
         if (rc == -ERR_INTERRUPTED && save_state(t, NULL) != 0)
             log_warn("cannot write a checkpoint of \"%s\": it goes on from the last one", t->dir.path);
-        bool stop = rc == 0 && is_interrupted(t) && s->step < t->plan.n_step && !s->stopped;
+        bool stop = rc == 0 && trainer_interrupted(t) && s->step < t->plan.n_step && !s->stopped;
         if (rc == 0 && (save_due(t) || stop)) rc = save_state(t, e);
         if (rc == 0 && stop)
             rc = err_set(e, ERR_INTERRUPTED, t->cfg->output,

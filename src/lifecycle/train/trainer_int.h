@@ -111,4 +111,10 @@ int trainer_setup(struct trainer *t, const struct train_request *rq, struct err 
 uint64_t trainer_predict_peak(struct trainer *t);
 void trainer_deinit(struct trainer *t);
 
+/* Whether the run was told to stop. */
+static inline bool trainer_interrupted(const struct trainer *t)
+{
+    return t->rq->interrupted != NULL && t->rq->interrupted(t->rq->arg);
+}
+
 #endif
