@@ -544,7 +544,8 @@ static void test_bits(void **state)
 {
     (void)state;
     const enum quant_type types[] = {QUANT_F32, QUANT_F16, QUANT_Q8_0, QUANT_Q4_1};
-    for (size_t t = 0; t<N_ELEM(types); t += TYPE_STEP> 1 ? 3 : 1)
+    const size_t step = TYPE_STEP > 1 ? 3 : 1;
+    for (size_t t = 0; t < N_ELEM(types); t += step)
         for (size_t i = 0; i < N_ELEM(shapes); i++) {
             check_bits(&shapes[i], types[t], PRECISION_REFERENCE);
             check_bits(&shapes[i], types[t], PRECISION_DETERMINISTIC);

@@ -267,7 +267,8 @@ int policy_probe(struct trainer *t, const uint32_t *prompt, size_t n, double *se
 {
     struct policy *p = t->policy;
     struct step_result unused = {0};
-    size_t most = PROBE_ANSWERS / (size_t)p->opt->group_size + 1, n_prompt = n < most ? n : most;
+    size_t group = (size_t)p->opt->group_size, most = (PROBE_ANSWERS + group - 1) / group;
+    size_t n_prompt = n < most ? n : most;
     double from = clock_s();
     int rc = policy_rollout(t, prompt, n_prompt, 0, e);
     double sampling = clock_s() - from;

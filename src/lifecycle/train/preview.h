@@ -9,8 +9,9 @@
 int preview_save_refused(struct trainer *t, struct err *e) MUST_CHECK;
 /* Notes on rows, lengths and the first example. */
 int preview_data(struct trainer *t, struct err *e) MUST_CHECK;
-/* Measure one micro-batch, forward and backward, and say what the run will take: a note, and the event "start" with
- * predicted_seconds and predicted_peak_bytes. Leaves parameters and gradients' later use as they were. */
+/* Measure one micro-batch, forward and backward (of GRPO the first answers, sampled and learned from), and say what the
+ * run will take: a note, and the event "start" with predicted_seconds and predicted_peak_bytes. Leaves parameters and
+ * gradients' later use as they were. -ERR_INTERRUPTED when the run is to stop. */
 int preview_run(struct trainer *t, struct err *e) MUST_CHECK;
 
 #endif
