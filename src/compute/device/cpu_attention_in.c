@@ -24,11 +24,6 @@ struct attention_in_block {
     float *k, *v;            /* [n_row][n_kv_head * d_head] */
 };
 
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Groups [begin, end) of q, k and v, which are one list. */
 static void project_part(const struct attention_in *p, const struct attention_in_block *b, size_t begin, size_t end,
                          struct carve c)
@@ -51,7 +46,7 @@ static void project_all(const struct attention_in *p, const struct attention_in_
     for (int i = 0; i < 3; i++) {
         total += p->in.proj[i]->w->n_group;
     }
-    size_t step = cpu_take_groups(p->d, total, p->in.proj[0]->w->group_bytes, b->in.rows.n_row);
+    size_t step = cpu_take_groups(p->d, p->in.path[0], total, p->in.proj[0]->w->group_bytes, b->in.rows.n_row);
     while (pool_take(p->d->pool, total, step, worker, &begin, &end)) {
         project_part(p, b, begin, end, c);
     }

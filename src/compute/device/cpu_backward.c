@@ -26,21 +26,49 @@ size_t back_columns_bytes(void)
     return (size_t)BACK_K * BACK_BLOCKS * KERN_K * sizeof(float) + KERN_ROWS * KERN_K * sizeof(uint16_t) + 128;
 }
 
+/* Rows of the panels that a product of n is cut into: all alike, since a short one costs its sums as much traffic as a
+ * long one (576 = 288 + 288, not 512 + 64). */
+static size_t panel_rows(size_t n)
+{
+    size_t n_panel = (n + BACK_K - 1) / BACK_K;
+    return round_up((n + n_panel - 1) / n_panel, KERN_ROWS);
+}
+
+/* Blocks that stand beside each other in a panel. */
+static size_t wide_blocks(const struct dev *d)
+{
+    return d->kern.gemm_cols > KERN_K ? d->kern.gemm_cols / KERN_K : 1;
+}
+
+/* Blocks [b0, b1) of rows [k0, k0 + n_k) as floats beside each other, [n_k][32 (b1 - b0)]. */
+static void rows_float(const struct dev *d, const struct dev_mat *m, size_t k0, size_t n_k, size_t b0, size_t b1,
+                       float *panel)
+{
+    size_t ld = (b1 - b0) * KERN_K;
+    for (size_t g = 0; g * KERN_ROWS < n_k; g++) {
+        for (size_t b = b0; b < b1; b++)
+            d->kern.quant[m->type].rows(panel + g * KERN_ROWS * ld + (b - b0) * KERN_K, ld,
+                                        mat_block(m, k0 / KERN_ROWS + g, b * KERN_K), mat_part(m, b * KERN_K));
+    }
+}
+
 static void columns_float(const struct dev *d, kern_gemm_fn gemm, const struct dev_mat *m, const struct back_rows *r,
                           size_t b0, size_t b1, float *dx, size_t lddx, bool accumulate, struct carve c)
 {
-    size_t ld = (b1 - b0) * KERN_K, n_col = (b1 * KERN_K < m->n_in ? b1 * KERN_K : m->n_in) - b0 * KERN_K;
-    float *panel = carve_take(&c, (size_t)BACK_K * ld * sizeof(float));
-    for (size_t k0 = 0; k0 < m->n_out; k0 += BACK_K) {
-        size_t n_k = m->n_out - k0 < BACK_K ? m->n_out - k0 : BACK_K;
-        for (size_t g = 0; g * KERN_ROWS < n_k; g++) {
-            for (size_t b = b0; b < b1; b++)
-                d->kern.quant[m->type].rows(panel + g * KERN_ROWS * ld + (b - b0) * KERN_K, ld,
-                                            mat_block(m, k0 / KERN_ROWS + g, b * KERN_K), mat_part(m, b * KERN_K));
+    float *panel = carve_take(&c, (size_t)BACK_K * (b1 - b0) * KERN_K * sizeof(float));
+    size_t step = panel_rows(m->n_out), wide = wide_blocks(d);
+    for (size_t k0 = 0; k0 < m->n_out; k0 += step) {
+        size_t n_k = min_size(m->n_out - k0, step);
+        for (size_t b = b0; b < b1; b += wide)
+            rows_float(d, m, k0, n_k, b, min_size(b + wide, b1), panel + (b - b0) * KERN_K * step);
+        for (size_t i = 0; i < r->n_row; i += BACK_ROWS) {
+            for (size_t b = b0; b < b1; b += wide) {
+                size_t to = min_size(b + wide, b1);
+                gemm(dx + i * lddx + b * KERN_K, lddx, r->dy + i * r->ldy + k0, r->ldy, 1,
+                     panel + (b - b0) * KERN_K * step, (to - b) * KERN_K, min_size(r->n_row - i, BACK_ROWS),
+                     min_size(to * KERN_K, m->n_in) - b * KERN_K, n_k, accumulate || k0 > 0);
+            }
         }
-        for (size_t i = 0; i < r->n_row; i += BACK_ROWS)
-            gemm(dx + i * lddx + b0 * KERN_K, lddx, r->dy + i * r->ldy + k0, r->ldy, 1, panel, ld,
-                 r->n_row - i < BACK_ROWS ? r->n_row - i : BACK_ROWS, n_col, n_k, accumulate || k0 > 0);
     }
 }
 
@@ -101,13 +129,14 @@ void back_columns(const struct dev *d, enum cpu_path path, const struct dev_mat 
                   const struct back_part *part, float *dx, size_t lddx, bool accumulate, struct carve c)
 {
     kern_gemm_fn gemm = path == PATH_REF ? d->kern.gemm_ref : d->kern.gemm_f32;
-    size_t n = part->b1 - part->b0, n_tile = (n + BACK_BLOCKS - 1) / BACK_BLOCKS;
+    size_t n = part->b1 - part->b0, n_tile = (n + BACK_BLOCKS - 1) / BACK_BLOCKS, wide = wide_blocks(d);
     struct back_rows rows = {.dy = r->dy + part->row0 * r->ldy, .ldy = r->ldy, .ld_bf16 = r->ld_bf16};
     rows.n_row = part->row1 - part->row0;
     if (path == PATH_BF16) rows.bf16 = r->bf16 + part->row0 * r->ld_bf16;
     if (rows.n_row == 0) return;
     for (size_t t = 0; t < n_tile; t++) {
-        size_t from = part->b0 + n * t / n_tile, to = part->b0 + n * (t + 1) / n_tile;
+        size_t from = part->b0 + round_up(n * t / n_tile, wide), to = round_up(n * (t + 1) / n_tile, wide);
+        to = part->b0 + min_size(to, n);
         float *y = dx + part->row0 * lddx;
         if (path == PATH_BF16)
             columns_bf16(d, m, &rows, from, to, y, lddx, accumulate, c);

@@ -8,10 +8,10 @@
 #include "compute/device/cpu_int.h"
 
 enum {
-    BACK_K = 512,    /* output rows of a dequantized panel */
+    BACK_K = 512,    /* most output rows of a dequantized panel */
     BACK_BLOCKS = 4, /* its columns, in blocks of 32: 512 x 128 floats = 256 KiB stay in L2 */
     BACK_ROWS = 60,  /* rows at a time: 60 x 512 floats stay in L2 beside the panel; 10 % faster than all of 850 */
-    HEAD_ROWS = 128, /* rows whose logits exist at a time */
+    HEAD_ROWS = 64,  /* rows whose logits exist at a time */
     ATTN_ROWS = 64,  /* query rows of an attention tile */
     ATTN_LD = 48     /* its row stride: a page of scores and one value more, in whole cache lines */
 };

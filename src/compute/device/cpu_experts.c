@@ -54,11 +54,6 @@ struct job {
     size_t expert, begin, end;
 };
 
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* --- memory --- */
 
 static size_t width_of(const struct dev_experts_shape *s)

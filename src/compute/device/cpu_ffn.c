@@ -5,11 +5,6 @@
 #include "compute/device/cpu_input.h"
 #include "ground/base/mem.h"
 
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 struct gate_up {
     struct dev *d;
     struct cpu_input in;
@@ -62,7 +57,7 @@ static void gate_up_block(const struct gate_up *p, size_t row, int worker, int n
     struct carve shared = carve_begin(&p->d->shared), own = carve_begin(&p->d->worker[worker]);
     struct cpu_prepared in;
     const struct dev_mat *w = p->in.proj[0]->w;
-    size_t step = cpu_take_groups(p->d, w->n_group, 2 * w->group_bytes, p->n_tok), begin, end;
+    size_t step = cpu_take_groups(p->d, p->in.path[0], w->n_group, 2 * w->group_bytes, p->n_tok), begin, end;
     cpu_prepare(p->d, &p->in, row, min_size(TOK_BLOCK, p->n_tok - row), worker, n_worker, &shared, &own, &in);
     while (pool_take(p->d->pool, w->n_group, step, worker, &begin, &end)) {
         gate_up_tiles(p, &in, begin, end, own);
@@ -132,7 +127,7 @@ static void ffn_run(void *arg, int worker, int n_worker)
     const struct ffn *p = arg;
     const struct gate_up *gu = &p->gate_up;
     const struct dev_mat *w = p->down.proj[0]->w;
-    size_t step = cpu_take_groups(gu->d, w->n_group, w->group_bytes, gu->n_tok), begin, end;
+    size_t step = cpu_take_groups(gu->d, p->down.path[0], w->n_group, w->group_bytes, gu->n_tok), begin, end;
     for (size_t row = 0; row < gu->n_tok; row += TOK_BLOCK) {
         struct carve own = carve_begin(&gu->d->worker[worker]);
         struct cpu_prepared in;

@@ -237,7 +237,7 @@ void cpu_product(const struct dev *d, enum cpu_path path, const struct dev_mat *
                  size_t g1, float *y, size_t ldy, bool add, struct carve c);
 /* Groups of outputs that a worker takes at a time of n_group, each of so many bytes, when n_row rows are multiplied
  * with them: an even number, at most TILE_GROUPS. */
-size_t cpu_take_groups(const struct dev *d, size_t n_group, size_t group_bytes, size_t n_row);
+size_t cpu_take_groups(const struct dev *d, enum cpu_path path, size_t n_group, size_t group_bytes, size_t n_row);
 /* Worker scratch that cpu_product needs for matrices of n_in inputs. */
 size_t cpu_product_bytes(size_t n_in);
 

@@ -12,11 +12,6 @@
 
 enum { HEAD_ROWS = 64 };
 
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* --- products by head --- */
 
 /* y[row][head * y_width + i] = W_head x[row][head * x_width ..]; rows of segments whose keys and values are made keep

@@ -28,11 +28,6 @@ struct expand {
     float *lse;               /* [CPU_EXPAND_TOK] of the runs so far */
 };
 
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 bool cpu_latent_expands(const struct dev *d, const struct dev_latent_heads *h, const struct dev_segment *s)
 {
     if (!h || d->opt.precision != PRECISION_AUTO || s->n_tok < MIN_ROWS) {

@@ -18,11 +18,6 @@ size_t cpu_linear_worker_bytes(const struct cpu_limits *l)
            cpu_kv_store_bytes(l->d_head) + 256;
 }
 
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* --- residual projection --- */
 
 void cpu_join_rows(const struct dev *d, const struct dev_join *join, size_t n, size_t row0, size_t n_row, int worker,
@@ -58,7 +53,8 @@ static void linear_add_run(void *arg, int worker, int n_worker)
 {
     const struct linear_add *p = arg;
     const struct dev_mat *w = p->in.proj[0]->w;
-    size_t n_out = w->n_out, step = cpu_take_groups(p->d, w->n_group, w->group_bytes, p->n_tok), begin, end;
+    size_t n_out = w->n_out, step = cpu_take_groups(p->d, p->in.path[0], w->n_group, w->group_bytes, p->n_tok), begin,
+           end;
     float *out = p->join ? p->join->y : p->x;
     for (size_t row = 0; row < p->n_tok; row += TOK_BLOCK) {
         struct carve shared = carve_begin(&p->d->shared), own = carve_begin(&p->d->worker[worker]);

@@ -14,8 +14,8 @@ enum {
     BF16_PANEL_K = 2 * PANEL_K, /* inputs of a panel of 16-bit values: as many bytes as one of floats */
     TILE_MIN_ROWS = 8,          /* fewer rows leave tiles empty: int8 or float32 streams the weights faster */
     PAIR_MIN_ROWS = 24,         /* bf16 without tiles against PATH_Q16, see below */
-    PANEL_PAIR_ROWS = 16,       /* rows that are worth putting two panels of floats beside each other */
-    ROW_BLOCK = 64,             /* rows of a panel product: 64 x 512 floats = 128 KiB beside the panel */
+    WIDE_PANEL_ROWS = 16,       /* rows that are worth putting panels of floats beside each other */
+    ROW_BLOCK = 60,             /* rows of a panel product, whole tiles: 60 x 512 floats = 120 KiB beside the panel */
     Q8_ROWS = 128,              /* rows of an int8 product, of which */
     Q8_RUN_BYTES = 256 << 10,   /* so many bytes stay in L2 beside the weights of a tile: a run of inputs */
     Q8_RUN_MIN_K = 512,
@@ -66,11 +66,14 @@ enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quan
 /* Few rows are a matter of reading the weights, and workers do not read at the same pace: the last part that one takes
  * is what the others wait for. 1.5B, Q4_0, the projection back of one row: 20.8 GB/s in parts of 645 KB, 22.7 in those
  * of 161, of a floor of 24. Many rows with the 36 groups of SmolLM2 in parts of 8 left a worker asleep for a sixth of
- * the time beside one that was a little slower. */
-size_t cpu_take_groups(const struct dev *d, size_t n_group, size_t group_bytes, size_t n_row)
+ * the time beside one that was a little slower. Products of floats want panels side by side. */
+size_t cpu_take_groups(const struct dev *d, enum cpu_path path, size_t n_group, size_t group_bytes, size_t n_row)
 {
     size_t few = TAKE_BYTES / group_bytes, many = n_group / (size_t)pool_size(d->pool) / TAKES;
     size_t n = (n_row > FEW_ROWS ? many : few) / 2 * 2;
+    if (path == PATH_F32 && n_row > FEW_ROWS) {
+        n = round_up(n, d->kern.gemm_cols / KERN_ROWS);
+    }
     return n > TILE_GROUPS ? TILE_GROUPS : (n < 2 ? 2 : n);
 }
 
@@ -120,39 +123,39 @@ static const float *panel_f32(const struct dev *d, const struct dev_mat *m, size
     return room;
 }
 
-/* Of two groups beside each other, [n_k][32]. */
-static const float *panel_pair(const struct dev *d, const struct dev_mat *m, size_t g, size_t k0, size_t n_k,
+/* Of groups [g, g + n) beside each other, [n_k][16 n]; one: room for one of them. */
+static const float *panels_f32(const struct dev *d, const struct dev_mat *m, size_t g, size_t n, size_t k0, size_t n_k,
                                float *room, float *one)
 {
-    for (size_t i = 0; i < 2; i++) {
+    if (n == 1) {
+        return panel_f32(d, m, g, k0, n_k, room);
+    }
+    for (size_t i = 0; i < n; i++) {
         const float *from = panel_f32(d, m, g + i, k0, n_k, one);
         for (size_t k = 0; k < n_k; k++) {
-            memcpy(room + (2 * k + i) * KERN_ROWS, from + k * KERN_ROWS, KERN_ROWS * sizeof(*room));
+            memcpy(room + (n * k + i) * KERN_ROWS, from + k * KERN_ROWS, KERN_ROWS * sizeof(*room));
         }
     }
     return room;
 }
 
-/* Inputs [k0, k0 + n_k) of groups [g0, g1): panels of PANEL_K inputs, one after the other; then all rows. Many rows
- * take two groups at a time, since an input that is loaded then serves 32 outputs (1,024 rows, two threads whose floor
- * is 330 GFLOPS: 200 by single groups, 260 by two). */
+/* Inputs [k0, k0 + n_k) of groups [g0, g1): panels of PANEL_K inputs, one after the other; then all rows. For many rows
+ * groups stand beside each other, since an input that is loaded then serves more outputs. */
 static void product_f32_part(const struct dev *d, const struct dev_mat *m, const struct cpu_rows *x, size_t g0,
                              size_t g1, size_t k0, size_t n_k, float *y, size_t ldy, float *panel)
 {
     const float *p[TILE_GROUPS];
     float *one = panel + (size_t)TILE_COLS * PANEL_K;
-    size_t step = x->n_row < PANEL_PAIR_ROWS ? 1 : 2;
+    size_t step = x->n_row < WIDE_PANEL_ROWS ? 1 : d->kern.gemm_cols / KERN_ROWS;
     for (size_t g = g0; g < g1; g += step) {
         float *room = panel + (g - g0) * PANEL_K * KERN_ROWS;
-        p[g - g0] =
-            step == 2 && g + 1 < g1 ? panel_pair(d, m, g, k0, n_k, room, one) : panel_f32(d, m, g, k0, n_k, room);
+        p[g - g0] = panels_f32(d, m, g, min_size(step, g1 - g), k0, n_k, room, one);
     }
     for (size_t r = 0; r < x->n_row; r += ROW_BLOCK) {
-        size_t n = x->n_row - r < ROW_BLOCK ? x->n_row - r : ROW_BLOCK;
         for (size_t g = g0; g < g1; g += step) {
-            size_t n_col = (g1 - g < step ? g1 - g : step) * KERN_ROWS;
+            size_t n_col = min_size(step, g1 - g) * KERN_ROWS;
             d->kern.gemm_f32(y + r * ldy + (g - g0) * KERN_ROWS, ldy, x->x + r * x->ldx + k0, x->ldx, 1, p[g - g0],
-                             n_col, n, n_col, n_k, k0 > 0);
+                             n_col, min_size(x->n_row - r, ROW_BLOCK), n_col, n_k, k0 > 0);
         }
     }
 }

@@ -6,16 +6,9 @@
 #include "compute/kernels/kern_int.h"
 #include "compute/kernels/unroll.h"
 #if defined(__x86_64__)
+#include "compute/kernels/gemm_chunks.h"
 
-enum { CHUNK = 256, MAX_ROWS = 6, MAX_COLS = 8 };
-
-/* One product's arguments, so that the tiles have few. */
-struct gemm {
-    float *y;
-    const float *x, *p;
-    size_t ldy, x_row, x_k, ldp, n_k;
-    bool accumulate;
-};
+enum { CHUNK = 128, MAX_ROWS = 6, MAX_COLS = 8 };
 
 /* all ones in the first n lanes of 8; n may be negative or above 8 */
 ALWAYS_INLINE __m256i lanes_mask(int n)
@@ -38,12 +31,33 @@ ALWAYS_INLINE void store_cols(float *p, int c, bool masked, int n_col, __m256 v)
     }
 }
 
-/* n_row x (8 * n_vec) outputs, both constants. */
-ALWAYS_INLINE void tile(const struct gemm *g, size_t r0, size_t c0, const int n_row, const int n_vec, const bool masked,
-                        int n_col)
+/* One k: the value of every row, `at` bytes behind its base, times a line of p. */
+ALWAYS_INLINE void add_step(__m256 acc[MAX_ROWS][MAX_COLS], const struct row_bases *x, size_t at, const float *p,
+                            const int n_row, const int n_vec, const bool masked, int n_col)
 {
-    size_t s = g->x_row, x_k = g->x_k, ldp = g->ldp;
-    const float *x = g->x + r0 * s, *p = g->p + c0;
+    __m256 v[MAX_COLS];
+    UNROLL
+    for (int c = 0; c < n_vec; c++) {
+        v[c] = load_cols(p, c, masked, n_col);
+    }
+    UNROLL
+    for (int r = 0; r < n_row; r++) {
+        __m256 a = _mm256_set1_ps(*(const float *)((const char *)row_at(x, r) + at));
+        UNROLL
+        for (int c = 0; c < n_vec; c++) {
+            acc[r][c] = _mm256_fmadd_ps(a, v[c], acc[r][c]);
+        }
+    }
+}
+
+/* n_row x (8 * n_vec) outputs; both are constants, and unit: consecutive k lie beside each other, which lets four of
+ * them share what moves the pointers. */
+ALWAYS_INLINE void tile_of(const struct gemm *g, size_t r0, size_t c0, const int n_row, const int n_vec,
+                           const bool masked, int n_col, const bool unit)
+{
+    struct row_bases x = row_bases(g->x + r0 * g->x_row, g->x_row * sizeof(float), n_row);
+    size_t x_step = g->x_k * sizeof(float), ldp = g->ldp, k = g->n_k;
+    const float *p = g->p + c0;
     float *y = g->y + r0 * g->ldy + c0;
     __m256 acc[MAX_ROWS][MAX_COLS];
     UNROLL
@@ -53,20 +67,17 @@ ALWAYS_INLINE void tile(const struct gemm *g, size_t r0, size_t c0, const int n_
             acc[r][c] = g->accumulate ? load_cols(y + (size_t)r * g->ldy, c, masked, n_col) : _mm256_setzero_ps();
         }
     }
-    for (size_t k = g->n_k; k > 0; k--, x += x_k, p += ldp) {
-        __m256 v[MAX_COLS];
+    for (; unit && k >= 4; k -= 4) {
         UNROLL
-        for (int c = 0; c < n_vec; c++) {
-            v[c] = load_cols(p, c, masked, n_col);
+        for (size_t i = 0; i < 4; i++, p += ldp) {
+            add_step(acc, &x, i * sizeof(float), p, n_row, n_vec, masked, n_col);
         }
-        UNROLL
-        for (int r = 0; r < n_row; r++) {
-            __m256 a = _mm256_set1_ps(x[(size_t)r * s]);
-            UNROLL
-            for (int c = 0; c < n_vec; c++) {
-                acc[r][c] = _mm256_fmadd_ps(a, v[c], acc[r][c]);
-            }
-        }
+        rows_advance(&x, 4 * sizeof(float), n_row);
+    }
+    for (; k > 0; k--, p += ldp) {
+        gemm_fetch(g, &x, p, (n_vec + 1) / 2);
+        add_step(acc, &x, 0, p, n_row, n_vec, masked, n_col);
+        rows_advance(&x, x_step, n_row);
     }
     UNROLL
     for (int r = 0; r < n_row; r++) {
@@ -77,10 +88,19 @@ ALWAYS_INLINE void tile(const struct gemm *g, size_t r0, size_t c0, const int n_
     }
 }
 
+ALWAYS_INLINE void tile(const struct gemm *g, size_t r0, size_t c0, const int n_row, const int n_vec, const bool masked,
+                        int n_col)
+{
+    tile_of(g, r0, c0, n_row, n_vec, masked, n_col, false);
+}
+
 /* All rows of a strip of 16 columns. */
 static void strip(const struct gemm *g, size_t n_row, size_t c0)
 {
     size_t r = 0;
+    for (; g->x_k == 1 && r + 6 <= n_row; r += 6) {
+        tile_of(g, r, c0, 6, 2, false, 0, true);
+    }
     for (; r + 6 <= n_row; r += 6) {
         tile(g, r, c0, 6, 2, false, 0);
     }
@@ -138,20 +158,8 @@ static void chunk(const struct gemm *g, size_t n_row, size_t n_col)
 static void gemm_f32(float *y, size_t ldy, const float *x, size_t x_row, size_t x_k, const float *p, size_t ldp,
                      size_t n_row, size_t n_col, size_t n_k, bool accumulate)
 {
-    for (size_t k = 0; k < n_k; k += CHUNK) {
-        struct gemm g = {
-            .y = y,
-            .x = x + k * x_k,
-            .p = p + k * ldp,
-            .ldy = ldy,
-            .x_row = x_row,
-            .x_k = x_k,
-            .ldp = ldp,
-            .n_k = n_k - k < CHUNK ? n_k - k : CHUNK,
-            .accumulate = accumulate || k > 0,
-        };
-        chunk(&g, n_row, n_col);
-    }
+    struct gemm g = {y, x, p, ldy, x_row, x_k, ldp, n_k, accumulate};
+    gemm_chunks(&g, CHUNK, chunk, n_row, n_col);
 }
 
 /* lane[i] = sum of x[k] * p[k] over k mod 16 = first + i, for eight lanes and eight columns of one row */
@@ -229,5 +237,6 @@ void kern_gemm_fill_avx2(struct kern *k)
 {
     k->gemm_ref = gemm_ref;
     k->gemm_f32 = gemm_f32;
+    k->gemm_cols = 32;
 }
 #endif

@@ -32,7 +32,7 @@ static bool same_bits(const float *a, const float *b, size_t n)
 
 /* --- products --- */
 
-enum { G_ROW = 15, G_COL = 37, G_K = 45 };
+enum { G_ROW = 15, G_COL = 64 + 37, G_K = 45 };
 struct gemm_case {
     float x[G_ROW * G_K], p[G_K * G_COL], a[G_ROW * G_COL], b[G_ROW * G_COL];
 };

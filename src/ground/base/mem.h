@@ -47,6 +47,11 @@ static inline size_t round_up(size_t n, size_t m)
     return (n + m - 1) / m * m;
 }
 
+static inline size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 /* An arena: allocations that are freed together. Grows in blocks up to max_bytes. One thread. */
 struct arena {
     struct arena_block *first;

@@ -408,11 +408,6 @@ void pool_barrier(struct pool *p)
     }
 }
 
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 void pool_share(size_t n, size_t grain, int worker, int n_worker, size_t *begin, size_t *end)
 {
     size_t n_grain = n / grain + (n % grain != 0), workers = (size_t)n_worker, w = (size_t)worker;
