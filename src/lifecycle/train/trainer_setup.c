@@ -189,12 +189,12 @@ static void advise(const struct trainer *t, const struct tape_options *opt, char
     }
 }
 
-/* What is resident now, and what is taken later beside the tape: by answers that are sampled, and here and there. */
-static uint64_t taken_bytes(const struct trainer *t)
+/* What is resident now, and what is taken later beside the tape: by answers that are sampled, and here and there in a
+ * process that grows to `whole` bytes. */
+static uint64_t taken_bytes(const struct trainer *t, uint64_t whole)
 {
     enum { SMALL_BYTES = 8 << 20 };
-    uint64_t now = machine_rss_bytes(), small = now / 64;
-    return now + t->rest_bytes + (small < SMALL_BYTES ? small : SMALL_BYTES);
+    return machine_rss_bytes() + t->rest_bytes + (whole / 64 < SMALL_BYTES ? whole / 64 : SMALL_BYTES);
 }
 
 static int check_memory(const struct trainer *t, const struct tape_options *opt, struct err *e)
@@ -210,7 +210,7 @@ static int check_memory(const struct trainer *t, const struct tape_options *opt,
     else
         snprintf(limit, sizeof(limit), "half of the free memory, %s", size);
     str_format_bytes(bytes, need, sizeof(need));
-    str_format_bytes(taken_bytes(t), rest, sizeof(rest));
+    str_format_bytes(taken_bytes(t, t->cfg->memory_limit_bytes), rest, sizeof(rest));
     return err_set(e, ERR_LIMIT, "memory_limit",
                    "cannot tune within %s: %d tokens at once take %s for the backward pass, beside %s for all else; %s",
                    limit, opt->max_tok, need, rest, advice);
@@ -220,7 +220,7 @@ static int check_memory(const struct trainer *t, const struct tape_options *opt,
 static size_t tape_limit(const struct trainer *t)
 {
     struct machine machine;
-    uint64_t limit = t->cfg->memory_limit_bytes, taken = taken_bytes(t);
+    uint64_t limit = t->cfg->memory_limit_bytes, taken = taken_bytes(t, limit);
     machine_describe(&machine);
     if (limit == 0) return machine.memory_available_bytes / 2;
     return limit > taken ? limit - taken : 1;
@@ -231,7 +231,7 @@ static size_t tape_limit(const struct trainer *t)
  * 8; models so small that it hardly matters keep what they need. */
 static size_t thrifty_limit(const struct trainer *t, size_t limit)
 {
-    uint64_t least = UINT64_C(1) << 30, half = taken_bytes(t) / 2, most = half > least ? half : least;
+    uint64_t least = UINT64_C(1) << 30, half = taken_bytes(t, 0) / 2, most = half > least ? half : least;
     if (!t->cfg->needs_quantized || t->cfg->memory_limit_bytes > 0) return limit;
     return most < limit ? most : limit;
 }
@@ -299,7 +299,7 @@ static uint64_t rest_bytes(const struct trainer *t)
 /* What is resident once the tape is there, whose memory was all written to, and what comes later. */
 uint64_t trainer_predict_peak(struct trainer *t)
 {
-    uint64_t peak = machine_peak_rss_bytes(), grown = taken_bytes(t);
+    uint64_t peak = machine_peak_rss_bytes(), grown = taken_bytes(t, machine_rss_bytes());
     t->state.predicted_peak_bytes = (double)(grown > peak ? grown : peak);
     return grown > peak ? grown : peak;
 }
