@@ -1,25 +1,6 @@
 #!/bin/bash
 # The catalogue, the planner on hardware of the catalogue, validation and tuning plans, through the program.
-# TAILOR_WRAP, TAILOR as in test_cli.sh.
-cd "$(dirname "$0")/../.."
-WORK=$(mktemp -d); trap 'rm -rf "$WORK"' EXIT
-export TAILOR_HOME=$WORK/home TAILOR_LANG=en
-TAILOR=${TAILOR:-build/tailor}
-failed=0
-
-# run STATUS NAME ARGUMENTS: sets out
-run() {
-    local want=$1 name=$2; shift 2
-    out=$($TAILOR_WRAP "$TAILOR" "$@" 2>"$WORK/err"); local rc=$?
-    [[ $rc == "$want" ]] && { echo "ok $name"; return 0; }
-    echo "not ok $name exit $rc: $(head -c 300 "$WORK/err")"; failed=1; return 1
-}
-holds() {
-    python3 -c 'import json,sys; d=json.loads(sys.argv[2]); assert eval(sys.argv[1])' "$2" "$out" 2>"$WORK/why" && { echo "ok $1 holds"; return; }
-    echo "not ok $1 does not hold: $2: ${out:0:300}"; failed=1
-}
-says() { grep -qE "$2" "$WORK/err" && { echo "ok $1 says"; return; }; echo "not ok $1 does not say '$2': $(head -c 300 "$WORK/err")"; failed=1; }
-zh() { grep -qP '[\x{4e00}-\x{9fff}]' <<<"$out" && { echo "ok $1"; return; }; echo "not ok $1 is not Chinese: ${out:0:200}"; failed=1; }
+. "$(dirname "$0")/plan_checks.bash"
 
 # --- the catalogue ---
 run 0 models --json catalog models --licence apache --max-params 9 --language zh --sort -params_total_b && holds models \

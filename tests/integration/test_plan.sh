@@ -1,27 +1,6 @@
 #!/bin/bash
 # Cost, API and decision of a plan, the search, the simulation, scenarios and reports, through the program.
-# TAILOR_WRAP, TAILOR as in test_cli.sh.
-cd "$(dirname "$0")/../.."
-WORK=$(mktemp -d); trap 'rm -rf "$WORK"' EXIT
-export TAILOR_HOME=$WORK/home TAILOR_LANG=en
-TAILOR=${TAILOR:-build/tailor}
-failed=0
-
-# run STATUS NAME ARGUMENTS: sets out
-run() {
-    local want=$1 name=$2; shift 2
-    out=$($TAILOR_WRAP "$TAILOR" "$@" 2>"$WORK/err"); local rc=$?
-    [[ $rc == "$want" ]] && { echo "ok $name"; return 0; }
-    echo "not ok $name exit $rc: $(head -c 300 "$WORK/err")"; failed=1; return 1
-}
-holds() {
-    printf '%s' "$out" >"$WORK/out"
-    python3 -c 'import json,sys; d=json.load(open(sys.argv[2])); assert eval(sys.argv[1])' "$2" "$WORK/out" 2>"$WORK/why" && { echo "ok $1 holds"; return; }
-    echo "not ok $1 does not hold: $2: ${out:0:300}"; failed=1
-}
-says() { grep -qE "$2" "$WORK/err" && { echo "ok $1 says"; return; }; echo "not ok $1 does not say '$2': $(head -c 300 "$WORK/err")"; failed=1; }
-shows() { grep -qE "$2" <<<"$out" && { echo "ok $1 shows"; return; }; echo "not ok $1 does not show '$2': ${out:0:300}"; failed=1; }
-zh() { grep -qP '[\x{4e00}-\x{9fff}]' <<<"$out" && { echo "ok $1"; return; }; echo "not ok $1 is not Chinese: ${out:0:200}"; failed=1; }
+. "$(dirname "$0")/plan_checks.bash"
 
 # --- cost and decision: ten million calls of 1,000 + 500 tokens a month ---
 TEN="--model Llama-3.3-70B --quant FP8 --hardware H100 --calls-month 10000000 --prompt-tokens 1000 --output-tokens 500 --tpot-ms 50"
