@@ -19,6 +19,7 @@ bool vocab_scores_of_merges(const struct vocab_source *v, float *score)
     }
     size_t cap = 0;
     char *joined = NULL;
+    bool ok = true;
     for (size_t i = v->n_merge; i-- > 0;) { /* from behind, so that the first merge that makes a token counts */
         const char *merge = v->merge[i];
         size_t n = strlen(merge);
@@ -26,6 +27,7 @@ bool vocab_scores_of_merges(const struct vocab_source *v, float *score)
         if (n > cap) {
             char *more = mem_try_realloc(joined, n + 1);
             if (!more) {
+                ok = false;
                 break;
             }
             joined = more;
@@ -42,7 +44,6 @@ bool vocab_scores_of_merges(const struct vocab_source *v, float *score)
             score[id] = -(float)i;
         }
     }
-    bool ok = v->n_merge == 0 || joined != NULL;
     mem_free(joined);
     name_index_deinit(&x);
     return ok;
