@@ -62,17 +62,16 @@ static int shared_layers(const struct model_params *p, const struct tape_options
 static int all_arrays(const struct model_params *p, const struct tape_options *opt, struct tape *t, array_fn fn,
                       void *arg, struct err *e)
 {
-    size_t n_tok = (size_t)opt->max_tok, n_q = (size_t)p->n_head * (size_t)p->d_head;
+    size_t n_tok = (size_t)opt->max_tok, n_q = (size_t)p->n_head * (size_t)p->d_head, n_ff = (size_t)p->n_ff;
+    size_t n_wide = n_ff > n_q ? n_ff : n_q;
     int n_shared = shared_layers(p, opt);
     const struct {
         float **p;
         size_t width;
     } part[] = {{&t->x_out, (size_t)p->n_embd},
-                {&t->act, (size_t)p->n_ff},
                 {&t->dx, (size_t)p->n_embd},
-                {&t->dact, (size_t)p->n_ff},
-                {&t->datt, n_q},
-                {&t->dq, n_q},
+                {&t->act, n_wide},
+                {&t->dact, n_wide},
                 {&t->dbranch, model_has_join(p) ? (size_t)p->n_embd : 0}};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < N_ELEM(part); i++) rc = each(fn, arg, part[i].p, n_tok, part[i].width, e);
@@ -194,6 +193,8 @@ static int take_memory(struct tape *t, struct err *e)
     if (t->layer == NULL || t->segment == NULL || t->n_pos == NULL)
         return err_set(e, ERR_NOMEM, NULL, "cannot make a tape: out of memory");
     int rc = all_arrays(p, &t->opt, t, alloc_array, d, e);
+    t->datt = t->act;
+    t->dq = t->dact;
     struct dev_kv_shape shape = {.n_layer = kv_layers_of(p, &t->opt), .n_kv_head = p->n_kv_head, .d_head = p->d_head};
     if (rc == 0) rc = dev_kv_new(d, &t->kv, &shape, DEV_TRAIN, t->n_page, e);
     shape.n_layer = 1;

@@ -28,10 +28,9 @@ struct tape {
     int n_shared; /* layers that share the first one's set: those without a way back, those computed again */
     struct tape_layer *layer; /* [n_layer] */
     float *x_out;             /* [n_embd] after the last layer */
-    float *act;               /* [n_ff] */
     float *dx;                /* [n_embd] */
-    float *dact;              /* [n_ff] */
-    float *datt, *dq;         /* [n_head * d_head] */
+    float *act, *dact;        /* [n_ff] */
+    float *datt, *dq;         /* [n_head * d_head], the memory of act and dact, which attention has no use for */
     float *dbranch;           /* [n_embd]; NULL where branches are added as they are */
     struct dev_kv *kv, *dkv;  /* kv: of layers that share a set, one; dkv: one */
     /* the step in hand */
