@@ -27,6 +27,7 @@ with tempfile.TemporaryDirectory() as d:
         floors.append(floor())
         run.send_signal(signal.SIGCONT)
         paused += time.monotonic() - begin
+    if run.returncode: sys.exit(f'tune ended with {run.returncode}; run it by hand to see why')
     done = [json.loads(line) for line in open(events)][-1]
 rate = done['tok_s'] * done['seconds'] / (done['seconds'] - paused)
 gflops, mean = 4 * n_param * rate / 1e9, statistics.mean(floors)
