@@ -60,7 +60,11 @@ run 0 both tune "${FIELDS[@]}" "${CASES[@]}" --eval-data rows.jsonl --output bot
 out=$(cat both/run.yaml) err=
 says both_by_loss 'best_by: "loss"'
 run 0 early --json tune "${FIELDS[@]}" --eval-cases cases.jsonl --eval-max-tokens 8 --eval-every 4 --early-stop 4 --max-steps 200 --output early &&
-    holds early 'd["steps"] < 200 and d["score"] > 0.9'
+    holds early 'd["steps"] < 200 and d["stopped_early"] and d["score"] > 0.9' &&
+    says early_said 'stopped at step [0-9]+ of 200: the best evaluation was that of step [0-9]+'
+sed 's/"expected": "[a-z]*"/"expected": "never"/' cases.jsonl >never.jsonl
+run 0 tie --json tune "${FIELDS[@]}" --eval-cases never.jsonl --eval-max-tokens 8 --eval-every 8 --eval-data rows.jsonl --best-by score --output tie &&
+    holds tie_by_loss "d['score'] == 0 and d['eval_loss'] == min(e['loss'] for e in map(json.loads, open('tie/events.jsonl')) if e['event'] == 'eval')"
 [[ -d early/adapter-last ]] && ok early_last || not_ok early_last 'no adapter-last'
 run 0 grid --json tune "${FIELDS[@]}" "${CASES[@]}" --grid lr=1e-6,2e-2 --output grid && holds grid 'd["best"] == "grid/lr=2e-2"'
 run 0 constrained --json tune "${FIELDS[@]}" --eval-cases cases.jsonl --eval-choices constrained --max-steps 1 --output c1 &&

@@ -109,7 +109,7 @@ steps scale 'len({s(r)[0]["grad_norm"] for r in ("dapo","scale_batch","scale_non
 # --- answers that were cut: judged and counted, not learned from
 run 0 masked "${G[@]}" --max-steps 1 --output masked
 steps masked_counts '(lambda e: round(e["answer_tokens"]*8-e["truncated"]*8*24)==e["n_target"]<s("plain")[0]["n_target"] and e["reward"]==s("plain")[0]["reward"])(s("masked")[0])' "masked plain"
-run 0 all_cut tune --run base.yaml --base chat.gguf --max-steps 2 --output all_cut
+run 0 all_cut tune --run base.yaml --base chat.gguf --max-steps 2 --output all_cut && says all_cut_said 'step 1 teaches nothing: all its answers are cut at 24 tokens'
 steps all_cut 'all(e["truncated"]==1 and e["grad_norm"]==0 and e["n_target"]==0 and e["loss"]==0 for e in s("all_cut"))' all_cut
 
 # --- a shape that is asked for in the run file
@@ -122,6 +122,7 @@ rewards:
 YAML
 run 0 schema tune --run schema.yaml --base ends.gguf --max-steps 1 --output schema && steps schema 's("schema")[0]["rewards"]["json"]==0 and s("schema")[0]["failed_rules"]==0' schema
 sed -i 's/enum:/enumm:/' schema.yaml
+run 2 no_json "${G[@]}" --rewards '[{type: tags}]' --output no && says no_json 'cannot set "rewards", which is JSON here and YAML in a run file: cannot parse'
 run 2 bad_schema tune --run schema.yaml --base ends.gguf --max-steps 1 --output no && says bad_schema 'keyword "enumm" at "#/properties/label/enumm" is not checked'
 
 # --- judges

@@ -154,7 +154,7 @@ static void print_prediction(const struct cli *c, const struct train_result *r)
     str_format_bytes((uint64_t)r->predicted_peak_bytes, memory, sizeof(memory));
     printf(cli_text(c, "predicted: memory %s (was %+.1f %%)", "预测：内存 %s（实际 %+.1f%%）"), memory,
            100 * ((double)r->peak_rss_bytes / r->predicted_peak_bytes - 1));
-    if (r->predicted_seconds > 0)
+    if (r->predicted_seconds > 0 && !r->stopped_early) /* the time is that of all steps */
         printf(cli_text(c, ", %.1f s (took %+.0f %%)", "，%.1f 秒（实际 %+.0f%%）"), r->predicted_seconds,
                100 * (seconds / r->predicted_seconds - 1));
     printf("\n");
@@ -163,14 +163,14 @@ static void print_prediction(const struct cli *c, const struct train_result *r)
 static void print_result(const struct cli *c, const char *run, bool full, const struct train_result *r)
 {
     if (c->json) {
-        cli_print_json(
-            json_pack("{s:s,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o}", "run", run, "steps",
-                      (json_int_t)r->steps, "train_loss", json_finite(r->train_loss), "eval_loss",
-                      json_finite(r->eval_loss), "score", json_finite(r->score), "tok_s", json_finite(r->tok_s),
-                      "rows_s", json_finite(r->rows_s), "seconds", json_finite(r->seconds), "peak_rss_bytes",
-                      (json_int_t)r->peak_rss_bytes, "eval_seconds", json_finite(r->eval_seconds), "score_seconds",
-                      json_finite(r->score_seconds), "predicted_seconds", json_finite(r->predicted_seconds),
-                      "predicted_peak_bytes", json_finite(r->predicted_peak_bytes), "rows", rows_json(&r->rows)));
+        cli_print_json(json_pack(
+            "{s:s,s:I,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o}", "run", run, "steps", (json_int_t)r->steps,
+            "stopped_early", (int)r->stopped_early, "train_loss", json_finite(r->train_loss), "eval_loss",
+            json_finite(r->eval_loss), "score", json_finite(r->score), "tok_s", json_finite(r->tok_s), "rows_s",
+            json_finite(r->rows_s), "seconds", json_finite(r->seconds), "peak_rss_bytes", (json_int_t)r->peak_rss_bytes,
+            "eval_seconds", json_finite(r->eval_seconds), "score_seconds", json_finite(r->score_seconds),
+            "predicted_seconds", json_finite(r->predicted_seconds), "predicted_peak_bytes",
+            json_finite(r->predicted_peak_bytes), "rows", rows_json(&r->rows)));
         return;
     }
     char rss[32];

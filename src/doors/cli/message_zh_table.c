@@ -47,6 +47,8 @@ const struct message_zh message_zh_table[] = {
     {"cannot use *: a reward of type * has no member \"*\"; it has *", "不能使用“$1”：类型 $2 的奖励没有成员“$3”，它有 $4"},
     {"cannot use *: min * is above max *", "不能使用“$1”：min $2 大于 max $3"},
     {"cannot tune with method grpo: rewards is empty, at least one is needed, like *", "无法用 grpo 微调：rewards 为空，至少需要一个，例如 $1"},
+    {"step * teaches nothing: all its answers are cut at * tokens; raise max_new_tokens, or set mask_truncated: false",
+     "第 $1 步没有学到东西：所有回答都在 $2 个词元处被截断；请增大 max_new_tokens，或设 mask_truncated: false"},
     {"an answer to line * of the data counts as 0: *", "数据第 $1 行的一个答案计 0 分：@2"},
     {"tuning was interrupted before its first step (--resume * goes on)", "微调在第一步之前中断（--resume $1 可继续）"},
     {"tuning was interrupted while answers were sampled (--resume * goes on)", "微调在采样答案时中断（--resume $1 可继续）"},

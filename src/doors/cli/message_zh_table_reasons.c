@@ -5,6 +5,8 @@
 /* clang-format off */
 const struct message_zh message_zh_table_reasons[] = {
     /* --- frames, with their reason --- */
+    {"cannot set \"*\", which is JSON here and YAML in a run file: *",
+     "无法设置“$1”（此处须为 JSON，在运行文件中为 YAML）：@2"},
     {"cannot parse \"*\": line * column *: *", "无法解析“$1”：第 $2 行第 $3 列：@4"},
     {"cannot read \"*\": line * column *: *", "无法读取“$1”：第 $2 行第 $3 列：@4"},
     {"cannot read \"*\": line *: *", "无法读取“$1”：第 $2 行：@3"},

@@ -231,10 +231,12 @@ int param_put_object(struct param_set *s, size_t idx, const json_t *object, bool
 /* Objects as text: one, or an array of them. */
 static int put_objects(struct param_set *s, size_t idx, const char *text, struct err *e)
 {
+    const char *name = s->table[idx].name;
     json_t *v = NULL;
-    int rc = json_parse(text, strlen(text), s->table[idx].name, &v, e);
+    int rc = json_parse(text, strlen(text), name, &v, e);
+    if (rc != 0) return err_wrap(e, rc, "cannot set \"%s\", which is JSON here and YAML in a run file", name);
     param_put_empty(s, idx);
-    if (rc == 0 && !json_is_array(v)) rc = param_put_object(s, idx, v, true, e);
+    if (!json_is_array(v)) rc = param_put_object(s, idx, v, true, e);
     for (size_t i = 0; rc == 0 && i < json_array_size(v); i++)
         rc = param_put_object(s, idx, json_array_get(v, i), false, e);
     json_decref(v);

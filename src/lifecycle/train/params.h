@@ -44,8 +44,8 @@
      .help_zh = "在这些保持不变的适配器之上训练新的适配器；结果包含全部",                                             \
     },                                                                                                                  \
     {.name = "data", .type = PARAM_STRING, .metavar = "FILE",                                                           \
-     .help_en = "training rows, JSON Lines, or name of a registered dataset",                                           \
-     .help_zh = "训练数据（JSON Lines）或已注册的数据集名称"},                                                          \
+     .help_en = "training rows, JSON Lines, JSON or CSV, or name of a registered dataset",                              \
+     .help_zh = "训练数据（JSON Lines、JSON 或 CSV）或已注册的数据集名称"},                                             \
     {.name = "data_format", .type = PARAM_CHOICE, .choices = "chat|openai|sharegpt|alpaca|prompt|tokens",               \
      .initial = "chat",                                                                                                 \
      .help_en = "chat: conversations, their form by their members; openai: messages; sharegpt: conversations; alpaca: " \

@@ -246,12 +246,26 @@ static int begin_answers(struct trainer *t, struct err *e)
     return rc;
 }
 
+static void note_cut(struct trainer *t, uint64_t step, const struct policy_metrics *m)
+{
+    struct policy *p = t->policy;
+    char line[200];
+    if (!p->opt->mask_truncated || m->n_truncated < m->n_answer || p->cut_given || t->rq->note == NULL) return;
+    p->cut_given = true;
+    snprintf(line, sizeof(line),
+             "step %llu teaches nothing: all its answers are cut at %d tokens; raise max_new_tokens, or set "
+             "mask_truncated: false",
+             (unsigned long long)(step + 1), (int)p->opt->max_new_tokens);
+    t->rq->note(t->rq->arg, line);
+}
+
 int policy_step(struct trainer *t, const uint32_t *prompt, size_t n, uint64_t step, struct step_result *out,
                 struct err *e)
 {
     struct policy *p = t->policy;
     int rc = policy_rollout(t, prompt, n, step, e);
     if (rc == 0) rc = policy_judge(t, prompt, &out->policy, e);
+    if (rc == 0) note_cut(t, step, &out->policy);
     if (rc == 0) rc = begin_answers(t, e);
     for (int i = 0; rc == 0 && i < p->opt->mu; i++) {
         rc = add_grads(t, i, step, out, e);

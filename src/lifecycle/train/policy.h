@@ -39,6 +39,7 @@ struct policy {
     } token;
     size_t *cursor;  /* [cap_answer] tokens of an answer that the part in hand has given */
     bool note_given; /* the first rule that failed was shown */
+    bool cut_given;  /* the first step that teaches nothing, as all its answers are cut, was shown */
 };
 
 /* Make t->policy; prompts are in t->rows. */

@@ -201,6 +201,7 @@ static void fill_result(const struct trainer *t, struct train_result *out)
                                  .score = s->best != NULL ? s->best_score : s->score,
                                  .tok_s = (double)s->n_tok / seconds,
                                  .rows_s = (double)s->n_row / seconds,
+                                 .stopped_early = s->step < t->plan.n_step,
                                  .peak_rss_bytes = machine_peak_rss_bytes()};
 }
 
@@ -216,7 +217,7 @@ static int finish(struct trainer *t, struct train_result *out, struct err *e)
         json_finite(out->score), "tok_s", out->tok_s, "rows_s", out->rows_s, "seconds", out->seconds, "eval_seconds",
         out->eval_seconds, "score_seconds", out->score_seconds, "predicted_seconds",
         json_finite(out->predicted_seconds), "peak_rss_bytes", (json_int_t)out->peak_rss_bytes, "predicted_peak_bytes",
-        json_finite(out->predicted_peak_bytes), "stopped_early", (int)(out->steps < t->plan.n_step));
+        json_finite(out->predicted_peak_bytes), "stopped_early", (int)out->stopped_early);
     return run_dir_event(&t->dir, event, e);
 }
 
@@ -244,6 +245,7 @@ static bool take_done(const struct trainer *t, struct train_result *out)
                                  .predicted_seconds = number_of(event, "predicted_seconds"),
                                  .predicted_peak_bytes = number_of(event, "predicted_peak_bytes"),
                                  .peak_rss_bytes = (uint64_t)number_of(event, "peak_rss_bytes"),
+                                 .stopped_early = json_is_true(json_object_get(event, "stopped_early")),
                                  .was_complete = true};
     json_decref(event);
     return true;

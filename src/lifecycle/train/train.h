@@ -80,6 +80,7 @@ struct train_result {
     double eval_seconds, score_seconds; /* of the loss on eval_data, and of the answers to eval_cases */
     /* what the run was to take, seconds with eval_seconds; NaN: not known */
     double predicted_seconds, predicted_peak_bytes;
+    bool stopped_early;
     bool was_complete; /* the run had ended before: nothing was done */
 };
 

@@ -95,12 +95,32 @@ static json_t *event_of(const struct trainer *t, const struct train_score *r)
     return NULL;
 }
 
+static bool is_better(const struct trainer *t)
+{
+    const struct checkpoint *s = &t->state;
+    bool lower = isnan(s->best_loss) || s->eval_loss < s->best_loss;
+    if (!t->cfg->best_by_score) return lower;
+    if (isnan(s->best_score) || s->score > s->best_score) return true;
+    return s->score == s->best_score && t->cfg->eval_data != NULL && lower; /* few cases give few different scores */
+}
+
+/* The best so far is the one of bad_evals evaluations ago. */
+static void say_stopped(const struct trainer *t)
+{
+    char line[160];
+    const struct checkpoint *s = &t->state;
+    if (t->rq->note == NULL) return;
+    snprintf(line, sizeof(line), "stopped at step %llu of %llu: the best evaluation was that of step %llu",
+             (unsigned long long)s->step, (unsigned long long)t->plan.n_step,
+             (unsigned long long)(s->step - s->bad_evals * (uint64_t)t->cfg->eval_every));
+    t->rq->note(t->rq->arg, line);
+}
+
 /* Of equal evaluations the earlier one is the best. */
 static void remember_best(struct trainer *t)
 {
     struct checkpoint *s = &t->state;
-    bool better = t->cfg->best_by_score ? isnan(s->best_score) || s->score > s->best_score
-                                        : isnan(s->best_loss) || s->eval_loss < s->best_loss;
+    bool better = is_better(t);
     if (better) {
         s->best_loss = s->eval_loss;
         s->best_score = s->score;
@@ -126,6 +146,7 @@ int trainer_evaluate(struct trainer *t, struct err *e)
     s->evaluated = (double)s->step;
     remember_best(t);
     say(t, &r);
+    if (s->stopped && s->step < t->plan.n_step) say_stopped(t);
     json_t *event = event_of(t, &r);
     if (event == NULL) return err_set(e, ERR_NOMEM, NULL, "cannot note an evaluation: out of memory");
     return run_dir_event(&t->dir, event, e);
