@@ -83,6 +83,12 @@ SPLIT = [gguf(200000, i, (i, 3)) for i in range(3)]
 def golden_dir(): return {os.path.basename(p): open(p, 'rb').read() for p in glob.glob(f'{GOLDEN}/models/llama/*') if 'golden' not in os.path.basename(p)}
 
 
+POOLING = '1_Pooling/config.json' # how sentence-transformers pools: the one file of a directory below that a model needs
+
+
+def stored(home, name): return sorted(f['path'] for f in tailor('--json', 'models', 'show', name, home=home).json['files'])
+
+
 def sharded():
     """model.safetensors in two files and an index"""
     files = golden_dir()
@@ -120,18 +126,16 @@ def check_sources():
     r = tailor('--json', 'pull', 'hf:o/one', 'again', home=home)
     check('held_already', r.status == 0 and hub.repos['o/one'].sent == 0 and r.json['digest'] == show.json['digest'], r)
 
-    files = dict(golden_dir(), **{'pytorch_model.bin': b'x' * 20000, 'LICENSE': b'free', 'model.py': b'1', 'sub/config.json': b'{}'})
+    files = dict(golden_dir(), **{'pytorch_model.bin': b'x' * 20000, 'LICENSE': b'free', 'model.py': b'1', 'sub/config.json': b'{}', POOLING: b'{}'})
     hub.repos['o/hf'] = Repo(files)
     r = tailor('--json', 'pull', 'hf:o/hf', home=home)
-    stored = sorted(f['path'] for f in tailor('--json', 'models', 'show', 'hf', home=home).json['files'])
-    check('directory', r.status == 0 and stored == sorted(list(golden_dir()) + ['LICENSE']), (r, stored))
+    check('directory', r.status == 0 and stored(home, 'hf') == sorted(list(golden_dir()) + ['LICENSE', 'pooling.json']), (r, stored(home, 'hf')))
     a = tailor('--json', 'inspect', 'hf', home=home)
     check('directory_opens', a.status == 0 and a.json['architecture'] == 'llama', a)
     hub.repos['o/shards'] = Repo(dict(sharded(), **{'consolidated.safetensors': b'y' * 50000}))
     r = tailor('--json', 'pull', 'hf:o/shards', home=home)
     b = tailor('--json', 'inspect', 'shards', home=home)
-    stored = [f['path'] for f in tailor('--json', 'models', 'show', 'shards', home=home).json['files']]
-    check('shards', r.status == 0 and b.json and b.json['n_params'] == a.json['n_params'] and 'consolidated.safetensors' not in stored, (r, b))
+    check('shards', r.status == 0 and b.json and b.json['n_params'] == a.json['n_params'] and 'consolidated.safetensors' not in stored(home, 'shards'), (r, b))
 
     hub.repos['o/split'] = Repo({f'Q8_0/m-Q8_0-0000{i + 1}-of-00003.gguf': d for i, d in enumerate(SPLIT)})
     r = tailor('--json', 'pull', 'hf:o/split:q8_0', 'parts', home=home)
@@ -423,8 +427,8 @@ def check_packages():
     check('wheel_two', r.status == 2 and '2 GGUF models' in r.err, r)
     r = tailor('import', put(d + '/none.whl', wheel('a', {'x.py': b''})), home=home)
     check('wheel_none', r.status == 2 and 'must be in it' in r.err, r)
-    r = tailor('--json', 'import', put(d + '/dir.zip', wheel('a', {'m/' + n: x for n, x in golden_dir().items()})), home=home)
-    check('zip_directory', r.status == 0 and r.json['name'] == 'dir.zip', r)
+    r = tailor('--json', 'import', put(d + '/dir.zip', wheel('a', {'m/' + n: x for n, x in {**golden_dir(), POOLING: b'{}'}.items()})), home=home)
+    check('zip_directory', r.status == 0 and r.json['name'] == 'dir.zip' and 'pooling.json' in stored(home, 'dir.zip'), r)
 
     pieces = [small[i * 80000:(i + 1) * 80000] for i in range(4)]
     sums = {'g/SHA256SUMS': f'{sha256(small)}  g.gguf\n'.encode()}
@@ -497,9 +501,10 @@ def check_oci():
     oci(d + '/docker', [(None, small, 'application/vnd.docker.ai.gguf.v3'), (None, b'free', 'application/vnd.docker.ai.license')])
     r = tailor('--json', 'pull', d + '/docker/', home=home)
     check('oci_by_type', r.status == 0, r)
-    oci(d + '/dir', [(n, x, raw) for n, x in golden_dir().items()])
+    files = {**golden_dir(), POOLING: b'{}'}
+    oci(d + '/dir', [(n, x, raw) for n, x in files.items()])
     r = tailor('--json', 'pull', d + '/dir', home=home)
-    check('oci_directory', r.status == 0, r)
+    check('oci_directory', r.status == 0 and 'pooling.json' in stored(home, 'dir'), r)
     def tar(name, data):
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode='w') as t:
@@ -507,7 +512,7 @@ def check_oci():
             info.size = len(data)
             t.addfile(info, io.BytesIO(data))
         return out.getvalue()
-    oci(d + '/tars', [(None, tar(n, x), 'application/vnd.oci.image.layer.v1.tar') for n, x in golden_dir().items()])
+    oci(d + '/tars', [(None, tar(n, x), 'application/vnd.oci.image.layer.v1.tar') for n, x in files.items()])
     r2 = tailor('--json', 'pull', d + '/tars', home=home)
     check('oci_tars', r2.status == 0 and r2.json['digest'] == r.json['digest'], r2)
     oci(d + '/gz', [(None, b'x', 'application/vnd.oci.image.layer.v1.tar+gzip')])

@@ -324,6 +324,13 @@ static void test_config_options(void **state)
         const char *type, *member, *word; /* NULL: it is taken */
     } option[] = {
         {"llama", "\"rope_scaling\":\"yarn\"", "rope_scaling"},
+        {"llama",
+         "\"rope_parameters\":{\"rope_type\":\"default\"},\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4}",
+         "rope_scaling"},
+        {"llama",
+         "\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":4.0},\"rope_scaling\":{\"type\":\"linear\","
+         "\"factor\":8}",
+         "rope_scaling"},
         {"llama", "\"rope_scaling\":{\"type\":7,\"factor\":4}", "rope_type"},
         {"llama", "\"rope_scaling\":{\"rope_type\":\"ntk\",\"factor\":4}", "rope_type"},
         {"qwen2", "\"rope_scaling\":{\"type\":\"mrope\",\"mrope_section\":[1,1]}", "rope_type"},

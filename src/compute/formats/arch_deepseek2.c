@@ -179,10 +179,9 @@ static int config_experts(const struct config_reader *r, struct model_params *p)
 }
 
 /* As YaRN of other models, but for the scale of scores. */
-static int config_rope(const struct config_reader *r, struct model_params *p)
+static int read_rope(const struct config_reader *r, struct model_params *p)
 {
-    const json_t *rope = config_member(r->config, "rope_parameters");
-    rope = rope ? rope : config_member(r->config, "rope_scaling");
+    const json_t *rope = config_rope(r);
     double factor = 1, all = 0;
     int rc = config_read_rope(r, rope, "rope_theta", 10000, p, &p->rope[0]);
     if (!rc && config_member(rope, "mscale_all_dim")) {
@@ -209,7 +208,7 @@ static int from_config(const struct config_reader *r, struct model_params *p)
         return config_refuse(r, "rope_interleave", "is false");
     }
     set_heads(p);
-    rc = config_rope(r, p);
+    rc = read_rope(r, p);
     return rc || !config_member(r->config, "n_routed_experts") ? rc : config_experts(r, p);
 }
 

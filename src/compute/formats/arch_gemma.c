@@ -123,13 +123,12 @@ static int gemma2_from_config(const struct config_reader *r, struct model_params
 /* Transformers 5 has one entry of rope_parameters a layer type; older files a second base beside the first. */
 static int gemma3_ropes(const struct config_reader *r, struct model_params *p)
 {
-    const json_t *both = config_member(r->config, "rope_parameters");
+    const json_t *both = config_rope(r);
     if (config_member(both, "full_attention") || config_member(both, "sliding_attention")) {
         int rc = config_read_rope(r, config_member(both, "full_attention"), "rope_theta", 1e6, p, &p->rope[0]);
         const json_t *local = config_member(both, "sliding_attention");
         return rc ? rc : config_read_rope(r, local, "rope_theta", 1e4, p, &p->rope[1]);
     }
-    both = both ? both : config_member(r->config, "rope_scaling");
     int rc = config_read_rope(r, both, "rope_theta", 1e6, p, &p->rope[0]);
     return rc ? rc : config_read_rope(r, NULL, "rope_local_base_freq", 1e4, p, &p->rope[1]);
 }

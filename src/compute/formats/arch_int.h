@@ -38,6 +38,8 @@ struct config_reader {
 };
 /* A member that is there and not null. */
 const json_t *config_member(const json_t *object, const char *key);
+/* The rotary facts: rope_parameters of transformers 5, else the older rope_scaling; NULL: neither is there. */
+const json_t *config_rope(const struct config_reader *r);
 /* initial < 0: it must be there. */
 int config_read_int(const struct config_reader *r, const char *key, int initial, int *out) MUST_CHECK;
 /* A number above 0; initial <= 0: it must be there. */

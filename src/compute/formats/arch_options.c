@@ -81,9 +81,32 @@ static int check_kinds(const struct config_reader *r)
     return 0;
 }
 
+static bool is_same(const json_t *a, const json_t *b)
+{
+    if (json_is_number(a) && json_is_number(b)) return json_number_value(a) == json_number_value(b);
+    return json_equal(a, b);
+}
+
+/* Older programs read rope_scaling alone, transformers 5 lets it replace all of rope_parameters: whoever wrote two
+ * different ones meant one of them. */
+static int check_rope(const struct config_reader *r)
+{
+    const json_t *v, *scaling = config_member(r->config, "rope_scaling");
+    const json_t *rope = config_member(r->config, "rope_parameters");
+    const char *key;
+    if (!rope) return 0;
+    json_object_foreach((json_t *)(uintptr_t)scaling, key, v)
+    {
+        if (!is_same(v, json_object_get(rope, str_eq(key, "type") ? "rope_type" : key)))
+            return config_refuse(r, "rope_scaling", "says otherwise than rope_parameters: one of them is right");
+    }
+    return 0;
+}
+
 int config_check_options(const struct config_reader *r)
 {
     int rc = check_kinds(r);
+    rc = rc ? rc : check_rope(r);
     for (size_t i = 0; !rc && i < N_ELEM(foreign_members); i++) {
         const struct foreign *x = &foreign_members[i];
         if (!computes(x, r->arch) && !is_neutral(config_member(r->config, x->key), x->neutral)) {

@@ -15,6 +15,12 @@ const json_t *config_member(const json_t *object, const char *key)
     return json_is_null(j) ? NULL : j;
 }
 
+const json_t *config_rope(const struct config_reader *r)
+{
+    const json_t *rope = config_member(r->config, "rope_parameters");
+    return rope ? rope : config_member(r->config, "rope_scaling");
+}
+
 int config_read_int(const struct config_reader *r, const char *key, int initial, int *out)
 {
     const json_t *j = config_member(r->config, key);
@@ -171,8 +177,7 @@ static int find_arch(const json_t *config, const char *path, const struct arch *
 /* Rotated values of a head, and the rotary positions of families that have one kind of them. */
 static int read_ropes(const struct config_reader *r, struct model_params *p)
 {
-    const json_t *rope = config_member(r->config, "rope_parameters");
-    rope = rope ? rope : config_member(r->config, "rope_scaling");
+    const json_t *rope = config_rope(r);
     double partial = 1;
     const json_t *holder = config_member(rope, "partial_rotary_factor") ? rope : r->config;
     int rc = config_read_float(r, holder, "partial_rotary_factor", 1, &partial);

@@ -183,9 +183,19 @@ static int choose_named(struct hub_choice *c, const struct hub_listing *l, const
 
 /* --- the whole repository --- */
 
+static const char pooling[] = "1_Pooling/config.json";
+
+const char *hub_flat_name(const char *path)
+{
+    size_t n = strlen(path), tail = strlen(pooling);
+    bool below = str_ends(path, pooling) && (n == tail || path[n - tail - 1] == '/');
+    return below ? "pooling.json" : path_base(path);
+}
+
 bool hub_is_companion(const char *name)
 {
     static const char *const ending[] = {".json", ".jinja", ".model", "vocab.txt", "merges.txt"};
+    if (str_eq(name, pooling)) return true;
     if (strchr(name, '/') || has_word(name, ".bin.") || has_word(name, ".safetensors.")) return false;
     for (size_t i = 0; i < N_ELEM(ending); i++)
         if (str_ends(name, ending[i])) return true;

@@ -23,7 +23,11 @@ void hub_choice_deinit(struct hub_choice *c);
 
 /* "stem-00001-of-00003.gguf": the number of parts and the length of the stem; 1 for other names. */
 int hub_split_parts(const char *name, int *part, size_t *n_stem);
-/* A file beside the weights that a model needs or its owner should see: configuration, tokenizer, template, licence. */
+/* A file beside the weights that a model needs or its owner should see: configuration, tokenizer, template, licence.
+ * name: its path from where the weights lie. */
 bool hub_is_companion(const char *name);
+/* What a file of a model is called where all its files lie side by side: the last part of its path, but for the one
+ * file of a directory below (how sentence-transformers pools), which has the registry's name. Borrowed. */
+const char *hub_flat_name(const char *path);
 
 #endif

