@@ -3,7 +3,7 @@
 TAILOR=$(realpath "${TAILOR:-build/tailor}")
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
-unset TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA
+unset TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA TAILOR_MEMORY TAILOR_PACKED_CACHE TAILOR_KV_TYPE
 export TAILOR_HOME=$WORK/home LC_ALL=C.UTF-8
 failed=0
 
@@ -19,6 +19,13 @@ run() {
     [[ $status == "$want" ]] && return 0
     not_ok "$name" "exit status $status, $want wanted: ${out//$'\n'/ } ${err//$'\n'/ }"
     return 1
+}
+# gives STATUS NAME OUT ERR ARGS...: the exit status, and patterns of stdout and of stderr
+gives() {
+    run "$1" "$2" "${@:5}" || return
+    if ! [[ $out =~ $3 ]]; then not_ok "$2" "stdout without /$3/: $out"
+    elif ! [[ $err =~ $4 ]]; then not_ok "$2" "stderr without /$4/: $err"
+    else ok "$2"; fi
 }
 # says NAME PATTERN: stderr or stdout matches
 says() { if [[ $err$out =~ $2 ]]; then ok "$1"; else not_ok "$1" "without /$2/: $err$out"; fi; }

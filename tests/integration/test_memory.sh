@@ -1,45 +1,27 @@
 #!/usr/bin/env bash
 # Memory: what does not fit is an error that says how much is needed and what would fit, and never a signal.
 # Prints one line a check: ok NAME | not ok NAME reason | skip NAME reason.
-TAILOR=${TAILOR:-build/tailor}
-WORK=$(mktemp -d)
-trap 'rm -rf "$WORK"' EXIT
-unset TAILOR_LANG TAILOR_THREADS TAILOR_PRECISION TAILOR_LOG_LEVEL TAILOR_ISA TAILOR_MEMORY TAILOR_KV_TYPE
-export TAILOR_HOME=$WORK/home LC_ALL=C.UTF-8
-failed=0
-
-not_ok() { echo "not ok $1 $2"; failed=1; }
-# run STATUS NAME PATTERN ARGS...: exit status, and stderr with the pattern
-run() {
-    local want=$1 name=$2 pattern=$3
-    shift 3
-    out=$("$TAILOR" "$@" 2>"$WORK/err")
-    status=$?
-    err=$(cat "$WORK/err")
-    if [[ $status != "$want" ]]; then not_ok "$name" "exit status $status, $want wanted: ${out:0:200} $err"
-    elif ! [[ $err =~ $pattern ]]; then not_ok "$name" "stderr without /$pattern/: $err"
-    else echo "ok $name"; fi
-}
+. tests/integration/checks.bash
 
 "$TAILOR" make-model --arch llama --preset 135m --type Q8_0 "$WORK/m.gguf" >/dev/null || { echo "not ok make_model"; exit 1; }
 answer=(generate "$WORK/m.gguf" --ids 1,2,3 --max-tokens 2 --greedy --ignore-eos --threads 2)
 
 # --- a declared limit
-run 1 weights "cannot load \"$WORK/m.gguf\": 1[56][0-9]\.[0-9] MB needed, [0-9.]+ MB free below --memory; Q[3-6]_[0K] of this model would need [0-9.]+ MB; --memory none" \
+gives 1 weights '' "cannot load \"$WORK/m.gguf\": 1[56][0-9]\.[0-9] MB needed, [0-9.]+ MB free below --memory; Q[3-6]_[0K] of this model would need [0-9.]+ MB; --memory none" \
     --memory 150MB "${answer[@]}"
-run 1 nothing_fits 'free below --memory; even Q2_K of this model would need' --memory 20MB "${answer[@]}"
-run 1 context 'cannot hold the keys and values of 8192 tokens: [0-9.]+ MB needed, [0-9.]+ MB free below --memory; a context of [0-9]+ tokens fits' \
+gives 1 nothing_fits '' 'free below --memory; even Q2_K of this model would need' --memory 20MB "${answer[@]}"
+gives 1 context '' 'cannot hold the keys and values of 8192 tokens: [0-9.]+ MB needed, [0-9.]+ MB free below --memory; a context of [0-9]+ tokens fits' \
     --memory 250MB "${answer[@]}" --ctx 8192
 fits=$(grep -o 'context of [0-9]* tokens fits' "$WORK/err" | grep -o '[0-9]*')
-run 0 context_that_fits '^$' --memory 250MB "${answer[@]}" --ctx "${fits:-1}"
-run 1 bench_batch 'cannot hold the keys and values .* a context of [0-9]+ tokens fits' \
+gives 0 context_that_fits '' '^$' --memory 250MB "${answer[@]}" --ctx "${fits:-1}"
+gives 1 bench_batch '' 'cannot hold the keys and values .* a context of [0-9]+ tokens fits' \
     --memory 250MB bench "$WORK/m.gguf" --prefill 8 --batch 8 --context 1024 --decode 8 --repeat 1
-run 0 not_looked_at '^$' --memory none "${answer[@]}"
-run 0 enough '^$' --memory 1GiB "${answer[@]}"
-TAILOR_MEMORY=20MB run 1 variable 'free below --memory' "${answer[@]}"
-run 2 not_a_size 'cannot set "--memory" to "many": a size \(8GB, 512MB\), auto or none is needed' --memory many "${answer[@]}"
-run 1 chinese '^错误：内存不足，无法加载“.*”：需要 .*，在 --memory 限制下可用 .*；该模型量化为 Q._. 后需要' --memory 150MB --lang zh "${answer[@]}"
-run 1 chinese_context '^错误：内存不足，放不下 8192 个词元的 KV 缓存：.*；上下文为 [0-9]+ 个词元时可以容纳' --memory 250MB --lang zh "${answer[@]}" --ctx 8192
+gives 0 not_looked_at '' '^$' --memory none "${answer[@]}"
+gives 0 enough '' '^$' --memory 1GiB "${answer[@]}"
+TAILOR_MEMORY=20MB gives 1 variable '' 'free below --memory' "${answer[@]}"
+gives 2 not_a_size '' 'cannot set "--memory" to "many": a size \(8GB, 512MB\), auto or none is needed' --memory many "${answer[@]}"
+gives 1 chinese '' '^错误：内存不足，无法加载“.*”：需要 .*，在 --memory 限制下可用 .*；该模型量化为 Q._. 后需要' --memory 150MB --lang zh "${answer[@]}"
+gives 1 chinese_context '' '^错误：内存不足，放不下 8192 个词元的 KV 缓存：.*；上下文为 [0-9]+ 个词元时可以容纳' --memory 250MB --lang zh "${answer[@]}" --ctx 8192
 
 # --- limits of the process: found before they are met
 for mib in 48 128 160; do
@@ -72,11 +54,11 @@ fi
 need() { "$TAILOR" --memory 190MB "${answer[@]}" --ctx 8192 "$@" 2>&1 | grep -o ': [0-9.]* MB needed' | grep -o '[0-9]*' | head -1; }
 f16=$(need) q8=$(need --kv-type q8_0)
 [[ -n $f16 && -n $q8 && $((q8 * 100)) -gt $((f16 * 50)) && $((q8 * 100)) -lt $((f16 * 57)) ]] && echo "ok kv_bytes" || not_ok kv_bytes "$f16 and $q8 MB"
-run 0 kv_q8 '^$' "${answer[@]}" --kv-type q8_0
-TAILOR_KV_TYPE=q8_0 run 0 kv_variable '^$' "${answer[@]}"
-run 2 kv_reference 'cannot use kv_type q8_0 with precision reference: keys and values are float32 there' "${answer[@]}" --kv-type q8_0 --precision reference
-run 2 kv_unknown '"q4" is not one of f16, q8_0' "${answer[@]}" --kv-type q4
-run 2 kv_heads 'cannot keep keys and values in q8_0: heads of [0-9]+ values are no whole blocks of 32' generate tests/data/golden/gguf/llama.gguf --ids 1,2 --kv-type q8_0
+gives 0 kv_q8 '' '^$' "${answer[@]}" --kv-type q8_0
+TAILOR_KV_TYPE=q8_0 gives 0 kv_variable '' '^$' "${answer[@]}"
+gives 2 kv_reference '' 'cannot use kv_type q8_0 with precision reference: keys and values are float32 there' "${answer[@]}" --kv-type q8_0 --precision reference
+gives 2 kv_unknown '' '"q4" is not one of f16, q8_0' "${answer[@]}" --kv-type q4
+gives 2 kv_heads '' 'cannot keep keys and values in q8_0: heads of [0-9]+ values are no whole blocks of 32' generate tests/data/golden/gguf/llama.gguf --ids 1,2 --kv-type q8_0
 
 # --- what a model takes while it answers: one copy of its weights (a tenth more at most), keys and values, 100 MB
 "$TAILOR" make-model --arch llama --preset 360m --type Q4_K_M "$WORK/packed.gguf" >/dev/null || not_ok make_model_mix "exit status $?"
@@ -92,7 +74,7 @@ PYTHON
 
 # --- tuning plans with the same limits
 printf '{"ids":[1,2,3,4],"labels":[1,2,3,4]}\n' >"$WORK/rows.jsonl"
-run 1 tune 'cannot load ".*": .* free below --memory' --memory 100MB tune --base "$WORK/m.gguf" --data "$WORK/rows.jsonl" \
+gives 1 tune '' 'cannot load ".*": .* free below --memory' --memory 100MB tune --base "$WORK/m.gguf" --data "$WORK/rows.jsonl" \
     --data-format tokens --max-steps 1 --output "$WORK/run"
 
 # --- what a run says before its first step is what it then takes, within 5 %; --memory-limit is of the whole process
@@ -112,7 +94,7 @@ if abs(far) > 0.05: print(f'{100 * far:.1f} % from the prediction {d["predicted_
 if limit and d['peak_rss_bytes'] > limit: print(f'{d["peak_rss_bytes"]} bytes')
 PYTHON
     )
-    [[ $? == 0 && -z $why ]] && echo "ok $1" || not_ok "$1" "$why"
+    [[ $? == 0 && -z $why ]] && ok "$1" || not_ok "$1" "$why"
 }
 tuned() { # NAME LIMIT_BYTES ARGS...
     local name=$1 limit=$2
