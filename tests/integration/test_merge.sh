@@ -49,6 +49,12 @@ run 2 export_hf_gguf export other.gguf x --format hf && says export_hf_gguf 'it 
 run 2 export_wrong export model x --format gguf --adapter lora/adapter && says export_wrong 'merge puts one into the model'
 run 2 merge_taken merge model --adapter lora/adapter again && says merge_taken 'something is there'
 
+# --- merged into the grid that the base has, or a finer one
+run 0 four_bits quantize other.gguf four.gguf --type Q4_0 && run 0 tune_four tune "${FIELDS[@]:2}" --base four.gguf --lr 1e-3 --rank 4 --output four &&
+    run 0 merge_same_grid merge four.gguf --adapter four/adapter same.gguf --type Q4_0 && says merge_same_grid 'note: -?[0-9]+ % of what the adapter changes is left'
+run 0 merge_finer merge four.gguf --adapter four/adapter finer.gguf --type Q8_0 && lacks merge_finer 'is left'
+run 0 merge_unasked merge four.gguf --adapter four/adapter unasked.gguf && lacks merge_unasked 'is left'
+
 # --- an adapter on what it was not tuned on
 run 2 origin --precision reference logits other.gguf --adapter dora/adapter --ids 5,9 --out c.st && says origin 'tuned on another model'
 run 0 origin_forced --precision reference logits other.gguf --adapter dora/adapter,check=no --ids 5,9 --out c.st && ok origin_forced

@@ -72,6 +72,8 @@ struct dev_proj_grad adapter_grad(const struct adapter *a, int layer, enum adapt
  * there. */
 int adapter_merged(const struct adapter *a, const struct model *m, const char *name, float *out, size_t n,
                    struct err *e) MUST_CHECK;
+/* The same values without an adapter. */
+int adapter_unmerged(const struct model *m, const char *name, float *out, size_t n, struct err *e) MUST_CHECK;
 /* An adapter as a GGUF for other programs; what that format cannot say is folded in (rsLoRA) or refused (magnitudes).
  */
 int adapter_save_gguf(const struct adapter *a, const char *path, struct err *e) MUST_CHECK;

@@ -18,11 +18,11 @@ static int layer_of(const struct model_params *p, enum adapter_site site, const 
     return str_eq(own, name) ? layer : -1;
 }
 
-/* A site's rows among those of its tensor; as the base has them where the adapter leaves them out. */
+/* A site's rows among those of its tensor; as the base has them where the adapter (NULL: none) leaves them out. */
 static int put_rows(const struct adapter *a, const struct model *m, int layer, enum adapter_site site, float *out,
                     size_t n, struct err *e)
 {
-    const struct dev_lora *l = adapter_lora(a, layer, site);
+    const struct dev_lora *l = a ? adapter_lora(a, layer, site) : NULL;
     const struct dev_mat *w = m->layer[layer].w[site];
     size_t n_value = dev_mat_n_out(w) * dev_mat_n_in(w);
     size_t at = model_site_place(&m->params, site).row0 * dev_mat_n_in(w);
@@ -54,16 +54,27 @@ static bool sits_on(const struct adapter *a, const char *name)
     return sits;
 }
 
+static int put_sites(const struct adapter *a, const struct model *m, const char *name, float *out, size_t n,
+                     struct err *e)
+{
+    int rc = 0;
+    for (int s = 0; !rc && s < SITE_COUNT; s++) {
+        int layer = layer_of(&m->params, (enum adapter_site)s, name);
+        rc = layer >= 0 ? put_rows(a, m, layer, (enum adapter_site)s, out, n, e) : 0;
+    }
+    return rc;
+}
+
 int adapter_merged(const struct adapter *a, const struct model *m, const char *name, float *out, size_t n,
                    struct err *e)
 {
     if (!sits_on(a, name)) {
         return err_set(e, ERR_NOT_FOUND, name, "cannot merge into tensor \"%s\": the adapter does not sit there", name);
     }
-    int rc = 0;
-    for (int s = 0; !rc && s < SITE_COUNT && out; s++) {
-        int layer = layer_of(&a->params, (enum adapter_site)s, name);
-        rc = layer >= 0 ? put_rows(a, m, layer, (enum adapter_site)s, out, n, e) : 0;
-    }
-    return rc;
+    return out ? put_sites(a, m, name, out, n, e) : 0;
+}
+
+int adapter_unmerged(const struct model *m, const char *name, float *out, size_t n, struct err *e)
+{
+    return put_sites(NULL, m, name, out, n, e);
 }

@@ -1,4 +1,6 @@
 /* merge: a model with an adapter in its weights, written as a model of its own. */
+#include <stdio.h>
+
 #include "compute/convert/merge.h"
 #include "doors/cli/adapter_origin.h"
 #include "doors/cli/cli_engine.h"
@@ -7,6 +9,8 @@
 #include "ground/base/str.h"
 
 extern const struct command cmd_merge;
+
+static const double KEPT_ENOUGH = 0.9;
 
 static const struct param params[] = {
     {"model", PARAM_STRING, PARAM_POSITIONAL | PARAM_REQUIRED, NULL, 0, 0, NULL, NULL, "MODEL",
@@ -45,6 +49,22 @@ static int merge_moved(const struct cli *c, const struct param_set *args, const 
         out);
 }
 
+/* A type that was asked for may round to what the base was. */
+static int tell_kept(const struct cli *c, const struct merge_input *in, const char *out, struct err *e)
+{
+    double kept;
+    int rc = merge_kept(in, out, &kept, e);
+    if (rc == 0 && kept < KEPT_ENOUGH)
+        fprintf(stderr,
+                cli_text(c,
+                         "note: %.0f %% of what the adapter changes is left, the rest was rounded away; a wider --type "
+                         "keeps more, tune --merge-aware all\n",
+                         "注意：适配器带来的改变只剩 %.0f%%，其余因取整而丢失；更宽的 --type 保留更多，"
+                         "tune --merge-aware 则全部保留\n"),
+                100 * kept);
+    return rc;
+}
+
 static int merge(const struct cli *c, const struct param_set *args, const struct cli_engine *x, bool codes,
                  struct err *e)
 {
@@ -61,7 +81,9 @@ static int merge(const struct cli *c, const struct param_set *args, const struct
         return merge_hf(&in, out, e);
     }
     int rc = find_mix(args, x->model.file, &opt.mix, e);
-    return rc != 0 ? rc : merge_gguf(&in, out, &opt, &r, e);
+    if (rc == 0) rc = merge_gguf(&in, out, &opt, &r, e);
+    bool asked = param_is_set(args, "type") && model_file_is_gguf(x->model.file);
+    return rc == 0 && asked ? tell_kept(c, &in, out, e) : rc;
 }
 
 static int load(struct cli_engine *x, const struct cli *c, const struct param_set *args, bool *codes, struct err *e)

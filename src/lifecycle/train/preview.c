@@ -75,11 +75,13 @@ static void note_weights(const struct trainer *t, const struct train_rows *r, co
 static void note_rows(const struct trainer *t, const struct train_rows *r, const char *path)
 {
     char line[NOTE_MAX_BYTES];
-    int n = snprintf(line, sizeof(line), "%s: %zu rows, %zu tokens, ", path, r->n_row / r->unit, r->n_id);
-    if (r->n_target > 0) /* prompts have none: their answers are yet to be sampled */
-        n += snprintf(line + n, sizeof(line) - (size_t)n, "%llu (%.0f %%) of them trained, ",
-                      (unsigned long long)r->n_target, 100.0 * (double)r->n_target / (double)r->n_id);
-    n += snprintf(line + n, sizeof(line) - (size_t)n, "longest row %zu", r->longest);
+    int n = r->n_target > 0 ? snprintf(line, sizeof(line),
+                                       "%s: %zu rows, %zu tokens, %llu (%.0f %%) of them trained, longest row %zu",
+                                       path, r->n_row / r->unit, r->n_id, (unsigned long long)r->n_target,
+                                       100.0 * (double)r->n_target / (double)r->n_id, r->longest)
+                            /* prompts: their answers are yet to be sampled */
+                            : snprintf(line, sizeof(line), "%s: %zu rows, %zu tokens, longest row %zu", path,
+                                       r->n_row / r->unit, r->n_id, r->longest);
     if (r->n_verdict[ROW_TRUNCATED] > 0)
         n += snprintf(line + n, sizeof(line) - (size_t)n, "; %llu are cut at max_length",
                       (unsigned long long)r->n_verdict[ROW_TRUNCATED]);
