@@ -20,11 +20,11 @@ struct merge_input {
  * few bits of a quantized one would round most of the change away); of a Hugging Face directory a mix is needed. */
 int merge_gguf(const struct merge_input *in, const char *path, const struct quantize_options *opt,
                struct quantize_result *out, struct err *e) MUST_CHECK;
-/* Of a GGUF that merge_gguf made of a GGUF: *kept is the share of the adapter's change that the file has, the projection
- * of what moved onto what should have; 1: all of it. */
+/* Of a GGUF that merge_gguf made of a GGUF: *kept is the share of the adapter's change that the file has, the
+ * projection of what moved onto what should have; 1: all of it. */
 int merge_kept(const struct merge_input *in, const char *path, double *kept, struct err *e) MUST_CHECK;
-/* The same as merge_gguf of a GGUF whose types stay: the codes of its matrices move, as they did while the adapter was trained so
- * (model/absorb.h). opt->mix is not looked at. */
+/* The same as merge_gguf of a GGUF whose types stay: the codes of its matrices move, as they did while the adapter was
+ * trained so (model/absorb.h). opt->mix is not looked at. */
 int merge_codes(const struct merge_input *in, const char *path, const struct quantize_options *opt,
                 struct quantize_result *out, struct err *e) MUST_CHECK;
 /* A directory that must not be there yet, from a base that is one: matrices keep their types. */
