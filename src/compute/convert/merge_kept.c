@@ -31,7 +31,8 @@ static int read_matrix(struct matrix *x, const struct merge_input *in, const str
     x->merged = mem_try_array(x->n, sizeof(float));
     x->base = mem_try_array(x->n, sizeof(float));
     if (q < 0 || x->bytes == NULL || x->written == NULL || x->merged == NULL || x->base == NULL)
-        return err_set(e, ERR_NOMEM, t->name, "cannot look at tensor \"%s\": no memory for %zu values", t->name, x->n);
+        return err_set(e, ERR_NOMEM, t->name, "cannot merge into tensor \"%s\": no memory for %zu values", t->name,
+                       x->n);
     int rc = model_file_read(made, t, x->bytes, 0, (size_t)t->n_bytes, e);
     if (rc == 0) quants[q]->dequantize(x->written, x->bytes, x->n);
     if (rc == 0) rc = adapter_merged(in->adapter, in->model, t->name, x->merged, x->n, e);
