@@ -296,6 +296,8 @@ const struct message_zh message_zh_table[] = {
     {"cannot use \"*\": config.json \"*\" names a layer that there is not", "无法使用“$1”：config.json 的“$2”指定了不存在的层"},
     {"cannot use \"*\": config.json \"*\" differs by type of layer, which this architecture does not",
      "无法使用“$1”：config.json 的“$2”按层的类型区分，而此架构没有这种区分"},
+    {"cannot use \"*\": config.json \"*\" says otherwise than rope_parameters: one of them is right",
+     "无法使用“$1”：config.json 的“$2”与 rope_parameters 不一致：只有一个是对的"},
     {"cannot use \"*\": config.json \"*\" is above 1: more than all of a head is rotated",
      "无法使用“$1”：config.json 的“$2”大于 1，超出整个注意力头"},
     {"cannot use \"*\": config.json \"*\" is false", "无法使用“$1”：config.json 的“$2”为 false，不受支持"},
