@@ -14,7 +14,7 @@
 #include "compute/kernels/unroll.h"
 #if defined(__x86_64__)
 
-enum { TILE = 8 };
+enum { TILE = MANY_ROWS - 1 };
 
 /* s + w . q, q the four bytes at `offset` of row r, for every output row at once. Written out because GCC 12 loads and
  * broadcasts in an instruction of its own, and both compilers keep stride + offset for each of the 32 addresses,
@@ -205,27 +205,20 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
     }
 }
 
-/* Nearly every number of rows has a tile of its own: as two smaller ones they would take as long as more rows. Fine
- * ones use a weight twice, so that four are enough. */
+/* Every number of rows has a tile of its own: as two smaller ones they would take as long as more rows. */
 ALWAYS_INLINE size_t one_tile(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t r, size_t left,
                               size_t n_block, bool accumulate, const enum quant_type t, const bool fine)
 {
 #define TILE_OF(n)                                               \
     tile(y, ldy, packed, x, r, n, n_block, accumulate, t, fine); \
     return n
-    switch (fine && left > 4 ? 4 : left) {
+    switch (left) {
     case 1:
         TILE_OF(1);
     case 2:
         TILE_OF(2);
     case 3:
         TILE_OF(3);
-    case 4:
-    case 5:
-        TILE_OF(4);
-    case 6:
-    case 7:
-        TILE_OF(6);
     default:
         TILE_OF(TILE);
     }

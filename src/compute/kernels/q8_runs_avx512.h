@@ -18,8 +18,7 @@ struct part {
     struct part_scales s;
 };
 
-enum { RUN = 9, SUMS = 16, RUN_TILE = 6, AHEAD = 2, MANY_ROWS = 9 };
-_Static_assert(MANY_ROWS > RUN_TILE + 2, "no tile has less than four rows");
+enum { RUN = 9, SUMS = 16, RUN_TILE = 6, AHEAD = 2, MANY_ROWS = 5 };
 
 struct run {
     struct part part[RUN][2];
@@ -199,7 +198,8 @@ ALWAYS_INLINE void run_tile(float *y, size_t ldy, const struct run *run, const s
     }
 }
 
-/* All rows, at least MANY_ROWS, in tiles of nearly the same size. */
+/* All rows, at least MANY_ROWS, in tiles of nearly the same size. From MANY_ROWS on this is faster than a tile of few
+ * rows (0.5B Q4_0, Emerald Rapids: 6 rows by 25 %, 8 by 20 %). */
 ALWAYS_INLINE void run_rows(float *y, size_t ldy, const struct run *run, const struct q8_rows *x, size_t k,
                             size_t n_row, size_t n, bool accumulate, struct ahead *ahead, const enum quant_type t,
                             const bool fine)
@@ -212,8 +212,10 @@ ALWAYS_INLINE void run_rows(float *y, size_t ldy, const struct run *run, const s
             run_tile(y + r * ldy, ldy, run, &at, RUN_TILE, n, accumulate, ahead, t, fine);
         } else if (size == 5) {
             run_tile(y + r * ldy, ldy, run, &at, 5, n, accumulate, ahead, t, fine);
-        } else {
+        } else if (size == 4) {
             run_tile(y + r * ldy, ldy, run, &at, 4, n, accumulate, ahead, t, fine);
+        } else { /* of seven rows */
+            run_tile(y + r * ldy, ldy, run, &at, 3, n, accumulate, ahead, t, fine);
         }
     }
 }
