@@ -49,12 +49,17 @@ static int merge_moved(const struct cli *c, const struct param_set *args, const 
         out);
 }
 
-/* A type that was asked for may round to what the base was. */
-static int tell_kept(const struct cli *c, const struct merge_input *in, const char *out, struct err *e)
+/* A type that was asked for may round to what the base was. The file is written by now: not to know is no failure. */
+static void tell_kept(const struct cli *c, const struct merge_input *in, const char *out)
 {
     double kept;
-    int rc = merge_kept(in, out, &kept, e);
-    if (rc == 0 && kept < KEPT_ENOUGH)
+    struct err why;
+    if (merge_kept(in, out, &kept, &why) != 0)
+        fprintf(stderr,
+                cli_text(c, "note: how much of the adapter is left in \"%s\" is not known: %s\n",
+                         "注意：无法得知“%s”中适配器的改变还剩多少：%s\n"),
+                out, why.msg);
+    else if (kept < KEPT_ENOUGH)
         fprintf(stderr,
                 cli_text(c,
                          "note: %.0f %% of what the adapter changes is left, the rest was rounded away; a wider --type "
@@ -62,7 +67,6 @@ static int tell_kept(const struct cli *c, const struct merge_input *in, const ch
                          "注意：适配器带来的改变只剩 %.0f%%，其余因取整而丢失；更宽的 --type 保留更多，"
                          "tune --merge-aware 则全部保留\n"),
                 100 * kept);
-    return rc;
 }
 
 static int merge(const struct cli *c, const struct param_set *args, const struct cli_engine *x, bool codes,
@@ -82,8 +86,8 @@ static int merge(const struct cli *c, const struct param_set *args, const struct
     }
     int rc = find_mix(args, x->model.file, &opt.mix, e);
     if (rc == 0) rc = merge_gguf(&in, out, &opt, &r, e);
-    bool asked = param_is_set(args, "type") && model_file_is_gguf(x->model.file);
-    return rc == 0 && asked ? tell_kept(c, &in, out, e) : rc;
+    if (rc == 0 && param_is_set(args, "type") && model_file_is_gguf(x->model.file)) tell_kept(c, &in, out);
+    return rc;
 }
 
 static int load(struct cli_engine *x, const struct cli *c, const struct param_set *args, bool *codes, struct err *e)
