@@ -11,6 +11,9 @@
 enum { MAX_TESTS = 128 };
 
 static struct kern levels[KERN_AMX + 1];
+#if defined(__x86_64__)
+static struct kern tiles, runs; /* AVX-512 with the int8 products of either kind of CPU */
+#endif
 static char names[MAX_TESTS][64];
 static struct CMUnitTest tests[MAX_TESTS];
 static size_t n_test;
@@ -190,5 +193,14 @@ int main(void)
         }
 #undef X
     }
+#if defined(__x86_64__)
+    if (kern_isa_detect() >= KERN_AVX512) {
+        tiles = runs = levels[KERN_AVX512];
+        kern_q8_fill_avx512(&tiles);
+        kern_q8_runs_fill_avx512(&runs);
+        test_add("gemm_q8", "tiles", check_gemm_q8, &tiles);
+        test_add("gemm_q8", "runs", check_gemm_q8, &runs);
+    }
+#endif
     return _cmocka_run_group_tests("kern", tests, n_test, NULL, NULL);
 }

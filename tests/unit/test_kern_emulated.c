@@ -5,6 +5,7 @@
 /* from tests/emu */
 void kern_gemm_fill_avx512_emulated(struct kern *k);
 void kern_q8_fill_avx512_emulated(struct kern *k);
+void kern_q8_runs_fill_avx512_emulated(struct kern *k);
 void kern_panel_fill_avx512_emulated(struct kern *k);
 void kern_rows_fill_avx512_emulated(struct kern *k);
 void kern_train_fill_avx512_emulated(struct kern *k);
@@ -17,7 +18,7 @@ void kern_panel_fill_avx512bf16_emulated(struct kern *k);
 void kern_rows_fill_avx512bf16_emulated(struct kern *k);
 
 static struct kern emulated; /* AVX-512 entries and AMX ones */
-static struct kern pairs;    /* the same with VDPBF16PS in the place of tiles */
+static struct kern pairs;    /* the same with VDPBF16PS in the place of tiles, and int8 products without runs */
 
 static void test_self_test(void **state)
 {
@@ -96,6 +97,7 @@ int main(void)
     kern_rows_fill_avx512bf16_emulated(&emulated);
     emulated.isa = KERN_AMX;
     pairs = emulated;
+    kern_q8_runs_fill_avx512_emulated(&emulated);
     pairs.isa = KERN_AVX512;
     kern_gemm_fill_avx512bf16_emulated(&pairs);
 #define X(check) {#check, check_##check, NULL, NULL, &emulated},
@@ -103,8 +105,8 @@ int main(void)
                                        cmocka_unit_test(test_wrong_tiles_are_replaced_by_pairs),
                                        KERN_CHECKS(X) BF16_CHECKS(X)
 #undef X
-#define X(check) {#check " by pairs", check_##check, NULL, NULL, &pairs},
-                                           BF16_CHECKS(X)};
+#define X(check) {#check " otherwise", check_##check, NULL, NULL, &pairs},
+                                           BF16_CHECKS(X) X(gemm_q8)};
 #undef X
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

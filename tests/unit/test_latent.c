@@ -261,8 +261,12 @@ static float *run(struct rig *r, const struct layer *l, int chunk, int per_page,
     return all;
 }
 
+/* The largest of some ten thousand values of about 0.5: in bfloat16, with roundings of 2^-9 in five products one after
+ * the other, that is 2e-2; in the others 1.2e-3. */
 static void check_shape(const struct shape *s, enum quant_type type, enum kern_isa isa)
 {
+    struct kern kern;
+    kern_init(&kern, isa);
     struct layer l = layer_new(s, type);
     double *want[N_SEQ];
     int n_out = s->n_head * s->d_value;
@@ -277,7 +281,9 @@ static void check_shape(const struct shape *s, enum quant_type type, enum kern_i
                 double off = fabs((double)got[i * MAX_TOK * n_out + k] - want[i][k]);
                 worst = off <= worst ? worst : off;
             }
-        double bound = precision == PRECISION_REFERENCE ? 2e-5 : type == QUANT_F32 ? 3e-3 : 2e-2;
+        double bound = precision == PRECISION_REFERENCE                                             ? 2e-5
+                       : type != QUANT_F32 && precision == PRECISION_AUTO && kern.gemm_bf16 != NULL ? 3e-2
+                                                                                                    : 3e-3;
         if (!(worst < bound))
             fail_msg("%s on %s, precision %d, %d heads: %g off", quants[type]->name, kern_isa_name(isa), precision,
                      s->n_head, worst);

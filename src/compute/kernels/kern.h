@@ -113,6 +113,11 @@ static inline struct q8_rows q8_rows_from(const struct q8_rows *x, size_t row, s
                             .wide = x->wide ? x->wide + k / KERN_K : NULL};
 }
 
+/* y[n_row][ldy] (16 * n_group columns) = x . W^T for groups of 16 rows that lie group_bytes apart, over n_block packed
+ * blocks of inputs of x; accumulate: the sums go on from y, and cutting them between blocks changes no bits. */
+typedef void (*kern_gemm_q8_fn)(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group,
+                                const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate);
+
 /* Readers of one quantization. `packed` points at the first packed block wanted; the blocks of one group of 16 rows
  * are consecutive along k; n_block counts packed blocks, of packed_k inputs each. */
 struct kern_quant {
@@ -125,11 +130,7 @@ struct kern_quant {
      * panel_bf16[n_block * packed_k / 2][16][2] (k pairs), rows_bf16: out[8][ld][2] (row pairs; 32 columns written) */
     void (*panel_bf16)(uint16_t *panel, const void *packed, size_t n_block);
     void (*rows_bf16)(uint16_t *out, size_t ld, const void *packed, size_t part);
-    /* y[n_row][ldy] (16 * n_group columns) = x . W^T for groups of 16 rows that lie group_bytes apart, over
-     * n_block * packed_k inputs of x; accumulate: the sums go on from y, and cutting them between blocks changes no
-     * bits. NULL for float types. */
-    void (*gemm_q8)(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group,
-                    const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate);
+    kern_gemm_q8_fn gemm_q8; /* NULL for float types */
 };
 
 /* y[r][c] (= or +=) sum_k x[r * x_row + k * x_k] * p[k * ldp + c],  r < n_row, c < n_col, k < n_k.

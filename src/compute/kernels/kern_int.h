@@ -73,6 +73,7 @@ void kern_kv_fill_avx2(struct kern *k);
 void kern_floor_fill_avx2(struct kern *k);
 void kern_gemm_fill_avx512(struct kern *k);
 void kern_q8_fill_avx512(struct kern *k);
+void kern_q8_runs_fill_avx512(struct kern *k); /* after the one above: only CPUs whom runs serve */
 void kern_gemm_f16_fill_avx512(struct kern *k);
 void kern_panel_fill_avx512(struct kern *k);
 void kern_rows_fill_avx512(struct kern *k);

@@ -1,7 +1,9 @@
 /* Products of packed weights with int8 activations for AVX-512: VPDPBUSD, one 32-bit lane an output row, four inputs
  * a step, the activations broadcast from memory. A part of a weight block is unpacked into eight registers and used for
  * up to TILE activation rows; their sums stand in registers over all of k, so the order of a row's sum is k alone. Fine
- * activations are two bytes: the sum of the high ones is shifted before that of the low ones is added to it. */
+ * activations are two bytes: the sum of the high ones is shifted before that of the low ones is added to it.
+ * Every product takes a load. Where the CPU does two products a cycle that is what limits them, and more than a few
+ * rows are faster in runs (kern_q8_runs_avx512.c); where it does one (Zen 4), these tiles serve any number of rows. */
 #if defined(__SANITIZE_ADDRESS__)
 #define KERN_COMPACT
 #endif
@@ -10,11 +12,13 @@
 #include "compute/kernels/intrinsics.h"
 #include "compute/kernels/kern_int.h"
 #include "compute/kernels/lines_vec.h"
-#include "compute/kernels/q8_runs_avx512.h"
+#include "compute/kernels/q8_avx512.h"
 #include "compute/kernels/unroll.h"
 #if defined(__x86_64__)
 
-enum { TILE = MANY_ROWS - 1 };
+/* Up to TILE rows the time of a step grows with every row, beyond it two tiles unpack the weights twice: with tiles of
+ * 8 a step of 9 rows took longer than two thirds of one of 12 (Q4_0, Zen 4: 500 of 620 GOPS). */
+enum { TILE = 12 };
 
 /* s + w . q, q the four bytes at `offset` of row r, for every output row at once. Written out because GCC 12 loads and
  * broadcasts in an instruction of its own, and both compilers keep stride + offset for each of the 32 addresses,
@@ -105,15 +109,16 @@ ALWAYS_INLINE void dots_of_byte(i16 s[TILE], const struct part *p, const struct 
     }
 }
 
+/* wide: of both bytes */
 ALWAYS_INLINE void dots(i16 s[TILE], const struct part *p, const struct row_bases *q, const int n_row, const int first,
-                        const int n, const bool fine)
+                        const int n, bool wide)
 {
     UNROLL
     for (int r = 0; r < n_row; r++) {
         s[r] = i16_set(0);
     }
     dots_of_byte(s, p, q, n_row, first, n, 0);
-    if (!fine) {
+    if (!wide) {
         return;
     }
     UNROLL
@@ -125,11 +130,11 @@ ALWAYS_INLINE void dots(i16 s[TILE], const struct part *p, const struct row_base
 
 /* One part of a weight block with n_row activation rows. */
 ALWAYS_INLINE void part_product(v16 acc[TILE], const struct part *p, const struct row_bases *q,
-                                const struct x_scales *x, const int n_row, const enum quant_type t, const bool fine)
+                                const struct x_scales *x, const int n_row, const enum quant_type t, bool wide)
 {
     i16 s[TILE];
     if (!type_run16(t)) {
-        dots(s, p, q, n_row, 0, LINES, fine);
+        dots(s, p, q, n_row, 0, LINES, wide);
         UNROLL
         for (int r = 0; r < n_row; r++) {
             acc[r] = add_run32(acc[r], s[r], p, x, r, t);
@@ -137,12 +142,12 @@ ALWAYS_INLINE void part_product(v16 acc[TILE], const struct part *p, const struc
         return;
     }
     v16 v[TILE];
-    dots(s, p, q, n_row, 0, LINES / 2, fine);
+    dots(s, p, q, n_row, 0, LINES / 2, wide);
     UNROLL
     for (int r = 0; r < n_row; r++) {
         v[r] = v16_mul(exact(s[r], row_at(&x->sum16, r), t), p->s.d[0]);
     }
-    dots(s, p, q, n_row, LINES / 2, LINES / 2, fine);
+    dots(s, p, q, n_row, LINES / 2, LINES / 2, wide);
     UNROLL
     for (int r = 0; r < n_row; r++) {
         v[r] = v16_fma(exact(s[r], (const int32_t *)row_at(&x->sum16, r) + 1, t), p->s.d[1], v[r]);
@@ -152,9 +157,9 @@ ALWAYS_INLINE void part_product(v16 acc[TILE], const struct part *p, const struc
 
 /* The rows of x for a tile, the strides that are equal known to be. */
 ALWAYS_INLINE void x_begin(struct row_bases *q, struct x_scales *s, const struct q8_rows *x, size_t x_row,
-                           const int n_row, const bool fine)
+                           const int n_row)
 {
-    size_t n_scale = x->n_k / KERN_K, row_bytes = fine ? 2 * x->n_k : x->n_k;
+    size_t n_scale = x->n_k / KERN_K, row_bytes = x->n_k * q8_bytes(x);
     *q = row_bases(x->q + x_row * row_bytes, row_bytes, n_row);
     s->d = row_bases(x->d + x_row * n_scale, n_scale * sizeof(float), n_row);
     s->sum = row_bases(x->sum + x_row * n_scale, n_scale * sizeof(int32_t), n_row);
@@ -162,9 +167,9 @@ ALWAYS_INLINE void x_begin(struct row_bases *q, struct x_scales *s, const struct
     s->sum16 = row_bases(x->sum16 + 2 * x_row * n_scale, 2 * n_scale * sizeof(int32_t), n_row);
 }
 
-ALWAYS_INLINE void x_advance(struct row_bases *q, struct x_scales *s, const int n_row, const bool fine)
+ALWAYS_INLINE void x_advance(struct row_bases *q, struct x_scales *s, const int n_row, size_t part_bytes)
 {
-    rows_advance(q, fine ? 2 * KERN_K : KERN_K, n_row);
+    rows_advance(q, part_bytes, n_row);
     rows_advance(&s->d, sizeof(float), n_row);
     rows_advance(&s->sum, sizeof(int32_t), n_row);
     rows_advance(&s->sum16, 2 * sizeof(int32_t), n_row);
@@ -172,13 +177,14 @@ ALWAYS_INLINE void x_advance(struct row_bases *q, struct x_scales *s, const int 
 
 /* n_row activation rows from x_row on, a constant up to TILE. The first tile brings the weights into the caches. */
 ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t x_row,
-                        const int n_row, size_t n_block, bool accumulate, const enum quant_type t, const bool fine)
+                        const int n_row, size_t n_block, bool accumulate, const enum quant_type t)
 {
     const size_t n_part = type_n_part(t), part_bytes = type_packed_bytes(t) / n_part;
+    const size_t x_bytes = KERN_K * q8_bytes(x);
     struct row_bases q;
     struct x_scales x_scales;
     v16 acc[TILE];
-    x_begin(&q, &x_scales, x, x_row, n_row, fine);
+    x_begin(&q, &x_scales, x, x_row, n_row);
     UNROLL
     for (int r = 0; r < n_row; r++) {
         acc[r] = accumulate ? v16_load(y + (size_t)r * ldy) : v16_set(0);
@@ -191,12 +197,8 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
             }
             unsigned_lines(p.w, packed, i, t);
             part_scales(&p.s, packed, i, t);
-            if (fine && q8_is_wide(x, b * n_part + i)) {
-                part_product(acc, &p, &q, &x_scales, n_row, t, true);
-            } else {
-                part_product(acc, &p, &q, &x_scales, n_row, t, false);
-            }
-            x_advance(&q, &x_scales, n_row, fine);
+            part_product(acc, &p, &q, &x_scales, n_row, t, q8_is_wide(x, b * n_part + i));
+            x_advance(&q, &x_scales, n_row, x_bytes);
         }
     }
     UNROLL
@@ -205,49 +207,57 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
     }
 }
 
-/* Every number of rows has a tile of its own: as two smaller ones they would take as long as more rows. */
-ALWAYS_INLINE size_t one_tile(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t r, size_t left,
-                              size_t n_block, bool accumulate, const enum quant_type t, const bool fine)
+/* A tile of `size` rows. Every number of rows has a tile of its own: as two smaller ones they would take as long as
+ * more rows. */
+ALWAYS_INLINE void tile_of(size_t size, float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t r,
+                           size_t n_block, bool accumulate, const enum quant_type t)
 {
-#define TILE_OF(n)                                               \
-    tile(y, ldy, packed, x, r, n, n_block, accumulate, t, fine); \
-    return n
-    switch (left) {
-    case 1:
-        TILE_OF(1);
-    case 2:
-        TILE_OF(2);
-    case 3:
-        TILE_OF(3);
+#define CASE(n)                                                \
+    case n:                                                    \
+        tile(y, ldy, packed, x, r, n, n_block, accumulate, t); \
+        break
+    switch (size) {
+        CASE(1);
+        CASE(2);
+        CASE(3);
+        CASE(4);
+        CASE(5);
+        CASE(6);
+        CASE(7);
+        CASE(8);
+        CASE(9);
+        CASE(10);
+        CASE(11);
     default:
-        TILE_OF(TILE);
+        tile(y, ldy, packed, x, r, TILE, n_block, accumulate, t);
     }
-#undef TILE_OF
+#undef CASE
 }
 
-ALWAYS_INLINE void few_rows(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t n_row,
-                            size_t n_block, bool accumulate, const enum quant_type t, const bool fine)
-{
-    for (size_t r = 0; r < n_row;) {
-        r += one_tile(y + r * ldy, ldy, packed, x, r, n_row - r, n_block, accumulate, t, fine);
-    }
-}
-
+/* All rows, in tiles of nearly the same size. */
 ALWAYS_INLINE void type_gemm_q8(float *y, size_t ldy, const char *packed, size_t group_bytes, size_t n_group,
                                 const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate,
-                                const enum quant_type t, const bool fine)
+                                const enum quant_type t)
 {
-    size_t g = 0;
-    for (; n_row >= MANY_ROWS && g + 2 <= n_group; g += 2) {
-        many_rows(y + g * KERN_ROWS, ldy, packed + g * group_bytes, group_bytes, x, n_row, n_block, accumulate, t,
-                  fine);
-    }
-    for (; g < n_group; g++) {
-        few_rows(y + g * KERN_ROWS, ldy, packed + g * group_bytes, x, n_row, n_block, accumulate, t, fine);
+    for (size_t g = 0; g < n_group; g++, y += KERN_ROWS, packed += group_bytes) {
+        size_t n_tile = (n_row + TILE - 1) / TILE, size;
+        for (size_t r = 0; n_tile > 0; n_tile--, r += size) {
+            size = (n_row - r + n_tile - 1) / n_tile;
+            tile_of(size, y + r * ldy, ldy, packed, x, r, n_block, accumulate, t);
+        }
     }
 }
 
-QUANT_INTEGERS(GEMM_Q8)
+#define GEMM_Q8_TILES(TYPE, name)                                                                            \
+    static void name##_gemm_q8(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group, \
+                               const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)       \
+    {                                                                                                        \
+        type_gemm_q8(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, accumulate, QUANT_##TYPE);     \
+    }
+QUANT_INTEGERS(GEMM_Q8_TILES)
+
+#define ENTRY(TYPE, name) [QUANT_##TYPE] = name##_gemm_q8,
+const kern_gemm_q8_fn kern_q8_tiles_avx512[QUANT_COUNT] = {QUANT_INTEGERS(ENTRY)};
 
 #define FILL(TYPE, name) k->quant[QUANT_##TYPE].gemm_q8 = name##_gemm_q8;
 void kern_q8_fill_avx512(struct kern *k)

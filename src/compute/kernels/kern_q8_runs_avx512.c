@@ -1,22 +1,18 @@
 /* Products of packed weights with int8 activations for many rows, AVX-512: a run of parts of two groups is unpacked
  * once, into the first-level cache, and read for all rows, a tile of them at a time. Every activation that is broadcast
- * serves both groups, since loads are what limits a product of one. Arithmetic and bits are those of few rows. Private
- * to kernels. */
-#ifndef KERNELS_Q8_RUNS_AVX512_H
-#define KERNELS_Q8_RUNS_AVX512_H
-
+ * serves both groups, since loads are what limits a product of one. Arithmetic and bits are those of few rows, which
+ * kern_q8_avx512.c computes, and the last of an odd number of groups. */
+#if defined(__SANITIZE_ADDRESS__)
+#define KERN_COMPACT
+#endif
 #include <string.h>
 
 #include "compute/kernels/intrinsics.h"
 #include "compute/kernels/kern_int.h"
 #include "compute/kernels/lines_vec.h"
+#include "compute/kernels/q8_avx512.h"
 #include "compute/kernels/unroll.h"
-
-/* One part of a weight block, ready for the dot products: bytes are unsigned. */
-struct part {
-    i16 w[LINES];
-    struct part_scales s;
-};
+#if defined(__x86_64__)
 
 enum { RUN = 9, SUMS = 16, RUN_TILE = 6, AHEAD = 2, MANY_ROWS = 5 };
 
@@ -247,4 +243,26 @@ ALWAYS_INLINE void many_rows(float *y, size_t ldy, const char *packed, size_t gr
     }
 }
 
+ALWAYS_INLINE void type_gemm_q8(float *y, size_t ldy, const char *packed, size_t group_bytes, size_t n_group,
+                                const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate,
+                                const enum quant_type t, const bool fine)
+{
+    size_t g = 0;
+    for (; n_row >= MANY_ROWS && g + 2 <= n_group; g += 2) {
+        many_rows(y + g * KERN_ROWS, ldy, packed + g * group_bytes, group_bytes, x, n_row, n_block, accumulate, t,
+                  fine);
+    }
+    if (g < n_group) {
+        kern_q8_tiles_avx512[t](y + g * KERN_ROWS, ldy, packed + g * group_bytes, group_bytes, n_group - g, x, n_row,
+                                n_block, accumulate);
+    }
+}
+
+QUANT_INTEGERS(GEMM_Q8)
+
+#define FILL(TYPE, name) k->quant[QUANT_##TYPE].gemm_q8 = name##_gemm_q8;
+void kern_q8_runs_fill_avx512(struct kern *k)
+{
+    QUANT_INTEGERS(FILL)
+}
 #endif
