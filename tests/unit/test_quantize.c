@@ -141,6 +141,26 @@ static void test_second_time_changes_nothing(void **state)
     }
 }
 
+/* Sub-blocks that fit either sign of their scale, two of them at the largest one, of which there is a negative only:
+ * Q6_K finds values again that it can hold exactly. */
+static void test_largest_scales_are_found_again(void **state)
+{
+    (void)state;
+    enum { N_BLOCK = 200 };
+    uint8_t block[210];
+    float x[QUANT_K], y[QUANT_K];
+    for (int i = 0; i < N_BLOCK; i++) {
+        for (int j = 0; j < QUANT_K; j++) {
+            int run = j / 16, scale = run == 3 || run == 9 ? -128 : 60 + run * 4 * (run % 2 ? 1 : -1);
+            int q = j % 16 == 5 ? 31 : (int)rng_below(63, 7, (uint64_t)i, (uint64_t)j) - 31;
+            x[j] = 0x1p-12f * (float)(scale * (run % 3 ? q : -q));
+        }
+        quantize_find(KERN_SCALAR, QUANT_Q6_K)(block, x, NULL, QUANT_K);
+        quants[QUANT_Q6_K]->dequantize(y, block, QUANT_K);
+        assert_memory_equal(x, y, sizeof(x));
+    }
+}
+
 /* Rows of zeros, constants, tiny and huge values, and values that are not finite. */
 static void fill_extreme(float *x, int kind)
 {
@@ -206,7 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_error_is_not_above_ggml),        cmocka_unit_test(test_weights_lower_the_weighted_error),
         cmocka_unit_test(test_second_time_changes_nothing),    cmocka_unit_test(test_every_level_gives_the_same_bytes),
-        cmocka_unit_test(test_useless_weights_are_no_weights),
+        cmocka_unit_test(test_useless_weights_are_no_weights), cmocka_unit_test(test_largest_scales_are_found_again),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

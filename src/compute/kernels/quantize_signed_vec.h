@@ -14,6 +14,7 @@
 
 struct signed_fit {
     float s, qq, gain; /* gain: by how much s lowers the error, (sum w q x)^2 / sum w q^2 */
+    bool symmetric;    /* no q is the lowest one: -s fits as well */
 };
 
 struct signed_range {
@@ -63,6 +64,15 @@ SEARCH float largest(const float *x, const int n_vec)
     return v16_max_lane(a);
 }
 
+SEARCH bool signed_is_symmetric(const float *x, const int n_vec, struct signed_range n, float s)
+{
+    v16 least = v16_set(0), inv = v16_set(s != 0 ? 1.0f / s : 0);
+    for (int i = 0; i < n_vec; i++) {
+        least = v16_max(least, v16_sub(v16_set(0), signed_round(v16_load(x + 16 * i), inv, n)));
+    }
+    return v16_max_lane(least) < -n.low;
+}
+
 /* The largest magnitude stands at steps[i] quanta, for both signs of the scale. */
 SEARCH struct signed_fit signed_search(const float *x, const float *w, const int n_vec, struct signed_range n,
                                        const float *steps, int n_step)
@@ -82,6 +92,7 @@ SEARCH struct signed_fit signed_search(const float *x, const float *w, const int
         }
         best = f;
     }
+    best.symmetric = signed_is_symmetric(x, n_vec, n, best.s);
     return best;
 }
 
@@ -96,17 +107,32 @@ SEARCH v16 signed_integers(v16 s, float d, struct signed_range super_n)
     return signed_round(s, v16_set(d != 0 ? 1.0f / d : 0), super_n);
 }
 
+/* The scales of sub-blocks; those whose sign is free have the other one than d: the integers reach one further down
+ * than up (two sub-blocks at -128 and 128 quanta are both at -128 then). */
+struct signed_scales {
+    float of_positive[16], of_negative[16], qq[16]; /* of_positive: for d > 0 */
+};
+
+SEARCH void signed_scales_add(struct signed_scales *s, int j, struct signed_fit f)
+{
+    float down = f.s < 0 ? f.s : -f.s;
+    s->of_positive[j] = f.symmetric ? down : f.s;
+    s->of_negative[j] = f.symmetric ? -down : f.s;
+    s->qq[j] = f.qq;
+}
+
 /* d over the grid of both signs, each improved by least squares for its integers and rounded to float16, whose
  * subnormals are coarse; cost of fixed q. */
-SEARCH float signed_super(const float *s, const float *qq, struct signed_range super_n)
+SEARCH float signed_super(const struct signed_scales *s, struct signed_range super_n)
 {
     enum { N_TRY = 24 };
-    float top = largest(s, 1), best = INFINITY, d = 0;
+    float top = largest(s->of_positive, 1), best = INFINITY, d = 0;
     float step = super_n.low < -32 ? 1.0f : 0.5f;
-    v16 vs = v16_load(s), vq = v16_load(qq);
+    v16 vq = v16_load(s->qq);
     for (int i = 0; i < 2 * N_TRY && top > 0; i++) {
         float t = top / (step * (float)(1 - i / 2) - super_n.low);
         t = i % 2 ? t : -t;
+        v16 vs = v16_load(t > 0 ? s->of_positive : s->of_negative);
         v16 k = signed_integers(vs, t, super_n), kq = v16_mul(k, vq);
         float kk = v16_sum(v16_mul(kq, k)), ks = v16_sum(v16_mul(kq, vs));
         t = kk > 0 ? f16_near(ks / kk) : 0;
@@ -160,12 +186,12 @@ SEARCH float signed_super_refit(const float *x, const float *w, const int n_vec,
 SEARCH void signed_super_block(const float *x, const float *w, struct signed_range n, struct signed_range super_n,
                                const float *steps, int n_step, struct signed_block *out, int8_t *q)
 {
-    float s[16], qq[16];
+    struct signed_scales scales;
     for (int j = 0; j < 16; j++) {
-        struct signed_fit f = signed_search(x + 16 * j, w + 16 * j, 1, n, steps, n_step);
-        s[j] = f.s, qq[j] = f.qq;
+        signed_scales_add(&scales, j, signed_search(x + 16 * j, w + 16 * j, 1, n, steps, n_step));
     }
-    struct signed_block b = {.d = f16_near(signed_super(s, qq, super_n)), .err = INFINITY};
+    struct signed_block b = {.d = f16_near(signed_super(&scales, super_n)), .err = INFINITY};
+    const float *s = b.d > 0 ? scales.of_positive : scales.of_negative;
     *out = b;
     for (int round = 0; round < 4; round++) {
         b.err = 0;
