@@ -261,8 +261,8 @@ static float *run(struct rig *r, const struct layer *l, int chunk, int per_page,
     return all;
 }
 
-/* The largest of some ten thousand values of about 0.5: in bfloat16, with roundings of 2^-9 in five products one after
- * the other, that is 2e-2; in the others 1.2e-3. */
+/* Values are of about 0.5, and some ten thousand. Measured: in bfloat16, with roundings of 2^-9 in five products one
+ * after the other, 2.4e-3 off (root mean square) and 2.1e-2 at most; in the other paths 1.4e-4 and 1.2e-3. */
 static void check_shape(const struct shape *s, enum quant_type type, enum kern_isa isa)
 {
     struct kern kern;
@@ -275,18 +275,20 @@ static void check_shape(const struct shape *s, enum quant_type type, enum kern_i
         struct rig r;
         rig_init(&r, &l, 2, (enum precision)precision, isa);
         float *got = run(&r, &l, 29, DEV_PAGE, false);
-        double worst = 0;
+        double worst = 0, squares = 0, n = 0;
         for (int i = 0; i < N_SEQ; i++)
-            for (int k = 0; k < seq_len[i] * n_out; k++) {
+            for (int k = 0; k < seq_len[i] * n_out; k++, n++) {
                 double off = fabs((double)got[i * MAX_TOK * n_out + k] - want[i][k]);
                 worst = off <= worst ? worst : off;
+                squares += off * off;
             }
         double bound = precision == PRECISION_REFERENCE                                             ? 2e-5
                        : type != QUANT_F32 && precision == PRECISION_AUTO && kern.gemm_bf16 != NULL ? 3e-2
                                                                                                     : 3e-3;
-        if (!(worst < bound))
-            fail_msg("%s on %s, precision %d, %d heads: %g off", quants[type]->name, kern_isa_name(isa), precision,
-                     s->n_head, worst);
+        double rms = sqrt(squares / n);
+        if (!(worst < bound && rms < bound / 8))
+            fail_msg("%s on %s, precision %d, %d heads: %g off, %g in the mean", quants[type]->name, kern_isa_name(isa),
+                     precision, s->n_head, worst, rms);
         mem_free(got);
         rig_deinit(&r);
     }

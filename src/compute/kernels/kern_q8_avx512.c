@@ -260,9 +260,10 @@ QUANT_INTEGERS(GEMM_Q8_TILES)
 #define ENTRY(TYPE, name) [QUANT_##TYPE] = name##_gemm_q8,
 const kern_gemm_q8_fn kern_q8_tiles_avx512[QUANT_COUNT] = {QUANT_INTEGERS(ENTRY)};
 
-#define FILL(TYPE, name) k->quant[QUANT_##TYPE].gemm_q8 = name##_gemm_q8;
 void kern_q8_fill_avx512(struct kern *k)
 {
-    QUANT_INTEGERS(FILL)
+    for (int t = 0; t < QUANT_COUNT; t++) {
+        k->quant[t].gemm_q8 = kern_q8_tiles_avx512[t];
+    }
 }
 #endif
