@@ -161,6 +161,53 @@ static void test_largest_scales_are_found_again(void **state)
     }
 }
 
+/* Sub-blocks whose codes end at 14: one more for each code and a minimum lower by a scale mean the same, but no integer
+ * stands for that minimum. Q4_K finds the values again whatever they weigh. */
+static void test_minima_are_found_again_with_weights(void **state)
+{
+    (void)state;
+    enum { N_BLOCK = 200 };
+    uint8_t block[144];
+    float x[QUANT_K], y[QUANT_K], w[QUANT_K];
+    for (int i = 0; i < N_BLOCK; i++) {
+        for (int j = 0; j < QUANT_K; j++) {
+            int run = j / 32, scale = run == 3 ? 63 : 36 + 3 * run, minimum = run == 5 ? 63 : 30 + 4 * run;
+            double q = round(7 + 3 * rng_normal(8, (uint64_t)i, (uint64_t)j));
+            q = j % 32 == 7 ? 0 : (j % 32 == 20 ? 14 : fmax(0, fmin(q, 14)));
+            x[j] = 0x1p-12f * (float)(scale * q) - 0x1.8p-10f * (float)minimum;
+            w[j] = (float)exp(2 * rng_normal(9, (uint64_t)i, (uint64_t)j));
+        }
+        quantize_find(KERN_SCALAR, QUANT_Q4_K)(block, x, w, QUANT_K);
+        quants[QUANT_Q4_K]->dequantize(y, block, QUANT_K);
+        assert_memory_equal(x, y, sizeof(x));
+    }
+}
+
+/* A block that has any scale and minimum: the stored minimum is the best one beside the stored scale. */
+static void test_minimum_is_best_for_the_scale(void **state)
+{
+    (void)state;
+    uint8_t row[N_COL / 32 * 20], other[sizeof(row)];
+    float x[N_COL];
+    for (uint64_t i = 0; i < N_COL; i++) {
+        uint64_t b = i / 32;
+        uint64_t q = i % 32 == 7 ? 0 : (i % 32 == 20 ? 15 : rng_below(16, 8, 3, i));
+        x[i] = (float)((1 + rng_unit(8, 4, b)) * (double)q - 5 - 5 * rng_unit(8, 5, b));
+    }
+    quantize_find(KERN_SCALAR, QUANT_Q4_1)(row, x, NULL, N_COL);
+    double least = error_of(quants[QUANT_Q4_1], row, x, ones);
+    for (size_t b = 0; b < N_COL / 32; b++) {
+        for (int step = -1; step <= 1; step += 2) {
+            memcpy(other, row, sizeof(row));
+            other[20 * b + 2] = (uint8_t)(other[20 * b + 2] + step); /* the last place of the minimum */
+            double err = error_of(quants[QUANT_Q4_1], other, x, ones);
+            if (err < least) {
+                fail_msg("block %zu: squared error %.9g, with the next minimum %.9g", b, least, err);
+            }
+        }
+    }
+}
+
 /* Rows of zeros, constants, tiny and huge values, and values that are not finite. */
 static void fill_extreme(float *x, int kind)
 {
@@ -224,9 +271,14 @@ static void test_useless_weights_are_no_weights(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_error_is_not_above_ggml),        cmocka_unit_test(test_weights_lower_the_weighted_error),
-        cmocka_unit_test(test_second_time_changes_nothing),    cmocka_unit_test(test_every_level_gives_the_same_bytes),
-        cmocka_unit_test(test_useless_weights_are_no_weights), cmocka_unit_test(test_largest_scales_are_found_again),
+        cmocka_unit_test(test_error_is_not_above_ggml),
+        cmocka_unit_test(test_weights_lower_the_weighted_error),
+        cmocka_unit_test(test_second_time_changes_nothing),
+        cmocka_unit_test(test_every_level_gives_the_same_bytes),
+        cmocka_unit_test(test_useless_weights_are_no_weights),
+        cmocka_unit_test(test_largest_scales_are_found_again),
+        cmocka_unit_test(test_minima_are_found_again_with_weights),
+        cmocka_unit_test(test_minimum_is_best_for_the_scale),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -16,32 +16,35 @@
 
 #include "compute/kernels/quantize_search_vec.h"
 
-enum { MAX_SUB = 16 }; /* sub-blocks of a super-block */
+enum {
+    MAX_SUB = 16,    /* sub-blocks of a super-block */
+    MAX_SUB_VECS = 2 /* vectors of a sub-block */
+};
 
-/* Moments of a sub-block for fixed q, all weighted, and the s, m that are best for that q. */
+/* The s, m that are best for the q of a sub-block, and the weighted moments of those q. */
 struct affine_fit {
-    float s, m; /* m >= 0 where the format asks for it */
-    float qq, q, w;
+    float s, m;         /* m >= 0 where the format asks for it */
+    float mean, spread; /* of q; sum w (q - mean)^2 */
     float err;
 };
 
 /* What does not depend on q. */
 struct affine_moments {
-    float w, x, xx, low, high;
+    float w, mean, low, high; /* sum of weights, weighted mean of x */
 };
 
 SEARCH struct affine_moments affine_moments(const float *x, const float *w, const int n_vec)
 {
-    v16 sw = v16_set(0), sx = sw, sxx = sw, high = v16_load(x), low = v16_sub(v16_set(0), high);
+    v16 sw = v16_set(0), sx = sw, high = v16_load(x), low = v16_sub(v16_set(0), high);
     for (int i = 0; i < n_vec; i++) {
-        v16 xi = v16_load(x + 16 * i), wi = v16_load(w + 16 * i), wx = v16_mul(wi, xi);
+        v16 xi = v16_load(x + 16 * i), wi = v16_load(w + 16 * i);
         sw = v16_add(sw, wi);
-        sx = v16_add(sx, wx);
-        sxx = v16_add(sxx, v16_mul(wx, xi));
+        sx = v16_add(sx, v16_mul(wi, xi));
         high = v16_max(high, xi);
         low = v16_max(low, v16_sub(v16_set(0), xi));
     }
-    return (struct affine_moments){v16_sum(sw), v16_sum(sx), v16_sum(sxx), -v16_max_lane(low), v16_max_lane(high)};
+    float sum_w = v16_sum(sw);
+    return (struct affine_moments){sum_w, v16_sum(sx) / sum_w, -v16_max_lane(low), v16_max_lane(high)};
 }
 
 /* q for a scale and a minimum; inv = 1 / s, or 0. */
@@ -51,50 +54,66 @@ SEARCH v16 affine_round(v16 x, v16 m, v16 inv, v16 top)
     return v16_sub(v16_add(q, v16_set(ROUND_MAGIC)), v16_set(ROUND_MAGIC));
 }
 
-/* Round with (s, m), then the best s, m for these q. any_m: m may be negative. */
-SEARCH struct affine_fit affine_refit(const float *x, const float *w, const int n_vec, float top,
-                                      const struct affine_moments *t, float s, float m, const bool any_m)
+/* q of every value for a scale and a minimum */
+SEARCH void affine_codes(v16 q[MAX_SUB_VECS], const float *x, const int n_vec, float top, float s, float m)
 {
-    v16 sq = v16_set(0), sqq = sq, sqx = sq, vm = v16_set(m), inv = v16_set(s > 0 ? 1.0f / s : 0), vt = v16_set(top);
+    v16 vm = v16_set(m), inv = v16_set(s > 0 ? 1.0f / s : 0), vt = v16_set(top);
     for (int i = 0; i < n_vec; i++) {
-        v16 xi = v16_load(x + 16 * i), q = affine_round(xi, vm, inv, vt), wq = v16_mul(v16_load(w + 16 * i), q);
-        sq = v16_add(sq, wq);
-        sqq = v16_add(sqq, v16_mul(wq, q));
-        sqx = v16_add(sqx, v16_mul(wq, xi));
+        q[i] = affine_round(v16_load(x + 16 * i), vm, inv, vt);
     }
-    double q = (double)v16_sum(sq), qq = (double)v16_sum(sqq), qx = (double)v16_sum(sqx);
-    double det = (double)t->w * qq - q * q;
-    struct affine_fit f = {.qq = (float)qq, .q = (float)q, .w = t->w};
-    double fs = det > 0 ? ((double)t->w * qx - q * (double)t->x) / det : 0;
-    double fm = det > 0 ? (q * qx - qq * (double)t->x) / det : -(double)t->x / (double)t->w;
-    if (det <= 0 && q > 0) { /* all q equal: through zero, or s is free */
-        fs = qx / qq, fm = 0;
-    }
-    if (fm < 0 && !any_m) {
-        fs = qq > 0 ? qx / qq : 0, fm = 0;
-    }
-    if (fs < 0) { /* a flat sub-block whose values are all below zero */
-        fs = 0, fm = -(double)t->x / (double)t->w;
-        fm = fm < 0 && !any_m ? 0 : fm;
-    }
-    f.s = (float)fs, f.m = (float)fm;
-    /* sum w (x - s q + m)^2 */
-    double err =
-        (double)t->xx - 2 * fs * qx + 2 * fm * (double)t->x + fs * fs * qq - 2 * fs * fm * q + fm * fm * (double)t->w;
-    f.err = err > 0 ? (float)err : 0;
-    return f;
 }
 
-/* The true error of (s, m) with q rounded for it. */
-SEARCH float affine_error(const float *x, const float *w, const int n_vec, float top, float s, float m)
+/* sum w (x - s q + m)^2, from what is left of each value: as a difference of moments it would be no more exact than
+ * the sum of the squares, and a value of little weight would not count. */
+SEARCH float affine_residual(const float *x, const float *w, const int n_vec, const v16 *q, float s, float m)
 {
-    v16 err = v16_set(0), vs = v16_set(s), vm = v16_set(m), inv = v16_set(s > 0 ? 1.0f / s : 0), vt = v16_set(top);
+    v16 err = v16_set(0), vs = v16_set(s), vm = v16_set(m);
     for (int i = 0; i < n_vec; i++) {
-        v16 xi = v16_add(v16_load(x + 16 * i), vm), q = affine_round(v16_load(x + 16 * i), vm, inv, vt);
-        v16 d = v16_sub(xi, v16_mul(vs, q));
+        v16 d = v16_sub(v16_add(v16_load(x + 16 * i), vm), v16_mul(vs, q[i]));
         err = v16_add(err, v16_mul(v16_mul(d, d), v16_load(w + 16 * i)));
     }
     return v16_sum(err);
+}
+
+/* Round with (s, m), then the best s, m for these q. any_m: m may be negative. Moments are about the means, for one
+ * value of a large weight leaves little between those about zero. */
+SEARCH struct affine_fit affine_refit(const float *x, const float *w, const int n_vec, float top,
+                                      const struct affine_moments *t, float s, float m, const bool any_m)
+{
+    v16 q[MAX_SUB_VECS], sq = v16_set(0), sqq = sq, sqx = sq;
+    affine_codes(q, x, n_vec, top, s, m);
+    for (int i = 0; i < n_vec; i++) {
+        sq = v16_add(sq, v16_mul(v16_load(w + 16 * i), q[i]));
+    }
+    struct affine_fit f = {.mean = v16_sum(sq) / t->w};
+    v16 mean_q = v16_set(f.mean), mean_x = v16_set(t->mean);
+    for (int i = 0; i < n_vec; i++) {
+        v16 dq = v16_sub(q[i], mean_q), wdq = v16_mul(v16_load(w + 16 * i), dq);
+        sqq = v16_add(sqq, v16_mul(wdq, dq));
+        sqx = v16_add(sqx, v16_mul(wdq, v16_sub(v16_load(x + 16 * i), mean_x)));
+    }
+    f.spread = v16_sum(sqq);
+    f.spread = f.spread > 1e-9f * t->w ? f.spread : 0; /* less is rounding of the mean: one q that differs makes more */
+    float qx = v16_sum(sqx);
+    f.s = f.spread > 0 ? qx / f.spread : 0;
+    f.m = f.s * f.mean - t->mean;
+    if ((f.m < 0 && !any_m) || (f.spread == 0 && f.mean > 0)) { /* through zero; where all q are equal, s is free */
+        float qq = f.spread + t->w * f.mean * f.mean;
+        f.s = qq > 0 ? (qx + t->w * f.mean * t->mean) / qq : 0, f.m = 0;
+    }
+    if (f.s < 0) { /* a flat sub-block whose values are all below zero */
+        f.s = 0, f.m = t->mean > 0 && !any_m ? 0 : -t->mean;
+    }
+    f.err = affine_residual(x, w, n_vec, q, f.s, f.m);
+    return f;
+}
+
+/* The error of (s, m) with q rounded for it. */
+SEARCH float affine_error(const float *x, const float *w, const int n_vec, float top, float s, float m)
+{
+    v16 q[MAX_SUB_VECS];
+    affine_codes(q, x, n_vec, top, s, m);
+    return affine_residual(x, w, n_vec, q, s, m);
 }
 
 /* Step 1. edge: where the least value stands above q = 0 and the largest below q = top, in quanta (negative: cut off);
@@ -103,7 +122,7 @@ SEARCH struct affine_fit affine_search(const float *x, const float *w, const int
                                        const struct affine_moments *t, const float *edge, int n_edge, const bool any_m)
 {
     float low = !any_m && t->low > 0 ? 0 : t->low, range = t->high - low;
-    float noise = 1e-6f * t->xx; /* of err: among equals the first counts, the least value at q = 0 */
+    float noise = 1e-9f * (range * range + low * low) * t->w; /* among equals the first counts: the least at q = 0 */
     struct affine_fit best = affine_refit(x, w, n_vec, top, t, range / top, -low, any_m);
     for (int i = 0; i < n_edge; i++) {
         for (int j = 0; j < n_edge; j++) {
@@ -189,7 +208,7 @@ static inline float clamp_int(float v, float top)
 SEARCH float affine_integers(const float *x, const float *w, const int n_vec, float top, const struct affine_fit *f,
                              float super_top, float d, float e, float *s_int, float *m_int)
 {
-    float best = INFINITY, mid = d > 0 ? clamp_int(f->s / d, super_top) : 0, ratio = f->q / f->w;
+    float best = INFINITY, mid = d > 0 ? clamp_int(f->s / d, super_top) : 0, ratio = f->mean;
     for (int i = -1; i <= 1; i++) {
         float si = clamp_int(mid + (float)i, super_top);
         float m_mid = e > 0 ? clamp_int((f->m + ratio * (si * d - f->s)) / e, super_top) : 0;
@@ -256,9 +275,9 @@ SEARCH void affine_super_block(const float *x, const float *w, const int n_vec, 
         fit[k] = affine_search(xs, ws, n_vec, top, &t[k], edge, n_edge, false);
         l.s[k] = fit[k].s;
         l.m[k] = fit[k].m;
-        l.ratio[k] = fit[k].q / fit[k].w;
-        l.qq[k] = fit[k].qq - fit[k].q * l.ratio[k];
-        l.w[k] = fit[k].w;
+        l.ratio[k] = fit[k].mean;
+        l.qq[k] = fit[k].spread;
+        l.w[k] = t[k].w;
     }
     struct affine_block b = {.err = INFINITY};
     affine_super(&l, super_top, &b.d, &b.e);

@@ -164,7 +164,7 @@ static void affine_block_32(const float *x, const float *w, float top, const flo
     float best = INFINITY, r[16];
     *s = 0, *m = 0;
     for (int i = 0; i < 3; i++) {
-        float ts = f16_near(f.s), tm = f16_near(f.m), err = affine_error(x, w, 2, top, ts, tm);
+        float ts = f16_near(f.s), tm = f16_near(ts * f.mean - t.mean), err = affine_error(x, w, 2, top, ts, tm);
         if (!(err < best)) {
             break;
         }
