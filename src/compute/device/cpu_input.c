@@ -56,11 +56,20 @@ static bool has_work(const struct cpu_input *in)
     return in->norm || in->pick || in->need_q8 || in->need_q16 || in->need_bf16 || in->ld_u > 0;
 }
 
-static struct q8_rows carve_q8(struct carve *c, size_t n_row, size_t n_pad, bool fine)
+/* Inputs from one row of bytes to the next: an odd number of cache lines. An even one, and 4096 above all, lets the
+ * rows of a tile meet in few sets of the first-level cache (int8 product of 12 rows of 4096 on Zen 4: 520 GOPS beside
+ * 620 with this; of Q6_K 420 and 540). */
+static size_t q8_stride(size_t n_in)
 {
-    size_t n_scale = n_row * (n_pad / KERN_K);
-    struct q8_rows q = {.n_k = n_pad, .fine = fine};
-    q.q = carve_take(c, n_row * n_pad * q8_bytes(&q));
+    enum { LINE = 64 };
+    return (round_up(n_in, LINE) / LINE | 1) * LINE;
+}
+
+static struct q8_rows carve_q8(struct carve *c, size_t n_row, size_t n_in, bool fine)
+{
+    size_t stride = q8_stride(n_in), n_scale = n_row * (stride / KERN_K);
+    struct q8_rows q = {.n_k = stride, .fine = fine};
+    q.q = carve_take(c, n_row * stride * q8_bytes(&q));
     q.d = carve_take(c, n_scale * sizeof(float));
     q.sum = carve_take(c, n_scale * sizeof(int32_t));
     q.sum16 = carve_take(c, 2 * n_scale * sizeof(int32_t));
@@ -76,10 +85,10 @@ void cpu_prepared_carve(const struct cpu_input *in, size_t row0, size_t n_row, s
         p->rows.x = p->h;
     }
     if (in->need_q8) {
-        p->rows.q8 = carve_q8(c, n_row, n_pad, false);
+        p->rows.q8 = carve_q8(c, n_row, in->n_in, false);
     }
     if (in->need_q16) {
-        p->rows.q16 = carve_q8(c, n_row, n_pad, true);
+        p->rows.q16 = carve_q8(c, n_row, in->n_in, true);
     }
     if (in->need_bf16) {
         p->rows.bf16 = carve_take(c, n_row * n_pad * sizeof(uint16_t));
@@ -92,9 +101,8 @@ void cpu_prepared_carve(const struct cpu_input *in, size_t row0, size_t n_row, s
 
 size_t cpu_prepared_bytes(size_t n_row, size_t n_in, size_t rank)
 {
-    size_t n_pad = round_up(n_in, KERN_K), n_block = n_pad / KERN_K;
-    size_t q8_scales = n_block * (sizeof(float) + 3 * sizeof(int32_t));
-    size_t forms = n_in * sizeof(float) + (1 + 2) * n_pad + 2 * q8_scales + n_pad * sizeof(uint16_t);
+    size_t stride = q8_stride(n_in), q8_scales = stride / KERN_K * (sizeof(float) + 3 * sizeof(int32_t));
+    size_t forms = n_in * sizeof(float) + (1 + 2) * stride + 2 * q8_scales + round_up(n_in, KERN_K) * sizeof(uint16_t);
     size_t row = forms + MAX_PROJ * rank * sizeof(float);
     return n_row * row + (11 + MAX_PROJ) * 64;
 }
@@ -260,13 +268,13 @@ static const uint8_t *choose_wide(const struct dev *d, const struct cpu_input *i
     if (!in->need_q16 || in->fine >= FINE_ALL || d->opt.precision != PRECISION_AUTO) {
         return NULL;
     }
-    size_t n_row = p->rows.n_row, n_block = round_up(in->n_in, KERN_K) / KERN_K;
-    size_t n_sample = n_row < N_SAMPLE ? n_row : N_SAMPLE,
-           n_wide = (n_block * (size_t)in->fine + FINE_ALL - 1) / FINE_ALL;
+    size_t n_row = p->rows.n_row, n_sample = n_row < N_SAMPLE ? n_row : N_SAMPLE;
+    size_t n_used = round_up(in->n_in, KERN_K) / KERN_K, n_block = q8_stride(in->n_in) / KERN_K;
+    size_t n_wide = (n_used * (size_t)in->fine + FINE_ALL - 1) / FINE_ALL;
     uint8_t *wide = carve_take(own, n_block);
     struct carve c = *own;
     float *room = carve_take(&c, in->n_in * sizeof(float)), *weight = carve_take(&c, n_block * sizeof(float));
-    struct q8_rows rounded = carve_q8(&c, 1, n_block * KERN_K, false);
+    struct q8_rows rounded = carve_q8(&c, 1, in->n_in, false);
     memset(weight, 0, n_block * sizeof(float));
     for (size_t i = 0; i < n_sample; i++) {
         d->kern.quantize_q8(&rounded, sample_row(d, in, p, i * n_row / n_sample, room), in->n_in, 1, in->n_in);
