@@ -371,7 +371,7 @@ static void check_gemm_q8(void **state)
     for (int i = 0; i < Q8_DRAWS * (QUANT_COUNT - QUANT_Q8_0); i++, guards_free()) {
         int type = QUANT_Q8_0 + i / Q8_DRAWS;
         size_t n_block = blocks_up_to(type, 24), n_k = n_block * (size_t)quants[type]->packed_k;
-        size_t skip = up_to(3) - 1, n_row = odd_size(40), n_group = up_to(3), n_col = n_group * KERN_ROWS;
+        size_t skip = up_to(3) - 1, n_row = odd_size(i % 8 == 0 ? 80 : 40), n_group = up_to(3), n_col = n_group * KERN_ROWS;
         n_k += (up_to(2) - 1) * KERN_K;
         size_t ldy = n_col + up_to(3) - 1, n = (n_row - 1) * ldy + n_col;
         size_t group_bytes = n_block * quants[type]->packed_bytes;

@@ -1,9 +1,10 @@
 /* Products of packed weights with int8 activations for AVX-512: VPDPBUSD, one 32-bit lane an output row, four inputs
  * a step, the activations broadcast from memory. A part of a weight block is unpacked into eight registers and used for
- * up to TILE activation rows; their sums stand in registers over all of k, so the order of a row's sum is k alone. Fine
- * activations are two bytes: the sum of the high ones is shifted before that of the low ones is added to it.
- * Every product takes a load. Where the CPU does two products a cycle that is what limits them, and more than a few
- * rows are faster in runs (kern_q8_runs_avx512.c); where it does one (Zen 4), these tiles serve any number of rows. */
+ * up to TILE activation rows, whose sums stand in registers over all of k, or for the many rows of a pass, whose sums
+ * stand in the first-level cache; either way the order of a row's sum is k alone. Fine activations are two bytes: the
+ * sum of the high ones is shifted before that of the low ones is added to it. Every product takes a load. Where the CPU
+ * does two products a cycle that is what limits them, and more than a few rows are faster in runs
+ * (kern_q8_runs_avx512.c); where it does one (Zen 4), these tiles serve any number of rows. */
 #if defined(__SANITIZE_ADDRESS__)
 #define KERN_COMPACT
 #endif
@@ -18,8 +19,9 @@
 
 /* Up to TILE rows the time of a step grows with every row, beyond it two tiles unpack the weights twice: with tiles of
  * 8 a step of 9 rows took longer than two thirds of one of 12 (Q4_0, Zen 4: 500 of 620 GOPS). Where there are more,
- * tiles of up to BEST_TILE leave registers to spare and are faster (prefill of 1.5B 231 -> 247 tokens a second). */
-enum { TILE = 12, BEST_TILE = 9 };
+ * tiles of up to BEST_TILE leave registers to spare and are faster (prefill of 1.5B 231 -> 247 tokens a second). A pass
+ * of up to PASS rows goes in steps of STEP_MIN to STEP. */
+enum { TILE = 12, BEST_TILE = 9, STEP_MIN = 5, STEP = 8, PASS = 64 };
 
 /* s + w . q, q the four bytes at `offset` of row r, for every output row at once. Written out because GCC 12 loads and
  * broadcasts in an instruction of its own, and both compilers keep stride + offset for each of the 32 addresses,
@@ -235,25 +237,121 @@ ALWAYS_INLINE void tile_of(size_t size, float *y, size_t ldy, const char *packed
 #undef CASE
 }
 
-/* All rows, in tiles of nearly the same size. */
-ALWAYS_INLINE void type_gemm_q8(float *y, size_t ldy, const char *packed, size_t group_bytes, size_t n_group,
-                                const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate,
-                                const enum quant_type t)
+/* One part of a weight block with n_row activation rows, x the first of them at this part; their sums stand in memory.
+ */
+ALWAYS_INLINE void part_rows(v16 *sum, const struct part *p, const struct q8_rows *x, const int n_row,
+                             const enum quant_type t, bool wide)
 {
-    for (size_t g = 0; g < n_group; g++, y += KERN_ROWS, packed += group_bytes) {
-        size_t n_tile = n_row <= TILE ? 1 : (n_row + BEST_TILE - 1) / BEST_TILE, size;
-        for (size_t r = 0; n_tile > 0; n_tile--, r += size) {
-            size = (n_row - r + n_tile - 1) / n_tile;
+    struct row_bases q;
+    struct x_scales x_scales;
+    v16 acc[TILE];
+    x_begin(&q, &x_scales, x, 0, n_row);
+    UNROLL
+    for (int r = 0; r < n_row; r++) {
+        acc[r] = sum[r];
+    }
+    part_product(acc, p, &q, &x_scales, n_row, t, wide);
+    UNROLL
+    for (int r = 0; r < n_row; r++) {
+        sum[r] = acc[r];
+    }
+}
+
+/* `size` rows: a step of a pass */
+ALWAYS_INLINE void part_rows_of(size_t size, v16 *sum, const struct part *p, const struct q8_rows *x,
+                                const enum quant_type t, bool wide)
+{
+    switch (size) {
+    case STEP_MIN:
+        part_rows(sum, p, x, STEP_MIN, t, wide);
+        break;
+    case 6:
+        part_rows(sum, p, x, 6, t, wide);
+        break;
+    case 7:
+        part_rows(sum, p, x, 7, t, wide);
+        break;
+    default:
+        part_rows(sum, p, x, STEP, t, wide);
+    }
+}
+
+/* Up to PASS rows, at least 2 * STEP_MIN, one part of the weights after the other for all of them. */
+ALWAYS_INLINE void pass(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
+                        size_t n_block, bool accumulate, const enum quant_type t)
+{
+    const size_t n_part = type_n_part(t), part_bytes = type_packed_bytes(t) / n_part;
+    size_t n_step = (n_row + STEP - 1) / STEP, size = n_row / n_step, n_larger = n_row % n_step;
+    v16 sum[PASS];
+    for (size_t r = 0; r < n_row; r++) {
+        sum[r] = accumulate ? v16_load(y + r * ldy) : v16_set(0);
+    }
+    for (size_t b = 0; b < n_block; b++, packed += type_packed_bytes(t)) {
+        for (size_t i = 0; i < n_part; i++) {
+            struct part p;
+            bool wide = q8_is_wide(x, b * n_part + i);
+            if (x_row == 0) {
+                prefetch_ahead(packed + i * part_bytes, part_bytes);
+            }
+            unsigned_lines(p.w, packed, i, t);
+            part_scales(&p.s, packed, i, t);
+            for (size_t k = 0, r = 0; k < n_step; k++) {
+                struct q8_rows at = q8_rows_from(x, x_row + r, (b * n_part + i) * KERN_K);
+                size_t n = size + (k < n_larger);
+                part_rows_of(n, sum + r, &p, &at, t, wide);
+                r += n;
+            }
+        }
+    }
+    for (size_t r = 0; r < n_row; r++) {
+        v16_store(y + r * ldy, sum[r]);
+    }
+}
+
+/* A pass unpacks once for all rows and reads the weights evenly, a tile keeps its sums in registers: that wins where
+ * there is next to nothing to unpack. GOPS of tiles and passes, Zen 4, 1536 x 8960, both cores: Q6_K 463 and 542 at 13
+ * rows, 534 and 590 at 64; Q8_0 456 and 491, 626 and 667; Q5_0 542 and 615, 630 and 660; Q4_K 580 and 603, 620 and 620;
+ * Q4_0 634 and 670, but from 24 on 696 and 679. */
+ALWAYS_INLINE bool in_passes(size_t n_row, const enum quant_type t)
+{
+    bool light = t == QUANT_Q4_0 || t == QUANT_Q4_1 || t == QUANT_IQ4_NL;
+    return type_run16(t) ? n_row >= 2 * STEP_MIN : n_row > TILE && (!light || n_row < 3 * BEST_TILE);
+}
+
+typedef void (*pass_fn)(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
+                        size_t n_block, bool accumulate);
+
+/* All rows of a group, in tiles or passes of nearly the same size. */
+ALWAYS_INLINE void group_gemm_q8(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t n_row,
+                                 size_t n_block, bool accumulate, const enum quant_type t, pass_fn in_pass)
+{
+    bool passes = in_passes(n_row, t);
+    size_t most = passes ? PASS : (n_row <= TILE ? TILE : BEST_TILE), n = (n_row + most - 1) / most, size;
+    for (size_t r = 0; n > 0; n--, r += size) {
+        size = (n_row - r + n - 1) / n;
+        if (passes) {
+            in_pass(y + r * ldy, ldy, packed, x, r, size, n_block, accumulate);
+        } else {
             tile_of(size, y + r * ldy, ldy, packed, x, r, n_block, accumulate, t);
         }
     }
 }
 
+/* The pass is a function of its own: inlined, it takes registers from the tiles. */
 #define GEMM_Q8_TILES(TYPE, name)                                                                            \
+    __attribute__((noinline)) static void name##_pass(float *y, size_t ldy, const char *packed,              \
+                                                      const struct q8_rows *x, size_t x_row, size_t n_row,   \
+                                                      size_t n_block, bool accumulate)                       \
+    {                                                                                                        \
+        pass(y, ldy, packed, x, x_row, n_row, n_block, accumulate, QUANT_##TYPE);                            \
+    }                                                                                                        \
     static void name##_gemm_q8(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group, \
                                const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)       \
     {                                                                                                        \
-        type_gemm_q8(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, accumulate, QUANT_##TYPE);     \
+        for (size_t g = 0; g < n_group; g++) {                                                               \
+            group_gemm_q8(y + g * KERN_ROWS, ldy, (const char *)packed + g * group_bytes, x, n_row, n_block, \
+                          accumulate, QUANT_##TYPE, name##_pass);                                            \
+        }                                                                                                    \
     }
 QUANT_INTEGERS(GEMM_Q8_TILES)
 
