@@ -31,10 +31,11 @@ static bool is_float(enum quant_type t)
 }
 
 /* Tiles are the fastest of all. The bf16 product without them (Zen 5, Q4_1 1536 x 576, GFLOPS a core): from 52 at one
- * row to 503 at 256, twice float32 (25 to 233) at any number of rows; int8 activations give 393 to 675, those of two
- * bytes (PATH_Q16) about 60 % of it. A quarter of two bytes costs a fifth and stays with PATH_Q16; more than that, as
- * the head of 0.5B, are faster there up to about PAIR_MIN_ROWS (Zen 4, tokens a second of as many sequences: 23 to 31
- * from 372 to 408 with bf16, 410 to 440 with PATH_Q16; 48 rows 421 and 427; 64 rows 430 and 423). */
+ * row to 503 at 256, twice float32 (25 to 233) at any number of rows; int8 activations give 393 to 675, and two
+ * products with them, joined afterwards, gave 259 to 331. PATH_Q16 joins them before they become floats, a third faster
+ * where both were measured (Emerald Rapids); a quarter of two bytes costs it a fifth and stays with it. More than that,
+ * as the head of 0.5B has, is faster with it up to about PAIR_MIN_ROWS (Zen 4, tokens a second of as many sequences: 23
+ * to 31 from 372 to 408 with bf16, 410 to 440 with PATH_Q16; 48 rows 421 and 427; 64 rows 430 and 423). */
 static bool bf16_wins(const struct dev *d, enum dev_mode mode, enum quant_type type, int fine, size_t n_row)
 {
     if (d->kern.gemm_bf16 == NULL || d->kern.quant[type].panel_bf16 == NULL) {

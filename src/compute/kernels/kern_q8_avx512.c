@@ -4,7 +4,7 @@
  * stand in the first-level cache; either way the order of a row's sum is k alone. Fine activations are two bytes: the
  * sum of the high ones is shifted before that of the low ones is added to it. Every product takes a load. Where the CPU
  * does two products a cycle that is what limits them, and more than a few rows are faster in runs
- * (kern_q8_runs_avx512.c); where it does one (Zen 4), these tiles serve any number of rows. */
+ * (kern_q8_runs_avx512.c); where it does one (Zen 4), tiles and passes serve any number. */
 #if defined(__SANITIZE_ADDRESS__)
 #define KERN_COMPACT
 #endif
