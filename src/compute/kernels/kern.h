@@ -141,15 +141,18 @@ typedef void (*kern_gemm_fn)(float *y, size_t ldy, const float *x, size_t x_row,
 /* y = activation(gate) * up. */
 typedef void (*kern_glu_fn)(float *y, const float *gate, const float *up, size_t n);
 
+enum { KERN_READS = 2 };
+
 /* Loops that measure what the machine can do at this level (compute/measure/floors.h). Each does n rounds on registers
  * and returns the number of operations done, a multiply-add counting two. bf16 is NULL where there is no instruction.
  */
 struct kern_floor {
-    double (*fp32)(size_t n);                   /* float32 multiply-adds */
-    double (*int8)(size_t n);                   /* signed bytes times bytes, the best of this level */
-    double (*int4)(size_t n);                   /* 4-bit weights times bytes */
-    double (*bf16)(size_t n);                   /* bfloat16 products summed in float32 */
-    double (*read)(const void *p, size_t size); /* reads, returns the bytes read; p aligned to 64 */
+    double (*fp32)(size_t n); /* float32 multiply-adds */
+    double (*int8)(size_t n); /* signed bytes times bytes, the best of this level */
+    double (*int4)(size_t n); /* 4-bit weights times bytes */
+    double (*bf16)(size_t n); /* bfloat16 products summed in float32 */
+    /* Two ways to read memory, of which the faster counts; each returns the bytes read. p aligned to 64. */
+    double (*read[KERN_READS])(const void *p, size_t size);
 };
 
 /* A panel [n_k][ld] in int8 with float16 scales. Keys (across): one for 32 k of a column, scale[k / 32 * ld_scale + c],

@@ -52,5 +52,5 @@ static double read_bytes(const void *p, size_t size)
 
 void kern_floor_fill_scalar(struct kern *k)
 {
-    k->floor = (struct kern_floor){.fp32 = fp32, .int8 = int8, .int4 = int8, .read = read_bytes};
+    k->floor = (struct kern_floor){.fp32 = fp32, .int8 = int8, .int4 = int8, .read = {read_bytes, read_bytes}};
 }
