@@ -133,6 +133,7 @@ void kern_fill(struct kern *k, enum kern_isa isa)
     if (isa >= KERN_AVX2) {
         kern_gemm_fill_avx2(k);
         kern_q8_fill_avx2(k);
+        kern_q8_steps_fill_avx2(k);
         kern_gemm_f16_fill_avx2(k);
         kern_kv_fill_avx2(k);
         kern_panel_fill_avx2(k);

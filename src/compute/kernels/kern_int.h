@@ -64,6 +64,7 @@ void kern_kv_fill_scalar(struct kern *k);
 void kern_floor_fill_scalar(struct kern *k);
 void kern_gemm_fill_avx2(struct kern *k);
 void kern_q8_fill_avx2(struct kern *k);
+void kern_q8_steps_fill_avx2(struct kern *k); /* after the one above */
 void kern_gemm_f16_fill_avx2(struct kern *k);
 void kern_panel_fill_avx2(struct kern *k);
 void kern_rows_fill_avx2(struct kern *k);

@@ -9,11 +9,10 @@
  * inputs, whose weights fill eight registers and are used for up to TILE activation rows. The sums of the rows stand in
  * the first-level cache. The order of a row's sum is k alone. Fine activations are two bytes: their sums are joined
  * when they are in 32 bits. */
-#include <string.h>
-
 #include "compute/kernels/intrinsics.h"
 #include "compute/kernels/kern_int.h"
 #include "compute/kernels/lines_vec.h"
+#include "compute/kernels/q8_avx2.h"
 #include "compute/kernels/unroll.h"
 #if defined(__x86_64__)
 
@@ -25,12 +24,6 @@ struct half {
     i16 found[QUADS];   /* of 8 bits: the signed bytes that were looked up; Q8_0: */
     const int8_t *code; /* where they are */
 };
-
-/* codes that need all 8 bits */
-ALWAYS_INLINE bool type_is_wide(const enum quant_type t)
-{
-    return t == QUANT_Q8_0 || t == QUANT_IQ4_NL || t == QUANT_IQ4_XS;
-}
 
 /* sums of 16 inputs fit 16 bits, and twice as many do */
 ALWAYS_INLINE bool type_is_narrow(const enum quant_type t)
@@ -53,38 +46,8 @@ ALWAYS_INLINE void half_unpack(struct half *h, const void *packed, size_t part, 
     for (int j = 0; j < QUADS; j++) {
         i16 line = w[QUADS * which + j];
         h->found[j] = line;
-        h->w[j] = type_is_wide(t) ? (i16){_mm256_abs_epi8(line.lo), _mm256_abs_epi8(line.hi)} : line;
+        h->w[j] = type_is_wide(t) ? magnitude(line) : line;
     }
-}
-
-ALWAYS_INLINE __m256i quad(const int8_t *q)
-{
-    int32_t word;
-    memcpy(&word, q, sizeof(word));
-    return _mm256_set1_epi32(word);
-}
-
-ALWAYS_INLINE i16 add_words(i16 a, i16 b)
-{
-    return (i16){_mm256_add_epi16(a.lo, b.lo), _mm256_add_epi16(a.hi, b.hi)};
-}
-
-/* sums of neighbouring 16-bit values, in 32 bits */
-ALWAYS_INLINE i16 widen(i16 a)
-{
-    const __m256i ones = _mm256_set1_epi16(1);
-    return (i16){_mm256_madd_epi16(a.lo, ones), _mm256_madd_epi16(a.hi, ones)};
-}
-
-/* Two products of four inputs in each 16 bits. */
-ALWAYS_INLINE i16 products(const struct half *h, const int j, __m256i x, const enum quant_type t)
-{
-    i16 s = {x, x};
-    if (type_is_wide(t)) {
-        i16 code = t == QUANT_Q8_0 ? i16_load(h->code + 64 * j) : h->found[j];
-        s = (i16){_mm256_sign_epi8(x, code.lo), _mm256_sign_epi8(x, code.hi)};
-    }
-    return (i16){_mm256_maddubs_epi16(h->w[j].lo, s.lo), _mm256_maddubs_epi16(h->w[j].hi, s.hi)};
 }
 
 /* Sums of code * activation over 16 inputs: in 32 bits, narrow ones as two 16-bit values a row. */
@@ -94,22 +57,14 @@ ALWAYS_INLINE i16 half_dot(const struct half *h, const int8_t *q, const enum qua
     i16 sum = {_mm256_setzero_si256(), _mm256_setzero_si256()}, words = sum;
     UNROLL
     for (int j = 0; j < QUADS; j++) {
-        i16 two = products(h, j, quad(q + 4 * j), t);
+        i16 code = t == QUANT_Q8_0 ? i16_load(h->code + 64 * j) : h->found[j];
+        i16 two = products(h->w[j], code, quad(q + 4 * j), t);
         words = j % n_add == 0 ? two : add_words(words, two);
         if (j % n_add == n_add - 1 && !type_is_narrow(t)) {
             sum = j < n_add ? widen(words) : i16_add(sum, widen(words));
         }
     }
     return type_is_narrow(t) ? words : sum;
-}
-
-/* exact sums, with what unsigned codes have too much taken off: 2^shift times the sum of the activations */
-ALWAYS_INLINE v16 exact(i16 s, int32_t x_sum, const enum quant_type t)
-{
-    if (type_zero_shift(t) >= 0 && !type_is_wide(t)) {
-        s = i16_sub(s, i16_set((int32_t)((uint32_t)x_sum << type_zero_shift(t))));
-    }
-    return i16_to_float(s);
 }
 
 /* Those of both bytes of fine activations; else s[1] is not set. */
@@ -146,8 +101,7 @@ ALWAYS_INLINE v16 part_sum(const i16 a[2], const i16 b[2], const struct part_sca
                            const int32_t x_sum16[2], const enum quant_type t, const bool fine)
 {
     if (!type_run16(t)) {
-        v16 v = v16_mul(exact(joined_halves(a, b, t, fine), x_sum, t), p->d[0]);
-        return type_has_min(t) ? v16_fma(p->m[0], v16_set((float)x_sum), v) : v;
+        return run_sum(joined_halves(a, b, t, fine), p, x_sum, t);
     }
     v16 v = v16_mul(exact(joined(a, t, fine), x_sum16[0], t), p->d[0]);
     v = v16_fma(exact(joined(b, t, fine), x_sum16[1], t), p->d[1], v);
@@ -241,9 +195,13 @@ ALWAYS_INLINE void type_gemm_q8(float *y, size_t ldy, const char *packed, size_t
 
 QUANT_INTEGERS(GEMM_Q8)
 
-#define FILL(TYPE, name) k->quant[QUANT_##TYPE].gemm_q8 = name##_gemm_q8;
+#define ENTRY(TYPE, name) [QUANT_##TYPE] = name##_gemm_q8,
+const kern_gemm_q8_fn kern_q8_tiles_avx2[QUANT_COUNT] = {QUANT_INTEGERS(ENTRY)};
+
 void kern_q8_fill_avx2(struct kern *k)
 {
-    QUANT_INTEGERS(FILL)
+    for (int t = 0; t < QUANT_COUNT; t++) {
+        k->quant[t].gemm_q8 = kern_q8_tiles_avx2[t];
+    }
 }
 #endif
