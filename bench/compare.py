@@ -102,7 +102,7 @@ def main():
                     if k == 'tailor': raise
                     have.pop(k)
     out = {'date': datetime.date.today().isoformat(), 'cpu': next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if 'model name' in l), '?'),
-           'isa': a.isa or 'best', 'threads': a.threads, 'model': os.path.basename(a.model), 'commit': run(['git', 'rev-parse', '--short', 'HEAD']).strip(), 'rows': {}}
+           'isa': rounds['tailor'][-1]['detail']['isa'] if rounds['tailor'] else a.isa or 'best', 'threads': a.threads, 'model': os.path.basename(a.model), 'commit': run(['git', 'rev-parse', '--short', 'HEAD']).strip(), 'rows': {}}
     for what in ['prefill_tok_s', 'decode_tok_s'] + [f'decode_{n}_tok_s' for n in a.batch]:
         med = {k: statistics.median(r[what] for r in v) for k, v in rounds.items() if v and what in v[0]}
         if med:

@@ -111,15 +111,17 @@ ALWAYS_INLINE void few_rows(float *y, size_t ldy, const char *packed, const stru
     for (int r = 0; r < n_row; r++) {
         acc[r] = accumulate ? v16_load(y + (size_t)r * ldy) : v16_set(0);
     }
-    for (size_t i = 0; i < n_block * n_part; i++) {
-        struct part p = {.packed = packed + i / n_part * type_packed_bytes(t), .index = i % n_part};
-        struct q8_rows at = q8_rows_from(x, 0, i * KERN_K);
-        prefetch_ahead(packed + i * part_bytes, part_bytes);
-        part_scales(&p.scale, p.packed, p.index, t);
-        if (q8_is_wide(x, i)) {
-            step(acc, &p, &at, n_row, true, false, t);
-        } else {
-            step(acc, &p, &at, n_row, false, false, t);
+    for (size_t b = 0; b < n_block; b++, packed += type_packed_bytes(t)) {
+        for (size_t i = 0; i < n_part; i++) {
+            struct part p = {.packed = packed, .index = i};
+            struct q8_rows at = q8_rows_from(x, 0, (b * n_part + i) * KERN_K);
+            prefetch_ahead(packed + i * part_bytes, part_bytes);
+            part_scales(&p.scale, packed, i, t);
+            if (q8_is_wide(x, b * n_part + i)) {
+                step(acc, &p, &at, n_row, true, false, t);
+            } else {
+                step(acc, &p, &at, n_row, false, false, t);
+            }
         }
     }
     UNROLL
@@ -190,6 +192,9 @@ ALWAYS_INLINE size_t group_gemm_q8(float *y, size_t ldy, const char *packed, con
 {
     size_t done = 0;
     switch (n_row) {
+    case 1:
+        few_rows(y, ldy, packed, x, 1, n_block, accumulate, t);
+        return 1;
     case 2:
         few_rows(y, ldy, packed, x, 2, n_block, accumulate, t);
         return 2;
