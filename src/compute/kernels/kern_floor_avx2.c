@@ -109,7 +109,8 @@ ALWAYS_INLINE double read_streams(const char *p, size_t size, const size_t n_str
     return (double)(n_stream * part);
 }
 
-/* Intel's cores read fastest with a request ahead, where Zen 3 takes twice the time with it (13 GB/s of 21 to 24). */
+/* Which is faster depends on the core: with a request ahead Zen 3 reads 13 GB/s of the 21 to 24 that it reads without.
+ */
 static double read_ahead(const void *p, size_t size)
 {
     return read_streams(p, size, 1, true);

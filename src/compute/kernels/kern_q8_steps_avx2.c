@@ -1,11 +1,10 @@
 /* Products of packed weights with int8 activations for AVX2, several rows at a time: each line of the weights is loaded
  * or unpacked once for STEP rows, whose sums of a part fill eight registers. A tile (kern_q8_avx2.c) keeps half a part
- * of the weights in registers instead and stores the sums of every row between the halves. Steps win with two to four
- * rows and, for the codes of four bits, with many (GOPS of one core of Zen 3, tiles and steps, the median of a noisy
- * quarter of an hour: Q4_0 at 2, 3, 4 rows 86, 97, 106 and 113, 131, 134; at 60 rows 131 and 149; Q8_0 57, 68, 72 and
- * 79, 86, 88); in between unpacking costs what is won. The bits are the same. */
-#include <string.h>
-
+ * of the weights in registers instead and stores the sums of every row between the halves. Steps win with one to four
+ * rows and, for the codes of four bits, with many; in between unpacking costs what is won. One core of Zen 3, weights
+ * in the cache, GOPS of tiles and steps: Q4_0 at 2, 3, 4 rows 133, 153, 159 and 153, 174, 189, at 64 rows 193 and 200,
+ * or, where the core's other thread works for somebody else, 129 and 149; Q8_0 at 2, 3, 4 rows 84, 93, 99 and 100, 110,
+ * 114; one row of Q4_K 19.0 and 23.1 GB/s. The bits are the same. */
 #include "compute/kernels/intrinsics.h"
 #include "compute/kernels/kern_int.h"
 #include "compute/kernels/lines_vec.h"
@@ -191,19 +190,15 @@ ALWAYS_INLINE size_t group_gemm_q8(float *y, size_t ldy, const char *packed, con
                                    size_t n_block, bool accumulate, const enum quant_type t)
 {
     size_t done = 0;
+#define CASE(n)                                                 \
+    case n:                                                     \
+        few_rows(y, ldy, packed, x, n, n_block, accumulate, t); \
+        return n
     switch (n_row) {
-    case 1:
-        few_rows(y, ldy, packed, x, 1, n_block, accumulate, t);
-        return 1;
-    case 2:
-        few_rows(y, ldy, packed, x, 2, n_block, accumulate, t);
-        return 2;
-    case 3:
-        few_rows(y, ldy, packed, x, 3, n_block, accumulate, t);
-        return 3;
-    case 4:
-        few_rows(y, ldy, packed, x, 4, n_block, accumulate, t);
-        return 4;
+        CASE(1);
+        CASE(2);
+        CASE(3);
+        CASE(4);
     default:
         while (type_is_nibble(t) && n_row >= MANY_ROWS && n_row - done >= STEP) {
             size_t n = n_row - done < PASS ? (n_row - done) / STEP * STEP : PASS;
@@ -213,6 +208,7 @@ ALWAYS_INLINE size_t group_gemm_q8(float *y, size_t ldy, const char *packed, con
         }
         return done;
     }
+#undef CASE
 }
 
 ALWAYS_INLINE void steps_gemm_q8(float *y, size_t ldy, const char *packed, size_t group_bytes, size_t n_group,
