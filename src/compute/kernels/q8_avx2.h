@@ -10,6 +10,8 @@
 /* The entries of kern_q8_avx2.c, by type. */
 extern const kern_gemm_q8_fn kern_q8_tiles_avx2[QUANT_COUNT];
 
+#if !defined(__AVX512F__) /* there vectors of 16 are one register */
+
 /* codes that need all 8 bits */
 ALWAYS_INLINE bool type_is_wide(const enum quant_type t)
 {
@@ -67,5 +69,7 @@ ALWAYS_INLINE v16 run_sum(i16 s, const struct part_scales *p, int32_t x_sum, con
     v16 v = v16_mul(exact(s, x_sum, t), p->d[0]);
     return type_has_min(t) ? v16_fma(p->m[0], v16_set((float)x_sum), v) : v;
 }
+
+#endif
 
 #endif
