@@ -59,6 +59,11 @@ static inline void tile_load(int t, const void *p, size_t stride_bytes)
     }
 }
 
+static inline void tile_load_once(int t, const void *p, size_t stride_bytes)
+{
+    tile_load(t, p, stride_bytes);
+}
+
 static inline void tile_store(int t, void *p, size_t stride_bytes)
 {
     const struct tile *tile = tile_get(t);

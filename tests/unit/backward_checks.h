@@ -268,13 +268,14 @@ static inline void plain_gemm_bf16(float *y, size_t ldy, const uint16_t *x, size
         }
 }
 
-static inline void plain_panel(enum quant_type type, uint16_t *out, const void *packed, size_t n_block)
+/* A type whose blocks are parts. */
+static inline void plain_panel(enum quant_type type, uint16_t *out, const void *packed, size_t part, size_t n_part)
 {
     struct kern k;
     float panel[32 * 16];
     kern_init(&k, KERN_SCALAR);
-    for (size_t b = 0; b < n_block; b++) {
-        k.quant[type].panel(panel, (const uint8_t *)packed + b * quants[type]->packed_bytes, 1);
+    for (size_t b = 0; b < n_part; b++) {
+        k.quant[type].panel(panel, (const uint8_t *)packed + (part + b) * quants[type]->packed_bytes, 1);
         for (size_t i = 0; i < 32; i++)
             for (size_t c = 0; c < 16; c++) out[(b * 16 + i / 2) * 32 + c * 2 + i % 2] = to_bf16(panel[i * 16 + c]);
     }
@@ -290,17 +291,17 @@ static inline void plain_rows(enum quant_type type, uint16_t *out, size_t ld, co
         for (size_t c = 0; c < 32; c++) out[(r / 2 * ld + c) * 2 + r % 2] = to_bf16(rows[r * 32 + c]);
 }
 
-static inline void q4_1_panel(uint16_t *out, const void *packed, size_t n)
+static inline void q4_1_panel(uint16_t *out, const void *packed, size_t part, size_t n)
 {
-    plain_panel(QUANT_Q4_1, out, packed, n);
+    plain_panel(QUANT_Q4_1, out, packed, part, n);
 }
 static inline void q4_1_rows(uint16_t *out, size_t ld, const void *packed, size_t part)
 {
     plain_rows(QUANT_Q4_1, out, ld, packed, part);
 }
-static inline void q8_0_panel(uint16_t *out, const void *packed, size_t n)
+static inline void q8_0_panel(uint16_t *out, const void *packed, size_t part, size_t n)
 {
-    plain_panel(QUANT_Q8_0, out, packed, n);
+    plain_panel(QUANT_Q8_0, out, packed, part, n);
 }
 static inline void q8_0_rows(uint16_t *out, size_t ld, const void *packed, size_t part)
 {

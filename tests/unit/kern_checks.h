@@ -371,7 +371,8 @@ static void check_gemm_q8(void **state)
     for (int i = 0; i < Q8_DRAWS * (QUANT_COUNT - QUANT_Q8_0); i++, guards_free()) {
         int type = QUANT_Q8_0 + i / Q8_DRAWS;
         size_t n_block = blocks_up_to(type, 24), n_k = n_block * (size_t)quants[type]->packed_k;
-        size_t skip = up_to(3) - 1, n_row = odd_size(i % 8 == 0 ? 80 : 40), n_group = up_to(3), n_col = n_group * KERN_ROWS;
+        size_t skip = up_to(3) - 1, n_row = odd_size(i % 8 == 0 ? 80 : 40), n_group = up_to(3),
+               n_col = n_group * KERN_ROWS;
         n_k += (up_to(2) - 1) * KERN_K;
         size_t ldy = n_col + up_to(3) - 1, n = (n_row - 1) * ldy + n_col;
         size_t group_bytes = n_block * quants[type]->packed_bytes;
@@ -524,12 +525,19 @@ static void check_readers_bf16(void **state)
         void *packed = packed_draw(type, n_block, true);
         uint16_t *a = guarded(n * 2), *c = guarded((7 * ld + KERN_K) * 4);
         float *b = floats(n), *d = floats(KERN_ROWS * KERN_K);
-        k->quant[type].panel_bf16(a, packed, n_block);
+        size_t n_part = n / (KERN_K * KERN_ROWS), first = up_to(n_part) - 1;
+        k->quant[type].panel_bf16(a, packed, 0, first);
+        k->quant[type].panel_bf16(a + first * KERN_K * KERN_ROWS, packed, first, n_part - first);
         s.quant[type].panel(b, packed, n_block);
         for (size_t j = 0; j < n; j++) { /* [k / 2][16][2] */
             size_t at = (j / 32 * 2 + j % 2) * KERN_ROWS + j / 2 % KERN_ROWS;
             assert_int_equal(a[j], bf16_bits(b[at]));
         }
+        uint16_t *q = guarded(KERN_K * KERN_ROWS * sizeof(*q));
+        size_t of_block = (size_t)quants[type]->packed_k / KERN_K;
+        const uint8_t *block = (const uint8_t *)packed + first / of_block * quants[type]->packed_bytes;
+        for (size_t j = 0; j < 4; j++) k->quant[type].quarter_bf16(q, block, first % of_block, (j + 3) % 4);
+        assert_memory_equal(q, a + first * KERN_K * KERN_ROWS, KERN_K * KERN_ROWS * sizeof(*q));
         k->quant[type].rows_bf16(c, ld, packed, part);
         s.quant[type].rows(d, KERN_K, packed, part);
         for (size_t j = 0; j < KERN_ROWS * KERN_K; j++) { /* [row / 2][ld][2] */
@@ -592,18 +600,45 @@ static void check_gemm_bf16(void **state)
     }
 }
 
+/* Packed weights, in every number of rows and groups, at chunks of k and past them: the bits of their panels' product.
+ */
+static void check_product_bf16(void **state)
+{
+    const struct kern *k = *state;
+    if (k->product_bf16 == NULL) return;
+    for (int i = 0; i < 6 * QUANT_COUNT; i++, guards_free()) {
+        void *room = guarded(KERN_PRODUCT_ROOM);
+        enum quant_type type = (enum quant_type)(i % QUANT_COUNT);
+        size_t n_block = blocks_up_to(type, i % 3 == 0 ? 40 : 6), n_k = n_block * (size_t)quants[type]->packed_k;
+        size_t n_row = up_to(i % 2 ? 70 : 150), n_group = up_to(6), ldx = n_k + 32, ldy = 16 * n_group + 3;
+        size_t group_bytes = n_block * quants[type]->packed_bytes;
+        uint8_t *packed = packed_draw((int)type, n_block * n_group, true);
+        uint16_t *x = bf16_draw(n_row * ldx), *p = guarded(n_group * n_k * 32);
+        float *y = ordinary(n_row * ldy), *want = copied(y, n_row * ldy);
+        for (size_t g = 0; g < n_group; g++) {
+            k->quant[type].panel_bf16(p + g * n_k * 16, packed + g * group_bytes, 0, n_k / KERN_K);
+        }
+        const struct kern_groups w = {type, packed, group_bytes, n_group};
+        k->product_bf16(k, y, ldy, x, ldx, &w, n_row, n_k, i % 2, room);
+        k->gemm_bf16(want, ldy, x, ldx, p, n_k * 16, n_row, n_group, n_k, i % 2);
+        same_bits("product_bf16", y, want, n_row * ldy);
+    }
+}
+
 /* --- the list --- */
 
-#define KERN_CHECKS(X)                                                                                           \
-    X(gemm_ref)                                                                                                  \
-    X(gemm_f32)                                                                                                  \
-    X(readers)                                                                                                   \
-    X(quantize_q8)                                                                                               \
-    X(gemm_q8)                                                                                                   \
-    X(conversions)                                                                                               \
-    X(rms_norm)                                                                                                  \
-    X(rms_norm_in_place) X(rms_norm_backward) X(swiglu) X(swiglu_backward) X(geglu) X(geglu_backward) X(softcap) \
-        X(softmax) X(dot) X(log_sum_exp) X(cross_entropy_backward) X(add) X(axpy) X(scale) X(adamw) X(rope)
-#define BF16_CHECKS(X) X(readers_bf16) X(gemm_bf16)
+#define KERN_CHECKS(X)                                                                                  \
+    X(gemm_ref)                                                                                         \
+    X(gemm_f32)                                                                                         \
+    X(readers)                                                                                          \
+    X(quantize_q8)                                                                                      \
+    X(gemm_q8)                                                                                          \
+    X(conversions)                                                                                      \
+    X(rms_norm)                                                                                         \
+    X(rms_norm_in_place)                                                                                \
+    X(rms_norm_backward)                                                                                \
+    X(swiglu) X(swiglu_backward) X(geglu) X(geglu_backward) X(softcap) X(softmax) X(dot) X(log_sum_exp) \
+        X(cross_entropy_backward) X(add) X(axpy) X(scale) X(adamw) X(rope)
+#define BF16_CHECKS(X) X(readers_bf16) X(gemm_bf16) X(product_bf16)
 
 #endif

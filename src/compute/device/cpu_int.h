@@ -22,11 +22,12 @@ enum {
     TOK_BLOCK = 256, /* rows of a batch that an operation prepares at a time */
     TILE_GROUPS = 8, /* groups of 16 outputs that a worker computes before it finishes them */
     TILE_COLS = TILE_GROUPS * KERN_ROWS,
-    PANEL_K = 512,     /* inputs of a dequantized panel: 8 groups x 512 x 16 floats = 256 KiB stay in L2 */
-    FEW_ROWS = 4,      /* up to so many rows every worker prepares the input itself: cheaper than a barrier */
-    MAX_PROJ = 4,      /* projections of one input */
-    ROPE_SLOTS = 1024, /* rows whose rotary tables are kept from layer to layer */
-    ROPE_KINDS = 2     /* different ropes of one model */
+    BESIDE_GROUPS = 24, /* the same where panels are made beside the products */
+    PANEL_K = 512,      /* inputs of a dequantized panel: 8 groups x 512 x 16 floats = 256 KiB stay in L2 */
+    FEW_ROWS = 4,       /* up to so many rows every worker prepares the input itself: cheaper than a barrier */
+    MAX_PROJ = 4,       /* projections of one input */
+    ROPE_SLOTS = 1024,  /* rows whose rotary tables are kept from layer to layer */
+    ROPE_KINDS = 2      /* different ropes of one model */
 };
 
 /* The largest shapes that operations were promised; scratch is reserved for them. */
@@ -231,12 +232,19 @@ struct cpu_rows {
     size_t ld_bf16;
     size_t n_row;
 };
-/* y[n_row][ldy] = x W^T for output groups [g0, g1), at most TILE_GROUPS of them. y points at the first column of g0;
- * 16 * (g1 - g0) columns are written. add: y += instead, PATH_BF16 alone. c: the worker's scratch for panels. */
+/* Groups of outputs that one product goes by at most: TILE_GROUPS, or BESIDE_GROUPS. */
+size_t cpu_most_groups(const struct dev *d, enum cpu_path path);
+/* Values from one row to the next of a tile of so many groups: an odd number of cache lines, see cpu_row_stride. */
+static inline size_t cpu_tile_ld(size_t n_group)
+{
+    return (n_group | 1) * KERN_ROWS;
+}
+/* y[n_row][ldy] = x W^T for output groups [g0, g1), at most cpu_most_groups of them. y points at the first column of
+ * g0; 16 * (g1 - g0) columns are written. add: y += instead, PATH_BF16 alone. c: the worker's scratch for panels. */
 void cpu_product(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct cpu_rows *x, size_t g0,
                  size_t g1, float *y, size_t ldy, bool add, struct carve c);
 /* Groups of outputs that a worker takes at a time of n_group, each of so many bytes, when n_row rows are multiplied
- * with them: an even number, at most TILE_GROUPS. */
+ * with them: an even number, at most cpu_most_groups. */
 size_t cpu_take_groups(const struct dev *d, enum cpu_path path, size_t n_group, size_t group_bytes, size_t n_row);
 /* Worker scratch that cpu_product needs for matrices of n_in inputs. */
 size_t cpu_product_bytes(size_t n_in);

@@ -13,7 +13,7 @@ size_t cpu_linear_shared_bytes(const struct cpu_limits *l)
 
 size_t cpu_linear_worker_bytes(const struct cpu_limits *l)
 {
-    size_t tile = (size_t)TOK_BLOCK * TILE_COLS * sizeof(float);
+    size_t tile = TOK_BLOCK * cpu_tile_ld(BESIDE_GROUPS) * sizeof(float);
     return cpu_prepared_bytes(FEW_ROWS, l->n_in, l->rank) + 2 * tile + round_up(cpu_product_bytes(l->n_in), 64) +
            cpu_kv_store_bytes(l->d_head) + 256;
 }

@@ -12,7 +12,8 @@
 
 enum {
     BF16_PANEL_K = 2 * PANEL_K, /* inputs of a panel of 16-bit values: as many bytes as one of floats */
-    TILE_MIN_ROWS = 8,          /* fewer rows leave tiles empty: int8 or float32 streams the weights faster */
+    TILE_MIN_ROWS = 14,         /* fewer rows leave tiles empty: int8 streams the weights faster */
+    BESIDE_TAKES = 2,           /* parts a worker takes where panels are made beside the products */
     PAIR_MIN_ROWS = 64,         /* bf16 without tiles against PATH_Q16, see below */
     WIDE_PANEL_ROWS = 16,       /* rows that are worth putting panels of floats beside each other */
     ROW_BLOCK = 60,             /* rows of a panel product, whole tiles: 60 x 512 floats = 120 KiB beside the panel */
@@ -64,18 +65,31 @@ enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quan
     return fine == FINE_NONE ? PATH_Q8 : PATH_Q16;
 }
 
+/* Panels are made beside the products. */
+static bool is_beside(const struct dev *d, enum cpu_path path)
+{
+    return path == PATH_BF16 && d->kern.product_bf16;
+}
+
+size_t cpu_most_groups(const struct dev *d, enum cpu_path path)
+{
+    return is_beside(d, path) ? BESIDE_GROUPS : TILE_GROUPS;
+}
+
 /* Few rows are a matter of reading the weights, and workers do not read at the same pace: the last part that one takes
  * is what the others wait for. 1.5B, Q4_0, the projection back of one row: 20.8 GB/s in parts of 645 KB, 22.7 in those
  * of 161, of a floor of 24. Many rows with the 36 groups of SmolLM2 in parts of 8 left a worker asleep for a sixth of
- * the time beside one that was a little slower. Products of floats want panels side by side. */
+ * the time beside one that was a little slower. Products of floats want panels side by side; tiles want so many that
+ * the rows, which do not stay in L2 when inputs are long, come by seldom. */
 size_t cpu_take_groups(const struct dev *d, enum cpu_path path, size_t n_group, size_t group_bytes, size_t n_row)
 {
-    size_t few = TAKE_BYTES / group_bytes, many = n_group / (size_t)pool_size(d->pool) / TAKES;
-    size_t n = (n_row > FEW_ROWS ? many : few) / 2 * 2;
+    size_t few = TAKE_BYTES / group_bytes, share = n_group / (size_t)pool_size(d->pool);
+    size_t many = share / (is_beside(d, path) ? BESIDE_TAKES : TAKES);
+    size_t n = (n_row > FEW_ROWS ? many : few) / 2 * 2, most = cpu_most_groups(d, path);
     if (path == PATH_F32 && n_row > FEW_ROWS) {
         n = round_up(n, d->kern.gemm_cols / KERN_ROWS);
     }
-    return n > TILE_GROUPS ? TILE_GROUPS : (n < 2 ? 2 : n);
+    return n > most ? most : (n < 2 ? 2 : n);
 }
 
 size_t cpu_product_bytes(size_t n_in)
@@ -166,10 +180,25 @@ static void product_bf16_part(const struct dev *d, const struct dev_mat *m, cons
 {
     n_k = round_up(n_k, KERN_K);
     for (size_t g = g0; g < g1; g++) {
-        d->kern.quant[m->type].panel_bf16(panel + (g - g0) * BF16_PANEL_K * KERN_ROWS, mat_block(m, g, k0),
-                                          n_packed(m, n_k));
+        d->kern.quant[m->type].panel_bf16(panel + (g - g0) * BF16_PANEL_K * KERN_ROWS, mat_block(m, g, k0), 0,
+                                          n_k / KERN_K);
     }
     d->kern.gemm_bf16(y, ldy, x->bf16 + k0, x->ld_bf16, panel, BF16_PANEL_K * KERN_ROWS, x->n_row, g1 - g0, n_k, add);
+}
+
+static void product_bf16(const struct dev *d, const struct dev_mat *m, const struct cpu_rows *x, size_t g0, size_t g1,
+                         float *y, size_t ldy, bool add, void *panel)
+{
+    if (is_beside(d, PATH_BF16)) {
+        struct kern_groups w = {m->type, mat_block(m, g0, 0), m->group_bytes, g1 - g0};
+        d->kern.product_bf16(&d->kern, y, ldy, x->bf16, x->ld_bf16, &w, x->n_row, round_up(m->n_in, KERN_K), add,
+                             panel);
+        return;
+    }
+    for (size_t k0 = 0; k0 < m->n_in; k0 += BF16_PANEL_K) {
+        size_t n_k = min_size(m->n_in - k0, BF16_PANEL_K);
+        product_bf16_part(d, m, x, g0, g1, k0, n_k, y, ldy, add || k0 > 0, panel);
+    }
 }
 
 /* Rows of the int8 form with groups [g0, g1), into y. A run of their inputs stays in L2 for all groups. */
@@ -199,7 +228,7 @@ static void product_q8(const struct dev *d, const struct dev_mat *m, const struc
 void cpu_product(const struct dev *d, enum cpu_path path, const struct dev_mat *m, const struct cpu_rows *x, size_t g0,
                  size_t g1, float *y, size_t ldy, bool add, struct carve c)
 {
-    assert(g1 - g0 <= TILE_GROUPS && (!add || path == PATH_BF16));
+    assert(g1 - g0 <= cpu_most_groups(d, path) && (!add || path == PATH_BF16));
     if (path == PATH_Q8 || path == PATH_Q16) {
         product_q8(d, m, path == PATH_Q16 ? &x->q16 : &x->q8, x->n_row, g0, g1, y, ldy);
         return;
@@ -209,13 +238,11 @@ void cpu_product(const struct dev *d, enum cpu_path path, const struct dev_mat *
         product_ref(d, m, x, g0, g1, y, ldy, panel);
         return;
     }
-    size_t step = path == PATH_F32 ? PANEL_K : BF16_PANEL_K;
-    for (size_t k0 = 0; k0 < m->n_in; k0 += step) {
-        size_t n_k = m->n_in - k0 < step ? m->n_in - k0 : step;
-        if (path == PATH_F32) {
-            product_f32_part(d, m, x, g0, g1, k0, n_k, y, ldy, panel);
-        } else {
-            product_bf16_part(d, m, x, g0, g1, k0, n_k, y, ldy, add || k0 > 0, panel);
-        }
+    if (path == PATH_BF16) {
+        product_bf16(d, m, x, g0, g1, y, ldy, add, panel);
+        return;
+    }
+    for (size_t k0 = 0; k0 < m->n_in; k0 += PANEL_K) {
+        product_f32_part(d, m, x, g0, g1, k0, min_size(m->n_in - k0, PANEL_K), y, ldy, panel);
     }
 }

@@ -23,6 +23,9 @@ _Static_assert(sizeof(struct tile_shapes) == 64, "LDTILECFG reads 64 bytes");
 #define tile_zero(t)        __asm__ volatile("tilezero\t%%tmm" #t ::)
 #define tile_load(t, p, stride_bytes) \
     __asm__ volatile("tileloadd\t(%0,%1,1), %%tmm" #t ::"r"(p), "r"((size_t)(stride_bytes)) : "memory")
+/* the same, telling the CPU that the bytes are used once: they do not push others out of the first-level cache */
+#define tile_load_once(t, p, stride_bytes) \
+    __asm__ volatile("tileloaddt1\t(%0,%1,1), %%tmm" #t ::"r"(p), "r"((size_t)(stride_bytes)) : "memory")
 #define tile_store(t, p, stride_bytes) \
     __asm__ volatile("tilestored\t%%tmm" #t ", (%0,%1,1)" ::"r"(p), "r"((size_t)(stride_bytes)) : "memory")
 /* acc[m][n] += sum over k of a[m][2k] b[k][2n] + a[m][2k+1] b[k][2n+1], in float32 */

@@ -180,13 +180,15 @@ static void settle_bf16(struct kern *k, const struct kern *level)
 {
     bool whole = k->gemm_bf16 && k->pairs_bf16 && k->exp_bf16 && k->swiglu_bf16;
     for (int i = 0; i < QUANT_COUNT; i++) {
-        whole = whole && k->quant[i].panel_bf16 != NULL && k->quant[i].rows_bf16 != NULL;
+        whole = whole && k->quant[i].panel_bf16 && k->quant[i].rows_bf16 && k->quant[i].quarter_bf16;
     }
     for (int i = 0; i < QUANT_COUNT && !whole; i++) {
         k->quant[i].panel_bf16 = NULL;
         k->quant[i].rows_bf16 = NULL;
+        k->quant[i].quarter_bf16 = NULL;
     }
     k->gemm_bf16 = whole ? k->gemm_bf16 : NULL;
+    k->product_bf16 = k->gemm_bf16 == level[KERN_AMX].gemm_bf16 ? k->product_bf16 : NULL;
     k->pairs_bf16 = whole ? k->pairs_bf16 : NULL;
     k->exp_bf16 = whole ? k->exp_bf16 : NULL;
     k->swiglu_bf16 = whole ? k->swiglu_bf16 : NULL;

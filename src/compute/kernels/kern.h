@@ -127,11 +127,23 @@ struct kern_quant {
      * transpose */
     void (*rows)(float *out, size_t ld, const void *packed, size_t part);
     /* Where gemm_bf16 is, else NULL: the same two in bf16, in pairs along the reduction:
-     * panel_bf16[n_block * packed_k / 2][16][2] (k pairs), rows_bf16: out[8][ld][2] (row pairs; 32 columns written) */
-    void (*panel_bf16)(uint16_t *panel, const void *packed, size_t n_block);
+     * panel_bf16[n_part * 32 / 2][16][2] (k pairs; n_part parts of 32 inputs, from `part` of the first block on),
+     * rows_bf16: out[8][ld][2] (row pairs; 32 columns written) */
+    void (*panel_bf16)(uint16_t *panel, const void *packed, size_t part, size_t n_part);
     void (*rows_bf16)(uint16_t *out, size_t ld, const void *packed, size_t part);
+    /* A quarter, 0 to 3, of the 32 inputs of one part in panel_bf16's form, for doing it bit by bit: the panel of that
+     * part begins at `panel`. Which 8 inputs a quarter has is the type's affair; four make the part. */
+    void (*quarter_bf16)(uint16_t *panel, const void *packed, size_t part, size_t quarter);
     kern_gemm_q8_fn gemm_q8; /* NULL for float types */
 };
+
+/* Groups of 16 rows of packed weights, group_bytes apart. */
+struct kern_groups {
+    enum quant_type type;
+    const uint8_t *packed;
+    size_t group_bytes, n_group;
+};
+enum { KERN_PRODUCT_ROOM = 64 << 10 }; /* bytes, what product_bf16 needs for panels */
 
 /* y[r][c] (= or +=) sum_k x[r * x_row + k * x_k] * p[k * ldp + c],  r < n_row, c < n_col, k < n_k.
  * The one float product: forward, backward (transposed x by strides), attention. Any n_row, n_col, n_k >= 1. */
@@ -186,6 +198,11 @@ struct kern {
      * sums are float32, k ascending, rounded once a product; subnormals count as zero. */
     void (*gemm_bf16)(float *y, size_t ldy, const uint16_t *x, size_t ldx, const uint16_t *p, size_t p_stride,
                       size_t n_row, size_t n_group, size_t n_k, bool accumulate);
+    /* gemm_bf16 with the panels of packed weights, the same bits as with panel_bf16's: for many rows, where unpacking
+     * can go on beside the products (tiles); else NULL. k: the table itself. room: KERN_PRODUCT_ROOM bytes, aligned to
+     * 64. */
+    void (*product_bf16)(const struct kern *k, float *y, size_t ldy, const uint16_t *x, size_t ldx,
+                         const struct kern_groups *w, size_t n_row, size_t n_k, bool accumulate, void *room);
     /* Where gemm_bf16 is: float16 x[n_row][ldx], n_col a multiple of 16, as the panels that it reads:
      * out[c / 16 * p_stride + (r / 2 * 16 + c % 16) * 2 + r % 2] = x[r][c]. An odd last row is paired with zeros. */
     void (*pairs_bf16)(uint16_t *out, size_t p_stride, const uint16_t *x, size_t ldx, size_t n_row, size_t n_col);

@@ -21,40 +21,87 @@ ALWAYS_INLINE void put_pairs(void *out, size_t k, v16 a, v16 b, v16 c, v16 d)
     store_pairs(panel + 32, c, d);
 }
 
-ALWAYS_INLINE void type_panel_bf16(uint16_t *panel, const char *packed, size_t n_block, const enum quant_type t)
+ALWAYS_INLINE void type_panel_bf16(uint16_t *panel, const char *packed, size_t part, size_t n_part,
+                                   const enum quant_type t)
 {
-    const size_t n_part = type_n_part(t), part_bytes = type_packed_bytes(t) / n_part;
-    for (size_t b = 0; b < n_block; b++, packed += type_packed_bytes(t)) {
-        for (size_t part = 0; part < n_part; part++, panel += KERN_K * KERN_ROWS) {
-            prefetch_ahead(packed + part * part_bytes, part_bytes);
-            part_values(panel, packed, part, t, put_pairs);
-        }
+    const size_t of_block = type_n_part(t), part_bytes = type_packed_bytes(t) / of_block;
+    for (size_t i = part; i < part + n_part; i++, panel += KERN_K * KERN_ROWS) {
+        const char *block = packed + i / of_block * type_packed_bytes(t);
+        prefetch_ahead(block + i % of_block * part_bytes, part_bytes);
+        part_values(panel, block, i % of_block, t, put_pairs);
     }
 }
 
-static void f32_panel_bf16(uint16_t *panel, const void *packed, size_t n_block)
+/* Inputs of a quarter: the eight nibbles of line `q` of each row, or two lines of bytes. */
+ALWAYS_INLINE void type_quarter(uint16_t *panel, const char *packed, size_t part, const int q, const enum quant_type t)
 {
-    const float *v = packed;
-    for (size_t k = 0; k < n_block * KERN_K; k += 2, panel += 2 * KERN_ROWS, v += 2 * KERN_ROWS) {
+    const size_t part_bytes = type_packed_bytes(t) / type_n_part(t);
+    struct part_scales s;
+    prefetch_far(packed + part * part_bytes + (size_t)q * (part_bytes / 4), part_bytes / 4);
+    part_scales(&s, packed, part, t);
+    if (type_is_nibble(t)) {
+        nibble_line(panel, straight_nibbles(packed, part, t), &s, (size_t)q, t, put_pairs);
+    } else {
+        i16 w[LINES]; /* the compiler leaves out those that are not read */
+        signed_lines(w, packed, part, t);
+        byte_line(panel, w, &s, 2 * (size_t)q, t, put_pairs);
+        byte_line(panel, w, &s, 2 * (size_t)q + 1, t, put_pairs);
+    }
+}
+
+ALWAYS_INLINE void type_quarter_bf16(uint16_t *panel, const char *packed, size_t part, size_t q,
+                                     const enum quant_type t)
+{
+    switch (q) {
+    case 0:
+        type_quarter(panel, packed, part, 0, t);
+        break;
+    case 1:
+        type_quarter(panel, packed, part, 1, t);
+        break;
+    case 2:
+        type_quarter(panel, packed, part, 2, t);
+        break;
+    default:
+        type_quarter(panel, packed, part, 3, t);
+    }
+}
+
+/* n inputs, an even number */
+static inline void f32_inputs(uint16_t *panel, const float *v, size_t n)
+{
+    for (size_t k = 0; k < n; k += 2, panel += 2 * KERN_ROWS, v += 2 * KERN_ROWS) {
         store_pairs(panel, v16_load(v), v16_load(v + KERN_ROWS));
     }
 }
 
-static void f16_panel_bf16(uint16_t *panel, const void *packed, size_t n_block)
+static inline void f16_inputs(uint16_t *panel, const uint16_t *v, size_t n)
 {
-    const uint16_t *v = packed;
-    for (size_t k = 0; k < n_block * KERN_K; k += 2, panel += 2 * KERN_ROWS, v += 2 * KERN_ROWS) {
+    for (size_t k = 0; k < n; k += 2, panel += 2 * KERN_ROWS, v += 2 * KERN_ROWS) {
         store_pairs(panel, v16_from_f16(v), v16_from_f16(v + KERN_ROWS));
     }
 }
 
-static void bf16_panel_bf16(uint16_t *panel, const void *packed, size_t n_block)
+static inline void bf16_inputs(uint16_t *panel, const uint16_t *v, size_t n)
 {
-    const uint16_t *v = packed;
-    for (size_t k = 0; k < n_block * KERN_K; k += 2, panel += 2 * KERN_ROWS, v += 2 * KERN_ROWS) {
+    for (size_t k = 0; k < n; k += 2, panel += 2 * KERN_ROWS, v += 2 * KERN_ROWS) {
         store_pairs(panel, v16_from_bf16(v), v16_from_bf16(v + KERN_ROWS));
     }
 }
+
+#define FLOAT_READERS(name, type)                                                                     \
+    static void name##_panel_bf16(uint16_t *panel, const void *packed, size_t part, size_t n_part)    \
+    {                                                                                                 \
+        name##_inputs(panel, (const type *)packed + part * KERN_K * KERN_ROWS, n_part * KERN_K);      \
+    }                                                                                                 \
+    static void name##_quarter_bf16(uint16_t *panel, const void *packed, size_t part, size_t quarter) \
+    {                                                                                                 \
+        size_t at = quarter * (KERN_K / 4) * KERN_ROWS;                                               \
+        name##_inputs(panel + at, (const type *)packed + part * KERN_K * KERN_ROWS + at, KERN_K / 4); \
+    }
+FLOAT_READERS(f32, float)
+FLOAT_READERS(f16, uint16_t)
+FLOAT_READERS(bf16, uint16_t)
 
 /* Rows 2i and 2i + 1 of a block that was read as float32 rows of KERN_K values, as pairs. */
 static inline void rows_to_pairs(uint16_t *out, size_t ld, const float *rows)
@@ -87,16 +134,20 @@ static void bf16_rows_bf16(uint16_t *out, size_t ld, const void *packed, size_t 
     rows_to_pairs(out, ld, rows);
 }
 
-#define READERS(TYPE, name)                                                                 \
-    static void name##_panel_bf16(uint16_t *panel, const void *packed, size_t n_block)      \
-    {                                                                                       \
-        type_panel_bf16(panel, packed, n_block, QUANT_##TYPE);                              \
-    }                                                                                       \
-    static void name##_rows_bf16(uint16_t *out, size_t ld, const void *packed, size_t part) \
-    {                                                                                       \
-        float rows[KERN_ROWS * KERN_K];                                                     \
-        type_rows(rows, KERN_K, packed, part, QUANT_##TYPE);                                \
-        rows_to_pairs(out, ld, rows);                                                       \
+#define READERS(TYPE, name)                                                                           \
+    static void name##_panel_bf16(uint16_t *panel, const void *packed, size_t part, size_t n_part)    \
+    {                                                                                                 \
+        type_panel_bf16(panel, packed, part, n_part, QUANT_##TYPE);                                   \
+    }                                                                                                 \
+    static void name##_quarter_bf16(uint16_t *panel, const void *packed, size_t part, size_t quarter) \
+    {                                                                                                 \
+        type_quarter_bf16(panel, packed, part, quarter, QUANT_##TYPE);                                \
+    }                                                                                                 \
+    static void name##_rows_bf16(uint16_t *out, size_t ld, const void *packed, size_t part)           \
+    {                                                                                                 \
+        float rows[KERN_ROWS * KERN_K];                                                               \
+        type_rows(rows, KERN_K, packed, part, QUANT_##TYPE);                                          \
+        rows_to_pairs(out, ld, rows);                                                                 \
     }
 QUANT_INTEGERS(READERS)
 #undef READERS
@@ -113,7 +164,8 @@ static void pairs_bf16(uint16_t *out, size_t p_stride, const uint16_t *x, size_t
 
 #define FILL(TYPE, name)                                   \
     k->quant[QUANT_##TYPE].panel_bf16 = name##_panel_bf16; \
-    k->quant[QUANT_##TYPE].rows_bf16 = name##_rows_bf16;
+    k->quant[QUANT_##TYPE].rows_bf16 = name##_rows_bf16;   \
+    k->quant[QUANT_##TYPE].quarter_bf16 = name##_quarter_bf16;
 void kern_panel_fill_avx512bf16(struct kern *k)
 {
     FILL(F32, f32)

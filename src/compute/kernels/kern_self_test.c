@@ -20,16 +20,6 @@ static void fill_extreme(float *x, size_t n, uint32_t seed)
     }
 }
 
-static bool same_bits(const float *a, const float *b, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (f32_bits(a[i]) != f32_bits(b[i]) && !(isnan(a[i]) && isnan(b[i]))) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* --- products --- */
 
 enum { G_ROW = 15, G_COL = 64 + 37, G_K = 45 };
@@ -132,184 +122,6 @@ static bool gemm_kv_same(const struct kern *k, const struct kern *s)
 {
     (void)s;
     return gemm_kv_same_of(k, true) && gemm_kv_same_of(k, false);
-}
-
-/* --- quantizations --- */
-
-enum { Q_ROW = 14, Q_K = 2 * QUANT_K, N_FORM = 3 };
-union packed_any {
-    struct packed_32 floats[3];
-    uint8_t bytes[2 * sizeof(struct packed_q6_k)]; /* the largest */
-};
-
-/* Blocks that are tried: two of 256 inputs, three of 32. */
-static size_t n_block(int type)
-{
-    return quants[type]->packed_k == QUANT_K ? 2 : 3;
-}
-
-static size_t n_input(int type)
-{
-    return n_block(type) * (size_t)quants[type]->packed_k;
-}
-
-/* What a row has for one packed block: random values, or random codes with scales of ordinary size. */
-static void file_random(int type, uint8_t *file, uint32_t *seed)
-{
-    const struct quant *q = quants[type];
-    if (q->block_len == 1) {
-        float x[KERN_K];
-        fill(x, KERN_K, next(seed));
-        q->quantize(file, x, KERN_K);
-        return;
-    }
-    for (size_t i = 0; i < q->block_bytes; i++) {
-        file[i] = (uint8_t)(next(seed) >> 24);
-    }
-    uint16_t scale[2];
-    for (int i = 0; i < 2; i++) {
-        scale[i] = (uint16_t)(0x2400 | (next(seed) >> 16 & 0x83ff)); /* 2^-6 to 2^-5, either sign */
-    }
-    quant_set_scales((enum quant_type)type, file, scale);
-}
-
-static void pack_random(int type, union packed_any *packed)
-{
-    const struct quant *q = quants[type];
-    uint8_t file[KERN_ROWS][QUANT_K];
-    uint32_t seed = SEED;
-    for (size_t b = 0; b < n_block(type); b++) {
-        const void *row[KERN_ROWS];
-        for (size_t r = 0; r < KERN_ROWS; r++) {
-            file_random(type, file[r], &seed);
-            row[r] = file[r];
-        }
-        quant_pack(q, packed->bytes + b * q->packed_bytes, row, q->packed_k);
-    }
-}
-
-static bool panel_same(const struct kern *k, const struct kern *s, int type)
-{
-    union packed_any packed;
-    float a[Q_K * KERN_ROWS], b[Q_K * KERN_ROWS];
-    pack_random(type, &packed);
-    k->quant[type].panel(a, packed.bytes, n_block(type));
-    s->quant[type].panel(b, packed.bytes, n_block(type));
-    return same_bits(a, b, n_input(type) * KERN_ROWS);
-}
-
-static bool rows_same(const struct kern *k, const struct kern *s, int type)
-{
-    enum { LD = KERN_K + 3 };
-    union packed_any packed;
-    float a[KERN_ROWS * LD] = {0}, b[KERN_ROWS * LD] = {0};
-    pack_random(type, &packed);
-    for (size_t part = 0; part < (size_t)quants[type]->packed_k / KERN_K; part++) {
-        k->quant[type].rows(a, LD, packed.bytes, part);
-        s->quant[type].rows(b, LD, packed.bytes, part);
-        if (!same_bits(a, b, N_ELEM(a))) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* The pairs that the bf16 products read, against the float32 values rounded. A table may lack the bf16 entries: what is
- * not there is not wrong. */
-static bool panel_bf16_same(const struct kern *k, const struct kern *s, int type)
-{
-    union packed_any packed;
-    uint16_t a[Q_K * KERN_ROWS];
-    float b[Q_K * KERN_ROWS];
-    if (k->quant[type].panel_bf16 == NULL) {
-        return true;
-    }
-    pack_random(type, &packed);
-    k->quant[type].panel_bf16(a, packed.bytes, n_block(type));
-    s->quant[type].panel(b, packed.bytes, n_block(type));
-    for (size_t i = 0; i < n_input(type) * KERN_ROWS; i++) {
-        size_t pair = i / (2 * KERN_ROWS), col = i / 2 % KERN_ROWS;
-        if (a[i] != bf16_bits(b[(2 * pair + i % 2) * KERN_ROWS + col])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool rows_bf16_same(const struct kern *k, const struct kern *s, int type)
-{
-    enum { LD = KERN_K + 3 };
-    union packed_any packed;
-    uint16_t a[KERN_ROWS * LD];
-    float b[KERN_ROWS * KERN_K];
-    if (k->quant[type].rows_bf16 == NULL) {
-        return true;
-    }
-    size_t last = (size_t)quants[type]->packed_k / KERN_K - 1;
-    pack_random(type, &packed);
-    k->quant[type].rows_bf16(a, LD, packed.bytes, last);
-    s->quant[type].rows(b, KERN_K, packed.bytes, last);
-    for (size_t i = 0; i < KERN_ROWS * KERN_K; i++) {
-        size_t r = i / KERN_K, c = i % KERN_K;
-        if (a[(r / 2 * LD + c) * 2 + r % 2] != bf16_bits(b[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-struct q8_case {
-    int8_t q[2 * Q_ROW * Q_K];
-    float d[Q_ROW * Q_K / 32];
-    int32_t sum[Q_ROW * Q_K / 32], sum16[Q_ROW * Q_K / 16];
-    struct q8_rows rows;
-};
-
-/* form: of one byte, of two, of two in every other block */
-static void q8_quantize(struct q8_case *c, const struct kern *k, size_t n_k, int form, uint32_t seed)
-{
-    static const uint8_t wide[Q_K / 32] = {0, 1, 0, 1, 0, 1, 0, 1};
-    float x[Q_ROW * Q_K];
-    fill(x, N_ELEM(x), seed);
-    memset(x + Q_K, 0, KERN_K * sizeof(float)); /* a block of zeros */
-    *c = (struct q8_case){.rows = {.q = c->q, .d = c->d, .sum = c->sum, .sum16 = c->sum16, .n_k = n_k}};
-    c->rows.fine = form > 0;
-    c->rows.wide = form > 1 ? wide : NULL;
-    k->quantize_q8(&c->rows, x, Q_K, Q_ROW, n_k - 5);
-}
-
-static bool quantize_q8_same(const struct kern *k, const struct kern *s)
-{
-    bool same = true;
-    for (int form = 0; form < N_FORM; form++) {
-        struct q8_case a, b;
-        q8_quantize(&a, k, 3 * KERN_K, form, SEED);
-        q8_quantize(&b, s, 3 * KERN_K, form, SEED);
-        same = same && memcmp(&a, &b, offsetof(struct q8_case, rows)) == 0;
-    }
-    return same;
-}
-
-static bool gemm_q8_same(const struct kern *k, const struct kern *s, int type)
-{
-    union packed_any packed;
-    struct q8_case x;
-    enum { N_ROW = Q_ROW - 1, N_GROUP = 3, LD = N_GROUP * KERN_ROWS };
-    float many[N_ROW * LD], few[KERN_ROWS], b[N_ROW * KERN_ROWS];
-    bool same = true;
-    pack_random(type, &packed);
-    for (int form = 0; form < N_FORM && same; form++) {
-        q8_quantize(&x, s, n_input(type), form, SEED + 3);
-        struct q8_rows rows = q8_rows_from(&x.rows, 1, 0);
-        k->quant[type].gemm_q8(many, LD, packed.bytes, 0, N_GROUP, &rows, N_ROW, n_block(type), false);
-        k->quant[type].gemm_q8(few, KERN_ROWS, packed.bytes, 0, 1, &rows, 1, n_block(type), false);
-        s->quant[type].gemm_q8(b, KERN_ROWS, packed.bytes, 0, 1, &rows, N_ROW, n_block(type), false);
-        same = same_bits(few, b, KERN_ROWS);
-        for (size_t i = 0; i < (size_t)N_ROW * N_GROUP && same; i++) { /* every group has the same weights */
-            same = same_bits(many + i * KERN_ROWS, b + i / N_GROUP * KERN_ROWS, KERN_ROWS);
-        }
-    }
-    return same;
 }
 
 /* --- conversions --- */
@@ -532,13 +344,14 @@ static bool adamw_same(const struct kern *k, const struct kern *s)
 #define QUANT_CHECK(TYPE, field)                                                  \
     static bool TYPE##_##field##_same(const struct kern *k, const struct kern *s) \
     {                                                                             \
-        return field##_same(k, s, QUANT_##TYPE);                                  \
+        return kern_quant_##field##_same(k, s, QUANT_##TYPE);                     \
     }
 #define FLOAT_QUANT(TYPE)         \
     QUANT_CHECK(TYPE, panel)      \
     QUANT_CHECK(TYPE, rows)       \
     QUANT_CHECK(TYPE, panel_bf16) \
-    QUANT_CHECK(TYPE, rows_bf16)
+    QUANT_CHECK(TYPE, rows_bf16)  \
+    QUANT_CHECK(TYPE, quarter_bf16)
 #define INT_QUANT(TYPE, name) \
     FLOAT_QUANT(TYPE)         \
     QUANT_CHECK(TYPE, gemm_q8)
@@ -556,7 +369,8 @@ QUANT_INTEGERS(INT_QUANT)
     QUANT_ENTRY(TYPE, panel, KERN_SCALAR),      \
     QUANT_ENTRY(TYPE, rows, KERN_SCALAR),       \
     QUANT_ENTRY(TYPE, panel_bf16, KERN_AVX512), \
-    QUANT_ENTRY(TYPE, rows_bf16, KERN_AVX512)
+    QUANT_ENTRY(TYPE, rows_bf16, KERN_AVX512),  \
+    QUANT_ENTRY(TYPE, quarter_bf16, KERN_AVX512)
 #define INTEGER_ENTRIES(TYPE, name) QUANT_READERS(TYPE), QUANT_ENTRY(TYPE, gemm_q8, KERN_SCALAR),
 /* clang-format on */
 
@@ -565,7 +379,7 @@ const struct kern_entry kern_entries[] = {
     ENTRY(gemm_f32, KERN_SCALAR),
     ENTRY(gemm_f16, KERN_SCALAR),
     ENTRY(gemm_kv, KERN_SCALAR),
-    ENTRY(quantize_q8, KERN_SCALAR),
+    {"quantize_q8", offsetof(struct kern, quantize_q8), KERN_SCALAR, kern_quantize_q8_same},
     ENTRY(f32_to_f16, KERN_SCALAR),
     ENTRY(f16_to_f32, KERN_SCALAR),
     ENTRY(f32_to_bf16, KERN_SCALAR),
@@ -590,6 +404,7 @@ const struct kern_entry kern_entries[] = {
     QUANT_READERS(BF16),
     QUANT_INTEGERS(INTEGER_ENTRIES) /* each ends with a comma */
     BF16_ENTRY(gemm_bf16),
+    BF16_ENTRY(product_bf16),
     BF16_ENTRY(pairs_bf16),
     BF16_ENTRY(exp_bf16),
     BF16_ENTRY(swiglu_bf16),

@@ -116,3 +116,36 @@ bool kern_gemm_bf16_same(const struct kern *k, const struct kern *s)
     }
     return true;
 }
+
+/* Packed floats by 5 groups, for rows of each of its ways, against the product with their panels: the same bits. */
+bool kern_product_bf16_same(const struct kern *k, const struct kern *s)
+{
+    enum { GROUPS = 5, COLS = GROUPS * KERN_ROWS, K = 3 * KERN_K, GROUP = K * KERN_ROWS, MAX_ROW = 70 };
+    static const size_t n_row[] = {3, 16, 23, 52, MAX_ROW};
+    uint16_t x[MAX_ROW * K], w[GROUPS * GROUP], p[GROUPS * GROUP];
+    float a[MAX_ROW * COLS], b[MAX_ROW * COLS];
+    uint8_t room[KERN_PRODUCT_ROOM] __attribute__((aligned(64)));
+    uint32_t seed = SEED;
+    const struct kern_quant *read = &k->quant[QUANT_BF16];
+    if (!k->product_bf16 || !k->gemm_bf16 || !read->panel_bf16 || !read->quarter_bf16) {
+        return true;
+    }
+    bool same = true;
+    (void)s;
+    for (size_t i = 0; i < N_ELEM(x); i++) {
+        x[i] = bf16_bits(next_float(&seed));
+    }
+    for (size_t i = 0; i < N_ELEM(w); i++) {
+        w[i] = bf16_bits(next_float(&seed));
+    }
+    read->panel_bf16(p, w, 0, GROUPS * K / KERN_K);
+    const struct kern_groups groups = {QUANT_BF16, (const uint8_t *)w, GROUP * sizeof(*w), GROUPS};
+    for (size_t i = 0; i < N_ELEM(n_row); i++) {
+        fill(a, N_ELEM(a), SEED + 1);
+        memcpy(b, a, sizeof(a));
+        k->product_bf16(k, a, COLS, x, K, &groups, n_row[i], K, i % 2, room);
+        k->gemm_bf16(b, COLS, x, K, p, GROUP, n_row[i], GROUPS, K, i % 2);
+        same = same && memcmp(a, b, sizeof(a)) == 0;
+    }
+    return same;
+}

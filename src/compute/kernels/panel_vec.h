@@ -21,29 +21,24 @@ ALWAYS_INLINE v16 scaled(v16 code, const struct part_scales *s, const int half, 
 /* value of the nibble that stands at bit `shift` of each word (a macro: shifts want constants) */
 #define NIBBLE_AT(line, shift) scaled(v16_from_nibbles(i16_right(line, shift), zero), s, 0, t)
 
-ALWAYS_INLINE void nibble_values(void *out, const uint8_t q[4][64], const struct part_scales *s,
-                                 const enum quant_type t, put_fn *put)
+/* The inputs of line j. */
+ALWAYS_INLINE void nibble_line(void *out, const uint8_t q[4][64], const struct part_scales *s, const size_t j,
+                               const enum quant_type t, put_fn *put)
 {
     const float zero = t == QUANT_Q4_0 ? 8 : 0;
-    UNROLL
-    for (size_t j = 0; j < 4; j++) {
-        i16 line = i16_load(q[j]);
-        put(out, 4 * j, NIBBLE_AT(line, 0), NIBBLE_AT(line, 8), NIBBLE_AT(line, 16), NIBBLE_AT(line, 24));
-        put(out, 4 * j + 16, NIBBLE_AT(line, 4), NIBBLE_AT(line, 12), NIBBLE_AT(line, 20), NIBBLE_AT(line, 28));
-    }
+    i16 line = i16_load(q[j]);
+    put(out, 4 * j, NIBBLE_AT(line, 0), NIBBLE_AT(line, 8), NIBBLE_AT(line, 16), NIBBLE_AT(line, 24));
+    put(out, 4 * j + 16, NIBBLE_AT(line, 4), NIBBLE_AT(line, 12), NIBBLE_AT(line, 20), NIBBLE_AT(line, 28));
 }
 
 /* value of the signed byte that a word has after so many bits have gone to the left */
 #define BYTE_AT(line, left) \
     scaled(i16_to_float(i16_right_signed(left ? i16_left(line, left) : (line), 24)), s, (int)j / 4, t)
 
-ALWAYS_INLINE void byte_values(void *out, const i16 w[LINES], const struct part_scales *s, const enum quant_type t,
-                               put_fn *put)
+ALWAYS_INLINE void byte_line(void *out, const i16 w[LINES], const struct part_scales *s, const size_t j,
+                             const enum quant_type t, put_fn *put)
 {
-    UNROLL
-    for (size_t j = 0; j < LINES; j++) {
-        put(out, 4 * j, BYTE_AT(w[j], 24), BYTE_AT(w[j], 16), BYTE_AT(w[j], 8), BYTE_AT(w[j], 0));
-    }
+    put(out, 4 * j, BYTE_AT(w[j], 24), BYTE_AT(w[j], 16), BYTE_AT(w[j], 8), BYTE_AT(w[j], 0));
 }
 
 ALWAYS_INLINE const uint8_t (*straight_nibbles(const void *packed, size_t part, const enum quant_type t))[64]
@@ -64,11 +59,17 @@ ALWAYS_INLINE void part_values(void *out, const void *packed, size_t part, const
     struct part_scales s;
     part_scales(&s, packed, part, t);
     if (type_is_nibble(t)) {
-        nibble_values(out, straight_nibbles(packed, part, t), &s, t, put);
+        UNROLL
+        for (size_t j = 0; j < LINES / 2; j++) {
+            nibble_line(out, straight_nibbles(packed, part, t), &s, j, t, put);
+        }
     } else {
         i16 w[LINES];
         signed_lines(w, packed, part, t);
-        byte_values(out, w, &s, t, put);
+        UNROLL
+        for (size_t j = 0; j < LINES; j++) {
+            byte_line(out, w, &s, j, t, put);
+        }
     }
 }
 
