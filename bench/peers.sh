@@ -10,6 +10,9 @@ venv/bin/python -m pip install -q --disable-pip-version-check cmake openvino-gen
 if [ ! -x llama-batched-bench ]; then
     venv/bin/python -m pip download -q --no-deps --no-binary :all: -d src llama-cpp-python
     mkdir -p llama && tar xf src/llama_cpp_python-*.tar.gz -C llama --strip-components=1
+    # GCC 12 thinks that its tile configuration reads 8 bytes of the 64, and drops the stores to the others: SIGILL
+    sed -i 's/^\( *\)_tile_loadconfig(&tc);/\1__asm__ volatile("" ::: "memory"); _tile_loadconfig(\&tc);/' \
+        llama/vendor/llama.cpp/ggml/src/ggml-cpu/amx/mmq.cpp
     venv/bin/cmake -S llama/vendor/llama.cpp -B llama/build -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DLLAMA_CURL=OFF \
         -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_SERVER=OFF >/dev/null
     make -C llama/build -j"$(nproc)" llama-bench llama-batched-bench >/dev/null
