@@ -773,6 +773,10 @@ static void test_choice_of_path(void **state)
         {KERN_AVX512, false, PRECISION_AUTO, DEV_TRAIN, QUANT_Q4_1, FINE_ALL, 256, PATH_F32},
         {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_NONE, 14, PATH_BF16},
         {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_NONE, 13, PATH_Q8},
+        {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_QUARTER, 10, PATH_BF16},
+        {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_QUARTER, 9, PATH_Q16},
+        {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_F16, FINE_NONE, 8, PATH_BF16},
+        {KERN_AMX, true, PRECISION_AUTO, DEV_TRAIN, QUANT_Q4_1, FINE_NONE, 7, PATH_F32},
     };
     for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
         struct dev *d = device(&(struct dev_options){1, c[i].precision, KERN_SCALAR});

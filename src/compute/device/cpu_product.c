@@ -12,7 +12,9 @@
 
 enum {
     BF16_PANEL_K = 2 * PANEL_K, /* inputs of a panel of 16-bit values: as many bytes as one of floats */
-    TILE_MIN_ROWS = 14,         /* fewer rows leave tiles empty: int8 streams the weights faster */
+    TILE_MIN_FLOAT = 8,         /* fewer rows leave tiles empty: streamed as float32 the weights are faster, */
+    TILE_MIN_FINE = 10,         /* with activations of two bytes, */
+    TILE_MIN_ROWS = 14,         /* of one byte */
     BESIDE_TAKES = 2,           /* parts a worker takes where panels are made beside the products */
     PAIR_MIN_ROWS = 64,         /* bf16 without tiles against PATH_Q16, see below */
     WIDE_PANEL_ROWS = 16,       /* rows that are worth putting panels of floats beside each other */
@@ -31,9 +33,19 @@ static bool is_float(enum quant_type t)
     return t == QUANT_F32 || t == QUANT_F16 || t == QUANT_BF16;
 }
 
-/* Tiles are the fastest of all. The bf16 product without them (Zen 5, Q4_1 1536 x 576, GFLOPS a core): from 52 at one
- * row to 503 at 256, twice float32 (25 to 233) at any number of rows; int8 activations give 393 to 675, and two
- * products with them, joined afterwards, gave 259 to 331. PATH_Q16 joins them before they become floats, a third faster
+/* Granite Rapids, tokens a second of so many sequences, int8 and tiles: 1.5B Q4_0 (one byte) at 12 rows 152 and 142, at
+ * 16 170 and 180; 0.5B (two bytes in part) 13 rows by int8 393, 14 by tiles 567. */
+static size_t tile_min_rows(enum dev_mode mode, enum quant_type type, int fine)
+{
+    if (is_float(type) || mode == DEV_TRAIN) {
+        return TILE_MIN_FLOAT;
+    }
+    return fine == FINE_NONE ? TILE_MIN_ROWS : TILE_MIN_FINE;
+}
+
+/* Without tiles (Zen 5, Q4_1 1536 x 576, GFLOPS a core) the bf16 product goes from 52 at one row to 503 at 256, twice
+ * float32 (25 to 233) at any number of rows; int8 activations give 393 to 675, and two products with them, joined
+ * afterwards, gave 259 to 331. PATH_Q16 joins them before they become floats, a third faster
  * where both were measured (Emerald Rapids); a quarter of two bytes costs it a fifth and stays with it. More than that,
  * as the head of 0.5B has, is faster with it up to about PAIR_MIN_ROWS (Zen 4, tokens a second of as many sequences: 23
  * to 31 from 372 to 408 with bf16, 410 to 440 with PATH_Q16; 48 rows 421 and 427; 64 rows 430 and 423). */
@@ -43,7 +55,7 @@ static bool bf16_wins(const struct dev *d, enum dev_mode mode, enum quant_type t
         return false;
     }
     if (d->kern.isa == KERN_AMX) {
-        return n_row >= TILE_MIN_ROWS;
+        return n_row >= tile_min_rows(mode, type, fine);
     }
     return is_float(type) || mode == DEV_TRAIN || (fine > FINE_QUARTER && n_row >= PAIR_MIN_ROWS);
 }
