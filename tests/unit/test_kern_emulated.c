@@ -52,6 +52,7 @@ static void test_wrong_tiles_are_dropped(void **state)
     kern_choose(&k, level, KERN_AMX);
     assert_int_equal(k.isa, KERN_AVX512);
     assert_null(k.gemm_bf16);
+    assert_null(k.product_bf16);
     assert_null(k.quant[QUANT_Q4_0].panel_bf16);
     assert_null(k.quant[QUANT_Q4_0].rows_bf16);
     assert_true(k.gemm_f32 == emulated.gemm_f32);

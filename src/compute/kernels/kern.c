@@ -188,12 +188,12 @@ static void settle_bf16(struct kern *k, const struct kern *level)
         k->quant[i].quarter_bf16 = NULL;
     }
     k->gemm_bf16 = whole ? k->gemm_bf16 : NULL;
-    k->product_bf16 = k->gemm_bf16 == level[KERN_AMX].gemm_bf16 ? k->product_bf16 : NULL;
     k->pairs_bf16 = whole ? k->pairs_bf16 : NULL;
     k->exp_bf16 = whole ? k->exp_bf16 : NULL;
     k->swiglu_bf16 = whole ? k->swiglu_bf16 : NULL;
     if (k->isa == KERN_AMX && k->gemm_bf16 != level[KERN_AMX].gemm_bf16) {
         k->isa = KERN_AVX512;
+        k->product_bf16 = NULL;
         k->floor = level[KERN_AVX512].floor;
     }
 }

@@ -6,13 +6,14 @@
  *
  * A tile product takes the tile unit 16 cycles and an instruction of the core one, so that there is room beside it for
  * unpacking: product_bf16 makes the panels of the next two groups in the steps of those in hand, in pieces that the
- * window of the core takes in (a quarter of a part; whole parts wait for each other). Sapphire Rapids' successor, Q4_0,
+ * window of the core takes in (a quarter of a part; whole parts wait for each other). Granite Rapids, Q4_0,
  * 256 rows: 3.1 TFLOPS one after the other, 3.9 like this, of 4.3 without unpacking. */
 #include "compute/kernels/gemm_amx.h"
 #include "compute/kernels/kern_int.h"
 #if defined(__x86_64__)
 
 enum { CHUNK = 512, QUARTERS = 4 };
+_Static_assert(KERN_PRODUCT_ROOM >= 2 * 2 * CHUNK * T_COLS * sizeof(uint16_t), "two pairs of panels");
 
 /* Panels in the making, of up to two groups: [2][CHUNK][16]. */
 struct unpack {
