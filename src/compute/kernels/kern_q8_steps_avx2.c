@@ -1,10 +1,10 @@
 /* Products of packed weights with int8 activations for AVX2, several rows at a time: each line of the weights is loaded
  * or unpacked once for STEP rows, whose sums of a part fill eight registers. A tile (kern_q8_avx2.c) keeps half a part
- * of the weights in registers instead and stores the sums of every row between the halves. Steps win with one to four
+ * of the weights in registers instead and stores the sums of every row between the halves. Steps win with one to eight
  * rows and, for the codes of four bits, with many; in between unpacking costs what is won. One core of Zen 3, weights
  * in the cache, GOPS of tiles and steps: Q4_0 at 2, 3, 4 rows 133, 153, 159 and 153, 174, 189, at 64 rows 193 and 200,
  * or, where the core's other thread works for somebody else, 129 and 149; Q8_0 at 2, 3, 4 rows 84, 93, 99 and 100, 110,
- * 114; one row of Q4_K 19.0 and 23.1 GB/s. The bits are the same. */
+ * 114, at 5 97 and 105; one row of Q4_K 19.0 and 23.1 GB/s. The bits are the same. */
 #include "compute/kernels/intrinsics.h"
 #include "compute/kernels/kern_int.h"
 #include "compute/kernels/lines_vec.h"
@@ -12,7 +12,7 @@
 #include "compute/kernels/unroll.h"
 #if defined(__x86_64__)
 
-enum { STEP = 4, PASS = 64, MANY_ROWS = 32 };
+enum { STEP = 4, FEW_ROWS = 8, PASS = 64, MANY_ROWS = 32 };
 
 /* The value stands in a register here: sums grow in the order that is written, and a line is loaded once. Left to
  * itself the compiler makes all products of a part first and keeps them on the stack. */
@@ -185,30 +185,42 @@ ALWAYS_INLINE void pass(float *y, size_t ldy, const char *packed, const struct q
     }
 }
 
+/* The first of n_row rows, as many as a step has. */
+ALWAYS_INLINE size_t first_rows(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t n_row,
+                                size_t n_block, bool accumulate, const enum quant_type t)
+{
+    switch (n_row) {
+    case 1:
+        few_rows(y, ldy, packed, x, 1, n_block, accumulate, t);
+        return 1;
+    case 2:
+        few_rows(y, ldy, packed, x, 2, n_block, accumulate, t);
+        return 2;
+    case 3:
+        few_rows(y, ldy, packed, x, 3, n_block, accumulate, t);
+        return 3;
+    default:
+        few_rows(y, ldy, packed, x, STEP, n_block, accumulate, t);
+        return STEP;
+    }
+}
+
 /* The rows that are taken together; the others are left to tiles. */
 ALWAYS_INLINE size_t group_gemm_q8(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t n_row,
                                    size_t n_block, bool accumulate, const enum quant_type t)
 {
     size_t done = 0;
-#define CASE(n)                                                 \
-    case n:                                                     \
-        few_rows(y, ldy, packed, x, n, n_block, accumulate, t); \
-        return n
-    switch (n_row) {
-        CASE(1);
-        CASE(2);
-        CASE(3);
-        CASE(4);
-    default:
-        while (type_is_nibble(t) && n_row >= MANY_ROWS && n_row - done >= STEP) {
-            size_t n = n_row - done < PASS ? (n_row - done) / STEP * STEP : PASS;
-            struct q8_rows at = q8_rows_from(x, done, 0);
-            pass(y + done * ldy, ldy, packed, &at, n, n_block, accumulate, t);
-            done += n;
-        }
-        return done;
+    while (type_is_nibble(t) && n_row >= MANY_ROWS && n_row - done >= STEP) {
+        size_t n = n_row - done < PASS ? (n_row - done) / STEP * STEP : PASS;
+        struct q8_rows at = q8_rows_from(x, done, 0);
+        pass(y + done * ldy, ldy, packed, &at, n, n_block, accumulate, t);
+        done += n;
     }
-#undef CASE
+    for (bool few = n_row - done <= FEW_ROWS; few && done < n_row;) {
+        struct q8_rows at = q8_rows_from(x, done, 0);
+        done += first_rows(y + done * ldy, ldy, packed, &at, n_row - done, n_block, accumulate, t);
+    }
+    return done;
 }
 
 ALWAYS_INLINE void steps_gemm_q8(float *y, size_t ldy, const char *packed, size_t group_bytes, size_t n_group,
