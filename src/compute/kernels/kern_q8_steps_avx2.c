@@ -1,10 +1,10 @@
 /* Products of packed weights with int8 activations for AVX2, several rows at a time: each line of the weights is loaded
  * or unpacked once for STEP rows, whose sums of a part fill eight registers. A tile (kern_q8_avx2.c) keeps half a part
- * of the weights in registers instead and stores the sums of every row between the halves. Steps win with one to eight
- * rows and, for the codes of four bits, with many; in between unpacking costs what is won. One core of Zen 3, weights
- * in the cache, GOPS of tiles and steps: Q4_0 at 2, 3, 4 rows 133, 153, 159 and 153, 174, 189, at 64 rows 193 and 200,
- * or, where the core's other thread works for somebody else, 129 and 149; Q8_0 at 2, 3, 4 rows 84, 93, 99 and 100, 110,
- * 114, at 5 97 and 105; one row of Q4_K 19.0 and 23.1 GB/s. The bits are the same. */
+ * of the weights in registers instead and stores the sums of every row between the halves. Steps win with one to five
+ * rows, are no slower up to eight and, for the codes of four bits, win with many; in between unpacking costs what is
+ * won. One core of Zen 3, weights in the cache, GOPS of tiles and steps: Q4_0 at 2, 3, 4 rows 133, 153, 159 and 153,
+ * 174, 189, at 64 rows 193 and 200, or, where the core's other thread works for somebody else, 129 and 149; Q8_0 at 2,
+ * 3, 4 rows 84, 93, 99 and 100, 110, 114, at 5 97 and 105; one row of Q4_K 19.0 and 23.1 GB/s. The bits agree. */
 #include "compute/kernels/intrinsics.h"
 #include "compute/kernels/kern_int.h"
 #include "compute/kernels/lines_vec.h"
@@ -216,7 +216,10 @@ ALWAYS_INLINE size_t group_gemm_q8(float *y, size_t ldy, const char *packed, con
         pass(y + done * ldy, ldy, packed, &at, n, n_block, accumulate, t);
         done += n;
     }
-    for (bool few = n_row - done <= FEW_ROWS; few && done < n_row;) {
+    if (n_row - done > FEW_ROWS) {
+        return done;
+    }
+    while (done < n_row) {
         struct q8_rows at = q8_rows_from(x, done, 0);
         done += first_rows(y + done * ldy, ldy, packed, &at, n_row - done, n_block, accumulate, t);
     }
