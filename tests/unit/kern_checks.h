@@ -356,7 +356,8 @@ static void check_cut(const struct kern *k, int type, const char *packed, struct
     same_bits("gemm_q8, cut", whole, cut, KERN_ROWS);
 }
 
-/* Draws a type: fewer where each is ten times as slow. */
+/* Draws a type: fewer where each is ten times as slow. The first have 1, 2, 3 ... rows, since up to 24 each number has
+ * a kernel of its own. */
 #if defined(__SANITIZE_ADDRESS__)
 enum { Q8_DRAWS = 20 };
 #else
@@ -371,8 +372,8 @@ static void check_gemm_q8(void **state)
     for (int i = 0; i < Q8_DRAWS * (QUANT_COUNT - QUANT_Q8_0); i++, guards_free()) {
         int type = QUANT_Q8_0 + i / Q8_DRAWS;
         size_t n_block = blocks_up_to(type, 24), n_k = n_block * (size_t)quants[type]->packed_k;
-        size_t skip = up_to(3) - 1, n_row = odd_size(i % 8 == 0 ? 80 : 40), n_group = up_to(3),
-               n_col = n_group * KERN_ROWS;
+        size_t nth = (size_t)(i % Q8_DRAWS), n_row = nth < 24 ? nth + 1 : odd_size(i % 8 == 0 ? 80 : 40);
+        size_t skip = up_to(3) - 1, n_group = up_to(3), n_col = n_group * KERN_ROWS;
         n_k += (up_to(2) - 1) * KERN_K;
         size_t ldy = n_col + up_to(3) - 1, n = (n_row - 1) * ldy + n_col;
         size_t group_bytes = n_block * quants[type]->packed_bytes;

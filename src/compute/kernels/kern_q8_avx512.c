@@ -3,9 +3,9 @@
  * up to TILE activation rows, whose sums stand in registers over all of k, or for the many rows of a pass, whose sums
  * stand in the first-level cache; either way the order of a row's sum is k alone. Fine activations are two bytes: the
  * sum of the high ones is shifted before that of the low ones is added to it. Every product takes a load. Where the CPU
- * does two products a cycle that is what limits them, and more than a few rows are faster in runs
+ * does two products a cycle that is what limits them, and more rows than a tile has are faster in runs
  * (kern_q8_runs_avx512.c); where it does one (Zen 4), tiles and passes serve any number. */
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define KERN_COMPACT
 #endif
 #include <string.h>
@@ -17,11 +17,12 @@
 #include "compute/kernels/unroll.h"
 #if defined(__x86_64__)
 
-/* Up to TILE rows the time of a step grows with every row, beyond it two tiles unpack the weights twice: with tiles of
- * 8 a step of 9 rows took longer than two thirds of one of 12 (Q4_0, Zen 4: 500 of 620 GOPS). Where there are more,
- * tiles of up to BEST_TILE leave registers to spare and are faster (prefill of 1.5B 231 -> 247 tokens a second). A pass
- * of up to PASS rows goes in steps of STEP_MIN to STEP. */
-enum { TILE = 12, BEST_TILE = 9, STEP_MIN = 5, STEP = 8, PASS = 64 };
+/* Up to the largest tile the time of a step grows with every row, beyond it two tiles unpack the weights twice: with
+ * tiles of 8 a step of 9 rows took longer than two thirds of one of 12 (Q4_0, Zen 4: 500 of 620 GOPS). From 13 rows on
+ * sums do not all stay in registers, which Zen 4, slow to store them, pays for. Where there are more, tiles of up to
+ * BEST_TILE leave registers to spare and are faster there (prefill of 1.5B 231 -> 247 tokens a second). A pass of up to
+ * PASS rows goes in steps of STEP_MIN to STEP. */
+enum { TILE = 24, HALF_WIDE_TILE = 12, BEST_TILE = 9, STEP_MIN = 5, STEP = 8, PASS = 64 };
 
 /* s + w . q, q the four bytes at `offset` of row r, for every output row at once. Written out because GCC 12 loads and
  * broadcasts in an instruction of its own, and both compilers keep stride + offset for each of the 32 addresses,
@@ -210,14 +211,20 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
     }
 }
 
+/* Where runs of 16 inputs have a scale a part has two sums, for which registers do not suffice: passes from so many
+ * rows on. */
+enum { PASS16_MIN = 2 * STEP_MIN };
+
 /* A tile of `size` rows. Every number of rows has a tile of its own: as two smaller ones they would take as long as
  * more rows. */
 ALWAYS_INLINE void tile_of(size_t size, float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t r,
                            size_t n_block, bool accumulate, const enum quant_type t)
 {
-#define CASE(n)                                                \
-    case n:                                                    \
-        tile(y, ldy, packed, x, r, n, n_block, accumulate, t); \
+#define CASE(n)                                                    \
+    case n:                                                        \
+        if (!type_run16(t) || n < PASS16_MIN) {                    \
+            tile(y, ldy, packed, x, r, n, n_block, accumulate, t); \
+        }                                                          \
         break
     switch (size) {
         CASE(1);
@@ -231,8 +238,19 @@ ALWAYS_INLINE void tile_of(size_t size, float *y, size_t ldy, const char *packed
         CASE(9);
         CASE(10);
         CASE(11);
-    default:
-        tile(y, ldy, packed, x, r, TILE, n_block, accumulate, t);
+        CASE(12);
+        CASE(13);
+        CASE(14);
+        CASE(15);
+        CASE(16);
+        CASE(17);
+        CASE(18);
+        CASE(19);
+        CASE(20);
+        CASE(21);
+        CASE(22);
+        CASE(23);
+        CASE(24);
     }
 #undef CASE
 }
@@ -311,57 +329,70 @@ ALWAYS_INLINE void pass(float *y, size_t ldy, const char *packed, const struct q
 /* A pass unpacks once for all rows and reads the weights evenly, a tile keeps its sums in registers: that wins where
  * there is next to nothing to unpack. GOPS of tiles and passes, Zen 4, 1536 x 8960, both cores: Q6_K 463 and 542 at 13
  * rows, 534 and 590 at 64; Q8_0 456 and 491, 626 and 667; Q5_0 542 and 615, 630 and 660; Q4_K 580 and 603, 620 and 620;
- * Q4_0 634 and 670, but from 24 on 696 and 679. */
-ALWAYS_INLINE bool in_passes(size_t n_row, const enum quant_type t)
+ * Q4_0 634 and 670, but from 24 on 696 and 679. one: rows of one tile */
+ALWAYS_INLINE bool in_passes(size_t n_row, size_t one, const enum quant_type t)
 {
     bool light = t == QUANT_Q4_0 || t == QUANT_Q4_1 || t == QUANT_IQ4_NL;
-    return type_run16(t) ? n_row >= 2 * STEP_MIN : n_row > TILE && (!light || n_row < 3 * BEST_TILE);
+    return type_run16(t) ? n_row >= PASS16_MIN : n_row > one && (!light || n_row < 3 * BEST_TILE);
 }
 
-typedef void (*pass_fn)(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
+typedef void (*rows_fn)(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
                         size_t n_block, bool accumulate);
+/* Of a type. */
+struct rows_fns {
+    rows_fn tile, pass;
+};
 
-/* All rows of a group, in tiles or passes of nearly the same size. */
-ALWAYS_INLINE void group_gemm_q8(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t n_row,
-                                 size_t n_block, bool accumulate, const enum quant_type t, pass_fn in_pass)
+/* All rows of the groups, in tiles or passes of nearly the same size; one tile has up to `one` rows. */
+ALWAYS_INLINE void groups_gemm_q8(float *y, size_t ldy, const char *packed, size_t group_bytes, size_t n_group,
+                                  const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate,
+                                  const enum quant_type t, const size_t one, struct rows_fns f)
 {
-    bool passes = in_passes(n_row, t);
-    size_t most = passes ? PASS : (n_row <= TILE ? TILE : BEST_TILE), n = (n_row + most - 1) / most, size;
-    for (size_t r = 0; n > 0; n--, r += size) {
-        size = (n_row - r + n - 1) / n;
-        if (passes) {
-            in_pass(y + r * ldy, ldy, packed, x, r, size, n_block, accumulate);
-        } else {
-            tile_of(size, y + r * ldy, ldy, packed, x, r, n_block, accumulate, t);
+    bool passes = in_passes(n_row, one, t);
+    size_t most = passes ? PASS : (n_row <= one ? one : BEST_TILE), n_part = (n_row + most - 1) / most;
+    rows_fn rows = passes ? f.pass : f.tile;
+    for (size_t g = 0; g < n_group; g++) {
+        for (size_t r = 0, n = n_part, size; n > 0; n--, r += size) {
+            size = (n_row - r + n - 1) / n;
+            rows(y + r * ldy + g * KERN_ROWS, ldy, packed + g * group_bytes, x, r, size, n_block, accumulate);
         }
     }
 }
 
-/* The pass is a function of its own: inlined, it takes registers from the tiles. */
-#define GEMM_Q8_TILES(TYPE, name)                                                                            \
-    __attribute__((noinline)) static void name##_pass(float *y, size_t ldy, const char *packed,              \
-                                                      const struct q8_rows *x, size_t x_row, size_t n_row,   \
-                                                      size_t n_block, bool accumulate)                       \
-    {                                                                                                        \
-        pass(y, ldy, packed, x, x_row, n_row, n_block, accumulate, QUANT_##TYPE);                            \
-    }                                                                                                        \
-    static void name##_gemm_q8(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group, \
-                               const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)       \
-    {                                                                                                        \
-        for (size_t g = 0; g < n_group; g++) {                                                               \
-            group_gemm_q8(y + g * KERN_ROWS, ldy, (const char *)packed + g * group_bytes, x, n_row, n_block, \
-                          accumulate, QUANT_##TYPE, name##_pass);                                            \
-        }                                                                                                    \
+/* Tiles and the pass are functions of their own: inlined, they take registers from each other. */
+#define ROWS(TYPE, name)                                                                                   \
+    __attribute__((noinline)) static void name##_tile(float *y, size_t ldy, const char *packed,            \
+                                                      const struct q8_rows *x, size_t x_row, size_t n_row, \
+                                                      size_t n_block, bool accumulate)                     \
+    {                                                                                                      \
+        tile_of(n_row, y, ldy, packed, x, x_row, n_block, accumulate, QUANT_##TYPE);                       \
+    }                                                                                                      \
+    __attribute__((noinline)) static void name##_pass(float *y, size_t ldy, const char *packed,            \
+                                                      const struct q8_rows *x, size_t x_row, size_t n_row, \
+                                                      size_t n_block, bool accumulate)                     \
+    {                                                                                                      \
+        pass(y, ldy, packed, x, x_row, n_row, n_block, accumulate, QUANT_##TYPE);                          \
     }
-QUANT_INTEGERS(GEMM_Q8_TILES)
+QUANT_INTEGERS(ROWS)
+
+#define GEMM_Q8_TILES(TYPE, name, suffix, one)                                                                 \
+    static void name##suffix(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group,     \
+                             const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)           \
+    {                                                                                                          \
+        groups_gemm_q8(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, accumulate, QUANT_##TYPE, one, \
+                       (struct rows_fns){name##_tile, name##_pass});                                           \
+    }
+#define HALF_WIDE(TYPE, name) GEMM_Q8_TILES(TYPE, name, _half_wide_gemm_q8, HALF_WIDE_TILE)
+QUANT_INTEGERS(HALF_WIDE)
+#define WHOLE(TYPE, name) GEMM_Q8_TILES(TYPE, name, _gemm_q8, TILE)
+QUANT_INTEGERS(WHOLE)
 
 #define ENTRY(TYPE, name) [QUANT_##TYPE] = name##_gemm_q8,
 const kern_gemm_q8_fn kern_q8_tiles_avx512[QUANT_COUNT] = {QUANT_INTEGERS(ENTRY)};
 
+#define FILL(TYPE, name) k->quant[QUANT_##TYPE].gemm_q8 = name##_half_wide_gemm_q8;
 void kern_q8_fill_avx512(struct kern *k)
 {
-    for (int t = 0; t < QUANT_COUNT; t++) {
-        k->quant[t].gemm_q8 = kern_q8_tiles_avx512[t];
-    }
+    QUANT_INTEGERS(FILL)
 }
 #endif

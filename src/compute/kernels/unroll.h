@@ -55,11 +55,12 @@ ALWAYS_INLINE void prefetch_ahead(const char *p, const size_t n_bytes)
     prefetch_near(p, n_bytes);
 }
 
-/* Rows of one matrix, four to a base register: row r is base[r / 4] plus 0, 1, 2 or 3 strides, all of which x86
- * addressing reaches with two more registers. The bases are hidden from the optimizer, which would otherwise keep one
- * offset a row, on the stack, and load it in every step (30 % of the time of a 16-row tile on Zen 5). */
+enum { BASES_ROWS = 24 };
+/* Up to so many rows of one matrix, four to a base register: row r is base[r / 4] plus 0, 1, 2 or 3 strides, all of
+ * which x86 addressing reaches with two more registers. The bases are hidden from the optimizer, which would otherwise
+ * keep one offset a row, on the stack, and load it in every step (30 % of the time of a 16-row tile on Zen 5). */
 struct row_bases {
-    const char *base[4];
+    const char *base[BASES_ROWS / 4];
     size_t stride, stride3; /* bytes: one row, three rows */
 };
 
