@@ -19,11 +19,9 @@ enum {
     PAIR_MIN_ROWS = 64,         /* bf16 without tiles against PATH_Q16, see below */
     WIDE_PANEL_ROWS = 16,       /* rows that are worth putting panels of floats beside each other */
     ROW_BLOCK = 60,             /* rows of a panel product, whole tiles: 60 x 512 floats = 120 KiB beside the panel */
-    Q8_ROWS = 128,              /* rows of an int8 product, of which */
-    Q8_RUN_BYTES = 256 << 10,   /* so many bytes stay in L2 beside the weights of a tile: a run of inputs */
-    Q8_RUN_MIN_K = 512,
-    TAKE_BYTES = 128 << 10, /* of a part that a worker takes, when rows are few, */
-    TAKES = 8               /* and such parts a worker, when they are many */
+    Q8_RUN_MIN_K = 512,         /* least inputs of a run */
+    TAKE_BYTES = 128 << 10,     /* of a part that a worker takes, when rows are few, */
+    TAKES = 8                   /* and such parts a worker, when they are many */
 };
 
 _Static_assert(PANEL_K % QUANT_K == 0, "a panel is cut where packed blocks end");
@@ -213,11 +211,11 @@ static void product_bf16(const struct dev *d, const struct dev_mat *m, const str
     }
 }
 
-/* Rows of the int8 form with groups [g0, g1), into y. A run of their inputs stays in L2 for all groups. */
+/* Rows of the int8 form with groups [g0, g1), into y. A run of their inputs stays in a cache for all groups. */
 static void product_q8_rows(const struct dev *d, const struct dev_mat *m, const struct q8_rows *q8, size_t n_row,
                             size_t g0, size_t g1, float *y, size_t ldy)
 {
-    size_t step = Q8_RUN_BYTES / q8_bytes(q8) / n_row / Q8_RUN_MIN_K * Q8_RUN_MIN_K;
+    size_t step = d->kern.q8_run_bytes / q8_bytes(q8) / n_row / Q8_RUN_MIN_K * Q8_RUN_MIN_K;
     step = step < Q8_RUN_MIN_K ? Q8_RUN_MIN_K : step;
     for (size_t k = 0; k < m->n_in; k += step) {
         size_t n_k = m->n_in - k < step ? m->n_in - k : step;
@@ -230,7 +228,7 @@ static void product_q8_rows(const struct dev *d, const struct dev_mat *m, const 
 static void product_q8(const struct dev *d, const struct dev_mat *m, const struct q8_rows *x, size_t n_row, size_t g0,
                        size_t g1, float *y, size_t ldy)
 {
-    size_t step = x->wide ? Q8_ROWS : Q8_ROWS / q8_bytes(x);
+    size_t step = x->wide ? d->kern.q8_rows : d->kern.q8_rows / q8_bytes(x);
     for (size_t r = 0; r < n_row; r += step) {
         struct q8_rows part = q8_rows_from(x, r, 0);
         product_q8_rows(d, m, &part, n_row - r < step ? n_row - r : step, g0, g1, y + r * ldy, ldy);

@@ -184,6 +184,9 @@ struct kern {
     kern_gemm_fn gemm_ref; /* reference order */
     kern_gemm_fn gemm_f32; /* fast order: fma, k ascending; accumulate continues from y */
     size_t gemm_cols;      /* columns of a panel that serve gemm_f32 best when rows are many: 16, 32 or 64 */
+    /* When rows are many gemm_q8 is best served with so many at a time, of one byte, and with a run of inputs of so
+     * many bytes for all groups of a part. */
+    size_t q8_rows, q8_run_bytes;
     /* gemm_f32 on a panel in float16, the same bits as after f16_to_f32; for few rows, and n_col a multiple of 16. */
     void (*gemm_f16)(float *y, size_t ldy, const float *x, size_t x_row, size_t x_k, const uint16_t *p, size_t ldp,
                      size_t n_row, size_t n_col, size_t n_k, bool accumulate);

@@ -85,5 +85,7 @@ void kern_gemm_fill_scalar(struct kern *k)
     k->gemm_ref = gemm_ref;
     k->gemm_f32 = gemm_f32;
     k->gemm_cols = 16;
+    k->q8_rows = 128;
+    k->q8_run_bytes = 256 << 10;
     k->gemm_f16 = gemm_f16;
 }
