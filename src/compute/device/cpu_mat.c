@@ -3,9 +3,13 @@
 #include "compute/device/cpu_int.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "ground/base/mem.h"
+
+/* What a worker reads of a file at a time: it stays in the second-level cache until it is packed. */
+enum { FILL_BYTES = 256 << 10 };
 
 int cpu_mat_shape(struct dev_mat *m, struct dev *d, enum quant_type type, size_t n_out, size_t n_in, struct err *e)
 {
@@ -137,6 +141,56 @@ void dev_mat_put(struct dev *d, struct dev_mat *m, const void *rows, size_t row0
     const struct quant *q = quants[m->type];
     struct put p = {m, rows, row0, n_row, m->n_in / (size_t)q->block_len * q->block_bytes};
     pool_run(d->pool, put_run, &p);
+}
+
+/* Groups from `next` on are for whoever comes first, so that a file is read from its beginning to its end. */
+struct fill {
+    struct dev *d;
+    struct dev_mat *m;
+    dev_read_rows_fn read;
+    void *ctx;
+    size_t row_bytes, step; /* groups */
+    atomic_size_t next;
+    atomic_int rc;
+    struct err *e; /* of whoever set rc */
+};
+
+static int fill_groups(const struct fill *f, size_t first, size_t n, uint8_t *room, struct err *e)
+{
+    size_t row0 = first * KERN_ROWS, left = f->m->n_out - row0, n_row = left < n * KERN_ROWS ? left : n * KERN_ROWS;
+    int rc = f->read(f->ctx, room, row0, n_row, e);
+    for (size_t g = first; !rc && g < first + n; g++) {
+        pack_group(&(struct put){f->m, room, row0, n_row, f->row_bytes}, g);
+    }
+    return rc;
+}
+
+static void fill_run(void *arg, int worker, int n_worker)
+{
+    struct fill *f = arg;
+    struct carve c = carve_begin(&f->d->worker[worker]);
+    uint8_t *room = carve_take(&c, f->step * KERN_ROWS * f->row_bytes);
+    size_t n_group = f->m->n_group, g;
+    (void)n_worker;
+    while (!atomic_load(&f->rc) && (g = atomic_fetch_add(&f->next, f->step)) < n_group) {
+        struct err e = {0};
+        int none = 0, rc = fill_groups(f, g, n_group - g < f->step ? n_group - g : f->step, room, &e);
+        if (rc && atomic_compare_exchange_strong(&f->rc, &none, rc) && f->e) {
+            *f->e = e;
+        }
+    }
+}
+
+int dev_mat_fill(struct dev *d, struct dev_mat *m, dev_read_rows_fn read, void *ctx, struct err *e)
+{
+    const struct quant *q = quants[m->type];
+    struct fill f = {d, m, read, ctx, m->n_in / (size_t)q->block_len * q->block_bytes, .e = e};
+    size_t room = d->worker[0].size_bytes,
+           most = room < FILL_BYTES ? room : FILL_BYTES; /* that of one group there is */
+    f.step = most / (KERN_ROWS * f.row_bytes);
+    f.step = f.step < 1 ? 1 : f.step;
+    pool_run(d->pool, fill_run, &f);
+    return atomic_load(&f.rc);
 }
 
 struct values {

@@ -68,6 +68,10 @@ int dev_mat_new(struct dev *d, struct dev_mat **out, enum quant_type type, size_
                 struct err *e) MUST_CHECK;
 /* Pack rows [row0, row0 + n_row) given in the file format (host memory); row0 a multiple of 16. */
 void dev_mat_put(struct dev *d, struct dev_mat *m, const void *rows, size_t row0, size_t n_row);
+/* Pack all rows as `read` gives them: rows [row0, row0 + n_row) in the file format into `to`, from several threads at
+ * once, a few hundred kilobytes each time. The first error of it ends the call. */
+typedef int (*dev_read_rows_fn)(void *ctx, void *to, size_t row0, size_t n_row, struct err *e);
+int dev_mat_fill(struct dev *d, struct dev_mat *m, dev_read_rows_fn read, void *ctx, struct err *e) MUST_CHECK;
 /* The same matrix from memory that holds it packed already, as dev_mat_packed gave it: borrowed until dev_mat_free, and
  * only read. NULL from dev_mat_packed: this device does not show it. */
 int dev_mat_borrow(struct dev *d, struct dev_mat **out, enum quant_type type, size_t n_out, size_t n_in, void *packed,

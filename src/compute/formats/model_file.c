@@ -183,6 +183,12 @@ static int read_plus_one(const struct model_file *f, const struct stored_tensor 
     return 0;
 }
 
+bool tensor_is_stored(const struct tensor_info *t)
+{
+    const struct stored_tensor *s = (const struct stored_tensor *)t; /* info is its first member */
+    return !s->packed && !s->made && !s->plus_one;
+}
+
 int model_file_read(const struct model_file *f, const struct tensor_info *t, void *p, uint64_t offset, size_t n,
                     struct err *e)
 {

@@ -241,6 +241,9 @@ size_t model_file_n_tensor(const struct model_file *f);
 const struct tensor_info *model_file_tensor(const struct model_file *f, size_t idx); /* idx < n_tensor */
 /* By GGUF name, also for Hugging Face directories; NULL when absent. */
 const struct tensor_info *model_file_find(const struct model_file *f, const char *name);
+/* The bytes of the tensor stand in a file as model_file_read gives them, so that small pieces cost no more than large.
+ */
+bool tensor_is_stored(const struct tensor_info *t);
 /* Raw bytes [offset, offset + n) of a tensor into p. Thread-safe. */
 int model_file_read(const struct model_file *f, const struct tensor_info *t, void *p, uint64_t offset, size_t n,
                     struct err *e) MUST_CHECK;

@@ -67,28 +67,47 @@ void forget_bound(struct model *m)
     mem_free(m->bound);
 }
 
-/* Rows of t from row0 on, as many as the matrix has. */
-static int read_rows(struct dev *d, const struct model_file *f, const struct tensor_info *t, size_t row0,
-                     struct dev_mat *mat, struct err *e)
+/* Rows of a tensor from one of them on. */
+struct file_rows {
+    const struct model_file *f;
+    const struct tensor_info *t;
+    size_t row0, row_bytes;
+};
+
+static int read_file_rows(void *ctx, void *to, size_t row0, size_t n_row, struct err *e)
 {
-    size_t n_out = dev_mat_n_out(mat), row_bytes = (size_t)(t->n_bytes / t->shape[0]);
-    size_t piece = PIECE_BYTES / row_bytes / KERN_ROWS * KERN_ROWS;
+    const struct file_rows *r = ctx;
+    return model_file_read(r->f, r->t, to, (uint64_t)(r->row0 + row0) * r->row_bytes, n_row * r->row_bytes, e);
+}
+
+/* Large pieces one after the other, of what the file has in another form. */
+static int read_pieces(struct dev *d, struct file_rows *from, struct dev_mat *mat, struct err *e)
+{
+    size_t n_out = dev_mat_n_out(mat), piece = PIECE_BYTES / from->row_bytes / KERN_ROWS * KERN_ROWS;
     piece = piece < KERN_ROWS ? KERN_ROWS : piece > n_out ? n_out : piece;
-    void *rows = mem_try_array(piece, row_bytes);
+    void *rows = mem_try_array(piece, from->row_bytes);
     if (!rows) {
-        return err_set(e, ERR_NOMEM, t->name, "cannot read tensor \"%s\": no memory for %zu rows of %zu bytes", t->name,
-                       piece, row_bytes);
+        return err_set(e, ERR_NOMEM, from->t->name, "cannot read tensor \"%s\": no memory for %zu rows of %zu bytes",
+                       from->t->name, piece, from->row_bytes);
     }
     int rc = 0;
     for (size_t r = 0; !rc && r < n_out; r += piece) {
         size_t n = n_out - r < piece ? n_out - r : piece;
-        rc = model_file_read(f, t, rows, (uint64_t)(row0 + r) * row_bytes, n * row_bytes, e);
+        rc = read_file_rows(from, rows, r, n, e);
         if (!rc) {
             dev_mat_put(d, mat, rows, r, n);
         }
     }
     mem_free(rows);
     return rc;
+}
+
+/* Rows of t from row0 on, as many as the matrix has. */
+static int read_rows(struct dev *d, const struct model_file *f, const struct tensor_info *t, size_t row0,
+                     struct dev_mat *mat, struct err *e)
+{
+    struct file_rows from = {f, t, row0, (size_t)(t->n_bytes / t->shape[0])};
+    return tensor_is_stored(t) ? dev_mat_fill(d, mat, read_file_rows, &from, e) : read_pieces(d, &from, mat, e);
 }
 
 static int note_bound(struct model *m, const char *name, const struct dev_mat *mat, struct err *e)
