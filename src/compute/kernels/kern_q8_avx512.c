@@ -1,9 +1,9 @@
 /* Products of packed weights with int8 activations for AVX-512: VPDPBUSD, one 32-bit lane an output row, four inputs
  * a step, the activations broadcast from memory. A part of a weight block is unpacked into eight registers and used for
- * up to TILE activation rows, whose sums stand in registers over all of k, or for the many rows of a pass, whose sums
- * stand in the first-level cache; either way the order of a row's sum is k alone. Fine activations are two bytes: the
- * sum of the high ones is shifted before that of the low ones is added to it. Every product takes a load. Where the CPU
- * does two products a cycle that is what limits them, and more rows than a tile has are faster in runs
+ * up to TILE activation rows, whose sums stand in registers as far as these suffice, or for the many rows of a pass,
+ * whose sums stand in the first-level cache; either way the order of a row's sum is k alone. Fine activations are two
+ * bytes: the sum of the high ones is shifted before that of the low ones is added to it. Every product takes a load.
+ * Where the CPU does two products a cycle that is what limits them, and more rows than a tile has are faster in runs
  * (kern_q8_runs_avx512.c); where it does one (Zen 4), tiles and passes serve any number. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define KERN_COMPACT
@@ -212,7 +212,7 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
 }
 
 /* Where runs of 16 inputs have a scale a part has two sums, for which registers do not suffice: passes from so many
- * rows on. */
+ * rows on, and no tile of as many. */
 enum { PASS16_MIN = 2 * STEP_MIN };
 
 /* A tile of `size` rows. Every number of rows has a tile of its own: as two smaller ones they would take as long as
