@@ -5,6 +5,11 @@
 #if defined(__x86_64__)
 #include "compute/kernels/panel_vec.h"
 
+/* Bytes ahead, to the second level and to the first, of the groups that are unpacked in turn, so that the second level
+ * has those that come after them. Granite Rapids, 1.5B Q4_0, tokens a second of 16, 32 and 64 rows: with 16 KiB and 1
+ * KiB 225, 389, 470; 64 KiB and 512 242, 377, 481; 128 KiB and 512 251, 394, 494. */
+enum { FAR_BYTES = 128 << 10, NEAR_BYTES = 512 };
+
 /* out[16][2]: lane i of a, lane i of b */
 static inline void store_pairs(uint16_t *out, v16 a, v16 b)
 {
@@ -27,7 +32,8 @@ ALWAYS_INLINE void type_panel_bf16(uint16_t *panel, const char *packed, size_t p
     const size_t of_block = type_n_part(t), part_bytes = type_packed_bytes(t) / of_block;
     for (size_t i = part; i < part + n_part; i++, panel += KERN_K * KERN_ROWS) {
         const char *block = packed + i / of_block * type_packed_bytes(t);
-        prefetch_ahead(block + i % of_block * part_bytes, part_bytes);
+        prefetch_far(block + i % of_block * part_bytes, part_bytes, FAR_BYTES);
+        prefetch_near(block + i % of_block * part_bytes, part_bytes, NEAR_BYTES);
         part_values(panel, block, i % of_block, t, put_pairs);
     }
 }
@@ -37,7 +43,7 @@ ALWAYS_INLINE void type_quarter(uint16_t *panel, const char *packed, size_t part
 {
     const size_t part_bytes = type_packed_bytes(t) / type_n_part(t);
     struct part_scales s;
-    prefetch_far(packed + part * part_bytes + (size_t)q * (part_bytes / 4), part_bytes / 4);
+    prefetch_far(packed + part * part_bytes + (size_t)q * (part_bytes / 4), part_bytes / 4, FAR_BYTES);
     part_scales(&s, packed, part, t);
     if (type_is_nibble(t)) {
         nibble_line(panel, straight_nibbles(packed, part, t), &s, (size_t)q, t, put_pairs);

@@ -156,7 +156,7 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
     for (size_t b = 0; b < n_block; b++, packed += type_packed_bytes(t)) {
         for (size_t part = 0; part < n_part; part++) {
             if (x_row == 0) {
-                prefetch_near(packed + part * part_bytes, part_bytes);
+                prefetch_near(packed + part * part_bytes, part_bytes, NEAR_BYTES);
             }
             if (fine && q8_is_wide(rows, b * n_part + part)) {
                 part_product(acc, packed, part, x, n_row, t, true);

@@ -114,7 +114,7 @@ ALWAYS_INLINE void few_rows(float *y, size_t ldy, const char *packed, const stru
         for (size_t i = 0; i < n_part; i++) {
             struct part p = {.packed = packed, .index = i};
             struct q8_rows at = q8_rows_from(x, 0, (b * n_part + i) * KERN_K);
-            prefetch_near(packed + i * part_bytes, part_bytes);
+            prefetch_near(packed + i * part_bytes, part_bytes, NEAR_BYTES);
             part_scales(&p.scale, packed, i, t);
             if (q8_is_wide(x, b * n_part + i)) {
                 step(acc, &p, &at, n_row, true, false, t);
@@ -170,7 +170,7 @@ ALWAYS_INLINE void pass(float *y, size_t ldy, const char *packed, const struct q
     }
     part_keep(&p[0], lines[0], packed, 0, t);
     for (size_t i = 0; i < n_part; i++) {
-        prefetch_near(packed + i * part_bytes, part_bytes);
+        prefetch_near(packed + i * part_bytes, part_bytes, NEAR_BYTES);
         if (i + 1 < n_part) {
             part_keep(&p[(i + 1) % 2], lines[(i + 1) % 2], packed, i + 1, t);
         }

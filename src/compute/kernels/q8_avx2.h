@@ -10,6 +10,11 @@
 /* The entries of kern_q8_avx2.c, by type. */
 extern const kern_gemm_q8_fn kern_q8_tiles_avx2[QUANT_COUNT];
 
+/* Bytes ahead that are asked for, to the first level; the prefetcher of the CPU is better left to look farther: two
+ * cores of Zen 3 that read 33 GB/s go through one row of Q4_0 at 28.9, with a request 16 KiB ahead besides at 27.2,
+ * with none at 25.2; Q8_0 28.0, 25.4 and 26.0. */
+enum { NEAR_BYTES = 1024 };
+
 #if !defined(__AVX512F__) /* there vectors of 16 are one register */
 
 /* codes that need all 8 bits */

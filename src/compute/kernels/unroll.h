@@ -24,35 +24,26 @@
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #endif
 
-/* Asks for the n_bytes that lie ahead: from memory into the second-level cache long before they are wanted, from there
- * into the first shortly before. The sequential prefetcher of the CPU alone leaves the latency of memory in sight when
- * a block is worked on for several rows (one core of Zen 5 that can read 40 GB/s, Q8_0: 8 rows went at 10 GB/s and go
- * at 34). The first level has few lines to wait for memory with: on Granite Rapids 1.5B decodes 22.1 tokens a second
- * with one request to the first level, 8 KiB ahead, 25.4 with one to the second, 26.1 with both; 19.0 with none. */
-enum { FAR_BYTES = 16384, NEAR_BYTES = 1024 };
-/* The first of the two alone, where something else fills the first level. */
-ALWAYS_INLINE void prefetch_far(const char *p, const size_t n_bytes)
+/* Asks for the n_bytes that lie `ahead` bytes behind p: from memory into the second-level cache, long before they are
+ * wanted. The sequential prefetcher of the CPU alone leaves the latency of memory in sight when a block is worked on
+ * for several rows (one core of Zen 5 that can read 40 GB/s, Q8_0: 8 rows went at 10 GB/s and go at 34). How far is
+ * the affair of the loop: see its constants. */
+ALWAYS_INLINE void prefetch_far(const char *p, const size_t n_bytes, const size_t ahead)
 {
     UNROLL
     for (size_t i = 0; i < n_bytes; i += 64) {
-        __builtin_prefetch(p + FAR_BYTES + i, 0, 2);
+        __builtin_prefetch(p + ahead + i, 0, 2);
     }
 }
 
-/* The second alone, where the prefetcher of the CPU is better left to look far: two cores of Zen 3 that read 33 GB/s go
- * through one row of Q4_0 at 28.9, with both at 27.2, with none at 25.2; Q8_0 28.0, 25.4 and 26.0. */
-ALWAYS_INLINE void prefetch_near(const char *p, const size_t n_bytes)
+/* The same into the first level, which has few lines to wait for memory with and is best asked for what the second
+ * has. */
+ALWAYS_INLINE void prefetch_near(const char *p, const size_t n_bytes, const size_t ahead)
 {
     UNROLL
     for (size_t i = 0; i < n_bytes; i += 64) {
-        __builtin_prefetch(p + NEAR_BYTES + i);
+        __builtin_prefetch(p + ahead + i);
     }
-}
-
-ALWAYS_INLINE void prefetch_ahead(const char *p, const size_t n_bytes)
-{
-    prefetch_far(p, n_bytes);
-    prefetch_near(p, n_bytes);
 }
 
 enum { BASES_ROWS = 24 };
