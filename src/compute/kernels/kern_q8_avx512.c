@@ -24,11 +24,11 @@
  * PASS rows goes in steps of STEP_MIN to STEP. */
 enum { TILE = 24, HALF_WIDE_TILE = 12, BEST_TILE = 9, STEP_MIN = 5, STEP = 8, PASS = 64 };
 
-/* Bytes ahead, to the second level and to the first. The prefetcher of the CPU works along within a page of 4 KiB; two
- * requests farther than that from each other are two streams to it, and slower. Granite Rapids, one row, GB/s where a
- * plain loop reads 33.5 (Q4_0 from memory) and 47 to 51 (Q4_1 of 128 MB, partly from the last-level cache): with 16 and
- * 1 KiB 27.1 and 49.4, with 3 and 1.5 33.0 and 39.9, with 6 and 3 31.6 and 47.0, with 8 and 4 28.4 and 48.7, with 8 and
- * 6 32.0 and 48.4; with none 28.0 and 36.3. */
+/* Bytes ahead, to the second level and to the first. From memory the two should be near each other (more than a page
+ * apart they seem to be two streams to the prefetcher of the CPU), from the last-level cache far ahead. Granite Rapids,
+ * one row, GB/s where a plain loop reads 33.5 (Q4_0 from memory) and 47 to 51 (128 MB of Q4_1, partly from the cache):
+ * with 16 and 1 KiB 27.1 and 49.4, with 3 and 1.5 33.0 and 39.9, with 6 and 3 31.6 and 47.0, with 8 and 4 28.4
+ * and 48.7, with 8 and 6 32.0 and 48.4; with none 28.0 and 36.3. */
 enum { FAR_BYTES = 8192, NEAR_BYTES = 6144 };
 
 ALWAYS_INLINE void prefetch_part(const char *p, const size_t n_bytes)

@@ -36,8 +36,8 @@ ALWAYS_INLINE void prefetch_far(const char *p, const size_t n_bytes, const size_
     }
 }
 
-/* The same into the first level, which has few lines to wait for memory with and is best asked for what the second
- * has. */
+/* The same into the first level, which has few lines to wait for memory with: better asked for what is on its way to
+ * the second. */
 ALWAYS_INLINE void prefetch_near(const char *p, const size_t n_bytes, const size_t ahead)
 {
     UNROLL
