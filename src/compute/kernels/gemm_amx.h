@@ -7,14 +7,13 @@
 
 enum { T_ROWS = 16, T_COLS = 16, T_K = 32 };
 
-/* Tiles 0 to 3 (sums), 4 and 5 (rows of x) with so many rows, 6 and 7 panels. A tile that is not used has 0 rows, and
- * gets a shape all the same: the instruction wants one. */
-static inline void kern_amx_configure(const size_t n_row[6])
+/* So many rows of 64 bytes for each tile. One that is not used has 0, and gets a shape all the same: the instruction
+ * wants one. */
+static inline void kern_amx_configure(const size_t n_row[8])
 {
     struct tile_shapes shapes = {.palette = 1};
     for (int t = 0; t < 8; t++) {
-        size_t n = t < 6 ? n_row[t] : T_K / 2;
-        shapes.n_row[t] = (uint8_t)(n ? n : 1);
+        shapes.n_row[t] = (uint8_t)(n_row[t] ? n_row[t] : 1);
         shapes.row_bytes[t] = 64;
     }
     tile_config(&shapes);

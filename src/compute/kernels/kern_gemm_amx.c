@@ -38,7 +38,7 @@ struct gemm {
 /* The shapes for a tile row pair that has n0 and n1 rows of x (n1 may be 0). */
 static void configure(size_t n0, size_t n1)
 {
-    const size_t n_row[] = {n0, n0, n1, n1, n0, n1};
+    const size_t n_row[] = {n0, n0, n1, n1, n0, n1, T_K / 2, T_K / 2};
     kern_amx_configure(n_row);
 }
 
