@@ -170,9 +170,8 @@ static void groups(const struct few *f, float *y, bool accumulate)
     EACH_SUM(tile_store, f, y);
 }
 
-/* The shapes: sums in 0 to 3, rows of x in 4 and 5, panels in 6 and 7; of three tiles of rows sums in 0 to 5, rows
- * in 7.
- */
+/* The shapes: sums in 0 to 3, rows of x in 4 and 5, panels in 6 and 7; with three tiles of rows sums in 0 to 5, rows in
+ * 7 alone. */
 static void configure(const struct few *f)
 {
     size_t rows = f->tile_rows, last = f->n_tile == 4 ? f->n_row - 3 * rows : rows;

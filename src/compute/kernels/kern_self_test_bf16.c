@@ -121,7 +121,7 @@ bool kern_gemm_bf16_same(const struct kern *k, const struct kern *s)
 bool kern_product_bf16_same(const struct kern *k, const struct kern *s)
 {
     enum { GROUPS = 5, COLS = GROUPS * KERN_ROWS, K = 3 * KERN_K, GROUP = K * KERN_ROWS, MAX_ROW = 70 };
-    static const size_t n_row[] = {3, 16, 23, 52, MAX_ROW};
+    static const size_t n_row[] = {3, 16, 23, 37, 52, MAX_ROW};
     uint16_t x[MAX_ROW * K], w[GROUPS * GROUP], p[GROUPS * GROUP];
     float a[MAX_ROW * COLS], b[MAX_ROW * COLS];
     uint8_t room[KERN_PRODUCT_ROOM] __attribute__((aligned(64)));
