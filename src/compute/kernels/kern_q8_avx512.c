@@ -24,17 +24,37 @@
  * PASS rows goes in steps of STEP_MIN to STEP. */
 enum { TILE = 24, HALF_WIDE_TILE = 12, BEST_TILE = 9, STEP_MIN = 5, STEP = 8, PASS = 64 };
 
-/* Bytes ahead, to the second level and to the first. From memory the two should be near each other (more than a page
- * apart they seem to be two streams to the prefetcher of the CPU), from the last-level cache far ahead. Granite Rapids,
- * one row, GB/s where a plain loop reads 33.5 (Q4_0 from memory) and 47 to 51 (128 MB of Q4_1, partly from the cache):
- * with 16 and 1 KiB 27.1 and 49.4, with 3 and 1.5 33.0 and 39.9, with 6 and 3 31.6 and 47.0, with 8 and 4 28.4
- * and 48.7, with 8 and 6 32.0 and 48.4; with none 28.0 and 36.3. */
+/* Which weights are asked for ahead: none, those FAR_BYTES ahead into the second level, or those NEAR_BYTES ahead into
+ * the first as well. */
+enum ask { ASK_NONE, ASK_FAR, ASK_BOTH };
 enum { FAR_BYTES = 8192, NEAR_BYTES = 6144 };
 
-ALWAYS_INLINE void prefetch_part(const char *p, const size_t n_bytes)
+/* What suits a core: the rows of its largest tile, and what it asks for with one or two rows and with more.
+ *
+ * Granite Rapids: from memory the two distances should be near each other (more than a page apart they seem to be two
+ * streams to the prefetcher of the CPU), from the last-level cache far ahead. One row, GB/s where a plain loop reads
+ * 33.5 (Q4_0 from memory) and 47 to 51 (128 MB of Q4_1, partly from the cache): with 16 and 1 KiB 27.1 and 49.4, with
+ * 3 and 1.5 33.0 and 39.9, with 6 and 3 31.6 and 47.0, with 8 and 4 28.4 and 48.7, with 8 and 6 32.0 and 48.4; with
+ * none 28.0 and 36.3.
+ *
+ * Zen 4: one and two rows are read as fast as a plain loop reads without being asked for, and its first level is no
+ * place for what is wanted later. GB/s of both, of the far ones, of none and of the plain loop: Q4_0, one row 39.9,
+ * 38.9, 46.3 and 44.0; three rows 31.3, 49.1, 42.9 and 50.3; Q8_0, eight rows 28.0, 34.0, 22.1 and 49.2. */
+struct core {
+    size_t tile;
+    enum ask few, more;
+};
+static const struct core whole = {.tile = TILE, .few = ASK_BOTH, .more = ASK_BOTH};
+static const struct core half_wide = {.tile = HALF_WIDE_TILE, .few = ASK_NONE, .more = ASK_FAR};
+
+ALWAYS_INLINE void prefetch_part(const char *p, const size_t n_bytes, enum ask ask)
 {
-    prefetch_far(p, n_bytes, FAR_BYTES);
-    prefetch_near(p, n_bytes, NEAR_BYTES);
+    if (ask != ASK_NONE) {
+        prefetch_far(p, n_bytes, FAR_BYTES);
+        if (ask == ASK_BOTH) {
+            prefetch_near(p, n_bytes, NEAR_BYTES);
+        }
+    }
 }
 
 /* s + w . q, q the four bytes at `offset` of row r, for every output row at once. Written out because GCC 12 loads and
@@ -192,9 +212,9 @@ ALWAYS_INLINE void x_advance(struct row_bases *q, struct x_scales *s, const int 
     rows_advance(&s->sum16, 2 * sizeof(int32_t), n_row);
 }
 
-/* n_row activation rows from x_row on, a constant up to TILE. The first tile brings the weights into the caches. */
+/* n_row activation rows from x_row on, a constant up to TILE. */
 ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t x_row,
-                        const int n_row, size_t n_block, bool accumulate, const enum quant_type t)
+                        const int n_row, size_t n_block, bool accumulate, enum ask ask, const enum quant_type t)
 {
     const size_t n_part = type_n_part(t), part_bytes = type_packed_bytes(t) / n_part;
     const size_t x_bytes = KERN_K * q8_bytes(x);
@@ -209,9 +229,7 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
     for (size_t b = 0; b < n_block; b++, packed += type_packed_bytes(t)) {
         for (size_t i = 0; i < n_part; i++) {
             struct part p;
-            if (x_row == 0) {
-                prefetch_part(packed + i * part_bytes, part_bytes);
-            }
+            prefetch_part(packed + i * part_bytes, part_bytes, ask);
             unsigned_lines(p.w, packed, i, t);
             part_scales(&p.s, packed, i, t);
             part_product(acc, &p, &q, &x_scales, n_row, t, q8_is_wide(x, b * n_part + i));
@@ -231,13 +249,13 @@ enum { PASS16_MIN = 2 * STEP_MIN };
 /* A tile of `size` rows. Every number of rows has a tile of its own: as two smaller ones they would take as long as
  * more rows. */
 ALWAYS_INLINE void tile_of(size_t size, float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t r,
-                           size_t n_block, bool accumulate, const enum quant_type t)
+                           size_t n_block, bool accumulate, enum ask ask, const enum quant_type t)
 {
-#define CASE(n)                                                    \
-    case n:                                                        \
-        if (!type_run16(t) || n < PASS16_MIN) {                    \
-            tile(y, ldy, packed, x, r, n, n_block, accumulate, t); \
-        }                                                          \
+#define CASE(n)                                                         \
+    case n:                                                             \
+        if (!type_run16(t) || n < PASS16_MIN) {                         \
+            tile(y, ldy, packed, x, r, n, n_block, accumulate, ask, t); \
+        }                                                               \
         break
     switch (size) {
         CASE(1);
@@ -309,7 +327,7 @@ ALWAYS_INLINE void part_rows_of(size_t size, v16 *sum, const struct part *p, con
 
 /* Up to PASS rows, at least 2 * STEP_MIN, one part of the weights after the other for all of them. */
 ALWAYS_INLINE void pass(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
-                        size_t n_block, bool accumulate, const enum quant_type t)
+                        size_t n_block, bool accumulate, enum ask ask, const enum quant_type t)
 {
     const size_t n_part = type_n_part(t), part_bytes = type_packed_bytes(t) / n_part;
     size_t n_step = (n_row + STEP - 1) / STEP, size = n_row / n_step, n_larger = n_row % n_step;
@@ -321,9 +339,7 @@ ALWAYS_INLINE void pass(float *y, size_t ldy, const char *packed, const struct q
         for (size_t i = 0; i < n_part; i++) {
             struct part p;
             bool wide = q8_is_wide(x, b * n_part + i);
-            if (x_row == 0) {
-                prefetch_part(packed + i * part_bytes, part_bytes);
-            }
+            prefetch_part(packed + i * part_bytes, part_bytes, ask);
             unsigned_lines(p.w, packed, i, t);
             part_scales(&p.s, packed, i, t);
             for (size_t k = 0, r = 0; k < n_step; k++) {
@@ -350,24 +366,26 @@ ALWAYS_INLINE bool in_passes(size_t n_row, size_t one, const enum quant_type t)
 }
 
 typedef void (*rows_fn)(float *y, size_t ldy, const char *packed, const struct q8_rows *x, size_t x_row, size_t n_row,
-                        size_t n_block, bool accumulate);
+                        size_t n_block, bool accumulate, enum ask ask);
 /* Of a type. */
 struct rows_fns {
     rows_fn tile, pass;
 };
 
-/* All rows of the groups, in tiles or passes of nearly the same size; one tile has up to `one` rows. */
+/* All rows of the groups, in tiles or passes of nearly the same size. The first brings the weights into the caches. */
 ALWAYS_INLINE void groups_gemm_q8(float *y, size_t ldy, const char *packed, size_t group_bytes, size_t n_group,
                                   const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate,
-                                  const enum quant_type t, const size_t one, struct rows_fns f)
+                                  const enum quant_type t, const struct core *core, struct rows_fns f)
 {
-    bool passes = in_passes(n_row, one, t);
-    size_t most = passes ? PASS : (n_row <= one ? one : BEST_TILE), n_part = (n_row + most - 1) / most;
+    bool passes = in_passes(n_row, core->tile, t);
+    size_t most = passes ? PASS : (n_row <= core->tile ? core->tile : BEST_TILE), n_part = (n_row + most - 1) / most;
     rows_fn rows = passes ? f.pass : f.tile;
+    enum ask ask = n_row <= 2 ? core->few : core->more;
     for (size_t g = 0; g < n_group; g++) {
         for (size_t r = 0, n = n_part, size; n > 0; n--, r += size) {
             size = (n_row - r + n - 1) / n;
-            rows(y + r * ldy + g * KERN_ROWS, ldy, packed + g * group_bytes, x, r, size, n_block, accumulate);
+            rows(y + r * ldy + g * KERN_ROWS, ldy, packed + g * group_bytes, x, r, size, n_block, accumulate,
+                 r == 0 ? ask : ASK_NONE);
         }
     }
 }
@@ -376,28 +394,28 @@ ALWAYS_INLINE void groups_gemm_q8(float *y, size_t ldy, const char *packed, size
 #define ROWS(TYPE, name)                                                                                   \
     __attribute__((noinline)) static void name##_tile(float *y, size_t ldy, const char *packed,            \
                                                       const struct q8_rows *x, size_t x_row, size_t n_row, \
-                                                      size_t n_block, bool accumulate)                     \
+                                                      size_t n_block, bool accumulate, enum ask ask)       \
     {                                                                                                      \
-        tile_of(n_row, y, ldy, packed, x, x_row, n_block, accumulate, QUANT_##TYPE);                       \
+        tile_of(n_row, y, ldy, packed, x, x_row, n_block, accumulate, ask, QUANT_##TYPE);                  \
     }                                                                                                      \
     __attribute__((noinline)) static void name##_pass(float *y, size_t ldy, const char *packed,            \
                                                       const struct q8_rows *x, size_t x_row, size_t n_row, \
-                                                      size_t n_block, bool accumulate)                     \
+                                                      size_t n_block, bool accumulate, enum ask ask)       \
     {                                                                                                      \
-        pass(y, ldy, packed, x, x_row, n_row, n_block, accumulate, QUANT_##TYPE);                          \
+        pass(y, ldy, packed, x, x_row, n_row, n_block, accumulate, ask, QUANT_##TYPE);                     \
     }
 QUANT_INTEGERS(ROWS)
 
-#define GEMM_Q8_TILES(TYPE, name, suffix, one)                                                                 \
-    static void name##suffix(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group,     \
-                             const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)           \
-    {                                                                                                          \
-        groups_gemm_q8(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, accumulate, QUANT_##TYPE, one, \
-                       (struct rows_fns){name##_tile, name##_pass});                                           \
+#define GEMM_Q8_TILES(TYPE, name, suffix, core)                                                                 \
+    static void name##suffix(float *y, size_t ldy, const void *packed, size_t group_bytes, size_t n_group,      \
+                             const struct q8_rows *x, size_t n_row, size_t n_block, bool accumulate)            \
+    {                                                                                                           \
+        groups_gemm_q8(y, ldy, packed, group_bytes, n_group, x, n_row, n_block, accumulate, QUANT_##TYPE, core, \
+                       (struct rows_fns){name##_tile, name##_pass});                                            \
     }
-#define HALF_WIDE(TYPE, name) GEMM_Q8_TILES(TYPE, name, _half_wide_gemm_q8, HALF_WIDE_TILE)
+#define HALF_WIDE(TYPE, name) GEMM_Q8_TILES(TYPE, name, _half_wide_gemm_q8, &half_wide)
 QUANT_INTEGERS(HALF_WIDE)
-#define WHOLE(TYPE, name) GEMM_Q8_TILES(TYPE, name, _gemm_q8, TILE)
+#define WHOLE(TYPE, name) GEMM_Q8_TILES(TYPE, name, _gemm_q8, &whole)
 QUANT_INTEGERS(WHOLE)
 
 #define ENTRY(TYPE, name) [QUANT_##TYPE] = name##_gemm_q8,
