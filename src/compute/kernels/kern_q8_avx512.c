@@ -29,7 +29,7 @@ enum { TILE = 24, HALF_WIDE_TILE = 12, BEST_TILE = 9, STEP_MIN = 5, STEP = 8, PA
 enum ask { ASK_NONE, ASK_FAR, ASK_BOTH };
 enum { FAR_BYTES = 8192, NEAR_BYTES = 6144 };
 
-/* What suits a core: the rows of its largest tile, and what it asks for with one or two rows and with more.
+/* What suits a core: the rows of its largest tile, and what it asks for with one row and with more.
  *
  * Granite Rapids: from memory the two distances should be near each other (more than a page apart they seem to be two
  * streams to the prefetcher of the CPU), from the last-level cache far ahead. One row, GB/s where a plain loop reads
@@ -37,15 +37,15 @@ enum { FAR_BYTES = 8192, NEAR_BYTES = 6144 };
  * 3 and 1.5 33.0 and 39.9, with 6 and 3 31.6 and 47.0, with 8 and 4 28.4 and 48.7, with 8 and 6 32.0 and 48.4; with
  * none 28.0 and 36.3.
  *
- * Zen 4: one and two rows are read as fast as a plain loop reads without being asked for, and its first level is no
+ * Zen 4: with one row weights come as fast as a plain loop reads them if none are asked for, and the first level is no
  * place for what is wanted later. GB/s of both, of the far ones, of none and of the plain loop: Q4_0, one row 39.9,
  * 38.9, 46.3 and 44.0; three rows 31.3, 49.1, 42.9 and 50.3; Q8_0, eight rows 28.0, 34.0, 22.1 and 49.2. */
 struct core {
     size_t tile;
-    enum ask few, more;
+    enum ask one, more;
 };
-static const struct core whole = {.tile = TILE, .few = ASK_BOTH, .more = ASK_BOTH};
-static const struct core half_wide = {.tile = HALF_WIDE_TILE, .few = ASK_NONE, .more = ASK_FAR};
+static const struct core whole = {.tile = TILE, .one = ASK_BOTH, .more = ASK_BOTH};
+static const struct core half_wide = {.tile = HALF_WIDE_TILE, .one = ASK_NONE, .more = ASK_FAR};
 
 ALWAYS_INLINE void prefetch_part(const char *p, const size_t n_bytes, enum ask ask)
 {
@@ -380,7 +380,7 @@ ALWAYS_INLINE void groups_gemm_q8(float *y, size_t ldy, const char *packed, size
     bool passes = in_passes(n_row, core->tile, t);
     size_t most = passes ? PASS : (n_row <= core->tile ? core->tile : BEST_TILE), n_part = (n_row + most - 1) / most;
     rows_fn rows = passes ? f.pass : f.tile;
-    enum ask ask = n_row <= 2 ? core->few : core->more;
+    enum ask ask = n_row == 1 ? core->one : core->more;
     for (size_t g = 0; g < n_group; g++) {
         for (size_t r = 0, n = n_part, size; n > 0; n--, r += size) {
             size = (n_row - r + n - 1) / n;
