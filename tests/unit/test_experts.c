@@ -258,8 +258,8 @@ static void fill(struct rig *r, const struct weights *w, int kind, const bool *o
     memset(bad, 0xff, bytes); /* NaN, as floats and as the scale of a block */
     for (int i = 0; i < w->n[kind]; i++) {
         bool good = !only || kind >= SHARED_GATE || only[i];
-        dev_stack_put(r->d, r->stack[kind], (size_t)i, good ? w->raw[kind] + (size_t)i * bytes : bad, 0,
-                      (size_t)w->n_out[kind]);
+        dev_mat_put(r->d, dev_stack_mat(r->stack[kind], (size_t)i), good ? w->raw[kind] + (size_t)i * bytes : bad, 0,
+                    (size_t)w->n_out[kind]);
     }
     mem_free(bad);
 }

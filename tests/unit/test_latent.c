@@ -170,7 +170,7 @@ static void rig_init(struct rig *r, const struct layer *l, int n_thread, enum pr
         size_t bytes = n_out * n_in / (size_t)quants[l->type]->block_len * quants[l->type]->block_bytes;
         must(dev_stack_new(r->d, &r->mat[i], l->type, (size_t)l->n[i], n_out, n_in, &e), &e);
         for (int k = 0; k < l->n[i]; k++)
-            dev_stack_put(r->d, r->mat[i], (size_t)k, l->raw[i] + (size_t)k * bytes, 0, n_out);
+            dev_mat_put(r->d, dev_stack_mat(r->mat[i], (size_t)k), l->raw[i] + (size_t)k * bytes, 0, n_out);
     }
     struct dev_kv_shape shape = {N_LAYER, 1, s->n_latent + s->n_rot, s->n_latent, 0, NULL};
     must(dev_kv_new(r->d, &r->kv, &shape, DEV_SERVE, N_PAGE, &e), &e);

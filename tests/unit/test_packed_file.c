@@ -19,8 +19,9 @@
 #include "ground/base/mem.h"
 #include "ground/base/str.h"
 
-#define MODEL "tests/data/golden/gguf/llama.gguf"
-#define OTHER "tests/data/golden/gguf/mistral.gguf"
+#define MODEL   "tests/data/golden/gguf/llama.gguf"
+#define EXPERTS "tests/data/golden/gguf/deepseek3.gguf"
+#define OTHER   "tests/data/golden/gguf/mistral.gguf"
 
 static void must(int rc, const struct err *e)
 {
@@ -90,21 +91,21 @@ static float *logits(struct model *m, size_t *n)
     return x;
 }
 
-static void gives_the_same_logits(void **state)
+/* tensor: one that must be there in this shape, and in no other */
+static void gives_the_same(const char *model, const char *tensor, size_t n_out, size_t n_in)
 {
-    (void)state;
     struct err e;
     struct rig r;
-    rig_init(&r, MODEL);
+    rig_init(&r, model);
     struct packed_file *p;
     struct model *m;
     assert_int_equal(packed_file_open(&p, r.path, r.f, r.d, &e), -ERR_NOT_FOUND);
     must(packed_file_write(r.path, r.m, r.f, &e), &e);
     must(packed_file_open(&p, r.path, r.f, r.d, &e), &e);
-    assert_non_null(packed_file_find(p, "token_embd.weight", QUANT_F32, 288, 64));
-    assert_null(packed_file_find(p, "token_embd.weight", QUANT_F32, 64, 288));
-    assert_null(packed_file_find(p, "token_embd.weight", QUANT_F16, 288, 64));
-    assert_null(packed_file_find(p, "nothing", QUANT_F32, 288, 64));
+    assert_non_null(packed_file_find(p, tensor, QUANT_F32, n_out, n_in));
+    assert_null(packed_file_find(p, tensor, QUANT_F32, n_in, n_out));
+    assert_null(packed_file_find(p, tensor, QUANT_F16, n_out, n_in));
+    assert_null(packed_file_find(p, "nothing", QUANT_F32, n_out, n_in));
     must(model_load_packed(&m, r.d, r.f, p, &e), &e);
     size_t n;
     float *want = logits(r.m, &n), *got = logits(m, &n);
@@ -118,6 +119,13 @@ static void gives_the_same_logits(void **state)
     assert_string_equal(info.model_path, r.copy);
     assert_true(info.is_current && info.size_bytes <= packed_file_bytes(r.m));
     rig_deinit(&r);
+}
+
+static void gives_the_same_logits(void **state)
+{
+    (void)state;
+    gives_the_same(MODEL, "token_embd.weight", 288, 64);
+    gives_the_same(EXPERTS, "blk.1.ffn_down_exps.weight", 8 * 64, 48);
 }
 
 static void put(const char *path, const char *data, size_t n)

@@ -6,13 +6,13 @@
 
 struct dev_stack {
     size_t n;
-    uint8_t *packed;
-    struct slab *slab;   /* that packed lies in; NULL: it stands alone */
-    struct dev_mat *mat; /* [n], each with its part of packed */
+    struct dev_mat whole; /* all rows; its slab is that of the stack */
+    struct dev_mat *mat;  /* [n], each with its part of whole.packed */
 };
 
-int dev_stack_new(struct dev *d, struct dev_stack **out, enum quant_type type, size_t n, size_t n_out, size_t n_in,
-                  struct err *e)
+/* packed NULL: memory of its own. */
+static int stack_make(struct dev *d, struct dev_stack **out, enum quant_type type, size_t n, size_t n_out, size_t n_in,
+                      void *packed, struct err *e)
 {
     *out = NULL;
     struct dev_stack *s = mem_try_alloc(sizeof(*s));
@@ -24,17 +24,21 @@ int dev_stack_new(struct dev *d, struct dev_stack **out, enum quant_type type, s
     }
     size_t mat_bytes = one.n_group * one.group_bytes, n_bytes;
     bool fits = mul_size(n, mat_bytes, &n_bytes);
-    s->packed = fits ? cpu_slab_take(d, n_bytes, &s->slab) : NULL;
+    one.is_borrowed = packed != NULL;
+    s->whole = one;
+    s->whole.packed = packed || !fits ? packed : cpu_slab_take(d, n_bytes, &s->whole.slab);
     s->mat = mem_try_array(n, sizeof(s->mat[0]));
-    if (!s->packed || !s->mat) {
+    if (!s->whole.packed || !s->mat) {
         rc = err_set(e, ERR_NOMEM, NULL, "cannot hold %zu matrices of %zu x %zu of type %s: %zu bytes wanted", n, n_out,
                      n_in, quants[type]->name, fits ? n_bytes : SIZE_MAX);
         goto out;
     }
     s->n = n;
+    s->whole.n_out *= n;
+    s->whole.n_group *= n;
     for (size_t i = 0; i < n; i++) {
         s->mat[i] = one;
-        s->mat[i].packed = s->packed + i * mat_bytes;
+        s->mat[i].packed = s->whole.packed + i * mat_bytes;
     }
     *out = s;
     s = NULL;
@@ -43,21 +47,23 @@ out:
     return rc;
 }
 
-void dev_stack_put(struct dev *d, struct dev_stack *s, size_t idx, const void *rows, size_t row0, size_t n_row)
+int dev_stack_new(struct dev *d, struct dev_stack **out, enum quant_type type, size_t n, size_t n_out, size_t n_in,
+                  struct err *e)
 {
-    struct dev_mat all = s->mat[idx]; /* and those behind it, as one */
-    if (all.n_out % KERN_ROWS == 0) {
-        all.n_out *= s->n - idx;
-        all.n_group *= s->n - idx;
-    }
-    dev_mat_put(d, &all, rows, row0, n_row);
+    return stack_make(d, out, type, n, n_out, n_in, NULL, e);
+}
+
+int dev_stack_borrow(struct dev *d, struct dev_stack **out, enum quant_type type, size_t n, size_t n_out, size_t n_in,
+                     void *packed, struct err *e)
+{
+    return stack_make(d, out, type, n, n_out, n_in, packed, e);
 }
 
 void dev_stack_free(struct dev_stack *s)
 {
     if (s) {
-        mem_free(s->slab ? NULL : s->packed);
-        cpu_slab_leave(s->slab);
+        mem_free(s->whole.is_borrowed || s->whole.slab ? NULL : s->whole.packed);
+        cpu_slab_leave(s->whole.slab);
         mem_free(s->mat);
         mem_free(s);
     }
@@ -71,6 +77,16 @@ size_t dev_stack_n(const struct dev_stack *s)
 const struct dev_mat *dev_stack_at(const struct dev_stack *s, size_t idx)
 {
     return &s->mat[idx];
+}
+
+struct dev_mat *dev_stack_mat(struct dev_stack *s, size_t idx)
+{
+    return &s->mat[idx];
+}
+
+struct dev_mat *dev_stack_whole(struct dev_stack *s)
+{
+    return s->mat[0].n_out % KERN_ROWS == 0 ? &s->whole : NULL;
 }
 
 size_t dev_stack_bytes(const struct dev_stack *s)

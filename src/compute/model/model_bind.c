@@ -102,15 +102,15 @@ static int read_pieces(struct dev *d, struct file_rows *from, struct dev_mat *ma
     return rc;
 }
 
-/* Rows of t from row0 on, as many as the matrix has. */
-static int read_rows(struct dev *d, const struct model_file *f, const struct tensor_info *t, size_t row0,
-                     struct dev_mat *mat, struct err *e)
+int bind_read(struct dev *d, const struct model_file *f, const struct tensor_info *t, size_t row0, struct dev_mat *mat,
+              struct err *e)
 {
-    struct file_rows from = {f, t, row0, (size_t)(t->n_bytes / t->shape[0])};
+    const struct quant *q = quants[dev_mat_type(mat)];
+    struct file_rows from = {f, t, row0, dev_mat_n_in(mat) / (size_t)q->block_len * q->block_bytes};
     return tensor_is_stored(t) ? dev_mat_fill(d, mat, read_file_rows, &from, e) : read_pieces(d, &from, mat, e);
 }
 
-static int note_bound(struct model *m, const char *name, const struct dev_mat *mat, struct err *e)
+int bind_note(struct model *m, const char *name, const struct dev_mat *mat, struct err *e)
 {
     struct model_bound *b = mem_try_realloc(m->bound, (m->n_bound + 1) * sizeof(*b));
     if (!b) {
@@ -149,9 +149,9 @@ int bind_mat_part(struct model *m, const struct model_file *f, const char *name,
         return err_wrap(e, rc, "cannot load tensor \"%s\"", name);
     }
     if (!packed) {
-        rc = read_rows(m->dev, f, t, part->row0, *out, e);
+        rc = bind_read(m->dev, f, t, part->row0, *out, e);
     }
-    return rc ? rc : note_bound(m, key, *out, e);
+    return rc ? rc : bind_note(m, key, *out, e);
 }
 
 int bind_mat(struct model *m, const struct model_file *f, const char *name, size_t n_out, size_t n_in,

@@ -1,27 +1,20 @@
-/* Stacks of matrices onto the device, and small tensors of any type as float32. Matrices are read one after the other,
- * so that beside the packed copy only a piece of one is in memory. */
+/* Stacks of matrices onto the device, and small tensors of any type as float32. */
 #include "compute/model/model_int.h"
-
+#include "compute/model/packed_file.h"
 #include "ground/base/mem.h"
 
-enum { PIECE_BYTES = 4 << 20 };
-
-/* All matrices, whole row groups at a time: as one where rows of several can be packed together. */
+/* All matrices of the tensor, as one where each is whole groups of rows. */
 static int read_stack(struct dev *d, const struct model_file *f, const struct tensor_info *t, struct dev_stack *s,
-                      uint8_t *piece, size_t n_piece, struct err *e)
+                      struct err *e)
 {
-    size_t n_row = (size_t)t->shape[1], n_mat = (size_t)t->shape[0], row_bytes = (size_t)(t->n_bytes / n_mat / n_row);
-    bool as_one = n_row % KERN_ROWS == 0;
-    n_row *= as_one ? n_mat : 1;
+    struct dev_mat *whole = dev_stack_whole(s);
+    if (whole) {
+        return bind_read(d, f, t, 0, whole, e);
+    }
     int rc = 0;
-    for (size_t m = 0; !rc && m < (as_one ? 1 : n_mat); m++) {
-        for (size_t r = 0; !rc && r < n_row; r += n_piece) {
-            size_t n = n_row - r < n_piece ? n_row - r : n_piece;
-            rc = model_file_read(f, t, piece, (uint64_t)(m * n_row + r) * row_bytes, n * row_bytes, e);
-            if (!rc) {
-                dev_stack_put(d, s, m, piece, r, n);
-            }
-        }
+    for (size_t i = 0; !rc && i < dev_stack_n(s); i++) {
+        struct dev_mat *mat = dev_stack_mat(s, i);
+        rc = bind_read(d, f, t, i * dev_mat_n_out(mat), mat, e);
     }
     return rc;
 }
@@ -36,20 +29,17 @@ int bind_stack(struct model *m, const struct model_file *f, const char *name, si
     if (rc) {
         return rc;
     }
-    rc = dev_stack_new(m->dev, out, type, n, n_out, n_in, e);
+    void *packed = m->packed ? packed_file_find(m->packed, name, type, n * n_out, n_in) : NULL;
+    rc = packed ? dev_stack_borrow(m->dev, out, type, n, n_out, n_in, packed, e)
+                : dev_stack_new(m->dev, out, type, n, n_out, n_in, e);
     if (rc) {
         return err_wrap(e, rc, "cannot load tensor \"%s\"", name);
     }
-    size_t row_bytes = (size_t)(t->n_bytes / (n * n_out)), n_piece = PIECE_BYTES / row_bytes / KERN_ROWS * KERN_ROWS;
-    n_piece = n_piece < KERN_ROWS ? KERN_ROWS : n_piece;
-    uint8_t *piece = mem_try_array(n_piece, row_bytes);
-    if (!piece) {
-        return err_set(e, ERR_NOMEM, name, "cannot read tensor \"%s\": no memory for %zu rows of %zu bytes", name,
-                       n_piece, row_bytes);
+    if (!packed) {
+        rc = read_stack(m->dev, f, t, *out, e);
     }
-    rc = read_stack(m->dev, f, t, *out, piece, n_piece, e);
-    mem_free(piece);
-    return rc;
+    struct dev_mat *whole = dev_stack_whole(*out);
+    return rc || !whole ? rc : bind_note(m, name, whole, e);
 }
 
 /* A matrix [n_out][n_in] in host memory, the caller's. */

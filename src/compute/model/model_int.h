@@ -163,6 +163,11 @@ int bind_mat_part(struct model *m, const struct model_file *f, const char *name,
                   size_t n_in, struct dev_mat **out, struct err *e) MUST_CHECK;
 int bind_vec_part(struct model *m, const struct model_file *f, const char *name, const struct bind_part *part,
                   bool must, float **out, struct err *e) MUST_CHECK;
+/* Fill a matrix with rows of t from row0 on, counted across all its dimensions but the last. */
+int bind_read(struct dev *d, const struct model_file *f, const struct tensor_info *t, size_t row0, struct dev_mat *mat,
+              struct err *e) MUST_CHECK;
+/* Remember under which name a matrix is kept packed. */
+int bind_note(struct model *m, const char *name, const struct dev_mat *mat, struct err *e) MUST_CHECK;
 
 /* --- binding: model_bind_stack.c --- */
 
