@@ -38,6 +38,7 @@ chmod 644 "$file"
 sleep 0.01; touch "$WORK/m.gguf"
 gives 0 outdated "m.gguf  \(outdated\)" '' cache list
 same_ids outdated_same
+gives 2 outdated_by_name '' 'as it is now: .* `tailor cache remove --outdated` removes' cache remove "$WORK/m.gguf"
 gives 0 remove_outdated '[12] removed' '^$' cache remove --outdated
 [[ ! -e $file ]] && echo "ok outdated_is_gone" || not_ok outdated_is_gone "$(ls "$PACKED")"
 

@@ -127,8 +127,11 @@ static int packed_path_of(const struct cli *c, struct dev *d, const char *model,
     if (!rc) rc = model_file_open(&f, file, e);
     if (!rc) rc = packed_file_path(dir, f, d, path, e);
     if (!rc && !file_exists(*path)) {
-        rc = err_set(e, ERR_NOT_FOUND, model, "cannot find a packed form of \"%s\", `tailor cache list` lists them",
-                     model);
+        rc = err_set(
+            e, ERR_NOT_FOUND, model,
+            "cannot find a packed form of \"%s\" as it is now: `tailor cache list` lists them, `tailor cache remove "
+            "--outdated` removes those of what it was",
+            model);
         mem_free(*path);
         *path = NULL;
     }

@@ -425,7 +425,9 @@ const struct message_zh message_zh_table[] = {
     {"its data are damaged", "其数据已损坏"},
     {"its model file has other contents than when it was packed", "其模型文件的内容与打包时不同"},
     {"cannot remove packed models: MODEL, --outdated or --all is needed", "无法删除打包模型：应给出 MODEL、--outdated 或 --all"},
-    {"cannot find a packed form of \"*\", `tailor cache list` lists them", "“$1”没有打包形式；`tailor cache list` 列出全部"},
+    {"cannot find a packed form of \"*\" as it is now: `tailor cache list` lists them, `tailor cache remove --outdated` removes "
+     "those of what it was",
+     "“$1”的当前版本没有打包形式；`tailor cache list` 列出全部，`tailor cache remove --outdated` 删除旧版本的"},
     {"cannot set \"--memory\" to \"*\": a size (8GB, 512MB), auto or none is needed",
      "“--memory”的值“$1”无效，应为大小（8GB、512MB）、auto 或 none"},
     {"cannot reserve *", "内存不足，无法分配（$1）"},
