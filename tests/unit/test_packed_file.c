@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "compute/engine/engine.h"
+#include "compute/model/model_int.h"
 #include "compute/model/packed_file_int.h"
 #include "ground/base/attr.h"
 #include "ground/base/mem.h"
@@ -107,6 +108,14 @@ static void gives_the_same(const char *model, const char *tensor, size_t n_out, 
     assert_null(packed_file_find(p, tensor, QUANT_F16, n_out, n_in));
     assert_null(packed_file_find(p, "nothing", QUANT_F32, n_out, n_in));
     must(model_load_packed(&m, r.d, r.f, p, &e), &e);
+    assert_int_equal(m->n_bound, r.m->n_bound);
+    for (size_t i = 0; i < m->n_bound; i++) {
+        const struct dev_mat *mat = m->bound[i].mat;
+        const void *kept =
+            packed_file_find(p, m->bound[i].name, dev_mat_type(mat), dev_mat_n_out(mat), dev_mat_n_in(mat));
+        assert_non_null(kept);
+        assert_ptr_equal(dev_mat_packed(mat), kept);
+    }
     size_t n;
     float *want = logits(r.m, &n), *got = logits(m, &n);
     assert_memory_equal(want, got, n * sizeof(float));

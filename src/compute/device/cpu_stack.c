@@ -1,6 +1,8 @@
 /* Stacks of packed matrices: one allocation, a struct dev_mat for each part of it. */
 #include "compute/device/stack.h"
 
+#include <assert.h>
+
 #include "compute/device/cpu_int.h"
 #include "ground/base/mem.h"
 
@@ -56,6 +58,7 @@ int dev_stack_new(struct dev *d, struct dev_stack **out, enum quant_type type, s
 int dev_stack_borrow(struct dev *d, struct dev_stack **out, enum quant_type type, size_t n, size_t n_out, size_t n_in,
                      void *packed, struct err *e)
 {
+    assert(n_out % KERN_ROWS == 0);
     return stack_make(d, out, type, n, n_out, n_in, packed, e);
 }
 

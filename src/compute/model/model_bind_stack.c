@@ -29,7 +29,8 @@ int bind_stack(struct model *m, const struct model_file *f, const char *name, si
     if (rc) {
         return rc;
     }
-    void *packed = m->packed ? packed_file_find(m->packed, name, type, n * n_out, n_in) : NULL;
+    bool as_one = m->packed && n_out % KERN_ROWS == 0; /* others are not kept, whatever a file says */
+    void *packed = as_one ? packed_file_find(m->packed, name, type, n * n_out, n_in) : NULL;
     rc = packed ? dev_stack_borrow(m->dev, out, type, n, n_out, n_in, packed, e)
                 : dev_stack_new(m->dev, out, type, n, n_out, n_in, e);
     if (rc) {
