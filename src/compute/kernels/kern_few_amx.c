@@ -1,20 +1,22 @@
-/* Products in bfloat16 for AMX, of packed weights with few rows: unpacking is most of the work, and each product goes
- * beside that of its group's next part. The sums, of all k, stay in tiles: up to 16 rows of four groups, 48 of two, 64
- * of one. Granite Rapids, Q4_0 from memory, 16 rows: 23 billion weights a second; unpacking alone, within the
- * first-level cache, 35; panels of 256 inputs first and then their products, 17. */
+/* Products in bfloat16 for AMX, of packed weights with few rows: unpacking is most of the work, and goes on beside the
+ * products, AHEAD panels before them: a tile is not forwarded from stores that wait to be written, so that one loaded
+ * right after its panel was made would wait for all of them. The sums, of all k, stay in tiles: up to 16 rows of four
+ * groups, 48 of two, 64 of one. Granite Rapids, Q4_0 from memory, 16 rows: 23 billion weights a second; unpacking
+ * alone, within the first-level cache, 35; panels of 256 inputs first and then their products, 17. */
 #include <string.h>
 
 #include "compute/kernels/gemm_amx.h"
 #if defined(__x86_64__)
 
-enum { PANEL = T_K * T_COLS, GROUPS = 4 };
+enum { PANEL = T_K * T_COLS, AHEAD = 4 };
 
 struct few {
     const struct kern_quant *read;
-    size_t ldx, ldy, n_row, n_tile, tile_rows, n_group, group_bytes, n_part;
+    size_t ldx, ldy, n_row, n_tile, tile_rows, group_bytes, n_part;
+    size_t across, n_group; /* groups beside each other, and those that there are */
     const uint16_t *x;
     const uint8_t *packed;
-    uint16_t *panel; /* [2][GROUPS][T_K][16]: the part in hand and the next, of each group */
+    uint16_t *panel; /* [AHEAD][T_K][16]: a part of each group, then the next */
 };
 
 /* The first row of a tile of rows. Up to three have the same number, so that none is mostly empty (of 33 rows 11 each:
@@ -33,7 +35,7 @@ static inline const uint16_t *rows_of(const struct few *f, size_t tile, size_t p
 
 static inline uint16_t *panel_of(const struct few *f, size_t group, size_t part)
 {
-    return f->panel + (part % 2 * GROUPS + group) * PANEL;
+    return f->panel + (part * f->across + group) % AHEAD * PANEL;
 }
 
 static inline void unpack(const struct few *f, size_t group, size_t part)
@@ -43,22 +45,28 @@ static inline void unpack(const struct few *f, size_t group, size_t part)
     }
 }
 
+/* The panel that is AHEAD of this one, of the same group, in whose place it is made. */
+static inline void unpack_ahead(const struct few *f, size_t group, size_t part)
+{
+    unpack(f, group, part + AHEAD / f->across);
+}
+
 /* One part, 16 rows of four groups; those that are missing are computed from what stands in their panels. */
 static void part_1x4(const struct few *f, size_t part)
 {
     tile_load(4, f->x + part * T_K, f->ldx * sizeof(*f->x));
     tile_load(6, panel_of(f, 0, part), 64);
     tile_dot_bf16(0, 4, 6);
-    unpack(f, 0, part + 1);
+    unpack_ahead(f, 0, part);
     tile_load(7, panel_of(f, 1, part), 64);
     tile_dot_bf16(1, 4, 7);
-    unpack(f, 1, part + 1);
+    unpack_ahead(f, 1, part);
     tile_load(6, panel_of(f, 2, part), 64);
     tile_dot_bf16(2, 4, 6);
-    unpack(f, 2, part + 1);
+    unpack_ahead(f, 2, part);
     tile_load(7, panel_of(f, 3, part), 64);
     tile_dot_bf16(3, 4, 7);
-    unpack(f, 3, part + 1);
+    unpack_ahead(f, 3, part);
 }
 
 /* Two tiles of rows of two groups. */
@@ -70,11 +78,11 @@ static void part_2x2(const struct few *f, size_t part)
     tile_load(6, panel_of(f, 0, part), 64);
     tile_dot_bf16(0, 4, 6);
     tile_dot_bf16(2, 5, 6);
-    unpack(f, 0, part + 1);
+    unpack_ahead(f, 0, part);
     tile_load(7, panel_of(f, 1, part), 64);
     tile_dot_bf16(1, 4, 7);
     tile_dot_bf16(3, 5, 7);
-    unpack(f, 1, part + 1);
+    unpack_ahead(f, 1, part);
 }
 
 /* Three of two: their six sums leave one tile for rows. */
@@ -89,7 +97,7 @@ static void part_3x2(const struct few *f, size_t part)
     tile_dot_bf16(2, 7, 6);
     tile_load(7, x2, bytes);
     tile_dot_bf16(4, 7, 6);
-    unpack(f, 0, part + 1);
+    unpack_ahead(f, 0, part);
     tile_load(6, panel_of(f, 1, part), 64);
     tile_load(7, x0, bytes);
     tile_dot_bf16(1, 7, 6);
@@ -97,7 +105,7 @@ static void part_3x2(const struct few *f, size_t part)
     tile_dot_bf16(3, 7, 6);
     tile_load(7, x2, bytes);
     tile_dot_bf16(5, 7, 6);
-    unpack(f, 1, part + 1);
+    unpack_ahead(f, 1, part);
 }
 
 /* Four of one; the last is 5. */
@@ -114,19 +122,19 @@ static void part_4x1(const struct few *f, size_t part)
     tile_dot_bf16(2, 4, 6);
     tile_load(5, x + 3 * T_ROWS * f->ldx, bytes);
     tile_dot_bf16(3, 5, 6);
-    unpack(f, 0, part + 1);
+    unpack_ahead(f, 0, part);
 }
 
 /* Groups whose sums fit beside each other, of 1 to 4 tiles of rows. */
 static size_t groups_across(size_t n_tile)
 {
-    return n_tile == 1 ? GROUPS : (n_tile == 4 ? 1 : 2);
+    return n_tile == 1 ? 4 : (n_tile == 4 ? 1 : 2);
 }
 
 /* Where the sums of a tile stand in y; NULL: it has none. */
 static float *sums_of(const struct few *f, float *y, size_t tile)
 {
-    size_t across = groups_across(f->n_tile), row = tile / across, group = tile % across;
+    size_t row = tile / f->across, group = tile % f->across;
     return row < f->n_tile && group < f->n_group ? y + first_row(f, row) * f->ldy + group * T_COLS : NULL;
 }
 
@@ -153,8 +161,8 @@ static void groups(const struct few *f, float *y, bool accumulate)
     if (accumulate) {
         EACH_SUM(tile_load, f, y);
     }
-    for (size_t g = 0; g < f->n_group; g++) {
-        unpack(f, g, 0);
+    for (size_t i = 0; i < AHEAD; i++) {
+        unpack(f, i % f->across, i / f->across);
     }
     for (size_t part = 0; part < f->n_part; part++) {
         if (f->n_tile == 1) {
@@ -182,7 +190,7 @@ static void configure(const struct few *f)
 void kern_amx_product_few(const struct kern *k, float *y, size_t ldy, const uint16_t *x, size_t ldx,
                           const struct kern_groups *w, size_t n_row, size_t n_k, bool accumulate, void *room)
 {
-    size_t n_tile = (n_row + T_ROWS - 1) / T_ROWS, most = groups_across(n_tile);
+    size_t n_tile = (n_row + T_ROWS - 1) / T_ROWS;
     struct few f = {.read = &k->quant[w->type],
                     .ldx = ldx,
                     .ldy = ldy,
@@ -191,14 +199,15 @@ void kern_amx_product_few(const struct kern *k, float *y, size_t ldy, const uint
                     .tile_rows = n_tile == 4 ? T_ROWS : (n_row + n_tile - 1) / n_tile,
                     .group_bytes = w->group_bytes,
                     .n_part = n_k / T_K,
+                    .across = groups_across(n_tile),
                     .x = x,
                     .packed = w->packed,
                     .panel = room};
     configure(&f);
-    memset(f.panel, 0, 2 * GROUPS * PANEL * sizeof(*f.panel));
+    memset(f.panel, 0, AHEAD * PANEL * sizeof(*f.panel));
     for (size_t g = 0; g < w->n_group; g += f.n_group) {
         size_t left = w->n_group - g;
-        f.n_group = left < most ? left : most;
+        f.n_group = left < f.across ? left : f.across;
         groups(&f, y + g * T_COLS, accumulate);
         f.packed += f.n_group * w->group_bytes;
     }
