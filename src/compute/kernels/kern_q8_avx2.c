@@ -112,17 +112,9 @@ ALWAYS_INLINE v16 part_sum(const i16 a[2], const i16 b[2], const struct part_sca
     return v;
 }
 
-/* The activations of a tile at one part, and how far the next row is. */
-struct x_part {
-    size_t ld_q, ld_scale;
-    const int8_t *q;
-    const float *d;
-    const int32_t *sum, *sum16;
-};
-
 /* One part with n_row <= TILE activation rows. */
-ALWAYS_INLINE void part_product(v16 acc[TILE], const void *packed, size_t part, struct x_part x, size_t n_row,
-                                const enum quant_type t, const bool fine)
+ALWAYS_INLINE void part_product(v16 acc[TILE], const void *packed, const struct block_scales *shared, size_t part,
+                                struct x_part x, size_t n_row, const enum quant_type t, const bool fine)
 {
     i16 low[TILE][2];
     struct half h;
@@ -133,7 +125,7 @@ ALWAYS_INLINE void part_product(v16 acc[TILE], const void *packed, size_t part, 
     __asm__("" : "+r"(packed)); /* else the lines of both halves are unpacked above and wait on the stack */
     half_unpack(&h, packed, part, 1, t);
     struct part_scales s;
-    part_scales(&s, packed, part, t);
+    part_scales_in(&s, shared, packed, part, t);
     for (size_t r = 0; r < n_row; r++) {
         i16 high[2];
         half_dots(high, &h, x.q + r * x.ld_q + KERN_K / 2, t, fine);
@@ -147,23 +139,24 @@ ALWAYS_INLINE void tile(float *y, size_t ldy, const char *packed, const struct q
                         size_t n_row, size_t n_block, bool accumulate, const enum quant_type t, const bool fine)
 {
     const size_t n_part = type_n_part(t), part_bytes = type_packed_bytes(t) / n_part;
-    const size_t n_byte = fine ? 2 : 1, ld_q = rows->n_k * n_byte, ld = rows->n_k / KERN_K, at = x_row * ld;
-    struct x_part x = {ld_q, ld, rows->q + x_row * ld_q, rows->d + at, rows->sum + at, rows->sum16 + 2 * at};
+    struct x_part x = x_part_of(rows, x_row, 0);
+    struct block_scales shared;
     v16 acc[TILE];
     for (size_t r = 0; r < n_row; r++) {
         acc[r] = accumulate ? v16_load(y + r * ldy) : v16_set(0);
     }
     for (size_t b = 0; b < n_block; b++, packed += type_packed_bytes(t)) {
+        block_scales(&shared, packed, t);
         for (size_t part = 0; part < n_part; part++) {
             if (x_row == 0) {
                 prefetch_near(packed + part * part_bytes, part_bytes, NEAR_BYTES);
             }
             if (fine && q8_is_wide(rows, b * n_part + part)) {
-                part_product(acc, packed, part, x, n_row, t, true);
+                part_product(acc, packed, &shared, part, x, n_row, t, true);
             } else {
-                part_product(acc, packed, part, x, n_row, t, false);
+                part_product(acc, packed, &shared, part, x, n_row, t, false);
             }
-            x = (struct x_part){ld_q, ld, x.q + KERN_K * n_byte, x.d + 1, x.sum + 1, x.sum16 + 2};
+            x_part_next(&x, fine ? 2 : 1);
         }
     }
     for (size_t r = 0; r < n_row; r++) {

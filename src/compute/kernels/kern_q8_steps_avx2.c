@@ -18,21 +18,29 @@ enum { STEP = 4, FEW_ROWS = 8, PASS = 64, MANY_ROWS = 32 };
  * itself the compiler makes all products of a part first and keeps them on the stack. */
 #define IN_ORDER(v) __asm__ volatile("" : "+x"((v).lo), "+x"((v).hi))
 
-/* A part of a weight block, its lines where they are kept for many rows. */
+/* A part of a weight block. For many rows its lines and scales are kept; else they are made where they are used. */
 struct part {
-    const void *packed;
+    const char *block;
     size_t index;
-    const char *lines; /* [LINES][64]; NULL: unpacked where they are used */
+    const struct block_scales *shared;
+    const char *codes; /* see part_codes */
+    const char *lines; /* [LINES][64] */
     struct part_scales scale;
 };
+
+/* The codes of part i stand where a block that began so much later would have its first ones. */
+ALWAYS_INLINE const char *part_codes(const char *packed, size_t i, const enum quant_type t)
+{
+    return type_n_part(t) > 1 ? packed + i * sizeof(((const struct packed_q4_k *)packed)->q[0]) : packed;
+}
 
 /* Codes as VPMADDUBSW wants them, except for the sign of those of 8 bits. */
 ALWAYS_INLINE void part_lines(i16 w[LINES], const struct part *p, const enum quant_type t)
 {
     if (type_is_wide(t)) {
-        signed_lines(w, p->packed, p->index, t);
+        signed_lines(w, p->codes, 0, t);
     } else {
-        unsigned_lines(w, p->packed, p->index, t);
+        unsigned_lines(w, p->codes, 0, t);
     }
 }
 
@@ -49,8 +57,8 @@ ALWAYS_INLINE i16 part_line(struct part *p, const int j, const bool kept, const 
     if (kept) {
         return (i16){load_here(p->lines + 64 * j), load_here(p->lines + 64 * j + 32)};
     }
-    i16 w[LINES];                  /* of which one is used, and only that computed */
-    __asm__("" : "+r"(p->packed)); /* else all are unpacked at the first */
+    i16 w[LINES];                 /* of which one is used, and only that computed */
+    __asm__("" : "+r"(p->codes)); /* else all are unpacked at the first */
     part_lines(w, p, t);
     IN_ORDER(w[j]);
     return w[j];
@@ -81,22 +89,34 @@ ALWAYS_INLINE void dots(i16 s[STEP], struct part *p, const int8_t *q, size_t ld,
     }
 }
 
-/* acc[r] += what a part adds to n_row rows, x at the part; in the order of quant_read.h. wide: of both bytes. */
-ALWAYS_INLINE void step(v16 *acc, struct part *p, const struct q8_rows *x, const int n_row, const bool wide,
+/* After the products, not above them, where they would wait on the stack. */
+ALWAYS_INLINE void part_scales_here(struct part *p, const enum quant_type t)
+{
+    __asm__("" : "+r"(p->block));
+    part_scales_in(&p->scale, p->shared, p->block, p->index, t);
+}
+
+/* acc[r] += what a part adds to n_row rows; in the order of quant_read.h. wide: of both bytes. */
+ALWAYS_INLINE void step(v16 *acc, struct part *p, const struct x_part *x, const int n_row, const bool wide,
                         const bool kept, const enum quant_type t)
 {
-    const size_t ld_q = x->n_k * q8_bytes(x), ld = x->n_k / KERN_K;
     i16 s[STEP], low[STEP];
-    dots(s, p, x->q, ld_q, n_row, kept, t);
+    dots(s, p, x->q, x->ld_q, n_row, kept, t);
     if (wide) {
-        dots(low, p, x->q + KERN_K, ld_q, n_row, kept, t);
+        dots(low, p, x->q + KERN_K, x->ld_q, n_row, kept, t);
     }
-    __asm__("" : "+r"(acc)); /* else they are loaded above and wait on the stack */
+    if (!kept) {
+        part_scales_here(p, t);
+    }
+    if (n_row > 2) {
+        __asm__("" : "+r"(acc)); /* else they are loaded above and wait on the stack */
+    }
     UNROLL
     for (int r = 0; r < n_row; r++) {
+        size_t at = (size_t)r * x->ld_scale;
         i16 joined = wide ? i16_add(i16_left(s[r], 8), low[r]) : s[r];
-        v16 v = run_sum(joined, &p->scale, x->sum[(size_t)r * ld], t);
-        acc[r] = v16_fma(v, v16_set(x->d[(size_t)r * ld]), acc[r]);
+        v16 v = run_sum(joined, &p->scale, x->sum[at], t);
+        acc[r] = v16_fma(v, v16_set(x->d[at]), acc[r]);
     }
 }
 
@@ -105,22 +125,24 @@ ALWAYS_INLINE void few_rows(float *y, size_t ldy, const char *packed, const stru
                             size_t n_block, bool accumulate, const enum quant_type t)
 {
     const size_t n_part = type_n_part(t), part_bytes = type_packed_bytes(t) / n_part;
+    struct x_part at = x_part_of(x, 0, 0);
+    struct block_scales shared;
     v16 acc[STEP];
     UNROLL
     for (int r = 0; r < n_row; r++) {
         acc[r] = accumulate ? v16_load(y + (size_t)r * ldy) : v16_set(0);
     }
     for (size_t b = 0; b < n_block; b++, packed += type_packed_bytes(t)) {
+        block_scales(&shared, packed, t);
         for (size_t i = 0; i < n_part; i++) {
-            struct part p = {.packed = packed, .index = i};
-            struct q8_rows at = q8_rows_from(x, 0, (b * n_part + i) * KERN_K);
+            struct part p = {.block = packed, .index = i, .shared = &shared, .codes = part_codes(packed, i, t)};
             prefetch_near(packed + i * part_bytes, part_bytes, NEAR_BYTES);
-            part_scales(&p.scale, packed, i, t);
             if (q8_is_wide(x, b * n_part + i)) {
                 step(acc, &p, &at, n_row, true, false, t);
             } else {
                 step(acc, &p, &at, n_row, false, false, t);
             }
+            x_part_next(&at, q8_bytes(x));
         }
     }
     UNROLL
@@ -133,11 +155,11 @@ ALWAYS_INLINE void few_rows(float *y, size_t ldy, const char *packed, const stru
 ALWAYS_INLINE void part_keep(struct part *p, char *lines, const char *packed, size_t i, const enum quant_type t)
 {
     const size_t n_part = type_n_part(t);
+    const char *block = packed + i / n_part * type_packed_bytes(t);
     i16 w[LINES];
-    p->packed = packed + i / n_part * type_packed_bytes(t);
-    p->index = i % n_part;
+    p->codes = part_codes(block, i % n_part, t);
     p->lines = lines;
-    part_scales(&p->scale, p->packed, p->index, t);
+    part_scales(&p->scale, block, i % n_part, t);
     part_lines(w, p, t);
     UNROLL
     for (int j = 0; j < LINES; j++) {
@@ -149,10 +171,9 @@ ALWAYS_INLINE void part_keep(struct part *p, char *lines, const char *packed, si
 ALWAYS_INLINE void all_steps(v16 *acc, struct part *p, const struct q8_rows *x, size_t n_row, size_t i, const bool wide,
                              const enum quant_type t)
 {
-    struct q8_rows at = q8_rows_from(x, 0, i * KERN_K);
     for (size_t r = 0; r < n_row; r += STEP) {
+        struct x_part at = x_part_of(x, r, i);
         step(acc + r, p, &at, STEP, wide, true, t);
-        at = q8_rows_from(&at, STEP, 0);
     }
 }
 

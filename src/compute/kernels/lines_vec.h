@@ -308,17 +308,25 @@ ALWAYS_INLINE __m128i six_bits_one(const uint8_t (*low)[KERN_ROWS], const uint8_
     return _mm_or_si128(bytes_and(lo, 15), _mm_slli_epi16(bytes_and(hi, 3), 4));
 }
 
-/* -(dmin * min) */
-ALWAYS_INLINE v16 minus_min(const uint16_t *dmin, __m128i min)
+/* What the scales and minima of all parts of a block are multiplied by: d and, where there are minima, -dmin. */
+struct block_scales {
+    v16 d, m;
+};
+
+/* Of blocks of one part: nothing. */
+ALWAYS_INLINE void block_scales(struct block_scales *s, const void *packed, const enum quant_type t)
 {
-    return v16_mul(v16_mul(v16_from_f16(dmin), v16_set(-1.0f)), i16_to_float(i16_from_s8(min)));
+    const uint16_t *d = packed, *m = d + KERN_ROWS;
+    bool shared = type_n_part(t) > 1;
+    s->d = shared ? v16_from_f16(d) : v16_set(0);
+    s->m = shared && type_has_min(t) ? v16_mul(v16_from_f16(m), v16_set(-1.0f)) : v16_set(0);
 }
 
 /* d * (scale - zero); scales are signed bytes */
-ALWAYS_INLINE v16 times_scale(const uint16_t *d, __m128i scale, int8_t zero)
+ALWAYS_INLINE v16 times_scale(v16 d, __m128i scale, int8_t zero)
 {
     __m128i s = zero ? _mm_sub_epi8(scale, _mm_set1_epi8(zero)) : scale;
-    return v16_mul(v16_from_f16(d), i16_to_float(i16_from_s8(s)));
+    return v16_mul(d, i16_to_float(i16_from_s8(s)));
 }
 
 /* 2^(e - 128): e - 1 as an exponent; below two, a subnormal */
@@ -329,7 +337,9 @@ ALWAYS_INLINE v16 from_exponents(const uint8_t *e)
     return i16_as_float(i16_where_greater(v, i16_set(1), i16_left(i16_sub(v, i16_set(1)), 23), small));
 }
 
-ALWAYS_INLINE void scales_of_256(struct part_scales *s, const void *packed, size_t part, const enum quant_type t)
+/* Of a part of 256 inputs. */
+ALWAYS_INLINE void scales_of_256(struct part_scales *s, const struct block_scales *block, const void *packed,
+                                 size_t part, const enum quant_type t)
 {
     const struct packed_q2_k *q2_k = packed;
     const struct packed_q3_k *q3_k = packed;
@@ -341,35 +351,37 @@ ALWAYS_INLINE void scales_of_256(struct part_scales *s, const void *packed, size
     case QUANT_Q2_K:
         a = bytes_load(q2_k->scale[2 * part]);
         b = bytes_load(q2_k->scale[2 * part + 1]);
-        s->d[0] = times_scale(q2_k->d, bytes_and(a, 15), 0);
-        s->d[1] = times_scale(q2_k->d, bytes_and(b, 15), 0);
-        s->m[0] = minus_min(q2_k->m, bytes_and(_mm_srli_epi16(a, 4), 15));
-        s->m[1] = minus_min(q2_k->m, bytes_and(_mm_srli_epi16(b, 4), 15));
+        s->d[0] = times_scale(block->d, bytes_and(a, 15), 0);
+        s->d[1] = times_scale(block->d, bytes_and(b, 15), 0);
+        s->m[0] = times_scale(block->m, bytes_and(_mm_srli_epi16(a, 4), 15), 0);
+        s->m[1] = times_scale(block->m, bytes_and(_mm_srli_epi16(b, 4), 15), 0);
         break;
     case QUANT_Q3_K:
         six_bits_pair(&a, &b, q3_k->low, q3_k->high, part);
-        s->d[0] = times_scale(q3_k->d, a, 32);
-        s->d[1] = times_scale(q3_k->d, b, 32);
+        s->d[0] = times_scale(block->d, a, 32);
+        s->d[1] = times_scale(block->d, b, 32);
         break;
     case QUANT_Q6_K:
-        s->d[0] = times_scale(q6_k->d, bytes_load(q6_k->scale[2 * part]), 0);
-        s->d[1] = times_scale(q6_k->d, bytes_load(q6_k->scale[2 * part + 1]), 0);
+        s->d[0] = times_scale(block->d, bytes_load(q6_k->scale[2 * part]), 0);
+        s->d[1] = times_scale(block->d, bytes_load(q6_k->scale[2 * part + 1]), 0);
         break;
     case QUANT_IQ4_XS:
-        s->d[0] = s->d[1] = times_scale(iq4_xs->d, six_bits_one(iq4_xs->low, iq4_xs->high, part), 32);
+        s->d[0] = s->d[1] = times_scale(block->d, six_bits_one(iq4_xs->low, iq4_xs->high, part), 32);
         break;
     default: /* Q4_K, Q5_K */
         six_bits_pair(&a, &b, q4_k->low, q4_k->high, part);
-        s->d[0] = s->d[1] = times_scale(q4_k->d, a, 0);
-        s->m[0] = s->m[1] = minus_min(q4_k->m, b);
+        s->d[0] = s->d[1] = times_scale(block->d, a, 0);
+        s->m[0] = s->m[1] = times_scale(block->m, b, 0);
     }
 }
 
-ALWAYS_INLINE void part_scales(struct part_scales *s, const void *packed, size_t part, const enum quant_type t)
+/* A part's, with what its block has. */
+ALWAYS_INLINE void part_scales_in(struct part_scales *s, const struct block_scales *block, const void *packed,
+                                  size_t part, const enum quant_type t)
 {
     s->m[0] = s->m[1] = v16_set(0);
     if (type_n_part(t) > 1) {
-        scales_of_256(s, packed, part, t);
+        scales_of_256(s, block, packed, part, t);
     } else if (t == QUANT_MXFP4) {
         s->d[0] = s->d[1] = from_exponents(((const struct packed_mxfp4 *)packed)->e);
     } else { /* d stands first, then m */
@@ -378,6 +390,13 @@ ALWAYS_INLINE void part_scales(struct part_scales *s, const void *packed, size_t
             s->m[0] = s->m[1] = v16_from_f16((const uint16_t *)packed + KERN_ROWS);
         }
     }
+}
+
+ALWAYS_INLINE void part_scales(struct part_scales *s, const void *packed, size_t part, const enum quant_type t)
+{
+    struct block_scales block;
+    block_scales(&block, packed, t);
+    part_scales_in(s, &block, packed, part, t);
 }
 
 /* --- products --- */

@@ -15,6 +15,25 @@ extern const kern_gemm_q8_fn kern_q8_tiles_avx2[QUANT_COUNT];
  * with none at 25.2; Q8_0 28.0, 25.4 and 26.0. */
 enum { NEAR_BYTES = 1024 };
 
+/* Rows of activations at one part, and how far the next row is. */
+struct x_part {
+    size_t ld_q, ld_scale;
+    const int8_t *q;
+    const float *d;
+    const int32_t *sum, *sum16;
+};
+
+ALWAYS_INLINE struct x_part x_part_of(const struct q8_rows *x, size_t row, size_t part)
+{
+    struct q8_rows at = q8_rows_from(x, row, part * KERN_K);
+    return (struct x_part){x->n_k * q8_bytes(x), x->n_k / KERN_K, at.q, at.d, at.sum, at.sum16};
+}
+
+ALWAYS_INLINE void x_part_next(struct x_part *x, size_t n_byte)
+{
+    *x = (struct x_part){x->ld_q, x->ld_scale, x->q + KERN_K * n_byte, x->d + 1, x->sum + 1, x->sum16 + 2};
+}
+
 #if !defined(__AVX512F__) /* there vectors of 16 are one register */
 
 /* codes that need all 8 bits */
