@@ -11,7 +11,7 @@ END
 
 run 0 quantize --json quantize "$WORK/m.gguf" "$WORK/q.gguf" --type q4_k_m &&
     holds quantize 'd["type"] == "Q4_K_M" and d["bytes"] > 0 and 0 < d["rmse"] < 0.01 and {"from": "Q4_K", "to": "Q5_0"}.items() <= d["fallback"][0].items()'
-says quantize_notes 'matrices are Q5_0: their rows are no whole blocks of Q4_K'
+says quantize_notes 'of the matrices in Q5_0: rows that are no whole blocks of Q4_K'
 run 0 quantized_inspect --json inspect "$WORK/q.gguf" && holds quantized_inspect 'd["file_type"] == "Q4_K_M"'
 run 0 quantized_runs --json generate "$WORK/q.gguf" --ids 1,2,3 --max-tokens 4 --greedy --ignore-eos && holds quantized_runs 'len(d["ids"]) == 4'
 run 0 imatrix --json imatrix "$WORK/m.gguf" "$WORK/im.gguf" --file "$WORK/t.jsonl" --field text && holds imatrix 'd["n_tok"] > 40 and d["path"].endswith("im.gguf")'

@@ -61,19 +61,20 @@ static void print_notes(const struct cli *c, const struct quantize_result *r)
 {
     for (size_t i = 0; i < r->n_fallback; i++) {
         fprintf(stderr,
-                cli_text(c, "note: %zu matrices are %s: their rows are no whole blocks of %s\n",
+                cli_text(c, "note: %zu of the matrices in %s: rows that are no whole blocks of %s\n",
                          "注意：%zu 个矩阵使用 %s：其行长不是 %s 的整块\n"),
                 r->fallback[i].n_tensor, quants[r->fallback[i].to]->name, quants[r->fallback[i].from]->name);
     }
     if (r->n_again) {
         fprintf(stderr,
-                cli_text(c, "note: %zu matrices had been quantized before: a source in F16 or BF16 loses less\n",
+                cli_text(c, "note: %zu of the matrices had been quantized before: a source in F16 or BF16 loses less\n",
                          "注意：%zu 个矩阵此前已量化：以 F16 或 BF16 为源损失更小\n"),
                 r->n_again);
     }
     if (r->n_own_key) {
         fprintf(stderr,
-                cli_text(c, "note: %zu facts of this model have no key in GGUF: other programs will not see them\n",
+                cli_text(c,
+                         "note: GGUF has no key for %zu of the facts of this model: other programs will not see them\n",
                          "注意：此模型有 %zu 项参数在 GGUF 中没有对应的键：其他程序读不到它们\n"),
                 r->n_own_key);
     }
