@@ -1,8 +1,8 @@
 /* Products in bfloat16 for AMX, of packed weights with few rows: unpacking is most of the work, and goes on beside the
- * products, AHEAD panels before them: a tile is not forwarded from stores that wait to be written, so that one loaded
- * right after its panel was made would wait for all of them. The sums, of all k, stay in tiles: up to 16 rows of four
- * groups, 48 of two, 64 of one. Granite Rapids, Q4_0 from memory, 16 rows: 23 billion weights a second; unpacking
- * alone, within the first-level cache, 35; panels of 256 inputs first and then their products, 17. */
+ * products, AHEAD panels before them; a tile loaded right after its panel was made would, it is supposed, wait until
+ * all of it is written. The sums, of all k, stay in tiles: up to 16 rows of four groups, 48 of two, 64 of one. Granite
+ * Rapids, Q4_0 from memory, 16 rows: 23 billion weights a second; unpacking alone, within the first-level cache, 35;
+ * panels of 256 inputs first and then their products, 17. */
 #include <string.h>
 
 #include "compute/kernels/gemm_amx.h"
