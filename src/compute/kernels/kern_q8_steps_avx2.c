@@ -28,7 +28,7 @@ struct part {
     struct part_scales scale;
 };
 
-/* The codes of part i stand where a block that began so much later would have its first ones. */
+/* The codes of part i, of Q4_K, stand where a block that began so much later would have its first ones. */
 ALWAYS_INLINE const char *part_codes(const char *packed, size_t i, const enum quant_type t)
 {
     return type_n_part(t) > 1 ? packed + i * sizeof(((const struct packed_q4_k *)packed)->q[0]) : packed;
