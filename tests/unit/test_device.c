@@ -784,10 +784,32 @@ static void test_choice_of_path(void **state)
         d->kern.isa = c[i].isa;
         d->kern.gemm_bf16 = c[i].has_bf16 ? plain_gemm_bf16 : NULL;
         d->kern.quant[c[i].type].panel_bf16 = c[i].has_bf16 ? plain_panel_bf16 : NULL;
+        d->kern.bf16_min_rows[0] = 14;
+        d->kern.bf16_min_rows[1] = 10;
         int got = (int)cpu_path_choose(d, c[i].mode, c[i].type, c[i].fine, c[i].n_row);
         if (got != (int)c[i].want) fail_msg("case %zu: path %d, should be %d", i, got, (int)c[i].want);
         d->kern = was;
     }
+}
+
+/* Numbers of rows that are slow are those of the path that a type takes. */
+static void test_slow_rows(void **state)
+{
+    (void)state;
+    struct dev *d = device(&(struct dev_options){1, PRECISION_AUTO, KERN_SCALAR});
+    struct kern was = d->kern;
+    d->kern.slow_q8[0] = (struct kern_slow){5, 6};
+    d->kern.slow_bf16[0] = (struct kern_slow){7, 8};
+    assert_int_equal(dev_slow_rows(d, QUANT_Q4_1, FINE_NONE)->first, 5);
+    assert_int_equal(dev_slow_rows(d, QUANT_Q4_1, FINE_HALF)->first, 5);
+    assert_int_equal(dev_slow_rows(d, QUANT_F16, FINE_NONE)->first, 0);
+    d->kern.isa = KERN_AMX;
+    d->kern.gemm_bf16 = plain_gemm_bf16;
+    d->kern.quant[QUANT_Q4_1].panel_bf16 = d->kern.quant[QUANT_F16].panel_bf16 = plain_panel_bf16;
+    assert_int_equal(dev_slow_rows(d, QUANT_Q4_1, FINE_NONE)->last, 8);
+    assert_int_equal(dev_slow_rows(d, QUANT_F16, FINE_NONE)->last, 8);
+    assert_int_equal(dev_slow_rows(d, QUANT_F32, FINE_NONE)->first, 0);
+    d->kern = was;
 }
 
 static void test_embed(void **state)
@@ -859,7 +881,7 @@ int main(void)
         cmocka_unit_test(test_embed),       cmocka_unit_test(test_against_naive), cmocka_unit_test(test_bits),
         cmocka_unit_test(test_partly_fine), cmocka_unit_test(test_shared_prefix), cmocka_unit_test(test_page_copy),
         cmocka_unit_test(test_kept),        cmocka_unit_test(test_bf16_path),     cmocka_unit_test(test_choice_of_path),
-        cmocka_unit_test(test_q8_kv),
+        cmocka_unit_test(test_slow_rows),   cmocka_unit_test(test_q8_kv),
     };
     return cmocka_run_group_tests(tests, NULL, free_devices);
 }

@@ -497,6 +497,111 @@ static void test_paused_gives_way(void **state)
     rig_close(&r);
 }
 
+enum { N_TURN = 6, N_TURN_TOK = 20 };
+
+static struct sequence *submit_short(struct engine *g, int k)
+{
+    struct prompt p = make_prompt(0);
+    p.sampling.greedy = false;
+    p.sampling.seed = (uint64_t)k;
+    struct sequence_request q = request(&p, N_TURN_TOK);
+    struct sequence *s;
+    ok(engine_submit(g, &q, &s, e));
+    return s;
+}
+
+/* n tokens have been answered in all, by each as many as by any other or one less. */
+static void expect_one_pace(struct sequence *const *s, size_t n)
+{
+    size_t least = N_TURN_TOK, most = 0, all = 0;
+    for (int k = 0; k < N_TURN; k++) {
+        struct sequence_result got;
+        sequence_get(s[k], &got);
+        least = got.n_id < least ? got.n_id : least;
+        most = got.n_id > most ? got.n_id : most;
+        all += got.n_id;
+    }
+    assert_int_equal(all, n);
+    assert_true(most - least <= 1);
+}
+
+/* Six sequences, and a seventh after nine steps in which `at_once` of the six decode. */
+static void run_turns(const struct kern_slow *slow, int at_once, struct answer *got)
+{
+    struct rig r;
+    struct engine_options opt = {.max_batch = 8};
+    struct sequence *s[N_TURN + 1];
+    rig_open(&r, PRECISION_REFERENCE, &opt);
+    r.engine->slow = slow;
+    for (int k = 0; k < N_TURN; k++) s[k] = submit_short(r.engine, k);
+    ok(engine_step(r.engine, e)); /* all prompts */
+    for (int i = 1; i <= 9; i++) {
+        ok(engine_step(r.engine, e));
+        assert_int_equal(r.engine->n_segment, at_once);
+        expect_one_pace(s, (size_t)(N_TURN + at_once * i));
+    }
+    s[N_TURN] = submit_short(r.engine, N_TURN);
+    for (int i = 0; i < 2; i++) { /* a prompt beside six, then seven that decode */
+        ok(engine_step(r.engine, e));
+        assert_int_equal(r.engine->n_segment, N_TURN + 1);
+    }
+    run_to_end(r.engine);
+    for (int k = 0; k <= N_TURN; k++) {
+        keep(s[k], &got[k]);
+        sequence_release(r.engine, s[k]);
+    }
+    expect_no_page_lost(r.engine);
+    rig_close(&r);
+}
+
+/* Five and six sequences are said to be slow, so four decode at a time and take turns: nobody gets ahead, and answers
+ * are as ever. */
+static void test_slow_widths_take_turns(void **state)
+{
+    (void)state;
+    static const struct kern_slow none[KERN_SLOW], slow[KERN_SLOW] = {{3, 3}, {5, 6}};
+    struct answer want[N_TURN + 1], got[N_TURN + 1];
+    run_turns(none, N_TURN, want);
+    run_turns(slow, 4, got);
+    for (int k = 0; k <= N_TURN; k++) expect_equal(&got[k], &want[k], "in turns", k);
+}
+
+/* Turns, too few pages and a pause at once: all come to their end. */
+static void test_turns_in_a_small_pool(void **state)
+{
+    (void)state;
+    static const struct kern_slow slow[KERN_SLOW] = {{3, 4}, {6, 8}};
+    struct rig r;
+    struct engine_options opt = {.max_batch = 8, .n_page = 5, .prefix_cache = true};
+    struct counter held = {.go = false};
+    struct sequence *s[N_PROMPT];
+    struct engine_stats stats;
+    rig_open(&r, PRECISION_REFERENCE, &opt);
+    r.engine->slow = slow;
+    for (int k = 0; k < N_PROMPT; k++) {
+        struct prompt p = make_prompt(k);
+        struct sequence_request q = request(&p, N_ANSWER);
+        q.fn = k == 3 ? count_token : NULL;
+        q.arg = &held;
+        ok(engine_submit(r.engine, &q, &s[k], e));
+    }
+    for (int i = 0; i < 1000; i++) {
+        engine_resume(r.engine, s[3]);
+        ok(engine_step(r.engine, e));
+    }
+    engine_get_stats(r.engine, &stats);
+    assert_true(stats.n_preempted > 0);
+    for (int k = 0; k < N_PROMPT; k++) {
+        struct answer a, want = answer_alone(PRECISION_REFERENCE, k, N_ANSWER);
+        keep(s[k], &a);
+        assert_int_equal(a.reason, FINISH_LENGTH);
+        expect_equal(&a, &want, "in turns with few pages", k);
+        sequence_release(r.engine, s[k]);
+    }
+    expect_no_page_lost(r.engine);
+    rig_close(&r);
+}
+
 /* After the prompt nothing is allocated: the failing allocation that is armed meets nobody. */
 static void test_decode_allocates_nothing(void **state)
 {
@@ -841,6 +946,8 @@ int main(void)
         cmocka_unit_test(test_cancel_all),
         cmocka_unit_test(test_pause),
         cmocka_unit_test(test_paused_gives_way),
+        cmocka_unit_test(test_slow_widths_take_turns),
+        cmocka_unit_test(test_turns_in_a_small_pool),
         cmocka_unit_test(test_decode_allocates_nothing),
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_choices),

@@ -12,9 +12,8 @@
 
 enum {
     BF16_PANEL_K = 2 * PANEL_K, /* inputs of a panel of 16-bit values: as many bytes as one of floats */
-    TILE_MIN_FLOAT = 8,         /* fewer rows leave tiles empty: streamed as float32 the weights are faster, */
-    TILE_MIN_FINE = 10,         /* with activations of two bytes, */
-    TILE_MIN_ROWS = 14,         /* of one byte */
+    TILE_MIN_FLOAT = 8,         /* fewer rows leave tiles empty: streamed as float32 the weights are faster */
+    SEVERAL_ROWS = 24,          /* the path of these is that of all steps whose kernels change with their rows */
     BESIDE_TAKES = 2,           /* parts a worker takes where panels are made beside the products */
     PAIR_MIN_ROWS = 64,         /* bf16 without tiles against PATH_Q16, see below */
     WIDE_PANEL_ROWS = 16,       /* rows that are worth putting panels of floats beside each other */
@@ -31,14 +30,12 @@ static bool is_float(enum quant_type t)
     return t == QUANT_F32 || t == QUANT_F16 || t == QUANT_BF16;
 }
 
-/* Granite Rapids, tokens a second of so many sequences, int8 and tiles: 1.5B Q4_0 (one byte) at 12 rows 152 and 142, at
- * 16 170 and 180; 0.5B (two bytes in part) 13 rows by int8 393, 14 by tiles 567. */
-static size_t tile_min_rows(enum dev_mode mode, enum quant_type type, int fine)
+static size_t tile_min_rows(const struct dev *d, enum dev_mode mode, enum quant_type type, int fine)
 {
     if (is_float(type) || mode == DEV_TRAIN) {
         return TILE_MIN_FLOAT;
     }
-    return fine == FINE_NONE ? TILE_MIN_ROWS : TILE_MIN_FINE;
+    return d->kern.bf16_min_rows[fine != FINE_NONE];
 }
 
 /* Without tiles (Zen 5, Q4_1 1536 x 576, GFLOPS a core) the bf16 product goes from 52 at one row to 503 at 256, twice
@@ -53,7 +50,7 @@ static bool bf16_wins(const struct dev *d, enum dev_mode mode, enum quant_type t
         return false;
     }
     if (d->kern.isa == KERN_AMX) {
-        return n_row >= tile_min_rows(mode, type, fine);
+        return n_row >= tile_min_rows(d, mode, type, fine);
     }
     return is_float(type) || mode == DEV_TRAIN || (fine > FINE_QUARTER && n_row >= PAIR_MIN_ROWS);
 }
@@ -73,6 +70,16 @@ enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quan
         return PATH_F32;
     }
     return fine == FINE_NONE ? PATH_Q8 : PATH_Q16;
+}
+
+const struct kern_slow *dev_slow_rows(const struct dev *d, enum quant_type type, int fine)
+{
+    static const struct kern_slow none[KERN_SLOW];
+    enum cpu_path path = cpu_path_choose(d, DEV_SERVE, type, fine, SEVERAL_ROWS);
+    if (path == PATH_BF16) {
+        return d->kern.slow_bf16;
+    }
+    return path == PATH_Q8 || path == PATH_Q16 ? d->kern.slow_q8 : none;
 }
 
 /* Panels are made beside the products. */

@@ -68,6 +68,7 @@ static void set_limits(struct engine *g, const struct engine_options *o, const s
     g->max_batch = o->max_batch;
     g->chunk_tok = o->chunk_tok ? o->chunk_tok : ENGINE_CHUNK_TOK;
     g->n_vocab = p->n_vocab;
+    g->slow = model_slow_rows(g->model);
     int per_sequence = (g->n_ctx + DEV_PAGE - 1) / DEV_PAGE;
     *n_page = o->n_page ? o->n_page : per_sequence * g->max_batch;
     if (!o->n_page && o->max_kv_bytes) *n_page = (int)pages_within(g, *n_page, o->max_kv_bytes);

@@ -31,6 +31,7 @@ enum { ENGINE_MAX_ADAPTER = 64, ENGINE_MAX_BATCH = 1024, ENGINE_CHUNK_TOK = 512 
 
 struct sequence {
     struct sequence *next; /* in the waiting list */
+    uint64_t number;       /* of its admission: older ones have lower ones */
     int32_t *ids;
     size_t n_prompt, n_id, n_limit; /* n_limit: most ids, prompt and answer; ids has room for them */
     size_t n_done;
@@ -56,7 +57,8 @@ struct sequence {
     bool paused;
     double pause_s, submit_s, start_s, first_s, end_s; /* clock; 0: not yet */
     enum finish_reason reason;
-    int n_step; /* tokens in the step that is being built */
+    int n_step;   /* tokens in the step that is being built */
+    bool decodes; /* chosen for it as one of those that have one token left to compute */
 
     atomic_bool cancelled, resumed;
     bool owned, released; /* by the engine; by the caller. Freed when owned is false and released true */
@@ -76,6 +78,9 @@ struct engine {
 
     struct sequence **run; /* [max_batch] in the order of admission */
     int n_run;
+    uint64_t n_admitted;
+    const struct kern_slow *slow; /* [KERN_SLOW]: numbers of decoding sequences that are not taken */
+    uint64_t last_decoded;        /* number of the sequence behind which the next choice begins */
     /* the step being built */
     int32_t *step_ids;           /* [chunk_tok + max_batch] */
     struct dev_segment *segment; /* [max_batch] */

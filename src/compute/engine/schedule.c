@@ -1,9 +1,10 @@
 /* The scheduler: who runs, and what a step holds. Owns admission, pages of running sequences, preemption and the step
  * budget; it computes nothing.
  *
- * Decoding sequences come first, one token each, oldest first. Prompt chunks fill the rest, limited by chunk_tok and,
- * when something decodes, by time, so that a long prompt does not stall answers. When pages run out, the youngest
- * running sequence gives its pages back and waits at the head of the queue; its full pages stay in the prefix index.
+ * Decoding sequences come first, one token each, oldest first; a step of them alone leaves some for the next where so
+ * many at once would be slower. Prompt chunks fill the rest, limited by chunk_tok and, when something decodes, by time,
+ * so that a long prompt does not stall answers. When pages run out, the youngest running sequence gives its pages back
+ * and waits at the head of the queue; its full pages stay in the prefix index.
  *
  * Never a deadlock: the oldest sequence may take the pages of all others, and submit refused what does not fit alone.
  */
@@ -183,6 +184,7 @@ void schedule_admit(struct engine *g)
         count_cached(g, s, n);
         take_first(g);
         if (!(s->start_s > 0)) s->start_s = clock_s();
+        s->number = ++g->n_admitted;
         g->run[g->n_run++] = s;
     }
 }
@@ -245,11 +247,44 @@ static void add_segment(struct engine *g, struct sequence *s, size_t n)
     if (last) g->out_row[g->n_out++] = g->n_tok - 1;
 }
 
-static void add_decodes(struct engine *g)
+/* How many of n_ready sequences a step of decodes alone takes: as many as it can, or fewer where so many take longer
+ * each. Steps of this kind are bound by arithmetic, so what waits loses nothing by waiting. */
+static int n_worth(const struct engine *g, int n_ready)
 {
+    for (int i = 0; i < KERN_SLOW && g->slow[i].last; i++)
+        if (n_ready >= g->slow[i].first && n_ready <= g->slow[i].last) return g->slow[i].first - 1;
+    return n_ready;
+}
+
+/* Who decodes in this step: all that can, or the next ones in turn, so that all go on at the same pace. A prompt gives
+ * the step more rows, and then nobody waits. */
+static void choose_decodes(struct engine *g)
+{
+    uint64_t behind = g->last_decoded;
+    int n_ready = 0, n_prompt = 0;
     for (int i = 0; i < g->n_run; i++) {
         struct sequence *s = g->run[i];
-        if (s->paused || n_left(s) != 1) continue;
+        s->decodes = false;
+        n_ready += !s->paused && n_left(s) == 1;
+        n_prompt += !s->paused && n_left(s) > 1;
+    }
+    int n = n_prompt ? n_ready : n_worth(g, n_ready);
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < g->n_run && n > 0; i++) {
+            struct sequence *s = g->run[i];
+            if (s->paused || n_left(s) != 1 || (s->number > behind) != (round == 0)) continue;
+            s->decodes = true;
+            g->last_decoded = s->number;
+            n--;
+        }
+}
+
+static void add_decodes(struct engine *g)
+{
+    choose_decodes(g);
+    for (int i = 0; i < g->n_run; i++) {
+        struct sequence *s = g->run[i];
+        if (!s->decodes) continue;
         if (!get_pages(g, s, 1, true)) return; /* it gave way itself, so no younger one is left */
         add_segment(g, s, 1);
         i = find_run(g, s); /* older ones may have been preempted */

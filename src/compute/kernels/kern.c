@@ -96,6 +96,40 @@ static bool has_half_wide_512(void)
     struct cpu c;
     return cpu_read(&c) && c.is_amd && c.family == FAMILY_ZEN_4;
 }
+static size_t l1_instruction_bytes(void)
+{
+    enum { TYPE_INSTRUCTION = 2 };
+    unsigned a, b, c, d;
+    for (unsigned i = 0; __get_cpuid_count(4, i, &a, &b, &c, &d) && (a & 31) != 0; i++) {
+        if ((a & 31) == TYPE_INSTRUCTION && (a >> 5 & 7) == 1) {
+            return (size_t)((b >> 22) + 1) * ((b >> 12 & 0x3ff) + 1) * ((b & 0xfff) + 1) * (c + 1);
+        }
+    }
+    return 0;
+}
+
+/* Granite Rapids or later, whose products of tiles are faster beside those of bytes: it has tiles of float16, or, where
+ * a hypervisor does not tell, 64 KiB for instructions. Tokens a second of so many sequences, int8 and tiles: there 1.5B
+ * Q4_0 (one byte) at 12 rows 152 and 142, at 16 170 and 180, 0.5B (two bytes in part) 9 rows by int8 440, 10 by tiles
+ * 525. Emerald Rapids: 1.5B Q4_0 at 16 rows 205 and 175, 20 206 and 203, 22 208 and 219, Q4_K_M 192 and 172 at 20, 197
+ * and 191 at 22, 198 and 208 at 24, Q8_0 177 and 165 at 22, 178 and 178 at 24; 0.5B Q4_0 at 10 430 and 333, 14 468 and
+ * 451, 16 479 and 506, Q4_K_M 423 and 386 at 16, SmolLM2 1,184 and 1,051 at 14, 1,132 and 1,192 at 16. */
+static bool has_fast_tiles(void)
+{
+    enum { L7_1_EAX_AMX_FP16 = 1 << 21 };
+    struct cpu c;
+    return cpu_read(&c) && (has(c.l7_1_eax, L7_1_EAX_AMX_FP16) || l1_instruction_bytes() >= 64 << 10);
+}
+
+static void fill_amx(struct kern *k)
+{
+    kern_gemm_fill_amx(k);
+    kern_panel_fill_avx512bf16(k);
+    kern_rows_fill_avx512bf16(k);
+    kern_floor_fill_amx(k);
+    k->bf16_min_rows[0] = has_fast_tiles() ? 14 : 22;
+    k->bf16_min_rows[1] = has_fast_tiles() ? 10 : 16;
+}
 #else
 enum kern_isa kern_isa_detect(void)
 {
@@ -162,10 +196,7 @@ void kern_fill(struct kern *k, enum kern_isa isa)
         kern_rows_fill_avx512bf16(k);
     }
     if (isa >= KERN_AMX) {
-        kern_gemm_fill_amx(k);
-        kern_panel_fill_avx512bf16(k);
-        kern_rows_fill_avx512bf16(k);
-        kern_floor_fill_amx(k);
+        fill_amx(k);
     }
 #endif
 }

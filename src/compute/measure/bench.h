@@ -13,8 +13,9 @@ enum { BENCH_MAX_REPEAT = 100 };
 int bench_prefill(struct engine *g, int n_vocab, int n, int repeat, bool (*stop)(void), double *tok_s,
                   struct err *e) MUST_CHECK;
 /* Tokens a second of `batch` sequences together, each after a prompt of `context` tokens, over n tokens a sequence.
- * step_bytes (may be NULL): weight bytes that a step read, counted where experts are chosen. m: the engine's model. */
+ * tok_bytes (may be NULL): weight bytes that were read a token, counted where experts are chosen. m: the engine's
+ * model. */
 int bench_decode(struct engine *g, const struct model *m, int batch, int context, int n, int repeat, bool (*stop)(void),
-                 double *tok_s, double *step_bytes, struct err *e) MUST_CHECK;
+                 double *tok_s, double *tok_bytes, struct err *e) MUST_CHECK;
 
 #endif

@@ -206,6 +206,17 @@ struct dev *model_dev(const struct model *m)
     return m->dev;
 }
 
+/* Most of a dense model are matrices like `down`. Experts share the rows of a step: each has a few, whatever their
+ * number. */
+const struct kern_slow *model_slow_rows(const struct model *m)
+{
+    static const struct kern_slow none[KERN_SLOW];
+    if (m->params.experts.n_expert) {
+        return none;
+    }
+    return dev_slow_rows(m->dev, dev_mat_type(m->layer[0].w[SITE_DOWN]), model_fine(m, SITE_DOWN));
+}
+
 /* Bytes of the matrices of a layer outside its mixture. */
 static uint64_t plain_bytes(const struct model_layer *l)
 {

@@ -127,18 +127,17 @@ static int measure_prefill(struct bench_run *b, int n, struct err *e)
 
 static int measure_decode(struct bench_run *b, int batch, struct err *e)
 {
-    double tok_s = 0, step_bytes = 0;
+    double tok_s = 0, tok_bytes = 0;
     const struct model *m = b->x.model.model;
     int n = (int)param_int(b->args, "decode"), context = (int)param_int(b->args, "context");
     tell(b, cli_text(b->c, "decode, batch:", "解码，批量："), batch);
     int rc = engine_for(b, context + n + 1, batch, e);
     if (!rc)
         rc = bench_decode(b->x.engine, m, batch, context, n, (int)param_int(b->args, "repeat"), cli_interrupted, &tok_s,
-                          &step_bytes, e);
+                          &tok_bytes, e);
     if (rc) return rc;
-    double read_gb_s = tok_s / batch * step_bytes * 1e-9; /* a step reads the weights once for all */
     json_t *row = json_pack("{s:i, s:i, s:o, s:o}", "batch", batch, "context", context, "tok_s", json_finite(tok_s),
-                            "read_gb_s", json_finite(read_gb_s));
+                            "read_gb_s", json_finite(tok_s * tok_bytes * 1e-9));
     bench_earlier_compare(b->earlier, "decode", row);
     json_array_append_new(b->decode, row);
     return 0;
