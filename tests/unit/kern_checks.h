@@ -626,6 +626,30 @@ static void check_product_bf16(void **state)
     }
 }
 
+/* Weights that are floats as they stand: the bits of gemm_f32 on their panels, in every number of rows. */
+static void check_gemm_few(void **state)
+{
+    const struct kern *k = *state;
+    for (int i = 0; i < 3 * 40; i++, guards_free()) {
+        enum quant_type type = (enum quant_type)(i % 3); /* F32, F16, BF16 */
+        size_t n_row = (size_t)i / 3 + 1, n_block = up_to(5), n_k = n_block * KERN_K - (up_to(KERN_K) - 1);
+        size_t n_group = up_to(3), ldx = n_k + up_to(5) - 1, ldy = KERN_ROWS * n_group + up_to(5) - 1;
+        size_t group_bytes = n_block * quants[type]->packed_bytes;
+        uint8_t *packed = packed_draw((int)type, n_block * n_group, true);
+        float *x = ordinary((n_row - 1) * ldx + n_k), *panel = floats(n_block * KERN_K * KERN_ROWS);
+        float *y = ordinary(n_row * ldy), *want = copied(y, n_row * ldy);
+        if (k->quant[type].gemm_few == NULL) {
+            continue;
+        }
+        k->quant[type].gemm_few(y, ldy, x, ldx, packed, group_bytes, n_group, n_row, n_k);
+        for (size_t g = 0; g < n_group; g++) {
+            k->quant[type].panel(panel, packed + g * group_bytes, n_block);
+            k->gemm_f32(want + g * KERN_ROWS, ldy, x, ldx, 1, panel, KERN_ROWS, n_row, KERN_ROWS, n_k, false);
+        }
+        same_bits(quants[type]->name, y, want, n_row * ldy);
+    }
+}
+
 /* --- the list --- */
 
 #define KERN_CHECKS(X)                                                                                  \
@@ -634,6 +658,7 @@ static void check_product_bf16(void **state)
     X(readers)                                                                                          \
     X(quantize_q8)                                                                                      \
     X(gemm_q8)                                                                                          \
+    X(gemm_few)                                                                                         \
     X(conversions)                                                                                      \
     X(rms_norm)                                                                                         \
     X(rms_norm_in_place)                                                                                \

@@ -763,7 +763,8 @@ static void test_choice_of_path(void **state)
         {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_HALF, 64, PATH_BF16},
         {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_QUARTER, 64, PATH_Q16},
         {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_NONE, 256, PATH_Q8},
-        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_F16, FINE_NONE, 1, PATH_BF16},
+        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_F16, FINE_NONE, 12, PATH_BF16},
+        {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_F16, FINE_NONE, 11, PATH_F32},
         {KERN_AVX512, true, PRECISION_AUTO, DEV_SERVE, QUANT_F32, FINE_ALL, 256, PATH_F32},
         {KERN_AVX512, true, PRECISION_AUTO, DEV_TRAIN, QUANT_Q4_1, FINE_NONE, 1, PATH_BF16},
         {KERN_AVX512, true, PRECISION_DETERMINISTIC, DEV_TRAIN, QUANT_Q4_1, FINE_NONE, 256, PATH_F32},
@@ -775,7 +776,9 @@ static void test_choice_of_path(void **state)
         {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_NONE, 13, PATH_Q8},
         {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_QUARTER, 10, PATH_BF16},
         {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_Q4_1, FINE_QUARTER, 9, PATH_Q16},
-        {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_F16, FINE_NONE, 8, PATH_BF16},
+        {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_BF16, FINE_NONE, 12, PATH_BF16},
+        {KERN_AMX, true, PRECISION_AUTO, DEV_SERVE, QUANT_BF16, FINE_NONE, 11, PATH_F32},
+        {KERN_AMX, true, PRECISION_AUTO, DEV_TRAIN, QUANT_Q4_1, FINE_NONE, 8, PATH_BF16},
         {KERN_AMX, true, PRECISION_AUTO, DEV_TRAIN, QUANT_Q4_1, FINE_NONE, 7, PATH_F32},
     };
     for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
@@ -802,13 +805,14 @@ static void test_slow_rows(void **state)
     d->kern.slow_bf16[0] = (struct kern_slow){7, 8};
     assert_int_equal(dev_slow_rows(d, QUANT_Q4_1, FINE_NONE)->first, 5);
     assert_int_equal(dev_slow_rows(d, QUANT_Q4_1, FINE_HALF)->first, 5);
-    assert_int_equal(dev_slow_rows(d, QUANT_F16, FINE_NONE)->first, 0);
+    d->kern.slow_f32[0] = (struct kern_slow){3, 4};
+    assert_int_equal(dev_slow_rows(d, QUANT_F16, FINE_NONE)->first, 3);
     d->kern.isa = KERN_AMX;
     d->kern.gemm_bf16 = plain_gemm_bf16;
     d->kern.quant[QUANT_Q4_1].panel_bf16 = d->kern.quant[QUANT_F16].panel_bf16 = plain_panel_bf16;
     assert_int_equal(dev_slow_rows(d, QUANT_Q4_1, FINE_NONE)->last, 8);
     assert_int_equal(dev_slow_rows(d, QUANT_F16, FINE_NONE)->last, 8);
-    assert_int_equal(dev_slow_rows(d, QUANT_F32, FINE_NONE)->first, 0);
+    assert_int_equal(dev_slow_rows(d, QUANT_F32, FINE_NONE)->first, 3);
     d->kern = was;
 }
 

@@ -98,6 +98,7 @@ static void test_slow_rows(void **state)
     (void)state;
     expect_ranges(emulated.slow_bf16, 4);
     expect_ranges(emulated.slow_q8, 1);
+    expect_ranges(emulated.slow_f32, 1);
     expect_ranges(pairs.slow_q8, 0); /* tiles of one size after the other: no number is slow */
 }
 

@@ -12,7 +12,8 @@
 
 enum {
     BF16_PANEL_K = 2 * PANEL_K, /* inputs of a panel of 16-bit values: as many bytes as one of floats */
-    TILE_MIN_FLOAT = 8,         /* fewer rows leave tiles empty: streamed as float32 the weights are faster */
+    BF16_MIN_FLOAT = 12,        /* with fewer rows weights that are floats are faster read as they stand */
+    TILE_MIN_TRAIN = 8,         /* fewer rows leave tiles empty */
     SEVERAL_ROWS = 24,          /* the path of these is that of all steps whose kernels change with their rows */
     BESIDE_TAKES = 2,           /* parts a worker takes where panels are made beside the products */
     PAIR_MIN_ROWS = 64,         /* bf16 without tiles against PATH_Q16, see below */
@@ -30,14 +31,6 @@ static bool is_float(enum quant_type t)
     return t == QUANT_F32 || t == QUANT_F16 || t == QUANT_BF16;
 }
 
-static size_t tile_min_rows(const struct dev *d, enum dev_mode mode, enum quant_type type, int fine)
-{
-    if (is_float(type) || mode == DEV_TRAIN) {
-        return TILE_MIN_FLOAT;
-    }
-    return d->kern.bf16_min_rows[fine != FINE_NONE];
-}
-
 /* Without tiles (Zen 5, Q4_1 1536 x 576, GFLOPS a core) the bf16 product goes from 52 at one row to 503 at 256, twice
  * float32 (25 to 233) at any number of rows; int8 activations give 393 to 675, and two products with them, joined
  * afterwards, gave 259 to 331. PATH_Q16 joins them before they become floats, a third faster
@@ -49,10 +42,14 @@ static bool bf16_wins(const struct dev *d, enum dev_mode mode, enum quant_type t
     if (d->kern.gemm_bf16 == NULL || d->kern.quant[type].panel_bf16 == NULL) {
         return false;
     }
-    if (d->kern.isa == KERN_AMX) {
-        return n_row >= tile_min_rows(d, mode, type, fine);
+    bool tiles = d->kern.isa == KERN_AMX;
+    if (mode == DEV_TRAIN) {
+        return !tiles || n_row >= TILE_MIN_TRAIN;
     }
-    return is_float(type) || mode == DEV_TRAIN || (fine > FINE_QUARTER && n_row >= PAIR_MIN_ROWS);
+    if (is_float(type)) {
+        return n_row >= BF16_MIN_FLOAT;
+    }
+    return tiles ? n_row >= d->kern.bf16_min_rows[fine != FINE_NONE] : fine > FINE_QUARTER && n_row >= PAIR_MIN_ROWS;
 }
 
 enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quant_type type, int fine, size_t n_row)
@@ -75,11 +72,17 @@ enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quan
 const struct kern_slow *dev_slow_rows(const struct dev *d, enum quant_type type, int fine)
 {
     static const struct kern_slow none[KERN_SLOW];
-    enum cpu_path path = cpu_path_choose(d, DEV_SERVE, type, fine, SEVERAL_ROWS);
-    if (path == PATH_BF16) {
+    switch (cpu_path_choose(d, DEV_SERVE, type, fine, SEVERAL_ROWS)) {
+    case PATH_BF16:
         return d->kern.slow_bf16;
+    case PATH_F32:
+        return d->kern.slow_f32;
+    case PATH_Q8:
+    case PATH_Q16:
+        return d->kern.slow_q8;
+    default:
+        return none;
     }
-    return path == PATH_Q8 || path == PATH_Q16 ? d->kern.slow_q8 : none;
 }
 
 /* Panels are made beside the products. */
@@ -257,6 +260,11 @@ void cpu_product(const struct dev *d, enum cpu_path path, const struct dev_mat *
     }
     if (path == PATH_BF16) {
         product_bf16(d, m, x, g0, g1, y, ldy, add, panel);
+        return;
+    }
+    if (x->n_row <= d->kern.gemm_few_rows && d->kern.quant[m->type].gemm_few) {
+        d->kern.quant[m->type].gemm_few(y, ldy, x->x, x->ldx, mat_block(m, g0, 0), m->group_bytes, g1 - g0, x->n_row,
+                                        m->n_in);
         return;
     }
     for (size_t k0 = 0; k0 < m->n_in; k0 += PANEL_K) {

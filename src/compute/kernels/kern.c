@@ -229,14 +229,17 @@ static void settle_bf16(struct kern *k, const struct kern *level)
     }
 }
 
-/* gemm_f16 and gemm_kv give the bits of gemm_f32, which the scalar ones do only beside their own kind: they do not
- * fuse. */
+/* gemm_f16, gemm_kv and gemm_few give the bits of gemm_f32, which the scalar ones do only beside their own kind: they
+ * do not fuse. */
 static void settle_f16(struct kern *k, const struct kern *level)
 {
     if (k->gemm_f16 == level[KERN_SCALAR].gemm_f16 || k->gemm_kv == level[KERN_SCALAR].gemm_kv) {
         k->gemm_f16 = level[KERN_SCALAR].gemm_f16;
         k->gemm_kv = level[KERN_SCALAR].gemm_kv;
         k->gemm_f32 = level[KERN_SCALAR].gemm_f32;
+        for (int i = 0; i < QUANT_COUNT; i++) {
+            k->quant[i].gemm_few = level[KERN_SCALAR].quant[i].gemm_few;
+        }
     }
 }
 

@@ -135,6 +135,10 @@ struct kern_quant {
      * part begins at `panel`. Which 8 inputs a quarter has is the type's affair; four make the part. */
     void (*quarter_bf16)(uint16_t *panel, const void *packed, size_t part, size_t quarter);
     kern_gemm_q8_fn gemm_q8; /* NULL for float types */
+    /* Of float types, else NULL: y[n_row][ldy] (16 * n_group columns) = x[n_row][ldx] . W^T for groups that lie
+     * group_bytes apart, for few rows; the bits of gemm_f32 on panels. NULL where there is no faster way than those. */
+    void (*gemm_few)(float *y, size_t ldy, const float *x, size_t ldx, const void *packed, size_t group_bytes,
+                     size_t n_group, size_t n_row, size_t n_k);
 };
 
 /* Groups of 16 rows of packed weights, group_bytes apart. */
@@ -189,9 +193,11 @@ struct kern {
     enum kern_isa isa;
     struct kern_quant quant[QUANT_COUNT];
 
-    kern_gemm_fn gemm_ref; /* reference order */
-    kern_gemm_fn gemm_f32; /* fast order: fma, k ascending; accumulate continues from y */
-    size_t gemm_cols;      /* columns of a panel that serve gemm_f32 best when rows are many: 16, 32 or 64 */
+    kern_gemm_fn gemm_ref;                /* reference order */
+    kern_gemm_fn gemm_f32;                /* fast order: fma, k ascending; accumulate continues from y */
+    size_t gemm_few_rows;                 /* up to so many rows quant[].gemm_few is faster than panels and gemm_f32 */
+    struct kern_slow slow_f32[KERN_SLOW]; /* of both */
+    size_t gemm_cols; /* columns of a panel that serve gemm_f32 best when rows are many: 16, 32 or 64 */
     /* When rows are many gemm_q8 is best served with so many at a time, of one byte, and with a run of inputs of so
      * many bytes for all groups of a part. */
     size_t q8_rows, q8_run_bytes;

@@ -358,6 +358,9 @@ static bool adamw_same(const struct kern *k, const struct kern *s)
 FLOAT_QUANT(F32)
 FLOAT_QUANT(F16)
 FLOAT_QUANT(BF16)
+QUANT_CHECK(F32, gemm_few)
+QUANT_CHECK(F16, gemm_few)
+QUANT_CHECK(BF16, gemm_few)
 QUANT_INTEGERS(INT_QUANT)
 
 /* clang-format off */
@@ -402,6 +405,9 @@ const struct kern_entry kern_entries[] = {
     QUANT_READERS(F32),
     QUANT_READERS(F16),
     QUANT_READERS(BF16),
+    QUANT_ENTRY(F32, gemm_few, KERN_SCALAR),
+    QUANT_ENTRY(F16, gemm_few, KERN_SCALAR),
+    QUANT_ENTRY(BF16, gemm_few, KERN_SCALAR),
     QUANT_INTEGERS(INTEGER_ENTRIES) /* each ends with a comma */
     BF16_ENTRY(gemm_bf16),
     BF16_ENTRY(product_bf16),

@@ -45,6 +45,7 @@ bool kern_quant_panel_bf16_same(const struct kern *k, const struct kern *scalar,
 bool kern_quant_rows_bf16_same(const struct kern *k, const struct kern *scalar, int type);
 bool kern_quant_quarter_bf16_same(const struct kern *k, const struct kern *scalar, int type);
 bool kern_quant_gemm_q8_same(const struct kern *k, const struct kern *scalar, int type);
+bool kern_quant_gemm_few_same(const struct kern *k, const struct kern *scalar, int type);
 bool kern_quantize_q8_same(const struct kern *k, const struct kern *scalar);
 
 /* As `same` of struct kern_entry. A table may lack these entries: what is not there is not wrong. */

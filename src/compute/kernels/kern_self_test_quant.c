@@ -148,6 +148,26 @@ bool kern_quant_rows_bf16_same(const struct kern *k, const struct kern *s, int t
     return true;
 }
 
+/* Nine rows (a tile and a row) of two groups, an odd number of inputs: the bits of gemm_f32 on the panel. A table may
+ * lack the entry. */
+bool kern_quant_gemm_few_same(const struct kern *k, const struct kern *s, int type)
+{
+    enum { N_ROW = 9, N_GROUP = 2, LD = N_GROUP * KERN_ROWS, N_IN = 3 * KERN_K - 1 };
+    union packed_any packed;
+    float x[N_ROW * N_IN], panel[Q_K * KERN_ROWS], a[N_ROW * LD], b[N_ROW * LD];
+    if (k->quant[type].gemm_few == NULL) {
+        return true;
+    }
+    pack_random(type, &packed);
+    fill(x, N_ELEM(x), SEED + 4);
+    s->quant[type].panel(panel, packed.bytes, n_block(type));
+    k->quant[type].gemm_few(a, LD, x, N_IN, packed.bytes, 0, N_GROUP, N_ROW, N_IN);
+    for (size_t g = 0; g < N_GROUP; g++) { /* both have the same weights */
+        k->gemm_f32(b + g * KERN_ROWS, LD, x, N_IN, 1, panel, KERN_ROWS, N_ROW, KERN_ROWS, N_IN, false);
+    }
+    return same_bits(a, b, N_ELEM(a));
+}
+
 struct q8_case {
     int8_t q[2 * Q_ROW * Q_K];
     float d[Q_ROW * Q_K / 32];

@@ -99,11 +99,6 @@ static void f16_panel(float *panel, const void *packed, size_t n_block)
     }
 }
 
-static inline v16 v16_from_bf16(const uint16_t *p)
-{
-    return i16_as_float(i16_left(i16_from_u16(p), 16));
-}
-
 static void bf16_panel(float *panel, const void *packed, size_t n_block)
 {
     const uint16_t *v = packed;

@@ -9,4 +9,9 @@
 #include "compute/kernels/vec_avx2.h"
 #endif
 
+static inline v16 v16_from_bf16(const uint16_t *p)
+{
+    return i16_as_float(i16_left(i16_from_u16(p), 16));
+}
+
 #endif
