@@ -67,6 +67,12 @@ def torch_tune(a, n_step):
         return last_json(run([f'{PEERS}/venv/bin/python', 'bench/torch_peer.py', f.name, a.threads, a.tune_batch]))
 
 
+def cpu():
+    """Name and number of the model: virtual machines call several CPUs alike."""
+    lines = [[x.strip() for x in l.split(':', 1)] for l in open('/proc/cpuinfo') if ':' in l]
+    return ' '.join(filter(None, (next((v for k, v in lines if k == wanted), '') for wanted in ('model name', 'model')))) or '?'
+
+
 HISTORY = ['date', 'commit', 'cpu', 'isa', 'threads', 'model', 'row', 'tailor', 'best_peer', 'ratio']
 
 
@@ -101,7 +107,7 @@ def main():
                     print(f'left out: {k}: {ex}', file=sys.stderr)
                     if k == 'tailor': raise
                     have.pop(k)
-    out = {'date': datetime.date.today().isoformat(), 'cpu': next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if 'model name' in l), '?'),
+    out = {'date': datetime.date.today().isoformat(), 'cpu': cpu(),
            'isa': rounds['tailor'][-1]['detail']['isa'] if rounds['tailor'] else a.isa or 'best', 'threads': a.threads, 'model': os.path.basename(a.model), 'commit': run(['git', 'rev-parse', '--short', 'HEAD']).strip(), 'rows': {}}
     for what in ['prefill_tok_s', 'decode_tok_s'] + [f'decode_{n}_tok_s' for n in a.batch]:
         med = {k: statistics.median(r[what] for r in v) for k, v in rounds.items() if v and what in v[0]}
