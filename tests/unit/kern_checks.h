@@ -650,6 +650,22 @@ static void check_gemm_few(void **state)
     }
 }
 
+/* Ranges ascend, do not touch, and end. */
+static void slow_ascend(const struct kern_slow *s)
+{
+    for (int before = 1; s->last; before = s->last, s++) {
+        if (s->first <= before + 1 || s->last < s->first) fail_msg("range %d to %d after %d", s->first, s->last, before);
+    }
+}
+
+static void check_slow_rows(void **state)
+{
+    const struct kern *k = *state;
+    slow_ascend(k->slow_f32);
+    slow_ascend(k->slow_q8);
+    slow_ascend(k->slow_bf16);
+}
+
 /* --- the list --- */
 
 #define KERN_CHECKS(X)                                                                                  \
@@ -659,6 +675,7 @@ static void check_gemm_few(void **state)
     X(quantize_q8)                                                                                      \
     X(gemm_q8)                                                                                          \
     X(gemm_few)                                                                                         \
+    X(slow_rows)                                                                                        \
     X(conversions)                                                                                      \
     X(rms_norm)                                                                                         \
     X(rms_norm_in_place)                                                                                \

@@ -801,11 +801,12 @@ static void test_slow_rows(void **state)
     (void)state;
     struct dev *d = device(&(struct dev_options){1, PRECISION_AUTO, KERN_SCALAR});
     struct kern was = d->kern;
-    d->kern.slow_q8[0] = (struct kern_slow){5, 6};
-    d->kern.slow_bf16[0] = (struct kern_slow){7, 8};
+    static const struct kern_slow q8[] = {{5, 6}, {0}}, bf16[] = {{7, 8}, {0}}, f32[] = {{3, 4}, {0}};
+    d->kern.slow_q8 = q8;
+    d->kern.slow_bf16 = bf16;
+    d->kern.slow_f32 = f32;
     assert_int_equal(dev_slow_rows(d, QUANT_Q4_1, FINE_NONE)->first, 5);
     assert_int_equal(dev_slow_rows(d, QUANT_Q4_1, FINE_HALF)->first, 5);
-    d->kern.slow_f32[0] = (struct kern_slow){3, 4};
     assert_int_equal(dev_slow_rows(d, QUANT_F16, FINE_NONE)->first, 3);
     d->kern.isa = KERN_AMX;
     d->kern.gemm_bf16 = plain_gemm_bf16;

@@ -559,7 +559,7 @@ static void run_turns(const struct kern_slow *slow, int at_once, struct answer *
 static void test_slow_widths_take_turns(void **state)
 {
     (void)state;
-    static const struct kern_slow none[KERN_SLOW], slow[KERN_SLOW] = {{3, 3}, {5, 6}};
+    static const struct kern_slow none[1], slow[] = {{3, 3}, {5, 6}, {0}};
     struct answer want[N_TURN + 1], got[N_TURN + 1];
     run_turns(none, N_TURN, want);
     run_turns(slow, 4, got);
@@ -570,7 +570,7 @@ static void test_slow_widths_take_turns(void **state)
 static void test_turns_in_a_small_pool(void **state)
 {
     (void)state;
-    static const struct kern_slow slow[KERN_SLOW] = {{3, 4}, {6, 8}};
+    static const struct kern_slow slow[] = {{3, 4}, {6, 8}, {0}};
     struct rig r;
     struct engine_options opt = {.max_batch = 8, .n_page = 5, .prefix_cache = true};
     struct counter held = {.go = false};

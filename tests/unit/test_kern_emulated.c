@@ -82,26 +82,6 @@ static void test_wrong_tiles_are_replaced_by_pairs(void **state)
     assert_null(k.quant[QUANT_Q4_0].rows_bf16);
 }
 
-/* Ranges ascend, and the number that is taken instead is in none of them. */
-static void expect_ranges(const struct kern_slow *s, int n_wanted)
-{
-    int n = 0;
-    for (; n < KERN_SLOW && s[n].last; n++) {
-        assert_true(s[n].first > 1 && s[n].first <= s[n].last);
-        assert_true(!n || s[n].first > s[n - 1].last + 1);
-    }
-    assert_int_equal(n, n_wanted);
-}
-
-static void test_slow_rows(void **state)
-{
-    (void)state;
-    expect_ranges(emulated.slow_bf16, 4);
-    expect_ranges(emulated.slow_q8, 1);
-    expect_ranges(emulated.slow_f32, 1);
-    expect_ranges(pairs.slow_q8, 0); /* tiles of one size after the other: no number is slow */
-}
-
 int main(void)
 {
     kern_fill(&emulated, KERN_SCALAR);
@@ -125,7 +105,7 @@ int main(void)
 #define X(check) {#check, check_##check, NULL, NULL, &emulated},
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_self_test), cmocka_unit_test(test_wrong_tiles_are_dropped),
                                        cmocka_unit_test(test_wrong_tiles_are_replaced_by_pairs),
-                                       cmocka_unit_test(test_slow_rows),
+
                                        KERN_CHECKS(X) BF16_CHECKS(X)
 #undef X
 #define X(check) {#check " otherwise", check_##check, NULL, NULL, &pairs},

@@ -71,7 +71,7 @@ enum cpu_path cpu_path_choose(const struct dev *d, enum dev_mode mode, enum quan
 
 const struct kern_slow *dev_slow_rows(const struct dev *d, enum quant_type type, int fine)
 {
-    static const struct kern_slow none[KERN_SLOW];
+    static const struct kern_slow none[1];
     switch (cpu_path_choose(d, DEV_SERVE, type, fine, SEVERAL_ROWS)) {
     case PATH_BF16:
         return d->kern.slow_bf16;

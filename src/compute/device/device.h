@@ -80,8 +80,8 @@ const void *dev_mat_packed(const struct dev_mat *m);
 /* A number that is another one when packed matrices are laid out in another way. -ERR_NOMEM. */
 int dev_layout(struct dev *d, uint64_t *out, struct err *e) MUST_CHECK;
 void dev_mat_free(struct dev_mat *m);
-/* Numbers of rows that a serving step with such matrices (fine: of their inputs, below) had better not have:
- * [KERN_SLOW], as kern.h has them. */
+/* Numbers of rows that a serving step with such matrices (fine: of their inputs, below) had better not have: a list as
+ * kern.h has it. */
 const struct kern_slow *dev_slow_rows(const struct dev *d, enum quant_type type, int fine);
 /* All values [n_out][n_in] as float32 into device memory; and back, rounded to the type of the matrix, which must have
  * a quantizer of single values (F32, F16, BF16). */

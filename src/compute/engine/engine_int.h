@@ -79,7 +79,7 @@ struct engine {
     struct sequence **run; /* [max_batch] in the order of admission */
     int n_run;
     uint64_t n_admitted;
-    const struct kern_slow *slow; /* [KERN_SLOW]: numbers of decoding sequences that are not taken */
+    const struct kern_slow *slow; /* numbers of decoding sequences that are not taken */
     uint64_t last_decoded;        /* number of the sequence behind which the next choice begins */
     /* the step being built */
     int32_t *step_ids;           /* [chunk_tok + max_batch] */

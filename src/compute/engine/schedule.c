@@ -251,8 +251,8 @@ static void add_segment(struct engine *g, struct sequence *s, size_t n)
  * each. Steps of this kind are bound by arithmetic, so what waits loses nothing by waiting. */
 static int n_worth(const struct engine *g, int n_ready)
 {
-    for (int i = 0; i < KERN_SLOW && g->slow[i].last; i++)
-        if (n_ready >= g->slow[i].first && n_ready <= g->slow[i].last) return g->slow[i].first - 1;
+    for (const struct kern_slow *s = g->slow; s->last; s++)
+        if (n_ready >= s->first && n_ready <= s->last) return s->first - 1;
     return n_ready;
 }
 

@@ -158,9 +158,8 @@ typedef void (*kern_gemm_fn)(float *y, size_t ldy, const float *x, size_t x_row,
 typedef void (*kern_glu_fn)(float *y, const float *gate, const float *up, size_t n);
 
 /* Products of `first` to `last` rows take longer a row than one of first - 1, as another kernel or one more tile begins
- * there: who has so many rows that can wait takes first - 1 of them at a time. Ascending, no ranges that touch; where
- * fewer than KERN_SLOW are known, the rest is zero. */
-enum { KERN_SLOW = 4 };
+ * there: who has so many rows that can wait takes first - 1 of them at a time. Lists of them ascend, no ranges touch,
+ * and one of zeros is the end. */
 struct kern_slow {
     int first, last;
 };
@@ -193,15 +192,15 @@ struct kern {
     enum kern_isa isa;
     struct kern_quant quant[QUANT_COUNT];
 
-    kern_gemm_fn gemm_ref;                /* reference order */
-    kern_gemm_fn gemm_f32;                /* fast order: fma, k ascending; accumulate continues from y */
-    size_t gemm_few_rows;                 /* up to so many rows quant[].gemm_few is faster than panels and gemm_f32 */
-    struct kern_slow slow_f32[KERN_SLOW]; /* of both */
-    size_t gemm_cols; /* columns of a panel that serve gemm_f32 best when rows are many: 16, 32 or 64 */
+    kern_gemm_fn gemm_ref;            /* reference order */
+    kern_gemm_fn gemm_f32;            /* fast order: fma, k ascending; accumulate continues from y */
+    size_t gemm_few_rows;             /* up to so many rows quant[].gemm_few is faster than panels and gemm_f32 */
+    const struct kern_slow *slow_f32; /* of both */
+    size_t gemm_cols;                 /* columns of a panel that serve gemm_f32 best when rows are many: 16, 32 or 64 */
     /* When rows are many gemm_q8 is best served with so many at a time, of one byte, and with a run of inputs of so
      * many bytes for all groups of a part. */
     size_t q8_rows, q8_run_bytes;
-    struct kern_slow slow_q8[KERN_SLOW]; /* of gemm_q8 */
+    const struct kern_slow *slow_q8; /* of gemm_q8 */
     /* gemm_f32 on a panel in float16, the same bits as after f16_to_f32; for few rows, and n_col a multiple of 16. */
     void (*gemm_f16)(float *y, size_t ldy, const float *x, size_t x_row, size_t x_k, const uint16_t *p, size_t ldp,
                      size_t n_row, size_t n_col, size_t n_k, bool accumulate);
@@ -223,7 +222,7 @@ struct kern {
                          const struct kern_groups *w, size_t n_row, size_t n_k, bool accumulate, void *room);
     /* Where product_bf16 is: from so many rows on it is faster than gemm_q8 with activations of one byte, of two. */
     size_t bf16_min_rows[2];
-    struct kern_slow slow_bf16[KERN_SLOW]; /* of product_bf16, or of gemm_bf16 where there is none */
+    const struct kern_slow *slow_bf16; /* of product_bf16, or of gemm_bf16 where there is none */
     /* Where gemm_bf16 is: float16 x[n_row][ldx], n_col a multiple of 16, as the panels that it reads:
      * out[c / 16 * p_stride + (r / 2 * 16 + c % 16) * 2 + r % 2] = x[r][c]. An odd last row is paired with zeros. */
     void (*pairs_bf16)(uint16_t *out, size_t p_stride, const uint16_t *x, size_t ldx, size_t n_row, size_t n_col);

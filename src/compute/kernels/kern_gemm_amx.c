@@ -8,8 +8,6 @@
  * unpacking: product_bf16 makes the panels of the next two groups in the steps of those in hand, in pieces that the
  * window of the core takes in (a quarter of a part; whole parts wait for each other). Granite Rapids, Q4_0,
  * 256 rows: 3.1 TFLOPS one after the other, 3.9 like this, of 4.3 without unpacking. */
-#include <string.h>
-
 #include "compute/kernels/gemm_amx.h"
 #include "compute/kernels/kern_int.h"
 #if defined(__x86_64__)
@@ -245,8 +243,8 @@ static void product_bf16(const struct kern *k, float *y, size_t ldy, const uint1
  * 65, 80, 96, 112 0.83, 0.98, 0.99, 1.14 and 0.86, 0.97, 1.09, 1.14. */
 void kern_gemm_fill_amx(struct kern *k)
 {
-    static const struct kern_slow slow[KERN_SLOW] = {{17, 17}, {33, 35}, {49, 51}, {KERN_AMX_FEW + 1, 95}};
-    memcpy(k->slow_bf16, slow, sizeof(slow));
+    static const struct kern_slow slow[] = {{17, 17}, {33, 35}, {49, 51}, {KERN_AMX_FEW + 1, 95}, {0}};
+    k->slow_bf16 = slow;
     k->gemm_bf16 = gemm_bf16;
     k->product_bf16 = product_bf16;
 }

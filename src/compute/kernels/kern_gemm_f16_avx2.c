@@ -1,7 +1,5 @@
 /* Products of few rows with float16 panels and with packed floats, AVX2: gemm_f16_vec.h and gemm_packed_vec.h compiled
  * for it. */
-#include <string.h>
-
 #include "compute/kernels/kern_int.h"
 #if defined(__x86_64__)
 #include "compute/kernels/gemm_f16_vec.h"
@@ -12,10 +10,10 @@
  * at 6, 81 at 12, 113 at 64, 121 at 128. */
 void kern_gemm_f16_fill_avx2(struct kern *k)
 {
+    static const struct kern_slow slow[] = {{7, 9}, {13, 17}, {19, 23}, {25, 31}, {0}};
     k->gemm_f16 = gemm_f16;
-    static const struct kern_slow slow[KERN_SLOW] = {{7, 9}, {13, 17}, {19, 23}, {25, 31}};
     gemm_packed_fill(k);
     k->gemm_few_rows = 128;
-    memcpy(k->slow_f32, slow, sizeof(slow));
+    k->slow_f32 = slow;
 }
 #endif

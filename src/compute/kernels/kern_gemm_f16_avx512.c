@@ -9,9 +9,10 @@
  * half as many or with panels 140, 155, 208, 228, 235. */
 void kern_gemm_f16_fill_avx512(struct kern *k)
 {
+    static const struct kern_slow slow[] = {{PACKED_ROWS + 1, 79}, {0}};
     k->gemm_f16 = gemm_f16;
     gemm_packed_fill(k);
     k->gemm_few_rows = PACKED_ROWS;
-    k->slow_f32[0] = (struct kern_slow){PACKED_ROWS + 1, 79};
+    k->slow_f32 = slow;
 }
 #endif

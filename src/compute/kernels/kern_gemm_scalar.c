@@ -82,6 +82,8 @@ static void gemm_f16(float *y, size_t ldy, const float *x, size_t x_row, size_t 
 
 void kern_gemm_fill_scalar(struct kern *k)
 {
+    static const struct kern_slow none[1];
+    k->slow_f32 = k->slow_q8 = k->slow_bf16 = none;
     k->gemm_ref = gemm_ref;
     k->gemm_f32 = gemm_f32;
     k->gemm_cols = 16;

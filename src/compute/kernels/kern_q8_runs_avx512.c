@@ -275,7 +275,8 @@ QUANT_INTEGERS(GEMM_Q8)
  * (0.5B Q4_0), 0.97, 1.01, 1.01, 1.05, 1.08 (SmolLM2). */
 void kern_q8_runs_fill_avx512(struct kern *k)
 {
-    k->slow_q8[0] = (struct kern_slow){25, 39};
+    static const struct kern_slow slow[] = {{25, 39}, {0}};
+    k->slow_q8 = slow;
     QUANT_INTEGERS(FILL)
 }
 #endif

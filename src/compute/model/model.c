@@ -210,7 +210,7 @@ struct dev *model_dev(const struct model *m)
  * number. */
 const struct kern_slow *model_slow_rows(const struct model *m)
 {
-    static const struct kern_slow none[KERN_SLOW];
+    static const struct kern_slow none[1];
     if (m->params.experts.n_expert) {
         return none;
     }

@@ -69,7 +69,7 @@ struct model_batch {
 /* logits: host memory [n_out][n_vocab]. Memory for steps of up to max_tok tokens is reserved by model_reserve. */
 int model_forward(struct model *m, const struct model_batch *b, struct dev_kv *kv, float *logits,
                   struct err *e) MUST_CHECK;
-/* Numbers of decoding sequences that a step had better not have: [KERN_SLOW], as kern.h has them. */
+/* Numbers of decoding sequences that a step had better not have: a list as kern.h has it. */
 const struct kern_slow *model_slow_rows(const struct model *m);
 /* Reserve activations for steps of up to max_tok tokens, so that later steps allocate nothing; bytes of that. */
 size_t model_reserve_bytes(const struct model *m, int max_tok);
