@@ -32,7 +32,7 @@ ifeq ($(MODE),tsan) # what its tests have threads in
 LIB_OBJ := $(filter $(O)/src/ground/% $(O)/src/compute/%,$(LIB_OBJ))
 endif
 UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
-TSAN_UNIT := $(patsubst %,build/tsan/tests/unit/%,test_pool test_engine test_device test_mat test_experts test_latent \
+TSAN_UNIT := $(patsubst %,build/tsan/tests/unit/%,test_pool test_engine test_schedule test_device test_mat test_experts test_latent \
              test_tape_full test_http_server)
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 

@@ -120,6 +120,35 @@ static inline void run_to_end(struct engine *g)
     fail_msg("the engine does not come to an end");
 }
 
+static inline struct answer answer_alone(enum precision precision, int k, int max_tokens)
+{
+    struct rig r;
+    struct engine_options opt = {.max_batch = 1};
+    struct prompt p = make_prompt(k);
+    struct sequence_request q = request(&p, max_tokens);
+    struct sequence *s;
+    struct answer a;
+    rig_open(&r, precision, &opt);
+    ok(engine_generate(r.engine, &q, &s, e));
+    keep(s, &a);
+    sequence_release(r.engine, s);
+    rig_close(&r);
+    return a;
+}
+
+static inline void expect_equal(const struct answer *a, const struct answer *b, const char *what, int k)
+{
+    bool same = a->n == b->n && !memcmp(a->ids, b->ids, a->n * sizeof(*a->ids));
+    if (!same) fail_msg("%s: prompt %d gave another answer (%zu and %zu tokens)", what, k, a->n, b->n);
+}
+
+static inline void expect_no_page_lost(const struct engine *g)
+{
+    assert_int_equal(page_pool_available(&g->pages), g->pages.n_page);
+}
+
+enum { N_PROMPT = 8, N_ANSWER = 30 };
+
 /* For engine_logits: arg is [n_tok][N_VOCAB]. */
 static inline int copy_logits(void *arg, int first_pos, int n_row, const float *logits, struct err *e)
 {

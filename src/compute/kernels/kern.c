@@ -127,8 +127,9 @@ static void fill_amx(struct kern *k)
     kern_panel_fill_avx512bf16(k);
     kern_rows_fill_avx512bf16(k);
     kern_floor_fill_amx(k);
-    k->bf16_min_rows[0] = has_fast_tiles() ? 14 : 22;
-    k->bf16_min_rows[1] = has_fast_tiles() ? 10 : 16;
+    bool fast = has_fast_tiles();
+    k->bf16_min_rows[0] = fast ? 14 : 22;
+    k->bf16_min_rows[1] = fast ? 10 : 16;
 }
 #else
 enum kern_isa kern_isa_detect(void)

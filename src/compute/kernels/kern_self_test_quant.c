@@ -148,8 +148,8 @@ bool kern_quant_rows_bf16_same(const struct kern *k, const struct kern *s, int t
     return true;
 }
 
-/* Nine rows (a tile and a row) of two groups, an odd number of inputs: the bits of gemm_f32 on the panel. A table may
- * lack the entry. */
+/* Nine rows (more than a tile of AVX2) of two groups, an odd number of inputs: the bits of gemm_f32 on the panel. A
+ * table may lack the entry. */
 bool kern_quant_gemm_few_same(const struct kern *k, const struct kern *s, int type)
 {
     enum { N_ROW = 9, N_GROUP = 2, LD = N_GROUP * KERN_ROWS, N_IN = 3 * KERN_K - 1 };
