@@ -48,10 +48,12 @@ $(O)/tailor: $(OBJ)
 AVX2 := -mavx2 -mfma -mf16c
 AVX512 := $(AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni
 AVX512BF16 := $(AVX512) -mavx512bf16
+AVX512FP16 := $(AVX512BF16) -mavx512fp16
 AMX := $(AVX512BF16) -mamx-tile -mamx-int8 -mamx-bf16
 %_avx2.o: ISA := $(AVX2)
 %_avx512.o: ISA := $(AVX512)
 %_avx512bf16.o: ISA := $(AVX512BF16)
+%_avx512fp16.o: ISA := $(AVX512FP16)
 %_amx.o: ISA := $(AMX)
 
 # rewritten only when the version is another, so that what carries it is rebuilt then and only then
@@ -126,7 +128,8 @@ install: all
 
 compile_commands.json: Makefile
 	@{ echo '['; sep=; for f in $(SRC); do \
-	  case $$f in *_avx2.c) i='$(AVX2)';; *_avx512.c) i='$(AVX512)';; *_avx512bf16.c) i='$(AVX512BF16)';; *_amx.c) i='$(AMX)';; *) i=;; esac; \
+	  case $$f in *_avx2.c) i='$(AVX2)';; *_avx512.c) i='$(AVX512)';; *_avx512bf16.c) i='$(AVX512BF16)';; *_avx512fp16.c) i='$(AVX512FP16)';; \
+	  *_amx.c) i='$(AMX)';; *) i=;; esac; \
 	  printf '%s{"directory":"%s","file":"%s","command":"%s %s %s -c %s"}\n' "$$sep" "$(CURDIR)" "$$f" "$(CC)" \
 	    "$(BASE_CFLAGS) $(CFLAGS_release)" "$$i" "$$f"; sep=,; done; echo ']'; } >$@
 

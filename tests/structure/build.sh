@@ -17,7 +17,7 @@ if command -v clang-format-14 >/dev/null; then
 else echo "skip clang-format: not installed"; fi
 
 # the program must start on any x86-64: wide registers only in files named for their instruction set
-for o in $(find build/src -name '*.o' | grep -v -e _avx2.o -e _avx512.o -e _avx512bf16.o -e _amx.o); do
+for o in $(find build/src -name '*.o' | grep -v -e _avx2.o -e _avx512.o -e _avx512bf16.o -e _avx512fp16.o -e _amx.o); do
     objdump -d --no-show-raw-insn "$o" | grep -q '%[yz]mm' && echo "$o"
 done >build/structure.log
 [ ! -s build/structure.log ]; say "no AVX outside the files of its instruction set" $?

@@ -277,7 +277,8 @@ static inline void plain_panel(enum quant_type type, uint16_t *out, const void *
     for (size_t b = 0; b < n_part; b++) {
         k.quant[type].panel(panel, (const uint8_t *)packed + (part + b) * quants[type]->packed_bytes, 1);
         for (size_t i = 0; i < 32; i++)
-            for (size_t c = 0; c < 16; c++) out[(b * 16 + i / 2) * 32 + c * 2 + i % 2] = to_bf16(panel[i * 16 + c]);
+            for (size_t c = 0; c < 16; c++)
+                out[(b * 16 + i / 2) * 32 + c * 2 + i % 2] = to_bf16(panel[i * 16 + c] / KERN_BF16_TIMES);
     }
 }
 

@@ -694,7 +694,8 @@ static void plain_panel_bf16(uint16_t *panel, const void *packed, size_t part, s
     plain.quant[QUANT_Q4_1].panel(p, (const uint8_t *)packed + part * quants[QUANT_Q4_1]->packed_bytes, n_part);
     for (size_t k = 0; k < n_part * KERN_K; k++)
         for (size_t r = 0; r < KERN_ROWS; r++)
-            plain.f32_to_bf16(&panel[(k / 2 * KERN_ROWS + r) * 2 + k % 2], &p[k * KERN_ROWS + r], 1);
+            plain.f32_to_bf16(&panel[(k / 2 * KERN_ROWS + r) * 2 + k % 2], &p[k * KERN_ROWS + r], 1,
+                              1 / KERN_BF16_TIMES);
     mem_free(p);
 }
 

@@ -134,7 +134,7 @@ static void add_span(const struct attention *p, const struct item *it, struct wo
 void cpu_attention_bf16(const struct attention *p, const struct item *it, struct work *w)
 {
     size_t dh = (size_t)p->p->d_head;
-    p->d->kern.f32_to_bf16(w->bf16.q, w->q, w->n_row * dh);
+    p->d->kern.f32_to_bf16(w->bf16.q, w->q, w->n_row * dh, 1.0f);
     for (size_t r = 0; r < w->n_row; r++) {
         w->bf16.max[r] = -1e30f;
         w->bf16.sum[r] = 0;

@@ -150,7 +150,7 @@ void back_convert(const struct dev *d, enum cpu_path path, const struct back_row
 {
     if (path != PATH_BF16) return;
     for (size_t i = row0; i < row1; i++) {
-        d->kern.f32_to_bf16(r->bf16 + i * r->ld_bf16, r->dy + i * r->ldy, n_out);
+        d->kern.f32_to_bf16(r->bf16 + i * r->ld_bf16, r->dy + i * r->ldy, n_out, 1.0f);
         memset(r->bf16 + i * r->ld_bf16 + n_out, 0, (r->ld_bf16 - n_out) * sizeof(uint16_t));
     }
 }

@@ -37,7 +37,7 @@ static void normalize(const struct head_loss *w, int worker, int n_worker)
         w->inv_rms[i] = w->d->kern.rms_norm(h, w->x + (size_t)w->rows[i] * w->n_embd, w->p->norm, w->n_embd, w->p->eps);
         if (w->path != PATH_BF16) continue;
         uint16_t *h16 = w->h.bf16 + i * w->h.ld_bf16;
-        w->d->kern.f32_to_bf16(h16, h, w->n_embd);
+        w->d->kern.f32_to_bf16(h16, h, w->n_embd, KERN_BF16_TIMES);
         memset(h16 + w->n_embd, 0, (w->h.ld_bf16 - w->n_embd) * sizeof(uint16_t));
     }
 }

@@ -153,7 +153,7 @@ static void fill_bf16(const struct dev *d, const struct cpu_input *in, struct cp
 {
     for (size_t i = begin; i < end; i++) {
         uint16_t *y = p->rows.bf16 + i * p->rows.ld_bf16;
-        d->kern.f32_to_bf16(y, p->rows.x + i * in->n_in, in->n_in);
+        d->kern.f32_to_bf16(y, p->rows.x + i * in->n_in, in->n_in, KERN_BF16_TIMES);
         memset(y + in->n_in, 0, (p->rows.ld_bf16 - in->n_in) * sizeof(*y));
     }
 }

@@ -105,14 +105,14 @@ static void f16_to_f32(float *y, const uint16_t *x, size_t n)
     }
 }
 
-static void f32_to_bf16(uint16_t *y, const float *x, size_t n)
+static void f32_to_bf16(uint16_t *y, const float *x, size_t n, float times)
 {
     size_t i = 0;
     for (; i + 16 <= n; i += 16) {
-        i16_to_u16(y + i, bf16_round(v16_load(x + i)));
+        i16_to_u16(y + i, bf16_round(v16_mul(v16_load(x + i), v16_set(times))));
     }
     for (; i < n; i++) {
-        y[i] = bf16_bits(x[i]);
+        y[i] = bf16_bits(x[i] * times);
     }
 }
 

@@ -96,40 +96,31 @@ static bool has_half_wide_512(void)
     struct cpu c;
     return cpu_read(&c) && c.is_amd && c.family == FAMILY_ZEN_4;
 }
-static size_t l1_instruction_bytes(void)
+static bool has_fp16(void)
 {
-    enum { TYPE_INSTRUCTION = 2 };
-    unsigned a, b, c, d;
-    for (unsigned i = 0; __get_cpuid_count(4, i, &a, &b, &c, &d) && (a & 31) != 0; i++) {
-        if ((a & 31) == TYPE_INSTRUCTION && (a >> 5 & 7) == 1) {
-            return (size_t)((b >> 22) + 1) * ((b >> 12 & 0x3ff) + 1) * ((b & 0xfff) + 1) * (c + 1);
-        }
-    }
-    return 0;
-}
-
-/* Granite Rapids or later, whose products of tiles are faster beside those of bytes: it has tiles of float16, or, where
- * a hypervisor does not tell, 64 KiB for instructions. Tokens a second of so many sequences, int8 and tiles: there 1.5B
- * Q4_0 (one byte) at 12 rows 152 and 142, at 16 170 and 180, 0.5B (two bytes in part) 9 rows by int8 440, 10 by tiles
- * 525. Emerald Rapids: 1.5B Q4_0 at 16 rows 205 and 175, 20 206 and 203, 22 208 and 219, Q4_K_M 192 and 172 at 20, 197
- * and 191 at 22, 198 and 208 at 24, Q8_0 177 and 165 at 22, 178 and 178 at 24; 0.5B Q4_0 at 10 430 and 333, 14 468 and
- * 451, 16 479 and 506, Q4_K_M 423 and 386 at 16, SmolLM2 1,184 and 1,051 at 14, 1,132 and 1,192 at 16. */
-static bool has_fast_tiles(void)
-{
-    enum { L7_1_EAX_AMX_FP16 = 1 << 21 };
+    enum { L7_EDX_AVX512_FP16 = 1 << 23 };
     struct cpu c;
-    return cpu_read(&c) && (has(c.l7_1_eax, L7_1_EAX_AMX_FP16) || l1_instruction_bytes() >= 64 << 10);
+    return cpu_read(&c) && has(c.l7_edx, L7_EDX_AVX512_FP16);
 }
 
+/* Where tiles become faster than products of bytes depends on what reads the weights for them. Every CPU with tiles so
+ * far has float16 arithmetic, but a hypervisor may hide it. Emerald Rapids, rates of tiles over those of int8 at 8, 10,
+ * 12, 14, 16 sequences, one byte: 1.5B Q4_0 1.08, 1.12, 1.20, 1.25, 1.35, Q4_K_M 0.82, 0.93, 1.00, 1.14, 1.30, Q8_0
+ * 1.07, 1.04, 1.19, 1.28, 1.33; two bytes, at 6 to 10: 0.5B Q4_0 0.86, 1.05, 1.11, 1.14, 1.18, Q8_0 1.06, 1.12, 1.13,
+ * 1.24, 1.25, Q4_K_M 0.97, 1.04, 1.08, 1.12, 1.19, SmolLM2 0.89, 0.98, 1.11, 1.10, 1.13. */
 static void fill_amx(struct kern *k)
 {
     kern_gemm_fill_amx(k);
     kern_panel_fill_avx512bf16(k);
     kern_rows_fill_avx512bf16(k);
     kern_floor_fill_amx(k);
-    bool fast = has_fast_tiles();
-    k->bf16_min_rows[0] = fast ? 14 : 22;
-    k->bf16_min_rows[1] = fast ? 10 : 16;
+    k->bf16_min_rows[0] = 22;
+    k->bf16_min_rows[1] = 16;
+    if (has_fp16()) {
+        kern_panel_fill_avx512fp16(k);
+        k->bf16_min_rows[0] = 12;
+        k->bf16_min_rows[1] = 8;
+    }
 }
 #else
 enum kern_isa kern_isa_detect(void)
@@ -212,12 +203,11 @@ static void settle_bf16(struct kern *k, const struct kern *level)
 {
     bool whole = k->gemm_bf16 && k->pairs_bf16 && k->exp_bf16 && k->swiglu_bf16;
     for (int i = 0; i < QUANT_COUNT; i++) {
-        whole = whole && k->quant[i].panel_bf16 && k->quant[i].rows_bf16 && k->quant[i].quarter_bf16;
+        whole = whole && k->quant[i].panel_bf16 && k->quant[i].rows_bf16;
     }
     for (int i = 0; i < QUANT_COUNT && !whole; i++) {
         k->quant[i].panel_bf16 = NULL;
         k->quant[i].rows_bf16 = NULL;
-        k->quant[i].quarter_bf16 = NULL;
     }
     k->gemm_bf16 = whole ? k->gemm_bf16 : NULL;
     k->pairs_bf16 = whole ? k->pairs_bf16 : NULL;

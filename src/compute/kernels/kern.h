@@ -127,13 +127,11 @@ struct kern_quant {
      * transpose */
     void (*rows)(float *out, size_t ld, const void *packed, size_t part);
     /* Where gemm_bf16 is, else NULL: the same two in bf16, in pairs along the reduction:
-     * panel_bf16[n_part * 32 / 2][16][2] (k pairs; n_part parts of 32 inputs, from `part` of the first block on),
-     * rows_bf16: out[8][ld][2] (row pairs; 32 columns written) */
+     * panel_bf16[n_part * 32 / 2][16][2] (k pairs; n_part parts of 32 inputs, from `part` of the first block on), the
+     * weights over KERN_BF16_TIMES, within half a unit and an eighth of one, and 2^-11 of what their scales allow;
+     * rows_bf16: out[8][ld][2] (row pairs; 32 columns written), rounded to nearest even */
     void (*panel_bf16)(uint16_t *panel, const void *packed, size_t part, size_t n_part);
     void (*rows_bf16)(uint16_t *out, size_t ld, const void *packed, size_t part);
-    /* A quarter, 0 to 3, of the 32 inputs of one part in panel_bf16's form, for doing it bit by bit: the panel of that
-     * part begins at `panel`. Which 8 inputs a quarter has is the type's affair; four make the part. */
-    void (*quarter_bf16)(uint16_t *panel, const void *packed, size_t part, size_t quarter);
     kern_gemm_q8_fn gemm_q8; /* NULL for float types */
     /* Of float types, else NULL: y[n_row][ldy] (16 * n_group columns) = x[n_row][ldx] . W^T for groups that lie
      * group_bytes apart, for few rows; the bits of gemm_f32 on panels. NULL where there is no faster way than those. */
@@ -148,6 +146,9 @@ struct kern_groups {
     size_t group_bytes, n_group;
 };
 enum { KERN_PRODUCT_ROOM = 64 << 10 }; /* bytes, what product_bf16 needs for panels */
+/* What panels in bf16 are divided by and inputs multiplied with, so that weights of any model are below one: the range
+ * in which the fastest readers can make them. */
+#define KERN_BF16_TIMES 16.0f
 
 /* y[r][c] (= or +=) sum_k x[r * x_row + k * x_k] * p[k * ldp + c],  r < n_row, c < n_col, k < n_k.
  * The one float product: forward, backward (transposed x by strides), attention. Any n_row, n_col, n_k >= 1. */
@@ -229,7 +230,7 @@ struct kern {
     /* Where gemm_bf16 is, the steps between two such products: within 1e-5 of their value, then rounded to bfloat16.
      * exp_bf16: y = exp(x * scale - max), scale > 0, max the largest of *max and x * scale, which becomes *max; returns
      * the sum before rounding.
-     * swiglu_bf16: y = silu(gate) * up. */
+     * swiglu_bf16: y = silu(gate) * up * KERN_BF16_TIMES, the input of a product with panels. */
     float (*exp_bf16)(uint16_t *y, const float *x, size_t n, float scale, float *max);
     void (*swiglu_bf16)(uint16_t *y, const float *gate, const float *up, size_t n);
 
@@ -238,7 +239,8 @@ struct kern {
     void (*quantize_q8)(struct q8_rows *x8, const float *x, size_t ldx, size_t n_row, size_t n_in);
     void (*f32_to_f16)(uint16_t *y, const float *x, size_t n); /* round to nearest even */
     void (*f16_to_f32)(float *y, const uint16_t *x, size_t n);
-    void (*f32_to_bf16)(uint16_t *y, const float *x, size_t n); /* round to nearest even, NaN kept */
+    /* y = x * times, round to nearest even, NaN kept */
+    void (*f32_to_bf16)(uint16_t *y, const float *x, size_t n, float times);
 
     /* y = x / sqrt(mean(x^2) + eps) * w; returns 1 / sqrt(mean(x^2) + eps). y may be x. */
     float (*rms_norm)(float *y, const float *x, const float *w, size_t n, float eps);

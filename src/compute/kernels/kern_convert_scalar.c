@@ -76,10 +76,10 @@ static void f16_to_f32(float *y, const uint16_t *x, size_t n)
     }
 }
 
-static void f32_to_bf16(uint16_t *y, const float *x, size_t n)
+static void f32_to_bf16(uint16_t *y, const float *x, size_t n, float times)
 {
     for (size_t i = 0; i < n; i++) {
-        y[i] = bf16_bits(x[i]);
+        y[i] = bf16_bits(x[i] * times);
     }
 }
 

@@ -5,25 +5,23 @@
  * of group 0 and 1, rows 16-31 of group 0 and 1), 4 and 5 the rows of x, 6 and 7 the panels.
  *
  * A tile product takes the tile unit 16 cycles and an instruction of the core one, so that there is room beside it for
- * unpacking: product_bf16 makes the panels of the next two groups in the steps of those in hand, in pieces that the
- * window of the core takes in (a quarter of a part; whole parts wait for each other). Granite Rapids, Q4_0,
- * 256 rows: 3.1 TFLOPS one after the other, 3.9 like this, of 4.3 without unpacking. */
+ * unpacking: product_bf16 makes the panels of the next two groups in the steps of those in hand. Granite Rapids, Q4_0,
+ * 256 rows, before float16 unpacked: 3.1 TFLOPS one after the other, 3.9 like this, of 4.3 without unpacking. */
 #include "compute/kernels/gemm_amx.h"
 #include "compute/kernels/kern_int.h"
 #if defined(__x86_64__)
 
-enum { CHUNK = 512, QUARTERS = 4 };
+enum { CHUNK = 512 };
 _Static_assert(KERN_PRODUCT_ROOM >= 2 * 2 * CHUNK * T_COLS * sizeof(uint16_t), "two pairs of panels");
 
 /* Panels in the making, of up to two groups: [2][CHUNK][16]. */
 struct unpack {
-    void (*quarter)(uint16_t *panel, const void *packed, size_t part, size_t quarter);
+    void (*part)(uint16_t *panel, const void *packed, size_t part, size_t n_part);
     uint16_t *panel;
     const uint8_t *packed[2];
-    size_t n_group, block_bytes;
-    unsigned part_bits; /* parts of a block are 1 << part_bits */
-    size_t done, n;     /* quarters */
-    size_t n_step;      /* of them to do in a step of k */
+    size_t n_group;
+    size_t done, n; /* parts */
+    size_t n_step;  /* of them to do in a step of k */
 };
 
 /* One product's arguments for one chunk of k, so that the steps have few. */
@@ -42,14 +40,12 @@ static void configure(size_t n0, size_t n1)
     kern_amx_configure(n_row);
 }
 
-/* The next n quarters: of a part of one group, then of the same part of the other. */
+/* The next n parts: of one group, then the same of the other. */
 static inline void unpack_some(struct unpack *u, size_t n)
 {
     for (; n > 0 && u->done < u->n; n--, u->done++) {
-        size_t at = u->done / QUARTERS, group = u->n_group == 2 ? at % 2 : 0, part = u->n_group == 2 ? at / 2 : at;
-        u->quarter(u->panel + (group * CHUNK + part * T_K) * T_COLS,
-                   u->packed[group] + (part >> u->part_bits) * u->block_bytes, part & ((1u << u->part_bits) - 1),
-                   u->done % QUARTERS);
+        size_t group = u->n_group == 2 ? u->done % 2 : 0, part = u->n_group == 2 ? u->done / 2 : u->done;
+        u->part(u->panel + (group * CHUNK + part * T_K) * T_COLS, u->packed[group], part, 1);
     }
 }
 
@@ -196,23 +192,18 @@ static void unpack_begin(struct unpack *u, const struct kern_groups *w, struct p
     u->packed[0] = packed;
     u->packed[1] = packed + w->group_bytes;
     u->done = 0;
-    u->n = u->n_group * n_part * QUARTERS;
+    u->n = u->n_group * n_part;
 }
 
 static void product_bf16(const struct kern *k, float *y, size_t ldy, const uint16_t *x, size_t ldx,
                          const struct kern_groups *w, size_t n_row, size_t n_k, bool accumulate, void *room)
 {
-    const struct quant *q = quants[w->type];
     size_t n_tile = (n_row + 2 * T_ROWS - 1) / (2 * T_ROWS);
     if (n_row <= KERN_AMX_FEW) {
         kern_amx_product_few(k, y, ldy, x, ldx, w, n_row, n_k, accumulate, room);
         return;
     }
-    struct unpack next = {.quarter = k->quant[w->type].quarter_bf16,
-                          .panel = room,
-                          .block_bytes = q->packed_bytes,
-                          .part_bits = q->packed_k == QUANT_K ? 3 : 0,
-                          .n_step = (2 * QUARTERS + n_tile - 1) / n_tile};
+    struct unpack next = {.part = k->quant[w->type].panel_bf16, .panel = room, .n_step = (2 + n_tile - 1) / n_tile};
     struct gemm g = {.ldy = ldy, .ldx = ldx, .p_stride = CHUNK * T_COLS, .beside = &next};
     uint16_t *other = next.panel + 2 * CHUNK * T_COLS;
     struct place at = {0, 0};
@@ -238,12 +229,13 @@ static void product_bf16(const struct kern *k, float *y, size_t ldy, const uint1
     tile_release();
 }
 
-/* One more tile of rows: of the rate at 16, 32, 48 and 64 rows Emerald Rapids has at 17 0.90 to 1.00, at 33, 34, 35
- * 0.96, 0.97, 1.01 (0.5B Q4_0) and 0.96, 0.98, 0.99 (SmolLM2), at 49, 50, 51 0.98, 0.97, 1.00 and 1.02, 1.02, 1.03, at
- * 65, 80, 96, 112 0.83, 0.98, 0.99, 1.14 and 0.86, 0.97, 1.09, 1.14. */
+/* One more tile of rows. Of the rate at 16, 32, 48 and 64 rows Emerald Rapids has, 0.5B Q4_0 and SmolLM2, at 17 to 20
+ * 0.89, 0.95, 1.00, 1.06 and 0.94, 0.99, 1.01, 1.09, at 33, 35, 37, 38 0.96, 0.99, 0.98, 1.02 and 0.96, 0.99, 0.95,
+ * 1.01, at 49, 52, 54, 56 0.92, 0.96, 0.98, 0.99 and 1.03, 1.05, 1.09, 1.12, at 65, 80, 96, 112, 128, 160 0.73, 0.85,
+ * 0.94, 0.96, 0.94, 1.00 and 0.79, 0.87, 0.93, 0.95 (to 112). */
 void kern_gemm_fill_amx(struct kern *k)
 {
-    static const struct kern_slow slow[] = {{17, 17}, {33, 35}, {49, 51}, {KERN_AMX_FEW + 1, 95}, {0}};
+    static const struct kern_slow slow[] = {{17, 19}, {33, 37}, {49, 55}, {KERN_AMX_FEW + 1, 127}, {0}};
     k->slow_bf16 = slow;
     k->gemm_bf16 = gemm_bf16;
     k->product_bf16 = product_bf16;

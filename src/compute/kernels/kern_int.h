@@ -85,6 +85,7 @@ void kern_floor_fill_avx512(struct kern *k);
 void kern_gemm_fill_avx512bf16(struct kern *k);
 void kern_panel_fill_avx512bf16(struct kern *k);
 void kern_rows_fill_avx512bf16(struct kern *k);
+void kern_panel_fill_avx512fp16(struct kern *k); /* after that of bf16, for CPUs with AVX512_FP16 */
 void kern_gemm_fill_amx(struct kern *k);
 void kern_floor_fill_amx(struct kern *k);
 

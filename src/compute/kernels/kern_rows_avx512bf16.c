@@ -65,10 +65,12 @@ static float exp_bf16(uint16_t *y, const float *x, size_t n, float scale, float 
     return v16_sum(sum);
 }
 
+/* times KERN_BF16_TIMES */
 static inline v16 swiglu_16(v16 gate, v16 up)
 {
     v16 e = exp2_fast(v16_mul(gate, v16_set(-EXPF_LOG2E)));
-    return v16_div(v16_mul(gate, up), v16_add(v16_set(1.0f), e));
+    v16 times = v16_mul(gate, v16_set(KERN_BF16_TIMES));
+    return v16_div(v16_mul(times, up), v16_add(v16_set(1.0f), e));
 }
 
 static void swiglu_bf16(uint16_t *y, const float *gate, const float *up, size_t n)

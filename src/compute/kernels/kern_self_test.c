@@ -153,8 +153,8 @@ static bool f32_to_bf16_same(const struct kern *k, const struct kern *s)
     float x[N];
     uint16_t a[N], b[N];
     fill_extreme(x, N, SEED);
-    k->f32_to_bf16(a, x, N);
-    s->f32_to_bf16(b, x, N);
+    k->f32_to_bf16(a, x, N, 16.0f);
+    s->f32_to_bf16(b, x, N, 16.0f);
     return memcmp(a, b, sizeof(a)) == 0;
 }
 
@@ -350,8 +350,7 @@ static bool adamw_same(const struct kern *k, const struct kern *s)
     QUANT_CHECK(TYPE, panel)      \
     QUANT_CHECK(TYPE, rows)       \
     QUANT_CHECK(TYPE, panel_bf16) \
-    QUANT_CHECK(TYPE, rows_bf16)  \
-    QUANT_CHECK(TYPE, quarter_bf16)
+    QUANT_CHECK(TYPE, rows_bf16)
 #define INT_QUANT(TYPE, name) \
     FLOAT_QUANT(TYPE)         \
     QUANT_CHECK(TYPE, gemm_q8)
@@ -372,8 +371,7 @@ QUANT_INTEGERS(INT_QUANT)
     QUANT_ENTRY(TYPE, panel, KERN_SCALAR),      \
     QUANT_ENTRY(TYPE, rows, KERN_SCALAR),       \
     QUANT_ENTRY(TYPE, panel_bf16, KERN_AVX512), \
-    QUANT_ENTRY(TYPE, rows_bf16, KERN_AVX512),  \
-    QUANT_ENTRY(TYPE, quarter_bf16, KERN_AVX512)
+    QUANT_ENTRY(TYPE, rows_bf16, KERN_AVX512)
 #define INTEGER_ENTRIES(TYPE, name) QUANT_READERS(TYPE), QUANT_ENTRY(TYPE, gemm_q8, KERN_SCALAR),
 /* clang-format on */
 

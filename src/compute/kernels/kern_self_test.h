@@ -43,7 +43,6 @@ bool kern_quant_panel_same(const struct kern *k, const struct kern *scalar, int 
 bool kern_quant_rows_same(const struct kern *k, const struct kern *scalar, int type);
 bool kern_quant_panel_bf16_same(const struct kern *k, const struct kern *scalar, int type);
 bool kern_quant_rows_bf16_same(const struct kern *k, const struct kern *scalar, int type);
-bool kern_quant_quarter_bf16_same(const struct kern *k, const struct kern *scalar, int type);
 bool kern_quant_gemm_q8_same(const struct kern *k, const struct kern *scalar, int type);
 bool kern_quant_gemm_few_same(const struct kern *k, const struct kern *scalar, int type);
 bool kern_quantize_q8_same(const struct kern *k, const struct kern *scalar);

@@ -53,22 +53,21 @@ ALWAYS_INLINE const uint8_t (*straight_nibbles(const void *packed, size_t part, 
     }
 }
 
-/* All 32 inputs of a part. */
-ALWAYS_INLINE void part_values(void *out, const void *packed, size_t part, const enum quant_type t, put_fn *put)
+/* All 32 inputs of a part, with its scales. */
+ALWAYS_INLINE void part_values(void *out, const void *packed, size_t part, const struct part_scales *s,
+                               const enum quant_type t, put_fn *put)
 {
-    struct part_scales s;
-    part_scales(&s, packed, part, t);
     if (type_is_nibble(t)) {
         UNROLL
         for (size_t j = 0; j < LINES / 2; j++) {
-            nibble_line(out, straight_nibbles(packed, part, t), &s, j, t, put);
+            nibble_line(out, straight_nibbles(packed, part, t), s, j, t, put);
         }
     } else {
         i16 w[LINES];
         signed_lines(w, packed, part, t);
         UNROLL
         for (size_t j = 0; j < LINES; j++) {
-            byte_line(out, w, &s, j, t, put);
+            byte_line(out, w, s, j, t, put);
         }
     }
 }
@@ -86,7 +85,9 @@ ALWAYS_INLINE void type_panel(float *panel, const char *packed, size_t n_block, 
 {
     for (size_t b = 0; b < n_block; b++, packed += type_packed_bytes(t)) {
         for (size_t part = 0; part < type_n_part(t); part++, panel += KERN_K * KERN_ROWS) {
-            part_values(panel, packed, part, t, put_floats);
+            struct part_scales s;
+            part_scales(&s, packed, part, t);
+            part_values(panel, packed, part, &s, t, put_floats);
         }
     }
 }
