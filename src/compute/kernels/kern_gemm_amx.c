@@ -231,11 +231,12 @@ static void product_bf16(const struct kern *k, float *y, size_t ldy, const uint1
 
 /* One more tile of rows. Of the rate at 16, 32, 48 and 64 rows Emerald Rapids has, 0.5B Q4_0 and SmolLM2, at 17 to 20
  * 0.89, 0.95, 1.00, 1.06 and 0.94, 0.99, 1.01, 1.09, at 33, 35, 37, 38 0.96, 0.99, 0.98, 1.02 and 0.96, 0.99, 0.95,
- * 1.01, at 49, 52, 54, 56 0.92, 0.96, 0.98, 0.99 and 1.03, 1.05, 1.09, 1.12, at 65, 80, 96, 112, 128, 160 0.73, 0.85,
- * 0.94, 0.96, 0.94, 1.00 and 0.79, 0.87, 0.93, 0.95 (to 112). */
+ * 1.01, but while a neighbour has half of the core at 38, 42, 46 0.87, 0.93, 0.98 and 0.91, 0.98, 1.02, at 49, 52, 54,
+ * 56 0.92, 0.96, 0.98, 0.99 and 1.03, 1.05, 1.09, 1.12, at 65, 80, 96, 112, 128, 160 0.73, 0.85, 0.94, 0.96, 0.94, 1.00
+ * and 0.79, 0.87, 0.93, 0.95 (to 112). */
 void kern_gemm_fill_amx(struct kern *k)
 {
-    static const struct kern_slow slow[] = {{17, 19}, {33, 37}, {49, 55}, {KERN_AMX_FEW + 1, 127}, {0}};
+    static const struct kern_slow slow[] = {{17, 19}, {33, 45}, {49, 55}, {KERN_AMX_FEW + 1, 127}, {0}};
     k->slow_bf16 = slow;
     k->gemm_bf16 = gemm_bf16;
     k->product_bf16 = product_bf16;
