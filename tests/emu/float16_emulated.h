@@ -1,5 +1,6 @@
-/* The AVX512_FP16 that kernels use, for machines without it: 32 float16 a vector, each operation rounded once (a
- * product of float16 is exact in float32, and so is their sum in double). Include after avx512_simde.h. */
+/* The AVX512_FP16 that kernels use, for machines without it: 32 float16 a vector. Products and differences are
+ * rounded once, as they are exact in float32; a sum of a product is rounded to float32 before, which shows only next to
+ * a tie. Include after avx512_simde.h. */
 #ifndef TESTS_EMU_FLOAT16_EMULATED_H
 #define TESTS_EMU_FLOAT16_EMULATED_H
 
@@ -15,8 +16,7 @@ static inline __m512h emu_fmadd_ph(__m512h a, __m512h b, __m512h c)
     EACH(32)
     {
         double v = (double)f16_value(x.u16[i]) * (double)f16_value(y.u16[i]) + (double)f16_value(z.u16[i]);
-        float near = (float)v; /* a float16 has half of its bits: rounded twice only where v is next to a tie */
-        z.u16[i] = f16_bits(near);
+        z.u16[i] = f16_bits((float)v);
     }
     return z.si;
 }

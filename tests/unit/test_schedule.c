@@ -62,7 +62,6 @@ static void test_pause(void **state)
     rig_close(&r);
 }
 
-/* A paused sequence does not keep others from the pages it holds. */
 /* One runs, one is paused, one waits: all end at the next step, and what comes later runs. */
 static void test_cancel_all(void **state)
 {
@@ -97,6 +96,7 @@ static void test_cancel_all(void **state)
     rig_close(&r);
 }
 
+/* A paused sequence does not keep others from the pages it holds. */
 static void test_paused_gives_way(void **state)
 {
     (void)state;
