@@ -145,7 +145,7 @@ struct kern_groups {
     const uint8_t *packed;
     size_t group_bytes, n_group;
 };
-enum { KERN_PRODUCT_ROOM = 64 << 10 }; /* bytes, what product_bf16 needs for panels */
+enum { KERN_PRODUCT_ROOM = 32 << 10 }; /* bytes, what product_bf16 needs for panels */
 /* What panels in bf16 are divided by and inputs multiplied with, so that weights of any model are below one: the range
  * in which the fastest readers can make them. */
 #define KERN_BF16_TIMES 16.0f

@@ -1,6 +1,6 @@
 /* Products in bfloat16 for AMX, of packed weights with few rows: unpacking is most of the work, and goes on beside the
  * products, AHEAD panels before them; a tile loaded right after its panel was made would, it is supposed, wait until
- * all of it is written. The sums, of all k, stay in tiles: up to 16 rows of four groups, 48 of two, 64 of one. Granite
+ * all of it is written. The sums, of all k, stay in tiles: up to 16 rows of four groups, 32 of two, 64 of one. Granite
  * Rapids, Q4_0 from memory, 16 rows: 23 billion weights a second; unpacking alone, within the first-level cache, 35;
  * panels of 256 inputs first and then their products, 17. */
 #include <string.h>
@@ -10,11 +10,15 @@
 
 enum { PANEL = T_K * T_COLS, AHEAD = 4 };
 
+enum { MOST_TILES = KERN_AMX_FEW / T_ROWS };
+
 struct few {
     const struct kern_quant *read;
     size_t ldx, ldy, n_row, n_tile, tile_rows, group_bytes, n_part;
     size_t across, n_group; /* groups beside each other, and those that there are */
-    const uint16_t *x;
+    size_t ahead;           /* parts, of AHEAD panels */
+    size_t first[MOST_TILES];
+    const uint16_t *x[MOST_TILES]; /* of a tile of rows */
     const uint8_t *packed;
     uint16_t *panel; /* [AHEAD][T_K][16]: a part of each group, then the next */
 };
@@ -22,15 +26,9 @@ struct few {
 /* The first row of a tile of rows. Up to three have the same number, so that none is mostly empty (of 33 rows 11 each:
  * 7 to 10 % faster than 16, 16 and 1); the last begins so early that it ends with the last row, and what it has in
  * common with the one before it both compute. Four are whole but for the last, which was faster. */
-static inline size_t first_row(const struct few *f, size_t tile)
+static size_t first_row(const struct few *f, size_t tile)
 {
     return f->n_tile < 4 && tile + 1 == f->n_tile ? f->n_row - f->tile_rows : tile * f->tile_rows;
-}
-
-/* x of a tile of rows at a part */
-static inline const uint16_t *rows_of(const struct few *f, size_t tile, size_t part)
-{
-    return f->x + first_row(f, tile) * f->ldx + part * T_K;
 }
 
 static inline uint16_t *panel_of(const struct few *f, size_t group, size_t part)
@@ -48,13 +46,13 @@ static inline void unpack(const struct few *f, size_t group, size_t part)
 /* The panel that is AHEAD of this one, of the same group, in whose place it is made. */
 static inline void unpack_ahead(const struct few *f, size_t group, size_t part)
 {
-    unpack(f, group, part + AHEAD / f->across);
+    unpack(f, group, part + f->ahead);
 }
 
 /* One part, 16 rows of four groups; those that are missing are computed from what stands in their panels. */
 static void part_1x4(const struct few *f, size_t part)
 {
-    tile_load(4, f->x + part * T_K, f->ldx * sizeof(*f->x));
+    tile_load(4, f->x[0] + part * T_K, f->ldx * sizeof(uint16_t));
     tile_load(6, panel_of(f, 0, part), 64);
     tile_dot_bf16(0, 4, 6);
     unpack_ahead(f, 0, part);
@@ -69,73 +67,61 @@ static void part_1x4(const struct few *f, size_t part)
     unpack_ahead(f, 3, part);
 }
 
-/* Two tiles of rows of two groups. */
+/* Two tiles of rows of two groups. Tiles are zeroed after their last use for what kern_gemm_amx.c says of registers. */
 static void part_2x2(const struct few *f, size_t part)
 {
-    size_t bytes = f->ldx * sizeof(*f->x);
-    tile_load(4, rows_of(f, 0, part), bytes);
-    tile_load(5, rows_of(f, 1, part), bytes);
+    size_t bytes = f->ldx * sizeof(uint16_t);
+    tile_load(4, f->x[0] + part * T_K, bytes);
     tile_load(6, panel_of(f, 0, part), 64);
     tile_dot_bf16(0, 4, 6);
-    tile_dot_bf16(2, 5, 6);
-    unpack_ahead(f, 0, part);
     tile_load(7, panel_of(f, 1, part), 64);
     tile_dot_bf16(1, 4, 7);
-    tile_dot_bf16(3, 5, 7);
-    unpack_ahead(f, 1, part);
-}
-
-/* Three of two: their six sums leave one tile for rows. */
-static void part_3x2(const struct few *f, size_t part)
-{
-    const uint16_t *x0 = rows_of(f, 0, part), *x1 = rows_of(f, 1, part), *x2 = rows_of(f, 2, part);
-    size_t bytes = f->ldx * sizeof(*x0);
-    tile_load(6, panel_of(f, 0, part), 64);
-    tile_load(7, x0, bytes);
-    tile_dot_bf16(0, 7, 6);
-    tile_load(7, x1, bytes);
-    tile_dot_bf16(2, 7, 6);
-    tile_load(7, x2, bytes);
-    tile_dot_bf16(4, 7, 6);
+    tile_zero(4);
     unpack_ahead(f, 0, part);
-    tile_load(6, panel_of(f, 1, part), 64);
-    tile_load(7, x0, bytes);
-    tile_dot_bf16(1, 7, 6);
-    tile_load(7, x1, bytes);
-    tile_dot_bf16(3, 7, 6);
-    tile_load(7, x2, bytes);
-    tile_dot_bf16(5, 7, 6);
+    tile_load(5, f->x[1] + part * T_K, bytes);
+    tile_dot_bf16(2, 5, 6);
+    tile_zero(6);
+    tile_dot_bf16(3, 5, 7);
+    tile_zero(5);
+    tile_zero(7);
     unpack_ahead(f, 1, part);
 }
 
-/* Four of one; the last is 5. */
+/* Three or four of one; the fourth is 5. Six sums, of three of two groups, are a tenth faster on a core of one's own,
+ * but a third slower where another thread runs on it, as they leave too few registers. */
 static void part_4x1(const struct few *f, size_t part)
 {
-    const uint16_t *x = f->x + part * T_K;
-    size_t bytes = f->ldx * sizeof(*x);
+    size_t bytes = f->ldx * sizeof(uint16_t);
     tile_load(6, panel_of(f, 0, part), 64);
-    tile_load(4, x, bytes);
+    tile_load_once(4, f->x[0] + part * T_K, bytes);
     tile_dot_bf16(0, 4, 6);
-    tile_load(4, x + T_ROWS * f->ldx, bytes);
+    tile_zero(4);
+    tile_load_once(4, f->x[1] + part * T_K, bytes);
     tile_dot_bf16(1, 4, 6);
-    tile_load(4, x + 2 * T_ROWS * f->ldx, bytes);
+    tile_zero(4);
+    tile_load_once(4, f->x[2] + part * T_K, bytes);
     tile_dot_bf16(2, 4, 6);
-    tile_load(5, x + 3 * T_ROWS * f->ldx, bytes);
-    tile_dot_bf16(3, 5, 6);
+    tile_zero(4);
+    if (f->n_tile == 4) {
+        tile_load_once(5, f->x[3] + part * T_K, bytes);
+        tile_dot_bf16(3, 5, 6);
+        tile_zero(5);
+    }
+    tile_zero(6);
     unpack_ahead(f, 0, part);
 }
 
 /* Groups whose sums fit beside each other, of 1 to 4 tiles of rows. */
 static size_t groups_across(size_t n_tile)
 {
-    return n_tile == 1 ? 4 : (n_tile == 4 ? 1 : 2);
+    return n_tile == 1 ? 4 : (n_tile == 2 ? 2 : 1);
 }
 
 /* Where the sums of a tile stand in y; NULL: it has none. */
 static float *sums_of(const struct few *f, float *y, size_t tile)
 {
     size_t row = tile / f->across, group = tile % f->across;
-    return row < f->n_tile && group < f->n_group ? y + first_row(f, row) * f->ldy + group * T_COLS : NULL;
+    return row < f->n_tile && group < f->n_group ? y + f->first[row] * f->ldy + group * T_COLS : NULL;
 }
 
 #define EACH_SUM(operation, f, y)                                     \
@@ -146,8 +132,6 @@ static float *sums_of(const struct few *f, float *y, size_t tile)
         if ((at = sums_of(f, y, 1)) != NULL) operation(1, at, bytes); \
         if ((at = sums_of(f, y, 2)) != NULL) operation(2, at, bytes); \
         if ((at = sums_of(f, y, 3)) != NULL) operation(3, at, bytes); \
-        if ((at = sums_of(f, y, 4)) != NULL) operation(4, at, bytes); \
-        if ((at = sums_of(f, y, 5)) != NULL) operation(5, at, bytes); \
     } while (0)
 
 static void groups(const struct few *f, float *y, bool accumulate)
@@ -156,8 +140,6 @@ static void groups(const struct few *f, float *y, bool accumulate)
     tile_zero(1);
     tile_zero(2);
     tile_zero(3);
-    tile_zero(4);
-    tile_zero(5);
     if (accumulate) {
         EACH_SUM(tile_load, f, y);
     }
@@ -169,8 +151,6 @@ static void groups(const struct few *f, float *y, bool accumulate)
             part_1x4(f, part);
         } else if (f->n_tile == 2) {
             part_2x2(f, part);
-        } else if (f->n_tile == 3) {
-            part_3x2(f, part);
         } else {
             part_4x1(f, part);
         }
@@ -178,12 +158,11 @@ static void groups(const struct few *f, float *y, bool accumulate)
     EACH_SUM(tile_store, f, y);
 }
 
-/* The shapes: sums in 0 to 3, rows of x in 4 and 5, panels in 6 and 7; with three tiles of rows sums in 0 to 5, rows in
- * 7 alone. */
+/* The shapes: sums in 0 to 3, rows of x in 4 and 5, panels in 6 and 7. */
 static void configure(const struct few *f)
 {
     size_t rows = f->tile_rows, last = f->n_tile == 4 ? f->n_row - 3 * rows : rows;
-    const size_t n_row[] = {rows, rows, rows, last, rows, last, T_K / 2, f->n_tile == 3 ? rows : T_K / 2};
+    const size_t n_row[] = {rows, rows, rows, last, rows, last, T_K / 2, T_K / 2};
     kern_amx_configure(n_row);
 }
 
@@ -200,9 +179,13 @@ void kern_amx_product_few(const struct kern *k, float *y, size_t ldy, const uint
                     .group_bytes = w->group_bytes,
                     .n_part = n_k / T_K,
                     .across = groups_across(n_tile),
-                    .x = x,
+                    .ahead = AHEAD / groups_across(n_tile),
                     .packed = w->packed,
                     .panel = room};
+    for (size_t t = 0; t < n_tile; t++) {
+        f.first[t] = first_row(&f, t);
+        f.x[t] = x + f.first[t] * ldx;
+    }
     configure(&f);
     memset(f.panel, 0, AHEAD * PANEL * sizeof(*f.panel));
     for (size_t g = 0; g < w->n_group; g += f.n_group) {
