@@ -45,6 +45,11 @@ for type in F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K; do
         if [[ $status -le 2 ]]; then echo "ok bad_${type}_computes_$precision"; else echo "not ok bad_${type}_computes_$precision exit status $status"; failed=1; fi
     done
 done
+for type in Q4_0 Q8_0; do # the first is quantized, the second taken over as it stands
+    "$TAILOR" make-model --arch llama --preset tiny --type $type "$WORK/bad.gguf" >/dev/null
+    python3 tests/integration/poke_scale.py "$WORK/bad.gguf" blk.1.ffn_down.weight 3 >/dev/null
+    run 2 bad_quantized_$type quantize "$WORK/bad.gguf" "$WORK/x.gguf" --type Q8_0 && says bad_quantized_$type 'blk.1.ffn_down.weight.*not finite'
+done
 run 1 bad_text inspect "$WORK/bad.gguf" --check
 if [[ $out =~ blk.1.ffn_down.weight:\ 1\ of\ [0-9]+\ blocks,\ the\ first\ is\ number\ 3 ]]; then echo "ok bad_text"; else echo "not ok bad_text $out"; failed=1; fi
 exit $failed

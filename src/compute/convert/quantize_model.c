@@ -157,6 +157,19 @@ static int take_errors(struct work *k, struct err *e)
     return 0;
 }
 
+/* What is taken over as it stands has to be as sound as what is quantized. */
+static int check_copy(const struct work *k, struct err *e)
+{
+    uint64_t first, n_bad = tensor_count_bad(k->t->type, k->raw, k->n_row * row_bytes(k->t->type, k->t->n_in), &first);
+    if (n_bad) {
+        return err_set(e, ERR_INPUT, k->t->src->name,
+                       "cannot take over tensor \"%.64s\": %llu of its blocks in rows %llu to %llu are not finite",
+                       k->t->src->name, (unsigned long long)n_bad, (unsigned long long)k->first_row,
+                       (unsigned long long)(k->first_row + k->n_row - 1));
+    }
+    return 0;
+}
+
 static int tell(struct work *k, struct err *e)
 {
     k->done += (double)k->n_row * (double)k->t->n_in;
@@ -180,7 +193,9 @@ static int write_tensor(struct work *k, const struct planned *t, struct err *e)
         if (!rc && t->copy && t->matrix && k->opt->source && k->opt->source->bytes) {
             k->opt->source->bytes(k->opt->source->arg, t->src, k->raw, k->first_row, k->n_row);
         }
-        if (!rc && !t->copy) {
+        if (!rc && t->copy) {
+            rc = check_copy(k, e);
+        } else if (!rc) {
             pool_run(k->pool, run_piece, k);
             rc = take_errors(k, e);
         }

@@ -59,6 +59,7 @@ const struct message_zh message_zh_table[] = {
     {"cannot quantize: --file and --field go together", "无法量化：--file 与 --field 须同时给出"},
     {"cannot write \"*\": it is the model that is read", "不能写入“$1”：它正是要读取的模型"},
     {"cannot quantize tensor \"*\": * of its values in rows * to * are not finite", "无法量化张量“$1”：第 $3 至 $4 行有 $2 个值不是有限数"},
+    {"cannot take over tensor \"*\": * of its blocks in rows * to * are not finite", "无法沿用张量“$1”：第 $3 至 $4 行有 $2 个块不是有限数"},
     {"cannot use importance matrix \"*\": neither a GGUF nor a .dat of 1 to * entries",
      "不能使用重要性矩阵“$1”：既不是 GGUF，也不是含 1 至 $2 项的 .dat"},
     /* --- what a value should be --- */
